@@ -1,0 +1,260 @@
+//! Writing below one directory and nowhere else.
+//!
+//! Paths of manifests and packs are hostile input. Every operation here resolves its path
+//! beneath a directory that is held open, through no symlink at all, so that neither `..` nor a
+//! link that somebody plants while we work leads out of it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::io::Errno;
+
+use super::error::{At, Error, Result};
+use super::stat::Stat;
+use crate::model::rel_path::RelPath;
+use crate::model::timestamp::Timestamp;
+
+/// A directory held open; all operations stay below it.
+#[derive(Debug)]
+pub struct Beneath {
+    dir: OwnedFd,
+    path: PathBuf,
+}
+
+impl Beneath {
+    /// Opens `dir`, which must exist; it may itself be a symlink.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(dir, flags, Mode::empty()).at("open directory", dir)?;
+        Ok(Self { dir: fd, path: dir.to_owned() })
+    }
+
+    /// Returns the path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Creates a directory that only we may enter; its parent must exist.
+    pub fn create_dir(&self, path: &RelPath) -> Result<()> {
+        let create = || rustix::fs::mkdirat(self.parent(path)?, name(path), Mode::RWXU);
+        create().map_err(|errno| self.refused("create directory", path, errno))
+    }
+
+    /// Creates the directories that lead to `path`, as far as they are missing.
+    pub fn create_parents(&self, path: &RelPath) -> Result<()> {
+        let Some(parent) = path.parent() else { return Ok(()) };
+        if self.stat(&parent)?.is_some() {
+            return Ok(());
+        }
+        self.create_parents(&parent)?;
+        let mode = Mode::RWXU | Mode::RWXG | Mode::RWXO;
+        let create = || rustix::fs::mkdirat(self.parent(&parent)?, name(&parent), mode);
+        match create() {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(errno) => Err(self.refused("create directory", &parent, errno)),
+        }
+    }
+
+    /// Creates a file for writing; fails if the path is taken.
+    pub fn create_file(&self, path: &RelPath) -> Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let file = self.open_at(path, flags, Mode::RUSR | Mode::WUSR);
+        file.map(File::from).map_err(|errno| self.refused("create", path, errno))
+    }
+
+    /// Opens a file that exists for writing, leaving what it holds.
+    pub fn open_for_writing(&self, path: &RelPath) -> Result<File> {
+        let file = self.open_at(path, OFlags::WRONLY, Mode::empty());
+        file.map(File::from).map_err(|errno| self.refused("open", path, errno))
+    }
+
+    /// Opens a file for reading, without waiting for a writer if it is a fifo.
+    pub fn open_for_reading(&self, path: &RelPath) -> Result<File> {
+        let file = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
+        file.map(File::from).map_err(|errno| self.refused("open", path, errno))
+    }
+
+    /// Creates a symlink that points to `target`, whatever that is.
+    pub fn create_symlink(&self, path: &RelPath, target: &[u8]) -> Result<()> {
+        let create = || rustix::fs::symlinkat(target, self.parent(path)?, name(path));
+        create().map_err(|errno| self.refused("create symlink", path, errno))
+    }
+
+    /// Gives the file `of` the further name `path`.
+    pub fn create_hard_link(&self, path: &RelPath, of: &RelPath) -> Result<()> {
+        self.create_hard_link_to(path, self, of)
+    }
+
+    /// Gives the file `of` below `other` the further name `path` here.
+    pub fn create_hard_link_to(&self, path: &RelPath, other: &Self, of: &RelPath) -> Result<()> {
+        let create = || {
+            let (from, to) = (other.parent(of)?, self.parent(path)?);
+            rustix::fs::linkat(from, name(of), to, name(path), AtFlags::empty())
+        };
+        create().map_err(|errno| self.refused("create hard link", path, errno))
+    }
+
+    /// Renames `from`, which is below `other`, to `to` here, replacing a file that is there.
+    pub fn rename_from(&self, to: &RelPath, other: &Self, from: &RelPath) -> Result<()> {
+        let rename = || {
+            rustix::fs::renameat(other.parent(from)?, name(from), self.parent(to)?, name(to))
+        };
+        rename().map_err(|errno| self.refused("rename", to, errno))
+    }
+
+    /// Asks about `path` itself; one that does not exist has no stat.
+    pub fn stat(&self, path: &RelPath) -> Result<Option<Stat>> {
+        match self.open_at(path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(fd) => {
+                let metadata = File::from(fd).metadata().at("read metadata", &self.full(path))?;
+                Ok(Some(Stat::from(&metadata)))
+            }
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(self.refused("read metadata", path, errno)),
+        }
+    }
+
+    /// Sets the mtime of `path` itself, not of what it may point to; its atime stays.
+    pub fn set_mtime(&self, path: &RelPath, mtime: Timestamp) -> Result<()> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let set =
+            || rustix::fs::utimensat(self.parent(path)?, name(path), &only_mtime(mtime), flags);
+        set().map_err(|errno| self.refused("set the mtime of", path, errno))
+    }
+
+    /// Sets the mtime of the directory that is held open.
+    pub fn set_own_mtime(&self, mtime: Timestamp) -> Result<()> {
+        rustix::fs::futimens(&self.dir, &only_mtime(mtime)).at("set the mtime of", &self.path)
+    }
+
+    /// Sets the permission bits and the mtime of a directory.
+    pub fn finish_dir(&self, path: &RelPath, mode: u32, mtime: Timestamp) -> Result<()> {
+        let finish = || {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            let dir = self.open_at(path, flags, Mode::empty())?;
+            rustix::fs::futimens(&dir, &only_mtime(mtime))?;
+            rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode))
+        };
+        finish().map_err(|errno| self.refused("set the mtime of", path, errno))
+    }
+
+    /// Returns the path as errors show it.
+    pub fn full(&self, path: &RelPath) -> PathBuf {
+        self.path.join(path.as_path())
+    }
+
+    fn parent(&self, path: &RelPath) -> rustix::io::Result<OwnedFd> {
+        match path.parent() {
+            Some(parent) => self.open_at(&parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()),
+            None => rustix::io::fcntl_dupfd_cloexec(&self.dir, 0),
+        }
+    }
+
+    fn open_at(&self, path: &RelPath, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
+        let flags = flags | OFlags::CLOEXEC;
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(&self.dir, path.as_path(), flags, mode, resolve) {
+            // Linux before 5.6, or a container whose seccomp profile does not know the call.
+            Err(Errno::NOSYS | Errno::PERM) => self.open_by_steps(path, flags, mode),
+            // `O_PATH | O_NOFOLLOW` of a link itself: openat2 refuses even the last component.
+            Err(Errno::LOOP) if flags.contains(OFlags::NOFOLLOW) => {
+                self.open_by_steps(path, flags, mode)
+            }
+            result => result,
+        }
+    }
+
+    /// Opens one component after the other, following none that is a symlink.
+    fn open_by_steps(
+        &self,
+        path: &RelPath,
+        flags: OFlags,
+        mode: Mode,
+    ) -> rustix::io::Result<OwnedFd> {
+        let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut components = path.components().peekable();
+        let mut dir = rustix::io::fcntl_dupfd_cloexec(&self.dir, 0)?;
+        while let Some(component) = components.next() {
+            if components.peek().is_none() {
+                return rustix::fs::openat(&dir, component, flags | OFlags::NOFOLLOW, mode);
+            }
+            dir = rustix::fs::openat(&dir, component, step, Mode::empty())?;
+        }
+        Err(Errno::INVAL)
+    }
+
+    fn refused(&self, action: &'static str, path: &RelPath, errno: Errno) -> Error {
+        Error { action, path: self.full(path), source: io::Error::from(errno) }
+    }
+}
+
+/// Sets the permission bits and the mtime of an open file; its atime stays.
+pub fn finish_file(file: &File, mode: u32, mtime: Timestamp) -> io::Result<()> {
+    // The mode first: it does not change the mtime, and writing no longer happens.
+    rustix::fs::fchmod(file.as_fd(), Mode::from_raw_mode(mode))?;
+    Ok(rustix::fs::futimens(file.as_fd(), &only_mtime(mtime))?)
+}
+
+fn name(path: &RelPath) -> &[u8] {
+    path.file_name()
+}
+
+fn only_mtime(mtime: Timestamp) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: mtime.secs(), tv_nsec: mtime.nanos().into() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn path(text: &str) -> RelPath {
+        RelPath::parse(text.as_bytes()).expect("a path below a root")
+    }
+
+    #[test]
+    fn no_symlink_leads_out_of_the_directory() -> std::result::Result<(), Box<dyn Error>> {
+        let (outside, inside) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        symlink(outside.path(), inside.path().join("link"))?;
+        fs::write(outside.path().join("file"), "untouched")?;
+        let beneath = Beneath::open(inside.path())?;
+
+        assert!(beneath.create_file(&path("link/new")).is_err());
+        assert!(beneath.open_for_writing(&path("link/file")).is_err());
+        assert!(beneath.create_dir(&path("link/dir")).is_err());
+        assert!(beneath.create_symlink(&path("link/symlink"), b"x").is_err());
+        assert!(beneath.set_mtime(&path("link/file"), Timestamp::new(1, 0)).is_err());
+        assert_eq!(beneath.open_by_steps(&path("link/file"), OFlags::RDONLY, Mode::empty()).err(), Some(Errno::NOTDIR));
+
+        let names: Vec<_> = fs::read_dir(outside.path())?.collect::<io::Result<_>>()?;
+        assert_eq!(names.len(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn times_keep_their_nanoseconds_on_files_dirs_and_links() -> std::result::Result<(), Box<dyn Error>> {
+        let dir = tempfile::tempdir()?;
+        let beneath = Beneath::open(dir.path())?;
+        let mtime = Timestamp::new(1_234_567_890, 987_654_321);
+        beneath.create_dir(&path("d"))?;
+        beneath.create_symlink(&path("l"), b"nowhere")?;
+        finish_file(&beneath.create_file(&path("f"))?, 0o640, mtime)?;
+        beneath.set_mtime(&path("l"), mtime)?;
+        beneath.finish_dir(&path("d"), 0o750, mtime)?;
+        for (name, mode) in [("f", 0o640), ("d", 0o750), ("l", 0o777)] {
+            let stat = beneath.stat(&path(name))?.ok_or("gone")?;
+            assert_eq!((stat.mtime, stat.mode), (mtime, mode), "{name}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,15 @@
+//! What we ask of the kernel: walking, opening beneath a root, times, renames, locks, space.
+//!
+//! It hides the system calls. No path of the store is known here, and no file's meaning.
+
+pub mod beneath;
+pub mod crash;
+pub mod error;
+pub mod extents;
+pub mod lock;
+pub mod rename;
+pub mod space;
+pub mod stat;
+pub mod walk;
+
+pub use error::{At, Error, Result};

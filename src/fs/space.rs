@@ -1,0 +1,35 @@
+//! How much room a filesystem has.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::error::{At, Result};
+use crate::model::retention::Filesystem;
+
+/// The magic number of tmpfs: statfs(2).
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+
+/// Returns what is known of the filesystem that holds `path`, or would hold it: the nearest
+/// parent that exists is asked.
+pub fn filesystem_of(path: &Path) -> Result<Filesystem> {
+    let existing = nearest_existing(path);
+    let space = rustix::fs::statvfs(&existing).at("read the free space at", &existing)?;
+    let kind = rustix::fs::statfs(&existing).at("read the free space at", &existing)?;
+    let device = existing.metadata().at("read metadata", &existing)?.dev();
+    Ok(Filesystem {
+        device,
+        path: existing,
+        total_bytes: space.f_blocks.saturating_mul(space.f_frsize),
+        // Not `f_bfree`: what is reserved for root is not ours to fill.
+        free_bytes: space.f_bavail.saturating_mul(space.f_frsize),
+        used_bytes: space.f_blocks.saturating_sub(space.f_bfree).saturating_mul(space.f_frsize),
+        total_inodes: space.f_files,
+        free_inodes: space.f_favail,
+        is_memory: kind.f_type == TMPFS_MAGIC,
+    })
+}
+
+fn nearest_existing(path: &Path) -> PathBuf {
+    let exists = |path: &&Path| path.exists();
+    path.ancestors().find(exists).unwrap_or(Path::new("/")).to_owned()
+}

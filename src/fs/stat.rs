@@ -1,0 +1,94 @@
+//! What the kernel knows of a path without reading it.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::timestamp::Timestamp;
+
+/// What a path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Dir,
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Symlink,
+    /// A socket, a fifo or a device: never opened, never kept.
+    Special,
+}
+
+/// What the kernel knows of a path without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// What it is.
+    pub kind: Kind,
+    /// Permission bits, 0 to 0o7777.
+    pub mode: u32,
+    /// Its size in bytes, holes included.
+    pub size: u64,
+    /// What the filesystem holds for it in bytes; less than the size if there are holes.
+    pub allocated_bytes: u64,
+    /// When its bytes last changed, by its own word.
+    pub mtime: Timestamp,
+    /// Which file it is, whatever its name.
+    pub inode: Inode,
+    /// How many names it has.
+    pub links: u64,
+}
+
+/// Which file it is and when it last changed in any way: no program can set a ctime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Inode {
+    /// The filesystem's device number.
+    pub dev: u64,
+    /// The inode number.
+    pub ino: u64,
+    /// The last change of bytes or metadata.
+    pub ctime: Timestamp,
+}
+
+impl Stat {
+    /// Asks about `path` itself, not what it points to.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        path.symlink_metadata().map(|metadata| Self::from(&metadata))
+    }
+
+    /// Asks about `path`; a path that does not exist has none.
+    pub fn if_exists(path: &Path) -> io::Result<Option<Self>> {
+        match Self::of(path) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl From<&Metadata> for Stat {
+    fn from(metadata: &Metadata) -> Self {
+        let kind = match metadata.file_type() {
+            kind if kind.is_dir() => Kind::Dir,
+            kind if kind.is_file() => Kind::File,
+            kind if kind.is_symlink() => Kind::Symlink,
+            _ => Kind::Special,
+        };
+        let time = |secs: i64, nanos: i64| Timestamp::new(secs, u32::try_from(nanos).unwrap_or(0));
+        Self {
+            kind,
+            mode: metadata.mode() & 0o7777,
+            size: metadata.size(),
+            allocated_bytes: metadata.blocks().saturating_mul(512),
+            mtime: time(metadata.mtime(), metadata.mtime_nsec()),
+            inode: Inode {
+                dev: metadata.dev(),
+                ino: metadata.ino(),
+                ctime: time(metadata.ctime(), metadata.ctime_nsec()),
+            },
+            links: metadata.nlink(),
+        }
+    }
+}

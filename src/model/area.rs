@@ -1,0 +1,100 @@
+//! The kinds of directory we keep.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::names::{Name, ParseNameError};
+
+/// One kind of directory we keep.
+///
+/// `Build` and `DependencyBuild` exist only where cargo's `build.build-dir` lies apart from its
+/// target directory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Area {
+    /// `registry/` of `CARGO_HOME`, as far as the lock files name it.
+    Registry,
+    /// `git/` of `CARGO_HOME`, as far as the lock files name it.
+    Git,
+    /// The target directory of the repo.
+    Target,
+    /// The build directory of the repo.
+    Build,
+    /// The target directory of a dependency.
+    DependencyTarget(Name),
+    /// The build directory of a dependency.
+    DependencyBuild(Name),
+}
+
+impl Area {
+    /// Tells whether the area lies in `CARGO_HOME`, which other jobs share.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Registry | Self::Git)
+    }
+}
+
+impl fmt::Display for Area {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry => f.write_str("registry"),
+            Self::Git => f.write_str("git"),
+            Self::Target => f.write_str("target"),
+            Self::Build => f.write_str("build"),
+            Self::DependencyTarget(name) => write!(f, "{name}-target"),
+            Self::DependencyBuild(name) => write!(f, "{name}-build"),
+        }
+    }
+}
+
+impl FromStr for Area {
+    type Err = ParseNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "registry" => return Ok(Self::Registry),
+            "git" => return Ok(Self::Git),
+            "target" => return Ok(Self::Target),
+            "build" => return Ok(Self::Build),
+            _ => {}
+        }
+        if let Some(name) = text.strip_suffix("-target") {
+            return Ok(Self::DependencyTarget(name.parse()?));
+        }
+        if let Some(name) = text.strip_suffix("-build") {
+            return Ok(Self::DependencyBuild(name.parse()?));
+        }
+        let expected = "an area (registry, git, target, build, <dependency>-target, …)";
+        Err(ParseNameError { text: text.to_owned(), expected })
+    }
+}
+
+impl From<Area> for String {
+    fn from(area: Area) -> Self {
+        area.to_string()
+    }
+}
+
+impl TryFrom<String> for Area {
+    type Error = ParseNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_area_reads_back_as_it_was_shown() {
+        for text in ["registry", "git", "target", "build", "blvm-consensus-target", "a-build"] {
+            assert_eq!(text.parse::<Area>().map(String::from), Ok(text.to_owned()));
+        }
+        for text in ["", "cargo", "../x-target", "-target"] {
+            assert!(text.parse::<Area>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Which generation a restore takes.

@@ -1,0 +1,1 @@
+//! Which mtimes are put back.

@@ -1,0 +1,376 @@
+//! What one generation holds: the manifest and its entries.
+//!
+//! How it stands on disk: `docs/FORMAT.md`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::area::Area;
+use super::digest::Digest;
+use super::names::{Name, ParseNameError};
+use super::rel_path::{JsonBytes, RelPath};
+use super::scope::Scope;
+use super::timestamp::Timestamp;
+
+/// The number of a generation in its series, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GenerationNumber(u64);
+
+impl GenerationNumber {
+    /// The first number of a series.
+    pub const FIRST: Self = Self(1);
+
+    /// Returns the number after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for GenerationNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:010}", self.0)
+    }
+}
+
+impl FromStr for GenerationNumber {
+    type Err = ParseNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = "a generation number (10 digits, from 0000000001)";
+        let refuse = || ParseNameError { text: text.to_owned(), expected };
+        let is_ours = text.len() >= 10 && text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse() {
+            Ok(number) if is_ours && number > 0 => Ok(Self(number)),
+            _ => Err(refuse()),
+        }
+    }
+}
+
+/// The generations of one scope, area and key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Series {
+    /// Who may restore it.
+    pub scope: Scope,
+    /// What kind of directory it is of.
+    pub area: Area,
+    /// What identifies the content wanted.
+    pub key: Name,
+}
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.scope, self.area, self.key)
+    }
+}
+
+/// Which generation: its series and number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GenerationId {
+    /// The series it belongs to.
+    pub series: Series,
+    /// Its number there.
+    pub number: GenerationNumber,
+}
+
+impl fmt::Display for GenerationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} #{}", self.series, self.number.0)
+    }
+}
+
+/// One generation, whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// What is known of it before any entry is read.
+    pub header: Header,
+    /// Every path of the tree below the area's directory, sorted; a directory comes before
+    /// what it holds. The directory itself is not among them.
+    pub entries: Vec<Entry>,
+    /// The sources it was built from.
+    pub sources: Vec<Source>,
+    /// Git-ignored files inside the roots that its dep-info names.
+    pub kept: Vec<KeptFile>,
+}
+
+/// What is known of a generation before any entry is read: the first line of its manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The series it was published in.
+    pub series: Series,
+    /// When it was saved, by the clock of the host.
+    pub created: Timestamp,
+    /// What kind of job saved it.
+    pub job: String,
+    /// The digest of the toolchain part of the key.
+    pub toolchain: Digest,
+    /// The digest of the environment part of the key, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub environment: Option<Digest>,
+    /// Each part of the key by name, as text, for `key --explain`.
+    #[serde(default)]
+    pub components: BTreeMap<String, String>,
+    /// The absolute path of each root it was built at.
+    pub roots: BTreeMap<Root, RawPath>,
+    /// The absolute path of the directory it was saved from.
+    pub directory: RawPath,
+    /// The newest mtime of the tree, which a restored change must not be older than.
+    pub newest_mtime: Timestamp,
+    /// Where it came from: repository, ref, sha, run, as far as known.
+    #[serde(default)]
+    pub provenance: BTreeMap<String, String>,
+    /// The number of entries.
+    pub entries: u64,
+    /// The number of regular files, hard links included.
+    pub files: u64,
+    /// The sum of the sizes of its regular files, each link group once, in bytes.
+    pub bytes: u64,
+    /// The packs that hold its contents.
+    pub packs: Vec<PackUse>,
+}
+
+/// A pack that a generation takes contents from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackUse {
+    /// The name of the pack.
+    pub digest: Digest,
+    /// The size of the pack on disk in bytes.
+    pub stored_bytes: u64,
+    /// The bytes of all contents in it, used by this generation or not.
+    pub content_bytes: u64,
+}
+
+/// A path that is only compared or shown, never followed; in JSON text where it is UTF-8, else hex.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "JsonBytes", try_from = "JsonBytes")]
+pub struct RawPath(Vec<u8>);
+
+impl RawPath {
+    /// Returns `bytes` as they are.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
+    /// Returns the bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for RawPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for RawPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&String::from_utf8_lossy(&self.0), f)
+    }
+}
+
+impl From<RawPath> for JsonBytes {
+    fn from(bytes: RawPath) -> Self {
+        Self::of(&bytes.0)
+    }
+}
+
+impl TryFrom<JsonBytes> for RawPath {
+    type Error = ParseNameError;
+
+    fn try_from(text: JsonBytes) -> Result<Self, Self::Error> {
+        text.into_bytes().map(Self)
+    }
+}
+
+/// One file, directory or symlink of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Where it is below the area's directory.
+    pub path: RelPath,
+    /// What it is.
+    #[serde(rename = "is")]
+    pub kind: EntryKind,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntryKind {
+    /// A directory.
+    Dir {
+        /// Permission bits, 0 to 0o7777.
+        mode: u32,
+        /// Its own mtime.
+        mtime: Timestamp,
+    },
+    /// A regular file; the first by path of its link group.
+    File(FileFacts),
+    /// A further name of a regular file.
+    HardLink {
+        /// The first name of its link group.
+        of: RelPath,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// What it points to, as it was: never followed by us.
+        target: RawPath,
+        /// Its own mtime.
+        mtime: Timestamp,
+    },
+}
+
+/// A regular file: its metadata and where its contents are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFacts {
+    /// Permission bits, 0 to 0o7777.
+    pub mode: u32,
+    /// Its mtime.
+    pub mtime: Timestamp,
+    /// Its size in bytes, holes included.
+    pub size: u64,
+    /// Its contents by offset; what none of them covers is a hole.
+    pub contents: Vec<Content>,
+}
+
+/// A run of bytes of a file and the pack that holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// Where in the file it starts.
+    pub offset: u64,
+    /// Its length in bytes, at most [`Content::MAX_LEN`].
+    pub len: u64,
+    /// Its SHA-256, also its name in the pack.
+    pub digest: Digest,
+    /// Which of [`Header::packs`] holds it.
+    pub pack: u32,
+}
+
+impl Content {
+    /// The longest content in bytes. Larger files are cut, so that every core has work and
+    /// memory stays bounded: DESIGN's measurement, 32 MiB.
+    pub const MAX_LEN: u64 = 32 << 20;
+}
+
+/// Where a checkout lies: the repo's own, or that of a dependency.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Root {
+    /// The checkout of the repo being built.
+    Repo,
+    /// The checkout of a dependency.
+    Dependency(Name),
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repo => f.write_str("."),
+            Self::Dependency(name) => write!(f, "{name}"),
+        }
+    }
+}
+
+impl From<Root> for String {
+    fn from(root: Root) -> Self {
+        root.to_string()
+    }
+}
+
+impl TryFrom<String> for Root {
+    type Error = ParseNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "." => Ok(Self::Repo),
+            name => name.parse().map(Self::Dependency),
+        }
+    }
+}
+
+/// One source file or directory as it was when the generation was saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The root it is in.
+    pub root: Root,
+    /// Where it is below the root; the root itself has none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub path: Option<RelPath>,
+    /// A file's SHA-256, or that of a directory's sorted list of names.
+    pub digest: Digest,
+    /// Its mtime.
+    pub mtime: Timestamp,
+    /// Whether it is a directory.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_dir: bool,
+}
+
+/// A git-ignored file inside a root that dep-info names: it is put back with the target,
+/// because a build script that cargo finds fresh does not write it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFile {
+    /// The root it is in.
+    pub root: Root,
+    /// Where it is below the root.
+    pub path: RelPath,
+    /// Its metadata and contents.
+    pub facts: FileFacts,
+}
+
+impl Manifest {
+    /// Returns every regular file of the manifest, kept ones included.
+    pub fn files(&self) -> impl Iterator<Item = &FileFacts> {
+        let of_tree = self.entries.iter().filter_map(|entry| match &entry.kind {
+            EntryKind::File(facts) => Some(facts),
+            _ => None,
+        });
+        of_tree.chain(self.kept.iter().map(|kept| &kept.facts))
+    }
+
+    /// Says what is wrong with a manifest that was read, if anything: a path that is there
+    /// twice or out of order, one whose parent is not a directory of the manifest, a hard
+    /// link to nothing, contents that overlap or end after the file, a pack that is not listed.
+    pub fn flaw(&self) -> Option<String> {
+        let mut dirs = std::collections::HashSet::new();
+        let mut files = std::collections::HashSet::new();
+        let mut before: Option<&RelPath> = None;
+        for Entry { path, kind } in &self.entries {
+            if before.is_some_and(|before| before >= path) {
+                return Some(format!("`{path}` is out of order"));
+            }
+            before = Some(path);
+            if path.parent().is_some_and(|parent| !dirs.contains(&parent)) {
+                return Some(format!("`{path}` is in no directory of the manifest"));
+            }
+            match kind {
+                EntryKind::Dir { .. } => drop(dirs.insert(path.clone())),
+                EntryKind::File(_) => drop(files.insert(path.clone())),
+                EntryKind::HardLink { of } if !files.contains(of) => {
+                    return Some(format!("`{path}` is a hard link to `{of}`, which is no file before it"));
+                }
+                EntryKind::HardLink { .. } | EntryKind::Symlink { .. } => {}
+            }
+        }
+        self.files().find_map(|facts| self.flaw_of_file(facts))
+    }
+
+    fn flaw_of_file(&self, facts: &FileFacts) -> Option<String> {
+        let mut end = 0;
+        for content in &facts.contents {
+            if content.offset < end || content.len == 0 || content.len > Content::MAX_LEN {
+                return Some(format!("content {} overlaps or has no valid length", content.digest));
+            }
+            end = content.offset.checked_add(content.len)?;
+            if end > facts.size {
+                return Some(format!("content {} ends after its file", content.digest));
+            }
+            if content.pack as usize >= self.header.packs.len() {
+                return Some(format!("content {} is in a pack that is not listed", content.digest));
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,15 @@
+//! Values and pure functions: what things are and what follows from them.
+//!
+//! It hides nothing and touches nothing: no file, no clock, no environment. What is decided is
+//! decided here, from facts that others read.
+
+pub mod area;
+pub mod choice;
+pub mod digest;
+pub mod freshness;
+pub mod manifest;
+pub mod names;
+pub mod rel_path;
+pub mod retention;
+pub mod scope;
+pub mod timestamp;

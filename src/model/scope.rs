@@ -1,0 +1,210 @@
+//! Who may restore what: repository plus trust lane.
+
+use std::fmt::{self, Write as _};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::names::ParseNameError;
+
+/// The full name of a repository: `owner/name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Repository(String);
+
+impl Repository {
+    /// Returns `owner/name` as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Repository {
+    type Err = ParseNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let is_part = |part: &str| {
+            (1..=100).contains(&part.len())
+                && part.bytes().all(allowed)
+                && !matches!(part, "." | "..")
+        };
+        match text.split_once('/') {
+            Some((owner, name)) if is_part(owner) && is_part(name) => Ok(Self(text.to_owned())),
+            _ => Err(ParseNameError { text: text.to_owned(), expected: "a repository (owner/name)" }),
+        }
+    }
+}
+
+impl From<Repository> for String {
+    fn from(repository: Repository) -> Self {
+        repository.0
+    }
+}
+
+impl TryFrom<String> for Repository {
+    type Error = ParseNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+/// How far the code of a job is trusted. A job writes only its own lane.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Lane {
+    /// The default branch and protected ones, tags, schedules.
+    Protected,
+    /// Another branch of the repository.
+    Branch(String),
+    /// A pull request.
+    Pr(u64),
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protected => f.write_str("protected"),
+            Self::Branch(name) => write!(f, "branch/{name}"),
+            Self::Pr(number) => write!(f, "pr/{number}"),
+        }
+    }
+}
+
+impl FromStr for Lane {
+    type Err = ParseNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = || {
+            let expected = "a lane (protected, branch/<name> or pr/<number>)";
+            ParseNameError { text: text.to_owned(), expected }
+        };
+        match text.split_once('/') {
+            None if text == "protected" => Ok(Self::Protected),
+            Some(("branch", name)) if !name.is_empty() && !name.contains(char::is_control) => {
+                Ok(Self::Branch(name.to_owned()))
+            }
+            Some(("pr", number)) => number.parse().map(Self::Pr).map_err(|_| refuse()),
+            _ => Err(refuse()),
+        }
+    }
+}
+
+impl From<Lane> for String {
+    fn from(lane: Lane) -> Self {
+        lane.to_string()
+    }
+}
+
+impl TryFrom<String> for Lane {
+    type Error = ParseNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+/// Who may restore: repository plus trust lane.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Scope {
+    /// The repository.
+    pub repository: Repository,
+    /// The trust lane.
+    pub lane: Lane,
+}
+
+impl Scope {
+    /// Returns the scopes a job of this scope may read, its own first: never that of
+    /// another repository, of another pull request or of another branch.
+    pub fn chain(&self) -> Vec<Self> {
+        let mut chain = vec![self.clone()];
+        if self.lane != Lane::Protected {
+            chain.push(Self { repository: self.repository.clone(), lane: Lane::Protected });
+        }
+        chain
+    }
+
+    /// Returns the scope as one directory name: `owner%2Fname@branch%2Ffix`.
+    ///
+    /// What is not `A-Z a-z 0-9 . _ -` is written as `%` and two hex digits, so that different
+    /// scopes get different names; one longer than a directory entry ends in its digest.
+    pub fn dir_name(&self) -> String {
+        let mut name = String::new();
+        escape(self.repository.as_str(), &mut name);
+        name.push('@');
+        escape(&self.lane.to_string(), &mut name);
+        if name.len() > MAX_DIR_NAME {
+            let digest = Digest::of(name.as_bytes()).to_string();
+            let keep = MAX_DIR_NAME - digest.len() - 1;
+            name.truncate(keep);
+            name.push('~');
+            name.push_str(&digest);
+        }
+        name
+    }
+}
+
+/// The longest name of a Linux directory entry in bytes (`NAME_MAX`).
+const MAX_DIR_NAME: usize = 255;
+
+fn escape(text: &str, into: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) {
+            into.push(char::from(byte));
+        } else {
+            write!(into, "%{byte:02X}").expect("a string takes any text");
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.repository.as_str(), self.lane)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(repository: &str, lane: &str) -> Result<Scope, ParseNameError> {
+        Ok(Scope { repository: repository.parse()?, lane: lane.parse()? })
+    }
+
+    #[test]
+    fn a_scope_is_one_directory_name_whatever_the_branch() -> Result<(), ParseNameError> {
+        let long = format!("branch/{}", "é/".repeat(100));
+        for lane in ["protected", "branch/a/../../b", "branch/ü%@~", "pr/7", &long] {
+            let name = scope("btcdecoded/blvm-node", lane)?.dir_name();
+            assert!(name.len() <= 255 && !name.contains('/') && !name.starts_with('.'), "{name}");
+        }
+        assert_eq!(scope("a/b", "pr/7")?.dir_name(), "a%2Fb@pr%2F7");
+        Ok(())
+    }
+
+    #[test]
+    fn long_branches_that_differ_only_at_the_end_stay_apart() -> Result<(), ParseNameError> {
+        let lane = |end: char| format!("branch/{}{end}", "x".repeat(400));
+        assert_ne!(scope("a/b", &lane('1'))?.dir_name(), scope("a/b", &lane('2'))?.dir_name());
+        Ok(())
+    }
+
+    #[test]
+    fn a_pull_request_reads_its_own_lane_and_the_protected_one() -> Result<(), ParseNameError> {
+        assert_eq!(scope("a/b", "pr/7")?.chain(), [scope("a/b", "pr/7")?, scope("a/b", "protected")?]);
+        assert_eq!(scope("a/b", "protected")?.chain(), [scope("a/b", "protected")?]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_lane_or_repository_is_refused() {
+        for text in ["", "main", "branch/", "pr/", "pr/x", "pr/-1", "branch/a\nb"] {
+            assert!(text.parse::<Lane>().is_err(), "{text:?}");
+        }
+        for text in ["", "a", "a/b/c", "../b", "a/..", "a/", "/b", "a b/c"] {
+            assert!(text.parse::<Repository>().is_err(), "{text:?}");
+        }
+    }
+}

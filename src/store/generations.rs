@@ -1,0 +1,211 @@
+//! Generations: published, listed, read.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::{Error, Result, damaged};
+use super::leases::{Lease, Use};
+use super::manifest_file;
+use super::open::Store;
+use crate::fs::At;
+use crate::fs::crash::crash_point;
+use crate::fs::rename::rename_noreplace;
+use crate::model::area::Area;
+use crate::model::manifest::{GenerationId, GenerationNumber, Header, Manifest};
+use crate::model::names::Name;
+use crate::model::scope::Scope;
+
+/// A published generation whose header was read.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// Which it is.
+    pub id: GenerationId,
+    /// What is known of it before any entry is read.
+    pub header: Header,
+    /// The size of its manifest on disk in bytes.
+    pub manifest_bytes: u64,
+    path: PathBuf,
+}
+
+const SUFFIX: &str = ".manifest.zst";
+
+impl Store {
+    /// Publishes `manifest` as the next generation of its series; returns which it is.
+    ///
+    /// The generation appears whole or not at all: its manifest is written and flushed under
+    /// `staging/`, then takes its final name in one step that fails if the name is taken. Of two
+    /// savers at once, one takes the number and the other the next.
+    ///
+    /// The caller's lease names every pack of the manifest; they are whole and flushed. One that
+    /// is missing all the same is an error, and nothing is published.
+    pub fn publish(&self, lease: &Lease, manifest: &Manifest) -> Result<GenerationId> {
+        for pack in &manifest.header.packs {
+            if !self.pack_path(pack.digest).exists() {
+                return Err(Error::PackMissing(pack.digest));
+            }
+        }
+        let staged = lease.staging_dir()?.join("manifest");
+        let file = File::create(&staged).at("create", &staged)?;
+        manifest_file::write(manifest, &file).at("write", &staged)?;
+        file.sync_all().at("flush", &staged)?;
+        crash_point("publish: staged");
+
+        let series = &manifest.header.series;
+        let dir = self.series_dir(series);
+        fs::create_dir_all(&dir).at("create directory", &dir)?;
+        let newest = numbers(&dir)?.into_iter().max();
+        let mut number = newest.map_or(GenerationNumber::FIRST, GenerationNumber::next);
+        while !rename_noreplace(&staged, &dir.join(file_name(number)))? {
+            number = number.next();
+        }
+        crash_point("publish: visible");
+
+        flush_dirs(&dir, self.root())?;
+        Ok(GenerationId { series: series.clone(), number })
+    }
+
+    /// Returns every generation, in no order, and what could not be read.
+    pub fn generations(&self) -> Result<(Vec<Generation>, Vec<Error>)> {
+        let mut generations = Vec::new();
+        let mut failures = Vec::new();
+        for scope in subdirs(&self.all_series_dir())? {
+            for area in subdirs(&scope)? {
+                for key in subdirs(&area)? {
+                    self.headers_in(&key, &mut generations, &mut failures)?;
+                }
+            }
+        }
+        Ok((generations, failures))
+    }
+
+    /// Returns the generations of `area` that `scope` itself holds, of all keys, and what could
+    /// not be read.
+    pub fn generations_of(&self, scope: &Scope, area: &Area) -> Result<(Vec<Generation>, Vec<Error>)> {
+        let mut generations = Vec::new();
+        let mut failures = Vec::new();
+        let dir = self.all_series_dir().join(scope.dir_name()).join(area.to_string());
+        for key in subdirs(&dir)? {
+            self.headers_in(&key, &mut generations, &mut failures)?;
+        }
+        Ok((generations, failures))
+    }
+
+    /// Returns the generations that `scope` itself holds, of all areas, and what could not be
+    /// read.
+    pub fn generations_in(&self, scope: &Scope) -> Result<(Vec<Generation>, Vec<Error>)> {
+        let mut generations = Vec::new();
+        let mut failures = Vec::new();
+        for area in subdirs(&self.all_series_dir().join(scope.dir_name()))? {
+            for key in subdirs(&area)? {
+                self.headers_in(&key, &mut generations, &mut failures)?;
+            }
+        }
+        Ok((generations, failures))
+    }
+
+    /// Reads the manifest of a generation, which `lease` names from now on.
+    pub fn read(&self, lease: &Lease, id: &GenerationId) -> Result<Manifest> {
+        lease.name(&Use::Generation(id.clone()))?;
+        self.read_unleased(id)
+    }
+
+    /// Reads the manifest of a generation that gc may remove at any time.
+    pub fn read_unleased(&self, id: &GenerationId) -> Result<Manifest> {
+        let path = self.generation_path(id);
+        match manifest_file::read(&path) {
+            Err(Error::Io(error)) if error.source.kind() == io::ErrorKind::NotFound => {
+                Err(Error::Gone(Box::new(id.clone())))
+            }
+            manifest => manifest,
+        }
+    }
+
+    /// Returns where the manifest of a generation is, or would be.
+    pub fn generation_path(&self, id: &GenerationId) -> PathBuf {
+        self.series_dir(&id.series).join(file_name(id.number))
+    }
+
+    fn headers_in(
+        &self,
+        dir: &Path,
+        generations: &mut Vec<Generation>,
+        failures: &mut Vec<Error>,
+    ) -> Result<()> {
+        for number in numbers(dir)? {
+            let path = dir.join(file_name(number));
+            match self.header_at(&path, number) {
+                Ok(generation) => generations.push(generation),
+                // gc was faster.
+                Err(Error::Io(error)) if error.source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => failures.push(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn header_at(&self, path: &Path, number: GenerationNumber) -> Result<Generation> {
+        let header = manifest_file::read_header(path)?;
+        let manifest_bytes = path.metadata().at("read metadata", path)?.len();
+        let id = GenerationId { series: header.series.clone(), number };
+        if self.generation_path(&id) != path {
+            return Err(damaged(path, &format!("it says that it belongs to {}", id.series)));
+        }
+        Ok(Generation { id, header, manifest_bytes, path: path.to_owned() })
+    }
+}
+
+impl Generation {
+    /// Returns where its manifest is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Generation {
+    /// Returns the key of its series.
+    pub fn key(&self) -> &Name {
+        &self.id.series.key
+    }
+}
+
+fn file_name(number: GenerationNumber) -> String {
+    format!("{number}{SUFFIX}")
+}
+
+fn numbers(dir: &Path) -> Result<Vec<GenerationNumber>> {
+    let mut numbers = Vec::new();
+    for entry in read_dir(dir)? {
+        let name = entry.file_name().map(|name| name.to_string_lossy().into_owned());
+        let digits = name.as_deref().and_then(|name| name.strip_suffix(SUFFIX));
+        numbers.extend(digits.and_then(|digits| digits.parse::<GenerationNumber>().ok()));
+    }
+    Ok(numbers)
+}
+
+fn subdirs(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut dirs = read_dir(dir)?;
+    dirs.retain(|path| path.is_dir());
+    Ok(dirs)
+}
+
+/// Returns the paths in `dir`, sorted; one that does not exist holds nothing.
+fn read_dir(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.at("read directory", dir)?,
+    };
+    let paths: io::Result<Vec<_>> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut paths = paths.at("read directory", dir)?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Flushes `dir` and its parents up to `root`: the name of a new file is on disk only when each
+/// directory that leads to it is.
+pub(super) fn flush_dirs(dir: &Path, root: &Path) -> Result<()> {
+    for dir in dir.ancestors().take_while(|dir| dir.starts_with(root)) {
+        File::open(dir).and_then(|dir| dir.sync_all()).at("flush", dir)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! Leases: what live processes rely on.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Result;
+use super::open::Store;
+use crate::fs::At;
+use crate::fs::lock::Lock;
+use crate::model::digest::Digest;
+use crate::model::manifest::{GenerationId, RawPath};
+
+/// What a process with a lease is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// It saves.
+    Save,
+    /// It restores.
+    Restore,
+    /// It checks the store.
+    Verify,
+}
+
+/// Something a live process relies on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Use {
+    /// The first line: what the process does, and its id as people know it.
+    Process {
+        /// What it does.
+        purpose: Purpose,
+        /// Its process id, for people; nothing trusts it.
+        pid: u32,
+    },
+    /// It reads this generation and may refer to its packs.
+    Generation(GenerationId),
+    /// It is about to name this pack in a manifest.
+    Pack(Digest),
+    /// It stages here, outside the store. The last component begins with [`Lease::staging_name`].
+    Staging(RawPath),
+}
+
+/// A written promise that a live process uses something; dies with its process.
+#[derive(Debug)]
+pub struct Lease {
+    lock: Lock,
+    id: String,
+    path: PathBuf,
+    staging: PathBuf,
+}
+
+/// What all live leases together name.
+#[derive(Clone, Debug, Default)]
+pub struct LeaseFacts {
+    /// Generations in use.
+    pub generations: BTreeSet<GenerationId>,
+    /// Packs in use beside those of the generations.
+    pub packs: BTreeSet<Digest>,
+    /// The ids of live leases.
+    pub ids: BTreeSet<String>,
+}
+
+impl Store {
+    /// Takes a lease, which lives until it is dropped or the process ends.
+    pub fn lease(&self, purpose: Purpose) -> Result<Lease> {
+        loop {
+            let id = random_id();
+            let path = self.leases_dir().join(&id);
+            let mut options = OpenOptions::new();
+            let file = options.append(true).create_new(true).open(&path).at("create", &path)?;
+            // gc may have locked and removed the file before we locked it: then take another.
+            let Some(lock) = Lock::of(file, &path)? else { continue };
+            if lock.file().metadata().at("read metadata", &path)?.nlink() == 0 {
+                continue;
+            }
+            let staging = self.staging_dir().join(&id);
+            let lease = Lease { lock, id, path, staging };
+            lease.name(&Use::Process { purpose, pid: std::process::id() })?;
+            return Ok(lease);
+        }
+    }
+
+    /// Returns what live leases name. Whoever relies on something names it first and looks
+    /// afterwards, so what is not named here will be found missing.
+    pub fn lease_facts(&self) -> Result<LeaseFacts> {
+        let mut facts = LeaseFacts::default();
+        for path in self.lease_paths()? {
+            let Some(file) = open_if_there(&path)? else { continue };
+            // A second open file never gets a lock that another one holds, also our own.
+            if Lock::of(file.try_clone().at("open", &path)?, &path)?.is_some() {
+                continue;
+            }
+            facts.ids.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
+            for used in read_uses(&file, &path)? {
+                match used {
+                    Use::Generation(id) => drop(facts.generations.insert(id)),
+                    Use::Pack(digest) => drop(facts.packs.insert(digest)),
+                    Use::Process { .. } | Use::Staging(_) => {}
+                }
+            }
+        }
+        Ok(facts)
+    }
+
+    /// Removes what dead processes left: their staging directories, inside the store and
+    /// outside, and then their leases. Returns how many were dead. Anyone may do this at any
+    /// time, several at once.
+    pub fn reclaim(&self) -> Result<usize> {
+        let mut dead = 0;
+        for path in self.lease_paths()? {
+            let Some(file) = open_if_there(&path)? else { continue };
+            let Some(lock) = Lock::of(file, &path)? else { continue };
+            let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            for used in read_uses(lock.file(), &path)? {
+                if let Use::Staging(dir) = used {
+                    remove_staging(Path::new(std::ffi::OsStr::from_bytes(dir.as_bytes())), &id)?;
+                }
+            }
+            remove_if_there(&self.staging_dir().join(&id))?;
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed.at("remove", &path)?,
+            }
+            dead += 1;
+        }
+        Ok(dead)
+    }
+
+    fn lease_paths(&self) -> Result<Vec<PathBuf>> {
+        let dir = self.leases_dir();
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(&dir).at("read directory", &dir)? {
+            paths.push(entry.at("read directory", &dir)?.path());
+        }
+        Ok(paths)
+    }
+}
+
+impl Lease {
+    /// Names something this process relies on. Look whether it is there only afterwards.
+    pub fn name(&self, used: &Use) -> Result<()> {
+        let mut line = serde_json::to_vec(used).expect("uses are plain JSON");
+        line.push(b'\n');
+        // One write of an append-only file: lines of several threads do not mix.
+        let mut file = self.lock.file();
+        Ok(file.write_all(&line).at("write", &self.path)?)
+    }
+
+    /// Returns this process's directory under `staging/`, which exists afterwards.
+    pub fn staging_dir(&self) -> Result<PathBuf> {
+        fs::create_dir_all(&self.staging).at("create directory", &self.staging)?;
+        Ok(self.staging.clone())
+    }
+
+    /// Returns what the name of a directory begins with that this process stages outside the
+    /// store.
+    pub fn staging_name(&self) -> String {
+        staging_name(&self.id)
+    }
+
+    /// Returns the name of the lease.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // What stays behind after an error here is removed by the next `reclaim`.
+        drop(fs::remove_dir_all(&self.staging));
+        drop(fs::remove_file(&self.path));
+    }
+}
+
+/// Returns 24 random hex digits.
+pub(super) fn random_id() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    // The keys of the standard hash map are random for each process and each call.
+    let random = || std::collections::hash_map::RandomState::new().build_hasher().finish();
+    format!("{:016x}{:08x}", random(), random() >> 32)
+}
+
+fn staging_name(id: &str) -> String {
+    format!(".runner-cache-{id}")
+}
+
+fn open_if_there(path: &Path) -> Result<Option<File>> {
+    match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        file => Ok(Some(file.at("open", path)?)),
+    }
+}
+
+/// Reads the uses that are whole: a line still being written has not been relied on yet.
+fn read_uses(file: &File, path: &Path) -> Result<Vec<Use>> {
+    let mut uses = Vec::new();
+    for line in BufReader::new(file).lines() {
+        let line = line.at("read", path)?;
+        if let Ok(used) = serde_json::from_str(&line) {
+            uses.push(used);
+        }
+    }
+    Ok(uses)
+}
+
+/// Removes a directory that a dead process staged, if its name says that it is one.
+fn remove_staging(dir: &Path, id: &str) -> Result<()> {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    if dir.is_absolute() && name.starts_with(&staging_name(id)) {
+        remove_if_there(dir)?;
+    }
+    Ok(())
+}
+
+fn remove_if_there(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => Ok(removed.at("remove", dir)?),
+    }
+}

@@ -1,0 +1,127 @@
+//! A manifest as bytes: lines of JSON in one zstd frame.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::FORMAT;
+use super::error::{Error, Result, damaged};
+use crate::fs::At;
+use crate::model::manifest::{Entry, Header, KeptFile, Manifest, Source};
+
+/// The level manifests are compressed at. They are small and read often; 3 is zstd's default.
+const LEVEL: i32 = 3;
+
+/// The first line: what every version of this program can read.
+#[derive(Serialize, Deserialize)]
+struct First<H> {
+    manifest: u32,
+    header: H,
+}
+
+/// Every further line.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Line<'a> {
+    Entry(&'a Entry),
+    Source(&'a Source),
+    Kept(&'a KeptFile),
+    End { lines: u64 },
+}
+
+/// The same, owned.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum OwnedLine {
+    Entry(Entry),
+    Source(Source),
+    Kept(KeptFile),
+    End { lines: u64 },
+}
+
+/// Writes `manifest` to `file`, compressed and whole.
+pub(super) fn write(manifest: &Manifest, file: &File) -> io::Result<()> {
+    let mut encoder = zstd::Encoder::new(file, LEVEL)?;
+    encoder.include_checksum(true)?;
+    let mut out = BufWriter::with_capacity(1 << 16, encoder);
+    let mut lines = 1;
+    let first = First { manifest: FORMAT, header: &manifest.header };
+    serde_json::to_writer(&mut out, &first)?;
+    let of_tree = manifest.entries.iter().map(Line::Entry);
+    let of_roots = manifest.sources.iter().map(Line::Source);
+    for line in of_tree.chain(of_roots).chain(manifest.kept.iter().map(Line::Kept)) {
+        out.write_all(b"\n")?;
+        serde_json::to_writer(&mut out, &line)?;
+        lines += 1;
+    }
+    out.write_all(b"\n")?;
+    serde_json::to_writer(&mut out, &Line::End { lines })?;
+    out.write_all(b"\n")?;
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
+    Ok(())
+}
+
+/// Reads the header alone, which does not show whether the rest is whole.
+pub(super) fn read_header(path: &Path) -> Result<Header> {
+    let mut lines = open(path)?;
+    let mut line = Vec::new();
+    lines.read_until(b'\n', &mut line).map_err(|error| damaged(path, &error))?;
+    parse_first(&line, path)
+}
+
+/// Reads a whole manifest and checks that it is one.
+pub(super) fn read(path: &Path) -> Result<Manifest> {
+    let mut reader = open(path)?;
+    let mut line = Vec::new();
+    let mut next = |line: &mut Vec<u8>| {
+        line.clear();
+        reader.read_until(b'\n', line).map_err(|error| damaged(path, &error))
+    };
+    next(&mut line)?;
+    let header = parse_first(&line, path)?;
+    let capacity = usize::try_from(header.entries).unwrap_or(0).min(1 << 20);
+    let entries = Vec::with_capacity(capacity);
+    let mut manifest = Manifest { header, entries, sources: Vec::new(), kept: Vec::new() };
+    let mut count = 1;
+    loop {
+        if next(&mut line)? == 0 {
+            return Err(damaged(path, "it ends before its last line"));
+        }
+        match serde_json::from_slice(&line).map_err(|error| damaged(path, &error))? {
+            OwnedLine::Entry(entry) => manifest.entries.push(entry),
+            OwnedLine::Source(source) => manifest.sources.push(source),
+            OwnedLine::Kept(kept) => manifest.kept.push(kept),
+            OwnedLine::End { lines } if lines == count => break,
+            OwnedLine::End { lines } => {
+                return Err(damaged(path, &format!("it has {count} lines instead of {lines}")));
+            }
+        }
+        count += 1;
+    }
+    // To the end of the frame: only there does zstd compare the checksum.
+    if next(&mut line)? != 0 {
+        return Err(damaged(path, "something follows its last line"));
+    }
+    match manifest.flaw() {
+        Some(flaw) => Err(damaged(path, &flaw)),
+        None => Ok(manifest),
+    }
+}
+
+fn open(path: &Path) -> Result<impl BufRead + use<>> {
+    let file = File::open(path).at("open", path)?;
+    let decoder = zstd::Decoder::new(file).at("read", path)?;
+    Ok(BufReader::with_capacity(1 << 16, decoder))
+}
+
+fn parse_first(line: &[u8], path: &Path) -> Result<Header> {
+    let first: First<serde_json::Value> =
+        serde_json::from_slice(line).map_err(|error| damaged(path, &error))?;
+    if first.manifest > FORMAT {
+        let found = first.manifest.to_string();
+        return Err(Error::NewerFormat { path: path.to_owned(), found, known: FORMAT });
+    }
+    serde_json::from_value(first.header).map_err(|error| damaged(path, &error))
+}

@@ -1,0 +1,119 @@
+//! The store: every pack and generation on this host, in one directory.
+//!
+//! # Layout
+//!
+//! ```text
+//! <root>/                        mode 0700
+//! ├── store.json                 format version, features, id; written once
+//! ├── CACHEDIR.TAG               tells backup programs to leave it out
+//! ├── packs/ab/<digest>.tar.zst  contents; never changed once there
+//! ├── series/<scope>/<area>/<key>/<number>.manifest.zst
+//! │                              one generation; its name is its publication
+//! ├── stamps/<scope>/<area>/<key>  when the series was last used
+//! ├── trees/<digest>.zst         what we left at a directory; disposable
+//! ├── leases/<id>                one a live process, held with flock
+//! ├── journal/<yyyy-mm>.jsonl    one line a restore, save, expiry
+//! ├── staging/<lease id>/        garbage unless that lease is alive
+//! ├── trash/<gc id>/             garbage once gc has settled
+//! └── gc.lock                    held by the one gc that runs
+//! ```
+//!
+//! `docs/FORMAT.md` is the authority; this is the map. No other module builds a path under the
+//! store.
+//!
+//! # Invariants
+//!
+//! 1. A published manifest names only packs that are in `packs/`, whole.
+//! 2. Nothing under `packs/` or `series/` changes after it has its name; it is only removed.
+//! 3. A crash at any instruction leaves 1 and 2 true.
+//! 4. Nothing outside the root is removed but directories that a lease names as staged by us.
+//!
+//! # Locking
+//!
+//! There is no big lock. A process that reads or writes holds a lease and names in it what it
+//! relies on *before* it looks whether that is there. gc looks at leases and manifests, moves
+//! what nobody names to `trash/`, looks again, puts back what got named meanwhile, and deletes
+//! the rest. So either the process sees that the thing is gone, or gc sees that it is named.
+//! Why that is enough: `docs/decisions/0002-leases.md`.
+
+mod error;
+mod generations;
+mod journal;
+mod leases;
+mod manifest_file;
+mod open;
+mod packs;
+mod stamps;
+mod sweep;
+mod trees;
+
+use std::path::{Path, PathBuf};
+
+pub use error::{Error, Result};
+pub use generations::Generation;
+pub use journal::Event;
+pub use leases::{Lease, LeaseFacts, Purpose, Use};
+pub use open::Store;
+pub use packs::{Member, PackFile, PackList, PackWriter};
+pub use sweep::{GcLock, Swept};
+pub use trees::{TreeRecord, boot_id};
+
+use crate::model::digest::Digest;
+use crate::model::manifest::Series;
+
+/// The version of the format this program writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+
+impl Store {
+    /// Returns the store's root.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn packs_dir(&self) -> PathBuf {
+        self.root.join("packs")
+    }
+
+    /// Returns where the pack named `digest` is, or would be.
+    pub fn pack_path(&self, digest: Digest) -> PathBuf {
+        let name = digest.to_string();
+        self.packs_dir().join(&name[..2]).join(format!("{name}.tar.zst"))
+    }
+
+    fn all_series_dir(&self) -> PathBuf {
+        self.root.join("series")
+    }
+
+    fn series_dir(&self, series: &Series) -> PathBuf {
+        self.all_series_dir().join(series_path(series))
+    }
+
+    fn stamp_path(&self, series: &Series) -> PathBuf {
+        self.root.join("stamps").join(series_path(series))
+    }
+
+    fn trees_dir(&self) -> PathBuf {
+        self.root.join("trees")
+    }
+
+    fn leases_dir(&self) -> PathBuf {
+        self.root.join("leases")
+    }
+
+    fn journal_dir(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    fn staging_dir(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    fn trash_dir(&self) -> PathBuf {
+        self.root.join("trash")
+    }
+}
+
+fn series_path(series: &Series) -> PathBuf {
+    let area = series.area.to_string();
+    [series.scope.dir_name().as_str(), &area, series.key.as_str()].iter().collect()
+}

@@ -1,0 +1,162 @@
+//! Opening a store, or making one, where nobody else can change it.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Error, Result, damaged};
+use super::{FORMAT, leases};
+use crate::fs::At;
+use crate::model::digest::Digest;
+
+/// A store that is open: its directories exist and are ours alone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(super) root: PathBuf,
+    id: String,
+}
+
+/// `store.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Facts {
+    format: u32,
+    id: String,
+    #[serde(default)]
+    features: Features,
+}
+
+/// Features by what a program that lacks them may still do: everything, only read, nothing.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+struct Features {
+    compatible: Vec<String>,
+    read_only: Vec<String>,
+    incompatible: Vec<String>,
+}
+
+const DIRS: [&str; 8] =
+    ["packs", "series", "stamps", "trees", "leases", "journal", "staging", "trash"];
+
+/// What the specification asks a tagged cache directory to begin with.
+const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+    # This directory is the store of runner-cache. See https://bford.info/cachedir/\n";
+
+impl Store {
+    /// Opens the store at `root`; fails if there is none.
+    ///
+    /// Refuses a root that someone else owns or may write to, and a symlink in a directory
+    /// that others may write to: whoever can change the store can put binaries into builds.
+    pub fn open(root: &Path) -> Result<Self> {
+        if !root.exists() {
+            return Err(Error::Missing(root.to_owned()));
+        }
+        check_owner(root)?;
+        let path = root.join("store.json");
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::Missing(root.to_owned()));
+            }
+            text => text.at("read", &path)?,
+        };
+        let facts: Facts = serde_json::from_str(&text).map_err(|error| damaged(&path, &error))?;
+        facts.check(&path)?;
+        let root = root.canonicalize().at("resolve", root)?;
+        Ok(Self { root, id: facts.id })
+    }
+
+    /// Opens the store at `root`, making one if nothing is there.
+    ///
+    /// Several processes may do this at once; they end up with one store. A directory that
+    /// holds other things is refused.
+    pub fn open_or_init(root: &Path) -> Result<Self> {
+        match Self::open(root) {
+            Err(Error::Missing(_)) => {}
+            opened => return opened,
+        }
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(root).at("create directory", root)?;
+        check_owner(root)?;
+        check_free(root)?;
+        for dir in DIRS.map(|name| root.join(name)) {
+            builder.create(&dir).at("create directory", &dir)?;
+        }
+        let tag = root.join("CACHEDIR.TAG");
+        fs::write(&tag, CACHEDIR_TAG).at("write", &tag)?;
+        let path = root.join("store.json");
+        let facts = Facts { format: FORMAT, id: leases::random_id(), features: Features::default() };
+        let mut staged = tempfile::NamedTempFile::new_in(root.join("staging")).at("create", &path)?;
+        let json = serde_json::to_string_pretty(&facts).expect("facts of a store are plain JSON");
+        writeln!(staged, "{json}").at("write", &path)?;
+        staged.as_file().sync_all().at("flush", &path)?;
+        match staged.persist_noclobber(&path) {
+            Ok(_) => {}
+            Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(failed) => return Err(failed.error).at("write", &path)?,
+        }
+        Self::open(root)
+    }
+
+    /// Returns the random name the store got when it was made.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns a name for `path` that fits in one directory entry.
+    pub(super) fn name_of(path: &Path) -> String {
+        Digest::of(path.as_os_str().as_encoded_bytes()).to_string()
+    }
+}
+
+impl Facts {
+    fn check(&self, path: &Path) -> Result<()> {
+        let newer = |found: String| Error::NewerFormat { path: path.to_owned(), found, known: FORMAT };
+        if self.format > FORMAT {
+            return Err(newer(self.format.to_string()));
+        }
+        let unknown = self.features.incompatible.iter().chain(&self.features.read_only).next();
+        unknown.map_or(Ok(()), |feature| Err(newer(format!("{} with `{feature}`", self.format))))
+    }
+}
+
+/// A directory that holds anything but the beginnings of a store is somebody else's.
+fn check_free(root: &Path) -> Result<()> {
+    for entry in fs::read_dir(root).at("read directory", root)? {
+        let name = entry.at("read directory", root)?.file_name();
+        let ours = name.to_str().is_some_and(|name| {
+            DIRS.contains(&name) || ["CACHEDIR.TAG", "store.json"].contains(&name)
+        });
+        if !ours {
+            let reason = format!("it is not empty and not a store (it holds `{}`)", name.display());
+            return Err(Error::Untrusted { root: root.to_owned(), reason });
+        }
+    }
+    Ok(())
+}
+
+fn check_owner(root: &Path) -> Result<()> {
+    let untrusted = |reason: String| Err(Error::Untrusted { root: root.to_owned(), reason });
+    let own = root.symlink_metadata().at("read metadata", root)?;
+    let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if own.is_symlink() {
+        let parent = parent.unwrap_or(Path::new("."));
+        if parent.metadata().at("read metadata", parent)?.mode() & 0o022 != 0 {
+            let parent = parent.display();
+            return untrusted(format!("it is a symlink in `{parent}`, where others may write"));
+        }
+    }
+    let metadata = root.metadata().at("read metadata", root)?;
+    let us = rustix::process::geteuid().as_raw();
+    if !metadata.is_dir() {
+        return untrusted("it is not a directory".to_owned());
+    }
+    if metadata.uid() != us {
+        return untrusted(format!("uid {} owns it, we are uid {us}", metadata.uid()));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return untrusted(format!("others may write to it (mode {:04o})", metadata.mode() & 0o7777));
+    }
+    Ok(())
+}

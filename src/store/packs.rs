@@ -1,0 +1,226 @@
+//! Packs: many contents in one immutable object.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::error::{Error, Result, damaged};
+use super::generations::flush_dirs;
+use super::leases::{Lease, Use};
+use super::open::Store;
+use crate::fs::At;
+use crate::fs::crash::crash_point;
+use crate::fs::rename::rename_noreplace;
+use crate::model::digest::{Digest, Hasher};
+use crate::model::manifest::{Content, PackUse};
+
+/// A pack that is being written, under `staging/`.
+pub struct PackWriter<'a> {
+    store: &'a Store,
+    lease: &'a Lease,
+    staged: PathBuf,
+    tar: tar::Builder<zstd::Encoder<'static, Digesting>>,
+    content_bytes: u64,
+}
+
+/// A file that is hashed while it is written.
+struct Digesting {
+    file: BufWriter<File>,
+    hasher: Hasher,
+    len: u64,
+}
+
+impl Store {
+    /// Begins a pack at zstd `level`; `name` is unique in this process.
+    pub fn pack_writer<'a>(
+        &'a self,
+        lease: &'a Lease,
+        name: &str,
+        level: i32,
+    ) -> Result<PackWriter<'a>> {
+        let staged = lease.staging_dir()?.join(name);
+        let file = File::create_new(&staged).at("create", &staged)?;
+        let file = BufWriter::with_capacity(1 << 18, file);
+        let out = Digesting { file, hasher: Hasher::default(), len: 0 };
+        let mut encoder = zstd::Encoder::new(out, level).at("create", &staged)?;
+        encoder.include_checksum(true).at("create", &staged)?;
+        let tar = tar::Builder::new(encoder);
+        Ok(PackWriter { store: self, lease, staged, tar, content_bytes: 0 })
+    }
+
+    /// Opens a pack for reading.
+    pub fn open_pack(&self, digest: Digest) -> Result<PackFile> {
+        let path = self.pack_path(digest);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::PackMissing(digest));
+            }
+            file => file.at("open", &path)?,
+        };
+        Ok(PackFile { file, path })
+    }
+
+    /// Returns every pack with its size on disk in bytes, and what else is under `packs/`.
+    pub fn packs(&self) -> Result<PackList> {
+        let mut list = PackList::default();
+        let dir = self.packs_dir();
+        let found = crate::fs::walk::walk(&dir, |_, _| true)?;
+        for found in found {
+            let path = dir.join(found.path.as_path());
+            let name = String::from_utf8_lossy(found.path.file_name()).into_owned();
+            let digest = name.strip_suffix(".tar.zst").and_then(|name| name.parse().ok());
+            match (found.stat.kind, digest) {
+                (crate::fs::stat::Kind::Dir, _) => {}
+                (_, Some(digest)) if self.pack_path(digest) == path => {
+                    list.packs.push((digest, found.stat.size));
+                }
+                _ => list.strangers.push(path),
+            }
+        }
+        Ok(list)
+    }
+}
+
+/// What is under `packs/`.
+#[derive(Clone, Debug, Default)]
+pub struct PackList {
+    /// Every pack with its size on disk in bytes.
+    pub packs: Vec<(Digest, u64)>,
+    /// Files that are no packs: nothing of ours puts them there.
+    pub strangers: Vec<PathBuf>,
+}
+
+impl PackWriter<'_> {
+    /// Adds a content, which must not be in this pack yet.
+    pub fn append(&mut self, digest: Digest, bytes: &[u8]) -> Result<()> {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_path(digest.to_string()).at("write", &self.staged)?;
+        header.set_cksum();
+        self.tar.append(&header, bytes).at("write", &self.staged)?;
+        self.content_bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Returns the bytes of the contents added so far.
+    pub fn content_bytes(&self) -> u64 {
+        self.content_bytes
+    }
+
+    /// Flushes the pack and gives it its name, which the lease names first.
+    ///
+    /// If a pack with these bytes is there already, that one is used.
+    pub fn finish(self) -> Result<PackUse> {
+        let finish = || {
+            let out = self.tar.into_inner()?.finish()?;
+            let file = out.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+            file.sync_data()?;
+            Ok::<_, io::Error>((out.hasher.finish(), out.len))
+        };
+        let (digest, stored_bytes) = finish().at("write", &self.staged)?;
+        crash_point("save: pack staged");
+        self.lease.name(&Use::Pack(digest))?;
+        let path = self.store.pack_path(digest);
+        let dir = path.parent().unwrap_or(&path);
+        fs::create_dir_all(dir).at("create directory", dir)?;
+        if !rename_noreplace(&self.staged, &path)? {
+            fs::remove_file(&self.staged).at("remove", &self.staged)?;
+        }
+        crash_point("save: pack visible");
+        Ok(PackUse { digest, stored_bytes, content_bytes: self.content_bytes })
+    }
+}
+
+impl Store {
+    /// Flushes the names of these packs; their bytes are flushed already.
+    pub fn flush_packs(&self, packs: impl Iterator<Item = Digest>) -> Result<()> {
+        let paths: BTreeSet<_> = packs.map(|digest| self.pack_path(digest)).collect();
+        let dirs: BTreeSet<_> = paths.iter().filter_map(|path| path.parent()).collect();
+        dirs.into_iter().try_for_each(|dir| flush_dirs(dir, self.root()))
+    }
+}
+
+impl Write for Digesting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_all(bytes)?;
+        self.hasher.update(bytes);
+        self.len += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A pack that is open for reading.
+#[derive(Debug)]
+pub struct PackFile {
+    file: File,
+    path: PathBuf,
+}
+
+/// One content of a pack: its name, its length in bytes and its bytes, read once.
+pub struct Member<'a> {
+    /// The digest the pack names it by; not compared with the bytes here.
+    pub digest: Digest,
+    /// Its length in bytes, at most [`Content::MAX_LEN`].
+    pub len: u64,
+    bytes: &'a mut dyn Read,
+    path: &'a Path,
+}
+
+impl Member<'_> {
+    /// Reads the bytes into `buffer`, replacing what it holds, and compares their digest.
+    pub fn read_into(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
+        buffer.clear();
+        self.bytes.read_to_end(buffer).map_err(|error| damaged(self.path, &error))?;
+        if buffer.len() as u64 != self.len || Digest::of(buffer) != self.digest {
+            return Err(damaged(self.path, &format!("content {} has other bytes", self.digest)));
+        }
+        Ok(())
+    }
+}
+
+impl PackFile {
+    /// Returns where the pack is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Hands each member to `take`, in the order of the pack, and then compares the checksum of
+    /// the frame. Members that `take` does not read cost their decompression only.
+    pub fn each<E: From<Error>>(
+        self,
+        mut take: impl FnMut(&mut Member<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let broken = |error: io::Error| E::from(damaged(&self.path, &error));
+        let decoder = zstd::Decoder::new(&self.file).map_err(broken)?.single_frame();
+        let mut tar = tar::Archive::new(decoder);
+        for entry in tar.entries().map_err(broken)? {
+            let mut entry = entry.map_err(broken)?;
+            let name = entry.path_bytes().into_owned();
+            let digest = std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok());
+            let Some(digest) = digest else {
+                let name = String::from_utf8_lossy(&name).into_owned();
+                return Err(damaged(&self.path, &format!("its member `{name}` is no content")).into());
+            };
+            let len = entry.size();
+            if len > Content::MAX_LEN {
+                return Err(damaged(&self.path, &format!("content {digest} is too long")).into());
+            }
+            take(&mut Member { digest, len, bytes: &mut entry, path: &self.path })?;
+        }
+        io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(broken)?;
+        Ok(())
+    }
+
+    /// Tells whether the bytes of the pack on disk are those it is named by.
+    pub fn is_whole(mut self, digest: Digest) -> Result<bool> {
+        let mut hasher = Hasher::default();
+        io::copy(&mut self.file, &mut hasher).at("read", &self.path)?;
+        Ok(hasher.finish() == digest)
+    }
+}
