@@ -99,9 +99,8 @@ impl Beneath {
 
     /// Renames `from`, which is below `other`, to `to` here, replacing a file that is there.
     pub fn rename_from(&self, to: &RelPath, other: &Self, from: &RelPath) -> Result<()> {
-        let rename = || {
-            rustix::fs::renameat(other.parent(from)?, name(from), self.parent(to)?, name(to))
-        };
+        let rename =
+            || rustix::fs::renameat(other.parent(from)?, name(from), self.parent(to)?, name(to));
         rename().map_err(|errno| self.refused("rename", to, errno))
     }
 
@@ -199,6 +198,13 @@ pub fn finish_file(file: &File, mode: u32, mtime: Timestamp) -> io::Result<()> {
     Ok(rustix::fs::futimens(file.as_fd(), &only_mtime(mtime))?)
 }
 
+/// Opens what was found to be a regular file for reading: never follows a link, never waits for
+/// the writer of a fifo that took its place.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
 fn name(path: &RelPath) -> &[u8] {
     path.file_name()
 }
@@ -234,7 +240,10 @@ mod tests {
         assert!(beneath.create_dir(&path("link/dir")).is_err());
         assert!(beneath.create_symlink(&path("link/symlink"), b"x").is_err());
         assert!(beneath.set_mtime(&path("link/file"), Timestamp::new(1, 0)).is_err());
-        assert_eq!(beneath.open_by_steps(&path("link/file"), OFlags::RDONLY, Mode::empty()).err(), Some(Errno::NOTDIR));
+        assert_eq!(
+            beneath.open_by_steps(&path("link/file"), OFlags::RDONLY, Mode::empty()).err(),
+            Some(Errno::NOTDIR)
+        );
 
         let names: Vec<_> = fs::read_dir(outside.path())?.collect::<io::Result<_>>()?;
         assert_eq!(names.len(), 1);
@@ -242,7 +251,8 @@ mod tests {
     }
 
     #[test]
-    fn times_keep_their_nanoseconds_on_files_dirs_and_links() -> std::result::Result<(), Box<dyn Error>> {
+    fn times_keep_their_nanoseconds_on_files_dirs_and_links()
+    -> std::result::Result<(), Box<dyn Error>> {
         let dir = tempfile::tempdir()?;
         let beneath = Beneath::open(dir.path())?;
         let mtime = Timestamp::new(1_234_567_890, 987_654_321);

@@ -4,7 +4,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::error::{At, Result};
+use super::stat::Stat;
 use crate::model::retention::Filesystem;
+use crate::model::timestamp::Timestamp;
 
 /// The magic number of tmpfs: statfs(2).
 const TMPFS_MAGIC: i64 = 0x0102_1994;
@@ -32,4 +34,17 @@ pub fn filesystem_of(path: &Path) -> Result<Filesystem> {
 fn nearest_existing(path: &Path) -> PathBuf {
     let exists = |path: &&Path| path.exists();
     path.ancestors().find(exists).unwrap_or(Path::new("/")).to_owned()
+}
+
+/// Returns the time of the filesystem that holds `dir`, as it stamps files with it now.
+///
+/// Not the clock of the process: cargo compares mtimes with mtimes, and the kernel stamps files
+/// with the time of its last tick, some milliseconds behind.
+pub fn now_at(dir: &Path) -> Result<Timestamp> {
+    let now = || {
+        let file = tempfile::tempfile_in(dir)?;
+        // Creating it stamps it; a write would stamp it again.
+        file.metadata().map(|metadata| Stat::from(&metadata).mtime)
+    };
+    now().at("create a file in", dir)
 }

@@ -1,1 +1,153 @@
 //! Which generation a restore takes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::manifest::{GenerationId, Header, RawPath, Root};
+use super::names::Name;
+use super::scope::Scope;
+
+/// How well what was restored matches what was wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hit {
+    /// Nothing was found.
+    Miss,
+    /// A generation of another key.
+    Fallback,
+    /// A generation of the key that was wanted.
+    Exact,
+}
+
+/// What a job wants of one area.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The scopes it may read, its own first.
+    pub chain: Vec<Scope>,
+    /// The key of the series it would save to.
+    pub key: Name,
+    /// The toolchain it builds with; `None` where that does not matter, as in the registry.
+    pub toolchain: Option<Digest>,
+    /// The environment part of its key.
+    pub environment: Option<Digest>,
+    /// Where its roots lie; empty where that does not matter.
+    pub roots: BTreeMap<Root, RawPath>,
+    /// What kind of job it is.
+    pub job: String,
+}
+
+/// The generation a restore takes, and how it stood against the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// Which of the candidates.
+    pub index: usize,
+    /// Whether it has the key that was wanted.
+    pub hit: Hit,
+    /// Whether its roots lay where ours do; without that cargo builds sibling crates again.
+    pub same_roots: bool,
+    /// Whether the same kind of job saved it.
+    pub same_job: bool,
+}
+
+/// Returns the best of `candidates`, if any will do.
+///
+/// In this order: the exact key before a fallback; equal roots before others; the own job before
+/// others; the same environment; the own scope before those it inherits from; the newest. A
+/// fallback of another toolchain will not do where the toolchain matters: cargo could use none of
+/// it. The order of the candidates does not matter.
+pub fn choose(wish: &Wish, candidates: &[(&GenerationId, &Header)]) -> Option<Chosen> {
+    let ranked = candidates.iter().enumerate().filter_map(|(index, (id, header))| {
+        let place = wish.chain.iter().position(|scope| *scope == id.series.scope)?;
+        let exact = id.series.key == wish.key;
+        if !exact && wish.toolchain.is_some_and(|toolchain| toolchain != header.toolchain) {
+            return None;
+        }
+        let same_roots = wish.roots.is_empty() || wish.roots == header.roots;
+        let same_job = wish.job == header.job;
+        let same_environment = wish.environment == header.environment;
+        let inherited = std::cmp::Reverse(place);
+        let age = (header.created, id.number, &id.series.key);
+        let rank = (exact, same_roots, same_job, same_environment, inherited, age);
+        let hit = if exact { Hit::Exact } else { Hit::Fallback };
+        Some((rank, Chosen { index, hit, same_roots, same_job }))
+    });
+    ranked.max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, chosen)| chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::area::Area;
+    use crate::model::manifest::{GenerationNumber, Series};
+    use crate::model::timestamp::Timestamp;
+
+    type Case<'a> = (&'a str, &'a [&'a str], Option<(usize, Hit)>);
+
+    /// `lane key toolchain root job created`, in one line.
+    fn generation(line: &str) -> (GenerationId, Header) {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [lane, key, toolchain, root, job, created] = words[..] else { panic!("{line}") };
+        let scope = Scope {
+            repository: "a/b".parse().expect("a repository"),
+            lane: lane.parse().expect("a lane"),
+        };
+        let series = Series { scope, area: Area::Target, key: key.parse().expect("a key") };
+        let header = Header {
+            series: series.clone(),
+            cache_key: key.parse().expect("a key"),
+            created: Timestamp::new(created.parse().expect("seconds"), 0),
+            job: job.to_owned(),
+            toolchain: Digest::of(toolchain.as_bytes()),
+            environment: None,
+            components: BTreeMap::new(),
+            roots: [(Root::Repo, RawPath::of(root.as_bytes()))].into(),
+            directory: RawPath::of(b"/target"),
+            newest_mtime: Timestamp::default(),
+            provenance: BTreeMap::new(),
+            entries: 0,
+            files: 0,
+            bytes: 0,
+            packs: Vec::new(),
+        };
+        (GenerationId { series, number: GenerationNumber::FIRST }, header)
+    }
+
+    #[test]
+    fn the_nearest_generation_is_taken() {
+        let scope = |lane: &str| generation(&format!("{lane} k t r j 0")).0.series.scope;
+        let wish = Wish {
+            chain: vec![scope("pr/7"), scope("protected")],
+            key: "k".parse().expect("a key"),
+            toolchain: Some(Digest::of(b"t")),
+            environment: None,
+            roots: [(Root::Repo, RawPath::of(b"r"))].into(),
+            job: "j".to_owned(),
+        };
+        #[rustfmt::skip]
+        let cases: [Case<'_>; 10] = [
+            ("nothing there",             &[],                                               None),
+            ("exact before newer",        &["pr/7 x t r j 9", "pr/7 k t r j 1"],             Some((1, Hit::Exact))),
+            ("fallback by toolchain",     &["pr/7 x t r j 1"],                               Some((0, Hit::Fallback))),
+            ("no other toolchain",        &["pr/7 x u r j 1"],                               None),
+            ("roots before job",          &["pr/7 k t q j 9", "pr/7 k t r i 1"],             Some((1, Hit::Exact))),
+            ("job before scope",          &["pr/7 k t r i 9", "protected k t r j 1"],        Some((1, Hit::Exact))),
+            ("own scope before newer",    &["protected k t r j 9", "pr/7 k t r j 1"],        Some((1, Hit::Exact))),
+            ("newest of equals",          &["pr/7 k t r j 1", "pr/7 k t r j 2"],             Some((1, Hit::Exact))),
+            ("never another pr",          &["pr/8 k t r j 9", "branch/main k t r j 9"],      None),
+            ("exact at other roots",      &["pr/7 x t r j 9", "pr/7 k t q i 1"],             Some((1, Hit::Exact))),
+        ];
+        for (why, lines, want) in cases {
+            let generations: Vec<_> = lines.iter().map(|line| generation(line)).collect();
+            let mut candidates: Vec<_> =
+                generations.iter().map(|(id, header)| (id, header)).collect();
+            let took = choose(&wish, &candidates).map(|chosen| (chosen.index, chosen.hit));
+            assert_eq!(took, want, "{why}");
+            candidates.reverse();
+            let took = choose(&wish, &candidates)
+                .map(|chosen| (lines.len() - 1 - chosen.index, chosen.hit));
+            assert_eq!(took, want, "{why}, the other way round");
+        }
+    }
+}

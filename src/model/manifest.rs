@@ -101,6 +101,8 @@ pub struct Manifest {
 pub struct Header {
     /// The series it was published in.
     pub series: Series,
+    /// The key the job handed out; that of the `target` series may carry more.
+    pub cache_key: Name,
     /// When it was saved, by the clock of the host.
     pub created: Timestamp,
     /// What kind of job saved it.
@@ -299,13 +301,24 @@ pub struct Source {
     /// Where it is below the root; the root itself has none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub path: Option<RelPath>,
-    /// A file's SHA-256, or that of a directory's sorted list of names.
+    /// What it is.
+    pub kind: SourceKind,
+    /// A file's SHA-256; that of a directory's list of names; that of a symlink's target.
     pub digest: Digest,
     /// Its mtime.
     pub mtime: Timestamp,
-    /// Whether it is a directory.
-    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub is_dir: bool,
+}
+
+/// What a source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// A symbolic link.
+    Symlink,
 }
 
 /// A git-ignored file inside a root that dep-info names: it is put back with the target,
@@ -349,7 +362,9 @@ impl Manifest {
                 EntryKind::Dir { .. } => drop(dirs.insert(path.clone())),
                 EntryKind::File(_) => drop(files.insert(path.clone())),
                 EntryKind::HardLink { of } if !files.contains(of) => {
-                    return Some(format!("`{path}` is a hard link to `{of}`, which is no file before it"));
+                    return Some(format!(
+                        "`{path}` is a hard link to `{of}`, which is no file before it"
+                    ));
                 }
                 EntryKind::HardLink { .. } | EntryKind::Symlink { .. } => {}
             }

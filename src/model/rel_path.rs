@@ -108,7 +108,9 @@ impl JsonBytes {
     pub(crate) fn of(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::Utf8(text.to_owned()),
-            Err(_) => Self::Hex { hex: bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")) },
+            Err(_) => Self::Hex {
+                hex: bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")),
+            },
         }
     }
 
@@ -121,8 +123,11 @@ impl JsonBytes {
             let pair = std::str::from_utf8(pair).ok()?;
             u8::from_str_radix(pair, 16).ok()
         };
-        let bytes: Option<Vec<u8>> =
-            hex.len().is_multiple_of(2).then(|| hex.as_bytes().chunks(2).map(byte).collect()).flatten();
+        let bytes: Option<Vec<u8>> = hex
+            .len()
+            .is_multiple_of(2)
+            .then(|| hex.as_bytes().chunks(2).map(byte).collect())
+            .flatten();
         bytes.ok_or(ParseNameError { text: hex, expected: "an even number of hex digits" })
     }
 }

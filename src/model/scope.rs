@@ -32,7 +32,9 @@ impl FromStr for Repository {
         };
         match text.split_once('/') {
             Some((owner, name)) if is_part(owner) && is_part(name) => Ok(Self(text.to_owned())),
-            _ => Err(ParseNameError { text: text.to_owned(), expected: "a repository (owner/name)" }),
+            _ => {
+                Err(ParseNameError { text: text.to_owned(), expected: "a repository (owner/name)" })
+            }
         }
     }
 }
@@ -193,7 +195,10 @@ mod tests {
 
     #[test]
     fn a_pull_request_reads_its_own_lane_and_the_protected_one() -> Result<(), ParseNameError> {
-        assert_eq!(scope("a/b", "pr/7")?.chain(), [scope("a/b", "pr/7")?, scope("a/b", "protected")?]);
+        assert_eq!(
+            scope("a/b", "pr/7")?.chain(),
+            [scope("a/b", "pr/7")?, scope("a/b", "protected")?]
+        );
         assert_eq!(scope("a/b", "protected")?.chain(), [scope("a/b", "protected")?]);
         Ok(())
     }

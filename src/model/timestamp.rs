@@ -57,7 +57,8 @@ impl Timestamp {
     }
 
     fn civil(self) -> jiff::Zoned {
-        let secs = self.secs.clamp(jiff::Timestamp::MIN.as_second(), jiff::Timestamp::MAX.as_second());
+        let secs =
+            self.secs.clamp(jiff::Timestamp::MIN.as_second(), jiff::Timestamp::MAX.as_second());
         let time = jiff::Timestamp::from_second(secs).expect("clamped to what the calendar knows");
         time.to_zoned(jiff::tz::TimeZone::UTC)
     }

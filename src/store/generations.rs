@@ -81,7 +81,11 @@ impl Store {
 
     /// Returns the generations of `area` that `scope` itself holds, of all keys, and what could
     /// not be read.
-    pub fn generations_of(&self, scope: &Scope, area: &Area) -> Result<(Vec<Generation>, Vec<Error>)> {
+    pub fn generations_of(
+        &self,
+        scope: &Scope,
+        area: &Area,
+    ) -> Result<(Vec<Generation>, Vec<Error>)> {
         let mut generations = Vec::new();
         let mut failures = Vec::new();
         let dir = self.all_series_dir().join(scope.dir_name()).join(area.to_string());

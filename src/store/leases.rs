@@ -1,11 +1,13 @@
 //! Leases: what live processes rely on.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +56,7 @@ pub struct Lease {
     id: String,
     path: PathBuf,
     staging: PathBuf,
+    outside: Mutex<Vec<PathBuf>>,
 }
 
 /// What all live leases together name.
@@ -81,7 +84,7 @@ impl Store {
                 continue;
             }
             let staging = self.staging_dir().join(&id);
-            let lease = Lease { lock, id, path, staging };
+            let lease = Lease { lock, id, path, staging, outside: Mutex::default() };
             lease.name(&Use::Process { purpose, pid: std::process::id() })?;
             return Ok(lease);
         }
@@ -120,7 +123,7 @@ impl Store {
             let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             for used in read_uses(lock.file(), &path)? {
                 if let Use::Staging(dir) = used {
-                    remove_staging(Path::new(std::ffi::OsStr::from_bytes(dir.as_bytes())), &id)?;
+                    remove_staging(&path_of(&dir), &id)?;
                 }
             }
             remove_if_there(&self.staging_dir().join(&id))?;
@@ -146,6 +149,10 @@ impl Store {
 impl Lease {
     /// Names something this process relies on. Look whether it is there only afterwards.
     pub fn name(&self, used: &Use) -> Result<()> {
+        if let Use::Staging(dir) = used {
+            let mut outside = self.outside.lock().expect("nobody panics while pushing");
+            outside.push(path_of(dir));
+        }
         let mut line = serde_json::to_vec(used).expect("uses are plain JSON");
         line.push(b'\n');
         // One write of an append-only file: lines of several threads do not mix.
@@ -173,9 +180,12 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // What stays behind after an error here is removed by the next `reclaim`.
-        drop(fs::remove_dir_all(&self.staging));
-        drop(fs::remove_file(&self.path));
+        // A lease that is left without a lock is dead: the next `reclaim` removes what it names.
+        let swept = remove_if_there(&self.staging).is_ok();
+        let outside = self.outside.lock().map(|dirs| dirs.iter().any(|dir| dir.exists()));
+        if swept && outside.is_ok_and(|is_left| !is_left) {
+            drop(fs::remove_file(&self.path));
+        }
     }
 }
 
@@ -189,6 +199,10 @@ pub(super) fn random_id() -> String {
 
 fn staging_name(id: &str) -> String {
     format!(".runner-cache-{id}")
+}
+
+fn path_of(path: &RawPath) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(path.as_bytes()))
 }
 
 fn open_if_there(path: &Path) -> Result<Option<File>> {

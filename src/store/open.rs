@@ -86,8 +86,10 @@ impl Store {
         let tag = root.join("CACHEDIR.TAG");
         fs::write(&tag, CACHEDIR_TAG).at("write", &tag)?;
         let path = root.join("store.json");
-        let facts = Facts { format: FORMAT, id: leases::random_id(), features: Features::default() };
-        let mut staged = tempfile::NamedTempFile::new_in(root.join("staging")).at("create", &path)?;
+        let facts =
+            Facts { format: FORMAT, id: leases::random_id(), features: Features::default() };
+        let mut staged =
+            tempfile::NamedTempFile::new_in(root.join("staging")).at("create", &path)?;
         let json = serde_json::to_string_pretty(&facts).expect("facts of a store are plain JSON");
         writeln!(staged, "{json}").at("write", &path)?;
         staged.as_file().sync_all().at("flush", &path)?;
@@ -112,7 +114,8 @@ impl Store {
 
 impl Facts {
     fn check(&self, path: &Path) -> Result<()> {
-        let newer = |found: String| Error::NewerFormat { path: path.to_owned(), found, known: FORMAT };
+        let newer =
+            |found: String| Error::NewerFormat { path: path.to_owned(), found, known: FORMAT };
         if self.format > FORMAT {
             return Err(newer(self.format.to_string()));
         }
@@ -156,7 +159,10 @@ fn check_owner(root: &Path) -> Result<()> {
         return untrusted(format!("uid {} owns it, we are uid {us}", metadata.uid()));
     }
     if metadata.mode() & 0o022 != 0 {
-        return untrusted(format!("others may write to it (mode {:04o})", metadata.mode() & 0o7777));
+        return untrusted(format!(
+            "others may write to it (mode {:04o})",
+            metadata.mode() & 0o7777
+        ));
     }
     Ok(())
 }

@@ -205,7 +205,9 @@ impl PackFile {
             let digest = std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok());
             let Some(digest) = digest else {
                 let name = String::from_utf8_lossy(&name).into_owned();
-                return Err(damaged(&self.path, &format!("its member `{name}` is no content")).into());
+                return Err(
+                    damaged(&self.path, &format!("its member `{name}` is no content")).into()
+                );
             };
             let len = entry.size();
             if len > Content::MAX_LEN {

@@ -21,7 +21,8 @@ impl Store {
         let dir = path.parent().unwrap_or(&path);
         fs::create_dir_all(dir).at("create directory", dir)?;
         let staging = self.staging_dir();
-        let mut staged = tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
+        let mut staged =
+            tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
         writeln!(staged, "{}.{:09}", now.secs(), now.nanos()).at("write", &path)?;
         staged.persist(&path).map_err(|failed| failed.error).at("write", &path)?;
         Ok(())
@@ -46,7 +47,9 @@ impl Store {
     pub(super) fn forget(&self, series: &Series) -> Result<()> {
         let path = self.stamp_path(series);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", &path)?,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).at("remove", &path)?
+            }
             _ => {}
         }
         let series_dir = self.series_dir(series);

@@ -110,7 +110,9 @@ impl Store {
             }
             let number = file_number(&path);
             // One whose header cannot be read is deleted too, but cannot be told by its name.
-            if let (Ok(header), Some(number)) = (super::manifest_file::read_header(&dir.join(&path)), number) {
+            if let (Ok(header), Some(number)) =
+                (super::manifest_file::read_header(&dir.join(&path)), number)
+            {
                 swept.generations.push(GenerationId { series: header.series, number });
             }
             swept.bytes += bytes;

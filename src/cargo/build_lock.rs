@@ -1,0 +1,85 @@
+//! Cargo's own locks, which keep a build and us apart.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::fs::lock::Lock;
+use crate::fs::{At, Result};
+
+/// What came of trying to take cargo's locks.
+#[derive(Debug)]
+pub enum BuildLocks {
+    /// No build runs in the directory for as long as these live.
+    Held(Vec<Lock>),
+    /// A build holds this one.
+    Busy(PathBuf),
+}
+
+/// Takes the lock of every build directory in `target_dir` that has one, waiting for each at
+/// most `patience`.
+///
+/// `target/<profile>/.cargo-lock` guards a build directory, `target/<triple>/<profile>/…` with
+/// `--target`; newer cargo adds `.cargo-build-lock` beside it (rust-lang/cargo#16807). A directory
+/// without lock files has never been built in.
+pub fn lock_builds(target_dir: &Path, patience: Duration) -> Result<BuildLocks> {
+    let mut locks = Vec::new();
+    for path in lock_files(target_dir)? {
+        match Lock::exclusive_within(&path, patience)? {
+            Some(lock) => locks.push(lock),
+            None => return Ok(BuildLocks::Busy(path)),
+        }
+    }
+    Ok(BuildLocks::Held(locks))
+}
+
+/// Takes the lock under which cargo changes `registry/` and `git/`; `None` if cargo keeps it for
+/// longer than `patience`.
+pub fn lock_packages(cargo_home: &Path, patience: Duration) -> Result<Option<Lock>> {
+    Lock::exclusive_within(&cargo_home.join(".package-cache"), patience)
+}
+
+fn lock_files(target_dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut dirs = vec![(target_dir.to_owned(), 0)];
+    while let Some((dir, depth)) = dirs.pop() {
+        let entries = match std::fs::read_dir(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries.at("read directory", &dir)?,
+        };
+        for entry in entries {
+            let entry = entry.at("read directory", &dir)?;
+            let kind = entry.file_type().at("read metadata", &entry.path())?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if kind.is_file() && name.starts_with(".cargo-") && name.ends_with("lock") {
+                found.push(entry.path());
+            } else if kind.is_dir() && depth < 2 {
+                dirs.push((entry.path(), depth + 1));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_that_runs_is_seen_in_every_place_cargo_locks()
+    -> Result<(), Box<dyn std::error::Error>> {
+        for place in ["debug/.cargo-lock", "x86_64-unknown-linux-gnu/release/.cargo-build-lock"] {
+            let dir = tempfile::tempdir()?;
+            let path = dir.path().join(place);
+            std::fs::create_dir_all(path.parent().ok_or("no parent")?)?;
+            std::fs::write(&path, "")?;
+            let build = Lock::try_exclusive(&path)?;
+            let busy = lock_builds(dir.path(), Duration::ZERO)?;
+            assert!(matches!(busy, BuildLocks::Busy(held) if held == path), "{place}");
+            drop(build);
+            let free = lock_builds(dir.path(), Duration::ZERO)?;
+            assert!(matches!(free, BuildLocks::Held(locks) if locks.len() == 1), "{place}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! Cargo's configuration files, as far as they say where things are.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::error::{Error, Result};
+use crate::fs::At;
+
+/// The configuration files that apply in a directory, the strongest first.
+#[derive(Debug, Default)]
+pub(super) struct Config {
+    files: Vec<(PathBuf, Table)>,
+}
+
+impl Config {
+    /// Reads the files that apply in `dir`: those in its `.cargo`, in the `.cargo` of each parent,
+    /// and in `cargo_home`.
+    pub(super) fn read(dir: &Path, cargo_home: Option<&Path>) -> Result<Self> {
+        let mut config = Self::default();
+        let mut dirs: Vec<_> = dir.ancestors().map(|dir| dir.join(".cargo")).collect();
+        if let Some(home) = cargo_home.filter(|home| !dirs.iter().any(|dir| dir == home)) {
+            dirs.push(home.to_owned());
+        }
+        for dir in dirs {
+            // Where both are there, cargo takes the old name.
+            for name in ["config", "config.toml"] {
+                if config.add(&dir.join(name), 0)? {
+                    break;
+                }
+            }
+        }
+        Ok(config)
+    }
+
+    /// Returns a text of the `[build]` table, with the directory it is relative to if it is a
+    /// path: the one that holds the `.cargo` of the file it stands in.
+    pub(super) fn build(&self, key: &str) -> Option<(&str, &Path)> {
+        self.files.iter().find_map(|(path, table)| {
+            let value = table.get("build")?.get(key)?.as_str().filter(|value| !value.is_empty())?;
+            Some((value, path.parent()?.parent()?))
+        })
+    }
+
+    /// Adds the file at `path`, and after it those it includes, which are weaker; tells whether
+    /// it is there.
+    fn add(&mut self, path: &Path, depth: usize) -> Result<bool> {
+        /// Cargo refuses cycles. We only must not follow one forever.
+        const MAX_DEPTH: usize = 16;
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if absent(error.kind()) => return Ok(false),
+            Err(error) => return Ok(Err(error).at("read", path)?),
+        };
+        let table: Table = text.parse().map_err(|error: toml::de::Error| Error::Malformed {
+            what: format!("`{}`", path.display()),
+            source: error.into(),
+        })?;
+        let included = included(&table);
+        self.files.push((path.to_owned(), table));
+        // Of several included files the last is the strongest.
+        for name in included.iter().rev().filter(|_| depth < MAX_DEPTH) {
+            self.add(&path.parent().unwrap_or(path).join(name), depth + 1)?;
+        }
+        Ok(true)
+    }
+}
+
+/// Tells whether an error means that there is no such file. A `config` may also be a directory:
+/// cargo looks only for files.
+fn absent(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory)
+}
+
+/// Returns the paths of `include`, which is a list of paths or of tables with a `path`.
+fn included(table: &Table) -> Vec<String> {
+    let path = |value: &Value| {
+        let path = value.get("path").unwrap_or(value);
+        path.as_str().map(str::to_owned)
+    };
+    match table.get("include") {
+        Some(Value::Array(values)) => values.iter().filter_map(path).collect(),
+        Some(value) => path(value).into_iter().collect(),
+        None => Vec::new(),
+    }
+}

@@ -1,0 +1,267 @@
+//! The environment of a job, as a value.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+
+use crate::model::digest::Digest;
+
+/// The variables of a job's environment.
+///
+/// `Debug` shows their names only: a job's environment holds tokens.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Environment(BTreeMap<OsString, OsString>);
+
+impl Environment {
+    /// Returns the value of `name`; an empty one counts as not set.
+    ///
+    /// Workflows export empty variables by mistake (`CC=`), and cargo itself takes most of them
+    /// for unset or refuses to run.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// Returns every variable, empty ones included, as a child program should see them.
+    pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
+    /// Returns this environment with `name` set to `value`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.0.insert(name.into(), value.into());
+        self
+    }
+
+    /// Returns this environment without `name`.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.0.remove(OsStr::new(name));
+        self
+    }
+
+    /// Returns the variables that change what the compilers produce, with their values as text.
+    ///
+    /// `extra` names more of them; one that ends in `*` stands for all names that begin so. The
+    /// value of an extra variable that looks like a secret is replaced by its digest, because
+    /// what is returned is stored and shown.
+    ///
+    /// A variable that is missing here can never make a stale artifact: cargo compares flags,
+    /// compilers and the variables that build scripts name by itself. One too many is worse: it
+    /// drifts from job to job, and the key with it.
+    pub fn code_generation(&self, extra: &[String]) -> BTreeMap<String, String> {
+        let set = self.0.iter().filter(|(_, value)| !value.is_empty());
+        let named = set.filter_map(|(name, value)| Some((name.to_str()?, value)));
+        let wanted = named.filter_map(|(name, value)| {
+            if changes_code(name) {
+                return Some((name.to_owned(), text(value)));
+            }
+            let asked_for = extra.iter().any(|pattern| matches(pattern, name));
+            asked_for.then(|| (name.to_owned(), harmless_text(name, value)))
+        });
+        wanted.collect()
+    }
+
+    /// Returns the names of the variables of [`Self::code_generation`] that are set to nothing.
+    ///
+    /// We take them for unset; some build scripts do not, and fail (librocksdb-sys on `CC=`).
+    pub fn set_to_nothing(&self) -> impl Iterator<Item = &str> {
+        let empty = self.0.iter().filter(|(_, value)| value.is_empty());
+        empty.filter_map(|(name, _)| name.to_str()).filter(|name| changes_code(name))
+    }
+}
+
+impl FromIterator<(OsString, OsString)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (OsString, OsString)>>(variables: I) -> Self {
+        Self(variables.into_iter().collect())
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Cargo's and rustc's own variables that decide which compiler runs and with which flags.
+/// Not `CARGO_HOME`, `CARGO_TARGET_DIR` (paths), `CARGO_TERM_*`, `CARGO_NET_*`, `CARGO_HTTP_*`,
+/// `RUST_BACKTRACE`, `RUST_LOG` (talk), `CARGO_REGISTRY_TOKEN`, `CARGO_REGISTRIES_*` (tokens).
+const EXACT: [&str; 11] = [
+    "RUSTFLAGS",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "RUSTDOCFLAGS",
+    "CARGO_ENCODED_RUSTDOCFLAGS",
+    "CARGO_INCREMENTAL",
+    "CARGO_TARGET_APPLIES_TO_HOST",
+    "RUSTC",
+    "RUSTC_WRAPPER",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTC_BOOTSTRAP",
+    "RUSTDOC",
+];
+
+/// Families of which every member counts: any setting of a profile changes code, and so may any
+/// unstable feature (`CARGO_UNSTABLE_BUILD_STD`).
+const PREFIXES: [&str; 2] = ["CARGO_PROFILE_", "CARGO_UNSTABLE_"];
+
+/// `CARGO_BUILD_*` is the `[build]` table of cargo's configuration. These say where things go,
+/// how many run at once and how warnings are shown, not what is built.
+const BUILD_EXCEPT: [&str; 5] = ["TARGET_DIR", "BUILD_DIR", "DEP_INFO_BASEDIR", "JOBS", "WARNINGS"];
+
+/// Of `CARGO_TARGET_<triple>_*` these change code. `_RUNNER` only runs it, and `CARGO_TARGET_DIR`
+/// and `CARGO_TARGET_TMPDIR` are paths.
+const TARGET_SUFFIXES: [&str; 3] = ["_RUSTFLAGS", "_RUSTDOCFLAGS", "_LINKER"];
+
+/// What the `cc` crate, through which most build scripts call C compilers, looks up plain, with
+/// `_<triple>` after it, and with `TARGET_` or `HOST_` before it.
+const NATIVE: [&str; 10] = [
+    "CC",
+    "CXX",
+    "AR",
+    "RANLIB",
+    "CFLAGS",
+    "CXXFLAGS",
+    "CPPFLAGS",
+    "LDFLAGS",
+    "ARFLAGS",
+    "CXXSTDLIB",
+];
+
+fn changes_code(name: &str) -> bool {
+    if EXACT.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        return true;
+    }
+    if let Some(setting) = name.strip_prefix("CARGO_BUILD_") {
+        return !BUILD_EXCEPT.contains(&setting);
+    }
+    if let Some(setting) = name.strip_prefix("CARGO_TARGET_") {
+        return TARGET_SUFFIXES.iter().any(|suffix| setting.ends_with(suffix));
+    }
+    let plain = name.strip_prefix("TARGET_").or_else(|| name.strip_prefix("HOST_"));
+    NATIVE.contains(&plain.unwrap_or(name))
+        || NATIVE.iter().any(|tool| {
+            let rest = name.strip_prefix(tool).and_then(|rest| rest.strip_prefix('_'));
+            rest.is_some_and(is_triple)
+        })
+}
+
+/// Tells a target triple, written with `-` or `_`, from the rest of some variable's name
+/// (`CC_ENABLE_DEBUG_OUTPUT`): triples have no upper-case letters and at least one separator.
+fn is_triple(text: &str) -> bool {
+    let fits =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+    text.bytes().all(fits) && text.contains(['-', '_']) && text.starts_with(char::is_alphabetic)
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => pattern == name,
+    }
+}
+
+/// Shows a value; one that is not UTF-8 is escaped, so that no two of them look alike.
+fn text(value: &OsStr) -> String {
+    value
+        .to_str()
+        .map_or_else(|| value.as_encoded_bytes().escape_ascii().to_string(), str::to_owned)
+}
+
+fn harmless_text(name: &str, value: &OsStr) -> String {
+    const SECRET: [&str; 4] = ["TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"];
+    if SECRET.iter().any(|word| name.to_ascii_uppercase().contains(word)) {
+        format!("sha256:{}", Digest::of(value.as_encoded_bytes()))
+    } else {
+        text(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
+    #[test]
+    fn only_what_changes_code_is_in_the_key() {
+        #[rustfmt::skip]
+        let cases = [
+            //why                       name                                            in the key
+            ("flags",                   "RUSTFLAGS",                                     true),
+            ("encoded flags",           "CARGO_ENCODED_RUSTFLAGS",                       true),
+            ("doc flags",               "RUSTDOCFLAGS",                                  true),
+            ("incremental",             "CARGO_INCREMENTAL",                             true),
+            ("a profile",               "CARGO_PROFILE_RELEASE_LTO",                     true),
+            ("a profile's package",     "CARGO_PROFILE_DEV_BUILD_OVERRIDE_OPT_LEVEL",    true),
+            ("target",                  "CARGO_BUILD_TARGET",                            true),
+            ("flags of [build]",        "CARGO_BUILD_RUSTFLAGS",                         true),
+            ("wrapper of [build]",      "CARGO_BUILD_RUSTC_WRAPPER",                     true),
+            ("linker of a target",      "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER",  true),
+            ("flags of a target",       "CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS",          true),
+            ("unstable feature",        "CARGO_UNSTABLE_BUILD_STD",                      true),
+            ("compiler",                "RUSTC",                                         true),
+            ("wrapper",                 "RUSTC_WRAPPER",                                 true),
+            ("workspace wrapper",       "RUSTC_WORKSPACE_WRAPPER",                       true),
+            ("bootstrap",               "RUSTC_BOOTSTRAP",                               true),
+            ("C",                       "CC",                                            true),
+            ("C flags",                 "CFLAGS",                                        true),
+            ("C++ flags",               "CXXFLAGS",                                      true),
+            ("C of the target",         "TARGET_CC",                                     true),
+            ("C flags of the host",     "HOST_CFLAGS",                                   true),
+            ("C of a triple",           "CC_x86_64-unknown-linux-gnu",                   true),
+            ("C of a triple, shell",    "CXX_x86_64_unknown_linux_gnu",                  true),
+            ("target dir",              "CARGO_TARGET_DIR",                              false),
+            ("target tmpdir of a test", "CARGO_TARGET_TMPDIR",                           false),
+            ("target dir of [build]",   "CARGO_BUILD_TARGET_DIR",                        false),
+            ("build dir",               "CARGO_BUILD_BUILD_DIR",                         false),
+            ("basedir",                 "CARGO_BUILD_DEP_INFO_BASEDIR",                  false),
+            ("jobs",                    "CARGO_BUILD_JOBS",                              false),
+            ("runner of a target",      "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER",  false),
+            ("home",                    "CARGO_HOME",                                    false),
+            ("colour",                  "CARGO_TERM_COLOR",                              false),
+            ("backtrace",               "RUST_BACKTRACE",                                false),
+            ("log",                     "RUST_LOG",                                      false),
+            ("retries",                 "CARGO_NET_RETRY",                               false),
+            ("token",                   "CARGO_REGISTRY_TOKEN",                          false),
+            ("token of a registry",     "CARGO_REGISTRIES_MINE_TOKEN",                   false),
+            ("manifest dir",            "CARGO_MANIFEST_DIR",                            false),
+            ("cc's own talk",           "CC_ENABLE_DEBUG_OUTPUT",                        false),
+            ("C of an old name",        "CC_old",                                        false),
+            ("path",                    "PATH",                                          false),
+            ("prefix alone",            "CARGO_BUILD",                                   false),
+        ];
+        for (why, name, want) in cases {
+            let found = environment(&[(name, "x")]).code_generation(&[]);
+            assert_eq!(found.contains_key(name), want, "{why}: {name}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_as_good_as_unset_but_reported() {
+        let environment = environment(&[("CC", ""), ("RUSTFLAGS", "-Cdebuginfo=1"), ("TERM", "")]);
+        assert_eq!(environment.get("CC"), None);
+        assert_eq!(environment.get("RUSTFLAGS"), Some(OsStr::new("-Cdebuginfo=1")));
+        let want = BTreeMap::from([("RUSTFLAGS".to_owned(), "-Cdebuginfo=1".to_owned())]);
+        assert_eq!(environment.code_generation(&["CC".to_owned()]), want);
+        assert_eq!(environment.set_to_nothing().collect::<Vec<_>>(), ["CC"]);
+    }
+
+    #[test]
+    fn the_user_adds_variables_by_name_or_prefix_and_secrets_stay_secret() {
+        let environment =
+            environment(&[("BLVM_A", "1"), ("BLVM_B", "2"), ("BLV", "3"), ("NPM_TOKEN", "abc")]);
+        let extra = ["BLVM_*".to_owned(), "NPM_TOKEN".to_owned(), "UNSET".to_owned()];
+        let digest = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let want = [("BLVM_A", "1"), ("BLVM_B", "2"), ("NPM_TOKEN", digest)];
+        let want = want.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(environment.code_generation(&extra), BTreeMap::from(want));
+    }
+
+    #[test]
+    fn an_environment_never_shows_its_values() {
+        let shown = format!("{:?}", environment(&[("CARGO_REGISTRY_TOKEN", "hunter2")]));
+        assert_eq!(shown, r#"{"CARGO_REGISTRY_TOKEN"}"#);
+    }
+}

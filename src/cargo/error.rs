@@ -1,0 +1,67 @@
+//! What can go wrong when cargo's world is read.
+
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+/// A failure to learn something about a repo, its toolchain or cargo's directories.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The filesystem refused an operation.
+    #[error(transparent)]
+    Io(#[from] crate::fs::Error),
+
+    /// A program that we asked something failed.
+    #[error("`{program}` failed in `{}` ({status}): {stderr}", dir.display())]
+    Program {
+        /// The program with its arguments.
+        program: String,
+        /// Where it ran.
+        dir: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said, blanks at the end removed.
+        stderr: String,
+    },
+
+    /// A text is not what its place says it is: a manifest, a lock file, a glob.
+    #[error("cannot parse {what}")]
+    Malformed {
+        /// What and where, values in backticks: `` `/repo/Cargo.lock` ``.
+        what: String,
+        /// What the parser said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// The directory of a repo or dependency is not there.
+    #[error("`{}` is not a directory", .0.display())]
+    RepoMissing(PathBuf),
+
+    /// A repo holds neither a lock file nor a manifest. Its key would be the hash of nothing.
+    #[error("no `Cargo.lock` and no `Cargo.toml` in `{}`", .0.display())]
+    NoInputs(PathBuf),
+
+    /// An extra input that the user asked for matches no file.
+    #[error("extra input `{glob}` matches no file in `{}`", repo.display())]
+    NoExtraInput {
+        /// The glob as given.
+        glob: String,
+        /// Where its matches were looked for.
+        repo: PathBuf,
+    },
+
+    /// Nothing says which compiler builds a repo.
+    #[error("no `rustc` in PATH and no `rust-toolchain.toml` in `{}` or above it", .0.display())]
+    NoToolchain(PathBuf),
+
+    /// Neither `CARGO_HOME` nor `HOME` is set.
+    #[error("cannot find cargo's home: neither CARGO_HOME nor HOME is set")]
+    NoCargoHome,
+
+    /// The build directory is a template that only cargo can fill in, and cargo did not.
+    #[error("cannot resolve build directory `{0}` without cargo")]
+    BuildDirUnknown(String),
+}
+
+/// What operations of this layer return.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,447 @@
+//! The key of a repo: what identifies the content it wants.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::error::{Error, Result};
+use super::lock_file::LockFile;
+use super::manifests::{self, Digests, Which};
+use super::toolchain::Toolchain;
+use super::{dirs, extra_inputs, program, workspace};
+use crate::fs::At;
+use crate::model::digest::{Digest, Hasher};
+use crate::model::names::Name;
+
+/// What a user adds to the key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyOptions {
+    /// Globs of files relative to the repo (`extra-inputs`).
+    pub extra_inputs: Vec<String>,
+    /// Names of variables, or prefixes that end in `*` (`env-vars`).
+    pub env_vars: Vec<String>,
+}
+
+/// What the `deps` part of a key was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// A `Cargo.lock` that git tracks.
+    TrackedLock(PathBuf),
+    /// A `Cargo.lock` that is only there: cargo wrote it in this checkout.
+    GeneratedLock(PathBuf),
+    /// That many manifests and configuration files, for want of a lock file.
+    Manifests(usize),
+}
+
+impl fmt::Display for Basis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TrackedLock(_) => f.write_str("tracked Cargo.lock"),
+            Self::GeneratedLock(_) => f.write_str("generated Cargo.lock"),
+            Self::Manifests(_) => f.write_str("manifests (no Cargo.lock)"),
+        }
+    }
+}
+
+/// The key of a repo, with everything that went into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepoKey {
+    /// `<deps>-<toolchain>[-<environment>]`.
+    pub key: Name,
+    /// The digest of what is built: that of the lock file itself where nothing is added to it.
+    pub deps: Digest,
+    /// The digest of the compiler.
+    pub toolchain: Digest,
+    /// The digest of the variables that change code, if any is set.
+    pub environment: Option<Digest>,
+    /// What `deps` was made from.
+    pub basis: Basis,
+    /// Everything that went in, by name, as [`super::explain::changes`] compares it.
+    pub components: BTreeMap<String, String>,
+    /// What people should know about how the key came about.
+    pub warnings: Vec<String>,
+}
+
+/// Returns the key of the repo in the directory `repo`.
+///
+/// The lock file is that of the workspace the repo belongs to. Whether git tracks it decides only
+/// what is said, not the key. Without any input there is an error, never the hash of nothing.
+pub fn repo_key(repo: &Path, environment: &Environment, options: &KeyOptions) -> Result<RepoKey> {
+    let repo = workspace::open_repo(repo)?;
+    let mut components = BTreeMap::new();
+    let (basis, lock_or_manifests) = basis(&repo, environment, &mut components)?;
+    let extra = extra_inputs::collect(&repo, &options.extra_inputs)?;
+    list("extra:", &extra, &mut components);
+    let deps = if extra.is_empty() {
+        lock_or_manifests
+    } else {
+        let mut hasher = Hasher::default();
+        hasher.field(lock_or_manifests.to_string().as_bytes());
+        hasher.field(digest_of_list(&extra).to_string().as_bytes());
+        hasher.finish()
+    };
+
+    let toolchain = Toolchain::of(&repo, environment)?;
+    if let Some(version) = &toolchain.verbose_version {
+        components.insert("rustc".to_owned(), version.clone());
+    }
+    if let Some((_, content)) = &toolchain.file {
+        let content = String::from_utf8_lossy(content).into_owned();
+        components.insert("toolchain-file".to_owned(), content);
+    }
+
+    let variables = environment.code_generation(&options.env_vars);
+    let environment_digest = (!variables.is_empty()).then(|| digest_of_variables(&variables));
+    let variables = variables.into_iter().map(|(name, value)| (format!("env:{name}"), value));
+    components.extend(variables);
+
+    let to_nothing = environment.set_to_nothing();
+    let to_nothing = to_nothing.map(|name| format!("{name} is set to nothing; taken for unset"));
+    let warnings = toolchain.warning.clone().into_iter().chain(to_nothing).collect();
+    let toolchain = toolchain.digest();
+    let key = name(deps, toolchain, environment_digest);
+    Ok(RepoKey {
+        key,
+        deps,
+        toolchain,
+        environment: environment_digest,
+        basis,
+        components,
+        warnings,
+    })
+}
+
+/// Returns the digest of the manifests of the dependency in the directory `repo`, which say how
+/// it is built where another workspace uses it.
+pub fn manifests_digest(repo: &Path, environment: &Environment) -> Result<Digest> {
+    let repo = workspace::open_repo(repo)?;
+    let root = root(&repo, environment)?;
+    match manifests::collect(&repo, &root, Which::Manifests)? {
+        none if none.is_empty() => Err(Error::NoInputs(repo)),
+        manifests => Ok(digest_of_list(&manifests)),
+    }
+}
+
+impl RepoKey {
+    /// Returns the key of the `target` series of a job that hands out `key`, its own or one it was
+    /// given: what the dependencies' manifests say counts too. Without dependencies it is `key`.
+    pub fn with_dependencies(&self, key: &Name, manifests: &BTreeMap<Name, Digest>) -> Name {
+        if manifests.is_empty() {
+            return key.clone();
+        }
+        let mut hasher = Hasher::default();
+        hasher.field(key.as_str().as_bytes());
+        for (dependency, digest) in manifests {
+            hasher.field(dependency.as_str().as_bytes());
+            hasher.field(digest.to_string().as_bytes());
+        }
+        name(hasher.finish(), self.toolchain, self.environment)
+    }
+}
+
+fn name(deps: Digest, toolchain: Digest, environment: Option<Digest>) -> Name {
+    let name = match environment {
+        Some(environment) => format!("{deps}-{toolchain}-{environment}"),
+        None => format!("{deps}-{toolchain}"),
+    };
+    name.parse().expect("three digests and two dashes are 194 characters that a name may have")
+}
+
+/// Returns what identifies the dependencies, and its digest; adds its parts to `components`.
+fn basis(
+    repo: &Path,
+    environment: &Environment,
+    components: &mut BTreeMap<String, String>,
+) -> Result<(Basis, Digest)> {
+    let root = root(repo, environment)?;
+    let path = root.join("Cargo.lock");
+    let (basis, digest) = match std::fs::read(&path) {
+        Ok(content) => {
+            let lock_file = LockFile::parse(&String::from_utf8_lossy(&content), &path)?;
+            let digest = Digest::of(&content);
+            components.insert("lock".to_owned(), lock_file.lines());
+            components.insert("lock-digest".to_owned(), digest.to_string());
+            let is_tracked = is_tracked(&root, environment)?;
+            (if is_tracked { Basis::TrackedLock(path) } else { Basis::GeneratedLock(path) }, digest)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let manifests = manifests::collect(repo, &root, Which::ManifestsAndConfig)?;
+            let is_manifest = |path: &Vec<u8>| path.ends_with(workspace::MANIFEST.as_bytes());
+            if !manifests.keys().any(is_manifest) {
+                return Err(Error::NoInputs(repo.to_owned()));
+            }
+            list("manifest:", &manifests, components);
+            (Basis::Manifests(manifests.len()), digest_of_list(&manifests))
+        }
+        Err(error) => return Ok(Err(error).at("read", &path)?),
+    };
+    components.insert("basis".to_owned(), basis.to_string());
+    Ok((basis, digest))
+}
+
+/// Returns the root of the repo's workspace; the repo itself where it has no manifest at its top.
+fn root(repo: &Path, environment: &Environment) -> Result<PathBuf> {
+    // Without a home no package can lie in it.
+    let home = dirs::cargo_home(environment, None, repo).ok();
+    Ok(workspace::root(repo, home.as_deref())?.unwrap_or_else(|| repo.to_owned()))
+}
+
+/// Asks git whether it tracks the lock file in `root`. Without git, or outside a repository,
+/// nothing is tracked.
+fn is_tracked(root: &Path, environment: &Environment) -> Result<bool> {
+    // Set by git hooks: they would make git answer about another repository.
+    let environment = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"]
+        .into_iter()
+        .fold(environment.clone(), Environment::without);
+    let args = ["ls-files", "--error-unmatch", "--", "Cargo.lock"];
+    let answer = program::run(OsStr::new("git"), &args, root, &environment)?;
+    Ok(answer.is_some_and(|output| output.status.success()))
+}
+
+fn list(prefix: &str, digests: &Digests, components: &mut BTreeMap<String, String>) {
+    for (path, digest) in digests {
+        let name = format!("{prefix}{}", String::from_utf8_lossy(path));
+        components.insert(name, digest.to_string());
+    }
+}
+
+fn digest_of_list(digests: &Digests) -> Digest {
+    let mut hasher = Hasher::default();
+    for (path, digest) in digests {
+        hasher.field(path);
+        hasher.field(digest.to_string().as_bytes());
+    }
+    hasher.finish()
+}
+
+fn digest_of_variables(variables: &BTreeMap<String, String>) -> Digest {
+    let mut hasher = Hasher::default();
+    for (name, value) in variables {
+        hasher.field(name.as_bytes());
+        hasher.field(value.as_bytes());
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::explain::changes;
+    use super::super::testing::{environment, git, write};
+    use super::*;
+
+    type TestResult = std::result::Result<(), Box<dyn std::error::Error>>;
+
+    const MANIFEST: &str = "[package]\nname = \"app\"\nversion = \"0.1.0\"\n";
+    const LOCK: &str = "version = 4\n\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\n";
+
+    fn key(repo: &Path) -> Result<RepoKey> {
+        repo_key(repo, &environment(Path::new("/nowhere/cargo")), &KeyOptions::default())
+    }
+
+    #[test]
+    fn what_identifies_the_dependencies_is_the_best_there_is() -> TestResult {
+        let dir = tempfile::tempdir()?;
+        let root = dir.path().canonicalize()?;
+        write(&root, &[("Cargo.toml", MANIFEST), (".cargo/config.toml", "[build]\n")])?;
+        let manifests = key(&root)?;
+        assert_eq!(manifests.basis, Basis::Manifests(2));
+
+        write(&root, &[("Cargo.lock", LOCK)])?;
+        let outside_git = key(&root)?;
+        assert_eq!(outside_git.basis, Basis::GeneratedLock(root.join("Cargo.lock")));
+        git(&root, &["init", "-q"])?;
+        assert_eq!(key(&root)?, outside_git);
+
+        git(&root, &["add", "."])?;
+        let tracked = key(&root)?;
+        assert_eq!(tracked.basis, Basis::TrackedLock(root.join("Cargo.lock")));
+        assert_eq!(tracked.deps, Digest::of(LOCK.as_bytes()));
+        assert_eq!(tracked.key, outside_git.key);
+        assert_ne!(tracked.key, manifests.key);
+
+        let without_git = environment(Path::new("/nowhere/cargo"));
+        let rustc = which(&without_git, "rustc")?;
+        let without_git = without_git.with("RUSTC", rustc).with("PATH", "/nowhere");
+        let without_git = repo_key(&root, &without_git, &KeyOptions::default())?;
+        assert_eq!(without_git.basis, Basis::GeneratedLock(root.join("Cargo.lock")));
+        Ok(())
+    }
+
+    fn which(environment: &Environment, program: &str) -> std::result::Result<PathBuf, String> {
+        let path = environment.get("PATH").unwrap_or_default();
+        let found =
+            std::env::split_paths(path).map(|dir| dir.join(program)).find(|path| path.exists());
+        found.ok_or_else(|| format!("no {program} in PATH"))
+    }
+
+    #[test]
+    fn a_git_hooks_variables_do_not_answer_for_another_repository() -> TestResult {
+        let dir = tempfile::tempdir()?;
+        let [repo, other] = ["repo", "other"].map(|name| dir.path().join(name));
+        for root in [&repo, &other] {
+            write(root, &[("Cargo.toml", MANIFEST), ("Cargo.lock", LOCK)])?;
+            git(root, &["init", "-q"])?;
+        }
+        git(&repo, &["add", "."])?;
+        let environment = environment(&dir.path().join("home"))
+            .with("GIT_DIR", other.join(".git"))
+            .with("GIT_WORK_TREE", &other)
+            .with("GIT_INDEX_FILE", other.join(".git/index"));
+        let basis = repo_key(&repo, &environment, &KeyOptions::default())?.basis;
+        assert_eq!(basis, Basis::TrackedLock(repo.canonicalize()?.join("Cargo.lock")));
+        Ok(())
+    }
+
+    #[test]
+    fn a_member_has_the_lock_file_of_its_workspace() -> TestResult {
+        let dir = tempfile::tempdir()?;
+        let root = dir.path().canonicalize()?;
+        #[rustfmt::skip]
+        let files = [
+            ("Cargo.toml", "workspace.members = [\"a\"]\n"), ("Cargo.lock", LOCK),
+            ("a/Cargo.toml", MANIFEST), ("a/Cargo.lock", "version = 3\n"),
+        ];
+        write(&root, &files)?;
+        let member = key(&root.join("a"))?;
+        assert_eq!(member.basis, Basis::GeneratedLock(root.join("Cargo.lock")));
+        assert_eq!(member.key, key(&root)?.key);
+        Ok(())
+    }
+
+    #[test]
+    fn two_repos_with_nothing_to_go_by_get_an_error_and_no_key() -> TestResult {
+        let dir = tempfile::tempdir()?;
+        let (empty, config) = (dir.path().join("empty"), dir.path().join("config"));
+        std::fs::create_dir(&empty)?;
+        write(&config, &[(".cargo/config.toml", "[build]\n"), ("src/main.rs", "")])?;
+        for repo in [&empty, &config] {
+            let want = format!(
+                "no `Cargo.lock` and no `Cargo.toml` in `{}`",
+                repo.canonicalize()?.display()
+            );
+            assert_eq!(key(repo).map_err(|error| error.to_string()), Err(want.clone()));
+            let environment = environment(dir.path());
+            let digest = manifests_digest(repo, &environment).map_err(|error| error.to_string());
+            assert_eq!(digest, Err(want));
+        }
+        let missing = dir.path().join("missing");
+        let want = format!("`{}` is not a directory", missing.display());
+        assert_eq!(key(&missing).map_err(|error| error.to_string()), Err(want.clone()));
+        let file = dir.path().join("missing");
+        std::fs::write(&file, "")?;
+        assert_eq!(key(&file).map_err(|error| error.to_string()), Err(want));
+        Ok(())
+    }
+
+    #[test]
+    fn a_repo_without_a_manifest_at_its_top_counts_those_below() -> TestResult {
+        let dir = tempfile::tempdir()?;
+        let repo = dir.path().join("repo");
+        #[rustfmt::skip]
+        let files = [
+            ("Cargo.toml", "workspace.members = []\n"), ("Cargo.lock", LOCK),
+            ("repo/.git/HEAD", ""), ("repo/rust/Cargo.toml", MANIFEST), ("repo/rust/x/Cargo.toml", MANIFEST),
+        ];
+        write(dir.path(), &files)?;
+        let found = key(&repo)?;
+        assert_eq!(found.basis, Basis::Manifests(2));
+        Ok(())
+    }
+
+    #[test]
+    fn the_key_changes_with_each_input_and_says_which() -> TestResult {
+        let dir = tempfile::tempdir()?;
+        write(dir.path(), &[("Cargo.toml", MANIFEST), ("Cargo.lock", LOCK), ("a.proto", "1")])?;
+        let base = environment(&dir.path().join("home"));
+        let options = |extra: &[&str], variables: &[&str]| KeyOptions {
+            extra_inputs: extra.iter().map(ToString::to_string).collect(),
+            env_vars: variables.iter().map(ToString::to_string).collect(),
+        };
+        let none = options(&[], &[]);
+        let first = repo_key(dir.path(), &base, &none)?;
+        assert_eq!(first.key.as_str(), format!("{}-{}", first.deps, first.toolchain));
+        assert_eq!(first.warnings, Vec::<String>::new());
+
+        let flags = base.clone().with("RUSTFLAGS", "-Cdebuginfo=0").with("BLVM_X", "1");
+        write(dir.path(), &[("rust-toolchain.toml", "[toolchain]\n")])?;
+        let with_file = repo_key(dir.path(), &base, &none)?;
+        std::fs::remove_file(dir.path().join("rust-toolchain.toml"))?;
+        #[rustfmt::skip]
+        let cases = [
+            ("same again",      repo_key(dir.path(), &base, &none)?,                            &[][..]),
+            ("silent variable", repo_key(dir.path(), &base.clone().with("CARGO_TERM_COLOR", "always").with("CARGO_HOME", "/x"), &none)?, &[][..]),
+            ("flags",           repo_key(dir.path(), &flags, &none)?,                           &["RUSTFLAGS: unset → -Cdebuginfo=0"][..]),
+            ("own variable",    repo_key(dir.path(), &flags, &options(&[], &["BLVM_*"]))?,      &["BLVM_X: unset → 1", "RUSTFLAGS: unset → -Cdebuginfo=0"][..]),
+            ("extra input",     repo_key(dir.path(), &base, &options(&["*.proto"], &[]))?,      &["extra input `a.proto` added"][..]),
+            ("toolchain file",  with_file,                                                      &["rust-toolchain file added"][..]),
+        ];
+        for (why, key, want) in cases {
+            assert_eq!(changes(&first.components, &key.components), want, "{why}");
+            assert_eq!(key.key == first.key, want.is_empty(), "{why}");
+            assert_eq!(key.environment.is_some(), key.key.as_str().len() == 194, "{why}");
+        }
+
+        let extra = options(&["*.proto"], &[]);
+        let one = repo_key(dir.path(), &base, &extra)?;
+        write(dir.path(), &[("a.proto", "2")])?;
+        let two = repo_key(dir.path(), &base, &extra)?;
+        assert_eq!(changes(&one.components, &two.components), ["extra input `a.proto` changed"]);
+        assert_ne!(one.key, two.key);
+        Ok(())
+    }
+
+    #[test]
+    fn a_manifest_counts_by_path_and_by_content() -> TestResult {
+        let deps =
+            |files: &[(&str, &str)]| -> std::result::Result<Digest, Box<dyn std::error::Error>> {
+                let dir = tempfile::tempdir()?;
+                write(dir.path(), files)?;
+                Ok(key(dir.path())?.deps)
+            };
+        let one = deps(&[("Cargo.toml", MANIFEST), ("a/Cargo.toml", "[package]")])?;
+        assert_eq!(one, deps(&[("Cargo.toml", MANIFEST), ("a/Cargo.toml", "[package]")])?);
+        let other_path = deps(&[("Cargo.toml", MANIFEST), ("b/Cargo.toml", "[package]")])?;
+        let other_content = deps(&[("Cargo.toml", MANIFEST), ("a/Cargo.toml", "[package] # x")])?;
+        assert!(one != other_path && one != other_content && other_path != other_content);
+        Ok(())
+    }
+
+    #[test]
+    fn the_dependencies_manifests_change_the_target_key_only() -> TestResult {
+        let dir = tempfile::tempdir()?;
+        let (repo, sibling) = (dir.path().join("repo"), dir.path().join("sibling"));
+        write(&repo, &[("Cargo.toml", MANIFEST), ("Cargo.lock", LOCK)])?;
+        write(&sibling, &[("Cargo.toml", "[package]\n"), (".cargo/config.toml", "[build]\n")])?;
+        let environment = environment(&dir.path().join("home")).with("RUSTFLAGS", "-Cdebuginfo=0");
+        let key = repo_key(&repo, &environment, &KeyOptions::default())?;
+        assert_eq!(key.with_dependencies(&BTreeMap::new()), key.key);
+
+        let target_key = |name: &str| -> std::result::Result<Name, Box<dyn std::error::Error>> {
+            let digest = manifests_digest(&sibling, &environment)?;
+            Ok(key.with_dependencies(&BTreeMap::from([(name.parse()?, digest)])))
+        };
+        let one = target_key("sibling")?;
+        assert_eq!(one.as_str()[64..], key.key.as_str()[64..]);
+        assert_ne!(one, key.key);
+        assert_ne!(one, target_key("other")?);
+        write(&sibling, &[(".cargo/config.toml", "[net]\n"), ("src/lib.rs", "")])?;
+        assert_eq!(one, target_key("sibling")?);
+        write(&sibling, &[("Cargo.toml", "[package]\nname = \"x\"\n")])?;
+        assert_ne!(one, target_key("sibling")?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_variable_set_to_nothing_is_warned_about() -> TestResult {
+        let dir = tempfile::tempdir()?;
+        write(dir.path(), &[("Cargo.toml", MANIFEST)])?;
+        let environment = environment(&dir.path().join("home")).with("CC", "");
+        let found = repo_key(dir.path(), &environment, &KeyOptions::default())?;
+        assert_eq!(found.warnings, ["CC is set to nothing; taken for unset"]);
+        assert_eq!(found.environment, None);
+        Ok(())
+    }
+}

@@ -1,0 +1,32 @@
+//! What cargo means: its directories, what identifies a build, and what a lock file names.
+//!
+//! It hides cargo's file formats and where cargo looks for things. Whatever cargo itself can be
+//! asked, it is asked; where there is no cargo, its documented rules apply, and tests hold the two
+//! together.
+//!
+//! # Invariants
+//!
+//! - The environment is a value ([`environment::Environment`]): nothing here reads that of the
+//!   process, and children see only what the value holds.
+//! - A key is never made of nothing: where no input is found there is an error.
+
+pub mod build_lock;
+mod config;
+pub mod dep_info;
+pub mod dirs;
+pub mod environment;
+pub mod error;
+pub mod explain;
+mod extra_inputs;
+pub mod home;
+pub mod key;
+pub mod lock_file;
+mod manifests;
+mod program;
+pub mod sources;
+#[cfg(test)]
+mod testing;
+pub mod toolchain;
+mod workspace;
+
+pub use error::{Error, Result};

@@ -1,0 +1,40 @@
+//! Running another program with an environment that is a value.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use super::environment::Environment;
+use super::error::{Error, Result};
+use crate::fs::At;
+
+/// Runs `program` in `dir`, which exists; `None` when the program does not.
+///
+/// A name without `/` is looked up in the PATH of `environment`, which is all that the program
+/// sees. Its input is empty.
+pub(super) fn run(
+    program: &OsStr,
+    args: &[&str],
+    dir: &Path,
+    environment: &Environment,
+) -> Result<Option<Output>> {
+    let mut command = Command::new(program);
+    command.args(args).current_dir(dir).env_clear().envs(environment.iter()).stdin(Stdio::null());
+    match command.output() {
+        Ok(output) => Ok(Some(output)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Ok(Err(error).at("run", Path::new(program))?),
+    }
+}
+
+/// Returns the error that says how `program` failed.
+pub(super) fn failure(program: &OsStr, args: &[&str], dir: &Path, output: &Output) -> Error {
+    let mut shown = program.to_string_lossy().into_owned();
+    for arg in args {
+        shown.push(' ');
+        shown.push_str(arg);
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
+    Error::Program { program: shown, dir: dir.to_owned(), status: output.status, stderr }
+}

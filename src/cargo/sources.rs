@@ -1,0 +1,157 @@
+//! The sources of a checkout: what cargo may compare with what it built.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ignore::WalkBuilder;
+
+use crate::fs::stat::{Kind, Stat};
+use crate::fs::{At, Error, Result};
+use crate::model::digest::{Digest, Hasher};
+use crate::model::rel_path::RelPath;
+
+/// A source file or symlink, not read yet.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// Where it is below its root.
+    pub path: RelPath,
+    /// What the kernel knows of it.
+    pub stat: Stat,
+}
+
+/// A directory of sources with the digest of its list of names.
+#[derive(Clone, Debug)]
+pub struct SourceDir {
+    /// Where it is below its root; the root itself has none.
+    pub path: Option<RelPath>,
+    /// What the kernel knows of it.
+    pub stat: Stat,
+    /// The digest of its sorted names.
+    pub names: Digest,
+}
+
+/// The sources of one checkout.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// Files and symlinks: tracked ones, and untracked ones that git does not ignore.
+    pub files: Vec<SourceFile>,
+    /// The directories that hold them, and those that lead there.
+    pub dirs: Vec<SourceDir>,
+}
+
+/// Lists the sources below `root`, leaving out `excluded` directories (absolute paths: target
+/// directories, the store) and what git ignores.
+///
+/// A file that git tracks although it ignores it is a source too, as far as git can be asked.
+/// One that is missed here costs a rebuild, never a stale artifact: only what was recorded gets an
+/// old mtime back.
+pub fn list(root: &Path, excluded: &[PathBuf]) -> Result<Listing> {
+    let mut listing = Listing::default();
+    let mut seen = BTreeSet::new();
+    let skipped: BTreeSet<_> = excluded.iter().cloned().collect();
+    let keeps = skipped.clone();
+    let mut walk = WalkBuilder::new(root);
+    // Patterns of directories above do not count: a dependency checked out inside another repo, which
+    // ignores it, has sources all the same.
+    walk.hidden(false).require_git(false).ignore(false).parents(false).follow_links(false);
+    walk.filter_entry(move |entry| is_source_dir_entry(entry.path(), &keeps));
+    for entry in walk.build() {
+        let entry = entry.map_err(|error| refused(error, root))?;
+        if entry.depth() == 0 {
+            listing.dirs.push(source_dir(root, None, &skipped)?);
+            continue;
+        }
+        let Some(path) = below(root, entry.path())? else { continue };
+        let Some(stat) = Stat::if_exists(entry.path()).at("read metadata", entry.path())? else {
+            continue;
+        };
+        match stat.kind {
+            Kind::Dir => listing.dirs.push(source_dir(entry.path(), Some(path), &skipped)?),
+            Kind::File | Kind::Symlink => {
+                seen.insert(path.clone());
+                listing.files.push(SourceFile { path, stat });
+            }
+            Kind::Special => {}
+        }
+    }
+    for path in tracked_but_ignored(root) {
+        let full = root.join(path.as_path());
+        let out = full.ancestors().any(|dir| skipped.contains(dir));
+        let Some(stat) = Stat::if_exists(&full).ok().flatten() else { continue };
+        if !out && matches!(stat.kind, Kind::File | Kind::Symlink) && seen.insert(path.clone()) {
+            listing.files.push(SourceFile { path, stat });
+        }
+    }
+    listing.files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(listing)
+}
+
+/// Returns the path of `full` below `root`, if it is there.
+pub fn below(root: &Path, full: &Path) -> Result<Option<RelPath>> {
+    let Ok(path) = full.strip_prefix(root) else { return Ok(None) };
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let parsed = RelPath::parse(path.as_os_str().as_bytes());
+    parsed.map(Some).map_err(std::io::Error::other).at("record", full)
+}
+
+/// Returns where in `root` the symlink at `path` leads, if it leads anywhere there.
+pub fn leads_to(root: &Path, path: &RelPath) -> Option<RelPath> {
+    let target = root.join(path.as_path()).canonicalize().ok()?;
+    below(&root.canonicalize().ok()?, &target).ok().flatten()
+}
+
+/// Tells whether a walk enters or reports `path`: nothing of git's own, no excluded directory,
+/// no directory that we stage in.
+fn is_source_dir_entry(path: &Path, excluded: &BTreeSet<PathBuf>) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    !is_never_source(name) && !excluded.contains(path)
+}
+
+fn is_never_source(name: &OsStr) -> bool {
+    name == ".git" || name.as_bytes().starts_with(b".runner-cache-")
+}
+
+/// Reads a directory's names. All count, also of ignored files, for a build script may list
+/// them; but not those that come and go with our own work.
+fn source_dir(
+    dir: &Path,
+    path: Option<RelPath>,
+    excluded: &BTreeSet<PathBuf>,
+) -> Result<SourceDir> {
+    let stat = Stat::from(&dir.metadata().at("read metadata", dir)?);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).at("read directory", dir)? {
+        let entry = entry.at("read directory", dir)?;
+        if is_source_dir_entry(&entry.path(), excluded) {
+            names.push(entry.file_name());
+        }
+    }
+    names.sort();
+    let mut hasher = Hasher::default();
+    for name in names {
+        hasher.field(name.as_bytes());
+    }
+    Ok(SourceDir { path, stat, names: hasher.finish() })
+}
+
+/// Asks git for files that it tracks although a pattern ignores them; without git there are none.
+fn tracked_but_ignored(root: &Path) -> Vec<RelPath> {
+    let args = ["ls-files", "-z", "--cached", "--ignored", "--exclude-standard"];
+    let output = Command::new("git").args(args).current_dir(root).stderr(Stdio::null()).output();
+    let Ok(output) = output else { return Vec::new() };
+    let paths = output.stdout.split(|byte| *byte == 0);
+    paths.filter_map(|path| RelPath::parse(path).ok()).collect()
+}
+
+fn refused(error: ignore::Error, root: &Path) -> Error {
+    let source = match error.into_io_error() {
+        Some(error) => error,
+        None => std::io::Error::other("its ignore files cannot be understood"),
+    };
+    Error { action: "list the sources of", path: root.to_owned(), source }
+}

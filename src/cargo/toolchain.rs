@@ -1,0 +1,231 @@
+//! Which compiler builds a repo.
+
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::config::Config;
+use super::environment::Environment;
+use super::error::{Error, Result};
+use super::{dirs, program};
+use crate::fs::At;
+use crate::model::digest::{Digest, Hasher};
+
+/// Which compiler builds a repo; at least one of its facts is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Toolchain {
+    /// What `rustc -vV` says: release, commit, host, LLVM.
+    pub verbose_version: Option<String>,
+    /// The `rust-toolchain` or `rust-toolchain.toml` that applies, and its content.
+    pub file: Option<(PathBuf, Vec<u8>)>,
+    /// Why `rustc` could not be asked, for people.
+    pub warning: Option<String>,
+}
+
+impl Toolchain {
+    /// Asks the `rustc` that cargo would run in `repo`, an absolute path, and finds the file that
+    /// rustup would read there.
+    ///
+    /// Where there is no `rustc`, or it refuses (its toolchain is not installed yet), the file
+    /// alone will do, with a warning.
+    pub fn of(repo: &Path, environment: &Environment) -> Result<Self> {
+        const ARGS: [&str; 1] = ["-vV"];
+        let file = find_file(repo)?;
+        let rustc = rustc(repo, environment)?;
+        let (verbose_version, warning) = match program::run(&rustc, &ARGS, repo, environment)? {
+            Some(output) if output.status.success() => {
+                (Some(String::from_utf8_lossy(&output.stdout).trim_end().to_owned()), None)
+            }
+            Some(output) => {
+                let failure = program::failure(&rustc, &ARGS, repo, &output);
+                if file.is_none() {
+                    return Err(failure);
+                }
+                (None, Some(failure.to_string()))
+            }
+            None if file.is_none() => return Err(Error::NoToolchain(repo.to_owned())),
+            None => (None, Some(format!("no `{}` in PATH", rustc.display()))),
+        };
+        let warning = warning.map(|why| format!("{why}; the key knows the toolchain file only"));
+        Ok(Self { verbose_version, file, warning })
+    }
+
+    /// Returns the digest of what is known. Where the file lies does not matter.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = Hasher::default();
+        if let Some(version) = &self.verbose_version {
+            hasher.field(b"rustc");
+            hasher.field(version.as_bytes());
+        }
+        if let Some((_, content)) = &self.file {
+            hasher.field(b"file");
+            hasher.field(content);
+        }
+        hasher.finish()
+    }
+}
+
+/// Returns the compiler that cargo runs in `repo`: a name to find in PATH, or an absolute path.
+fn rustc(repo: &Path, environment: &Environment) -> Result<OsString> {
+    let resolve = |program: &OsStr, base: &Path| {
+        let is_path = program.as_encoded_bytes().contains(&b'/');
+        if is_path { base.join(program).into_os_string() } else { program.to_owned() }
+    };
+    for name in ["RUSTC", "CARGO_BUILD_RUSTC"] {
+        if let Some(program) = environment.get(name) {
+            return Ok(resolve(program, repo));
+        }
+    }
+    // Without a home there is no configuration in it.
+    let home = dirs::cargo_home(environment, None, repo).ok();
+    let config = Config::read(repo, home.as_deref())?;
+    let configured = config.build("rustc").map(|(program, base)| resolve(program.as_ref(), base));
+    Ok(configured.unwrap_or_else(|| "rustc".into()))
+}
+
+/// Finds the toolchain file as rustup does: in `repo`, then in each parent; of two in one
+/// directory the one without `.toml` wins (rustup book, "Overrides").
+fn find_file(repo: &Path) -> Result<Option<(PathBuf, Vec<u8>)>> {
+    for dir in repo.ancestors() {
+        for name in ["rust-toolchain", "rust-toolchain.toml"] {
+            let path = dir.join(name);
+            match std::fs::read(&path) {
+                Ok(content) => return Ok(Some((path, content))),
+                Err(error) if is_no_file(error.kind()) => {}
+                Err(error) => return Ok(Err(error).at("read", &path)?),
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn is_no_file(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::IsADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::testing::{environment, write};
+    use super::*;
+
+    type TestResult = std::result::Result<(), Box<dyn std::error::Error>>;
+
+    const TOML: &str = "[toolchain]\nchannel = \"1.95.0\"\n";
+
+    fn program(path: &Path, script: &str) -> TestResult {
+        std::fs::create_dir_all(path.parent().ok_or("no parent")?)?;
+        std::fs::write(path, format!("#!/bin/sh\n{script}\n"))?;
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o755))?;
+        Ok(())
+    }
+
+    #[test]
+    fn the_real_compiler_says_what_it_is() -> TestResult {
+        let dir = tempfile::tempdir()?;
+        let toolchain = Toolchain::of(dir.path(), &environment(&dir.path().join("home")))?;
+        let version = toolchain.verbose_version.ok_or("no version")?;
+        for line in ["release: ", "commit-hash: ", "host: ", "LLVM version: "] {
+            assert!(version.contains(line), "{line} in {version}");
+        }
+        assert_eq!((toolchain.file, toolchain.warning), (None, None));
+        Ok(())
+    }
+
+    #[test]
+    fn the_toolchain_file_is_the_one_that_rustup_reads() -> TestResult {
+        #[rustfmt::skip]
+        let cases = [
+            ("in the repo",        &[("a/b/rust-toolchain.toml", "1")][..],                               Some(("a/b/rust-toolchain.toml", "1"))),
+            ("without .toml wins", &[("a/b/rust-toolchain.toml", "1"), ("a/b/rust-toolchain", "2")][..],  Some(("a/b/rust-toolchain", "2"))),
+            ("above",              &[("a/rust-toolchain", "1")][..],                                      Some(("a/rust-toolchain", "1"))),
+            ("nearest",            &[("a/rust-toolchain", "1"), ("a/b/rust-toolchain.toml", "2")][..],    Some(("a/b/rust-toolchain.toml", "2"))),
+            ("below",              &[("a/b/c/rust-toolchain", "1")][..],                                  None),
+        ];
+        for (why, files, want) in cases {
+            let dir = tempfile::tempdir()?;
+            std::fs::create_dir_all(dir.path().join("a/b"))?;
+            write(dir.path(), files)?;
+            let want = want.map(|(path, content)| (dir.path().join(path), content.into()));
+            assert_eq!(find_file(&dir.path().join("a/b"))?, want, "{why}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn cargos_choice_of_compiler_is_followed() -> TestResult {
+        let dir = tempfile::tempdir()?;
+        let repo = dir.path().join("repo");
+        for name in ["repo/mine", "repo/built", "configured", "bin/rustc"] {
+            program(&dir.path().join(name), &format!("echo {name} $1"))?;
+        }
+        let path = Environment::default().with("PATH", dir.path().join("bin"));
+        let built = path.clone().with("CARGO_BUILD_RUSTC", "./built");
+        let config = dir.path().join(".cargo/config.toml");
+        #[rustfmt::skip]
+        let cases = [
+            ("PATH",            "",                             path.clone(),                           "bin/rustc -vV"),
+            ("config",          "build.rustc = './configured'", path.clone(),                           "configured -vV"),
+            ("[build]",         "build.rustc = './configured'", built.clone(),                          "repo/built -vV"),
+            ("RUSTC",           "build.rustc = './configured'", built.clone().with("RUSTC", "./mine"),  "repo/mine -vV"),
+            ("RUSTC is a name", "",                             built.with("RUSTC", "rustc"),           "bin/rustc -vV"),
+        ];
+        for (why, text, environment, want) in cases {
+            write(dir.path(), &[(".cargo/config.toml", text)])?;
+            let toolchain = Toolchain::of(&repo, &environment)?;
+            assert_eq!(toolchain.verbose_version.as_deref(), Some(want), "{why}");
+            std::fs::remove_file(&config)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn without_a_compiler_the_file_alone_will_do() -> TestResult {
+        let dir = tempfile::tempdir()?;
+        let failing = dir.path().join("bin");
+        program(&failing.join("rustc"), "echo 'toolchain is not installed' >&2; exit 3")?;
+        let none = Environment::default().with("PATH", "/nowhere");
+        let refusing = Environment::default().with("PATH", &failing);
+        let said = |environment: &Environment| -> std::result::Result<String, String> {
+            match Toolchain::of(dir.path(), environment) {
+                Ok(toolchain) => Ok(toolchain.warning.unwrap_or_default()),
+                Err(error) => Err(error.to_string().replace(&*dir.path().to_string_lossy(), "@")),
+            }
+        };
+        let no_file = "no `rustc` in PATH and no `rust-toolchain.toml` in `@` or above it";
+        assert_eq!(said(&none), Err(no_file.to_owned()));
+        let refused = "`rustc -vV` failed in `@` (exit status: 3): toolchain is not installed";
+        assert_eq!(said(&refusing), Err(refused.to_owned()));
+
+        write(dir.path(), &[("rust-toolchain.toml", TOML)])?;
+        let alone = "the key knows the toolchain file only";
+        assert_eq!(said(&none), Ok(format!("no `rustc` in PATH; {alone}")));
+        let warning = said(&refusing)?.replace(&*dir.path().to_string_lossy(), "@");
+        assert_eq!(warning, format!("{refused}; {alone}"));
+        Ok(())
+    }
+
+    #[test]
+    fn the_digest_tells_compilers_and_files_apart() {
+        let toolchain = |version: Option<&str>, file: Option<(&str, &str)>| Toolchain {
+            verbose_version: version.map(str::to_owned),
+            file: file.map(|(path, content)| (path.into(), content.into())),
+            warning: None,
+        };
+        let digest = |version, file| toolchain(version, file).digest();
+        let here = Some(("/a/rust-toolchain", "1.95"));
+        assert_eq!(digest(Some("v"), here), digest(Some("v"), Some(("/b/rust-toolchain", "1.95"))));
+        let all = [
+            digest(Some("v"), None),
+            digest(Some("w"), None),
+            digest(Some("v"), here),
+            digest(Some("v"), Some(("/a/rust-toolchain", "1.94"))),
+            digest(None, here),
+            digest(None, Some(("/a/rust-toolchain", "v"))),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            assert!(!all[..at].contains(one), "number {at}");
+        }
+    }
+}

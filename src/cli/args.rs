@@ -1,0 +1,239 @@
+//! Options that several commands share, and what they come to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use clap::Args;
+
+use super::{Error, Result};
+use crate::cargo::environment::Environment;
+use crate::cargo::key::KeyOptions;
+use crate::model::names::Name;
+use crate::model::scope::{Lane, Repository, Scope};
+use crate::model::timestamp::Timestamp;
+use crate::ops::job::{Ask, Kept};
+use crate::store::Store;
+
+/// Where the store is.
+#[derive(Debug, Args)]
+pub(super) struct RootArgs {
+    /// The store [default: $RUNNER_CACHE_ROOT, else /tmp/runner-cache unless /tmp is in memory,
+    /// else ~/.cache/runner-cache]
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+}
+
+impl RootArgs {
+    /// Returns the root that was given, or the default.
+    pub(super) fn path(&self) -> Result<PathBuf> {
+        super::root::choose(self.root.as_deref(), &environment())
+    }
+
+    /// Opens the store; it must be there.
+    pub(super) fn open(&self) -> Result<Store> {
+        Ok(Store::open(&self.path()?)?)
+    }
+
+    /// Opens the store, making it if nothing is there.
+    pub(super) fn open_or_init(&self) -> Result<Store> {
+        Ok(Store::open_or_init(&self.path()?)?)
+    }
+}
+
+/// Which repo, and what identifies what it wants.
+#[derive(Debug, Args)]
+pub(super) struct RepoArgs {
+    /// The checkout of the repo
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    repo: PathBuf,
+    /// A dependency checked out beside the repo; its path defaults to ../NAME
+    #[arg(long = "dependency", value_name = "NAME[=DIR]", value_parser = parse_dependency)]
+    dependencies: Vec<(Name, Option<PathBuf>)>,
+    /// Files whose content is part of the key too, as a glob below the repo
+    #[arg(long = "extra-input", value_name = "GLOB")]
+    extra_inputs: Vec<String>,
+    /// A variable that is part of the key too; `PREFIX_*` for several
+    #[arg(long = "env-var", value_name = "NAME")]
+    env_vars: Vec<String>,
+    /// Use this key instead of computing one
+    #[arg(long)]
+    key: Option<Name>,
+}
+
+/// What a restore or save is about.
+#[derive(Debug, Args)]
+pub(super) struct JobArgs {
+    #[command(flatten)]
+    pub(super) root: RootArgs,
+    #[command(flatten)]
+    pub(super) repo: RepoArgs,
+    /// What to keep, of registry, git, target, dependencies
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_area)]
+    #[arg(default_value = "registry,git,target,dependencies")]
+    areas: Vec<Kept>,
+    /// What kind of job this is: test, clippy, …
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    job: String,
+    /// owner/name [default: from the remote `origin`, else local/<directory>]
+    #[arg(long, value_name = "OWNER/NAME")]
+    repository: Option<Repository>,
+    /// The trust lane: protected, branch/NAME or pr/NUMBER
+    #[arg(long, default_value = "protected")]
+    lane: Lane,
+    /// CARGO_HOME [default: $CARGO_HOME, else ~/.cargo]
+    #[arg(long, value_name = "DIR")]
+    cargo_home: Option<PathBuf>,
+    /// The target directory of the repo [default: as cargo says]
+    #[arg(long, value_name = "DIR")]
+    target_dir: Option<PathBuf>,
+    /// Threads [default: one a core]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(super) threads: usize,
+    /// Print one JSON object to stdout
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl RepoArgs {
+    /// Returns the repo, absolute.
+    pub(super) fn repo(&self) -> Result<PathBuf> {
+        absolute(&self.repo)
+    }
+
+    /// Returns the dependencies with their paths, absolute.
+    pub(super) fn dependencies(&self) -> Result<BTreeMap<Name, PathBuf>> {
+        let repo = self.repo()?;
+        let resolve = |(name, path): &(Name, Option<PathBuf>)| {
+            let path = match path {
+                Some(path) => absolute(path)?,
+                None => repo.join("..").join(name.as_str()),
+            };
+            Ok((name.clone(), path))
+        };
+        self.dependencies.iter().map(resolve).collect()
+    }
+
+    /// Returns what is added to the key.
+    pub(super) fn key_options(&self) -> KeyOptions {
+        KeyOptions { extra_inputs: self.extra_inputs.clone(), env_vars: self.env_vars.clone() }
+    }
+
+    /// Returns the key that was given.
+    pub(super) fn key(&self) -> Option<Name> {
+        self.key.clone()
+    }
+}
+
+impl JobArgs {
+    /// Returns what is asked for.
+    pub(super) fn ask(&self) -> Result<Ask> {
+        let repo = self.repo.repo()?;
+        let repository = match &self.repository {
+            Some(repository) => repository.clone(),
+            None => repository_of(&repo)?,
+        };
+        let option = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
+        Ok(Ask {
+            dependencies: self.repo.dependencies()?,
+            areas: self.areas.iter().copied().collect::<BTreeSet<_>>(),
+            key: self.repo.key(),
+            key_options: self.repo.key_options(),
+            label: self.job.clone(),
+            provenance: BTreeMap::from([("repository".to_owned(), repository.as_str().to_owned())]),
+            scope: Scope { repository, lane: self.lane.clone() },
+            cargo_home: option(&self.cargo_home)?,
+            target_dir: option(&self.target_dir)?,
+            repo,
+        })
+    }
+}
+
+/// Returns the environment of this process, as a value.
+pub(super) fn environment() -> Environment {
+    std::env::vars_os().collect()
+}
+
+/// Returns the time by the clock of the host.
+pub(super) fn now() -> Timestamp {
+    std::time::SystemTime::now().into()
+}
+
+/// Returns `path` from the root of the filesystem on.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path)
+        .map_err(|source| Error::Io { action: "find the current directory", source })
+}
+
+/// Asks git for `owner/name` of the remote `origin`; a checkout without one is `local/<its name>`.
+fn repository_of(repo: &Path) -> Result<Repository> {
+    let args = ["config", "--get", "remote.origin.url"];
+    let output = Command::new("git").args(args).current_dir(repo).stderr(Stdio::null()).output();
+    let url = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    if let Some(repository) = url.ok().as_deref().and_then(repository_in_url) {
+        return Ok(repository);
+    }
+    let name = repo.file_name().unwrap_or_default().to_string_lossy();
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let name: String = name.chars().map(allowed).collect();
+    let text = format!("local/{name}");
+    text.parse()
+        .map_err(|_| Error::Refused(format!("cannot name the repository in `{}`", repo.display())))
+}
+
+/// Returns `owner/name` of a URL as GitHub and others write them; one that is a local path names
+/// no repository.
+fn repository_in_url(url: &str) -> Option<Repository> {
+    let path = match url.split_once("://") {
+        Some(("file", _)) => return None,
+        Some((_, rest)) => rest.split_once('/')?.1,
+        None if url.starts_with(['/', '.']) => return None,
+        None => url.split_once(':')?.1,
+    };
+    let path = path.trim_end_matches('/');
+    let path = path.strip_suffix(".git").unwrap_or(path);
+    let mut parts = path.rsplit('/');
+    let name = parts.next()?;
+    format!("{}/{name}", parts.next()?).parse().ok()
+}
+
+fn parse_dependency(text: &str) -> std::result::Result<(Name, Option<PathBuf>), String> {
+    let (name, path) = match text.split_once('=') {
+        Some((name, path)) => (name, Some(PathBuf::from(path))),
+        None => (text, None),
+    };
+    Ok((name.parse().map_err(|error| format!("{error}"))?, path))
+}
+
+fn parse_area(text: &str) -> std::result::Result<Kept, String> {
+    match text {
+        "registry" => Ok(Kept::Registry),
+        "git" => Ok(Kept::Git),
+        "target" => Ok(Kept::Target),
+        "dependencies" => Ok(Kept::Dependencies),
+        _ => Err("areas are registry, git, target and dependencies".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remote_names_its_repository() {
+        let cases = [
+            ("https://github.com/btcdecoded/blvm-node", Some("btcdecoded/blvm-node")),
+            ("https://token@github.example/btcdecoded/blvm-node.git", Some("btcdecoded/blvm-node")),
+            ("git@github.com:btcdecoded/blvm-node.git", Some("btcdecoded/blvm-node")),
+            ("ssh://git@host:22/a/b/", Some("a/b")),
+            ("/srv/mirrors/blvm-node.git", None),
+            ("../blvm-node", None),
+            ("file:///srv/a/b", None),
+            ("", None),
+        ];
+        for (url, want) in cases {
+            let got = repository_in_url(url);
+            assert_eq!(got.as_ref().map(Repository::as_str), want, "{url}");
+        }
+    }
+}

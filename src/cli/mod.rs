@@ -1,0 +1,104 @@
+//! The command line: the only code that prints, reads arguments and the environment, and chooses
+//! exit statuses.
+
+mod args;
+mod key;
+mod progress;
+mod report;
+mod restore;
+mod root;
+mod save;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::ops;
+
+/// How the program ended, as the shell sees it. Part of the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Everything was done; a miss is no error.
+    Done = 0,
+    /// Something failed.
+    Failed = 1,
+    /// The command line was wrong.
+    Usage = 2,
+    /// Nothing was found, and `--fail-on-cache-miss` was given.
+    Miss = 3,
+    /// `verify` found damage.
+    Damage = 4,
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        Self::from(status as u8)
+    }
+}
+
+/// Keeps what cargo built on a self-hosted runner, so that it is not built again.
+#[derive(Debug, Parser)]
+#[command(name = "runner-cache", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the cache key of a repo
+    Key(key::KeyArgs),
+    /// Restore registry, git dependencies and targets
+    Restore(restore::RestoreArgs),
+    /// Save them
+    Save(save::SaveArgs),
+}
+
+/// Parses the command line, runs the command, reports what failed.
+pub fn main() -> ExitCode {
+    if let Some(point) = std::env::var_os("RUNNER_CACHE_CRASH_AT") {
+        crate::fs::crash::arm(&point.to_string_lossy());
+    }
+    let result = match Cli::parse().command {
+        Command::Key(args) => args.run(),
+        Command::Restore(args) => args.run(),
+        Command::Save(args) => args.run(),
+    };
+    let status = result.unwrap_or_else(|error| {
+        report::error(&error);
+        Status::Failed
+    });
+    status.into()
+}
+
+/// Why a command could not be done.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Ops(#[from] ops::Error),
+    #[error("cannot {action}")]
+    Io { action: &'static str, source: std::io::Error },
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<crate::store::Error> for Error {
+    fn from(error: crate::store::Error) -> Self {
+        Self::Ops(error.into())
+    }
+}
+
+impl From<crate::cargo::Error> for Error {
+    fn from(error: crate::cargo::Error) -> Self {
+        Self::Ops(error.into())
+    }
+}
+
+impl From<crate::fs::Error> for Error {
+    fn from(error: crate::fs::Error) -> Self {
+        Self::Ops(error.into())
+    }
+}
+
+type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,43 @@
+//! Progress bars, on a terminal only.
+
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::ops::progress::Progress;
+
+/// Runs `work` and draws how far it is, if stderr is a terminal and this is no CI job.
+pub(super) fn watch<T: Send>(what: &'static str, work: impl FnOnce(&Progress) -> T + Send) -> T {
+    let progress = Progress::default();
+    // CI runners may give a terminal (act does); they say so by `CI`.
+    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
+    if is_ci || !std::io::stderr().is_terminal() {
+        return work(&progress);
+    }
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| draw(what, &progress, &is_done));
+        let result = work(&progress);
+        is_done.store(true, Ordering::Release);
+        result
+    })
+}
+
+fn draw(what: &'static str, progress: &Progress, is_done: &AtomicBool) {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let template = "{prefix} {wide_bar} {binary_bytes}/{binary_total_bytes} {msg} files";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_prefix(what);
+    while !is_done.load(Ordering::Acquire) {
+        let look = progress.look();
+        bar.set_length(look.total_bytes.max(look.done_bytes));
+        bar.set_position(look.done_bytes);
+        bar.set_message(look.done_files.to_string());
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    bar.finish_and_clear();
+}

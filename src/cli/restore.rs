@@ -1,0 +1,33 @@
+//! `runner-cache restore`.
+
+use clap::Args;
+
+use super::args::{JobArgs, environment, now};
+use super::{Result, Status, progress, report};
+use crate::model::choice::Hit;
+use crate::ops;
+use crate::ops::job::Job;
+
+/// Options of `restore`.
+#[derive(Debug, Args)]
+pub(super) struct RestoreArgs {
+    #[command(flatten)]
+    job: JobArgs,
+    /// Exit with status 3 if nothing was found
+    #[arg(long)]
+    fail_on_cache_miss: bool,
+}
+
+impl RestoreArgs {
+    pub(super) fn run(&self) -> Result<Status> {
+        let store = self.job.root.open_or_init()?;
+        let job = Job::resolve(&self.job.ask()?, &environment(), store.root())?;
+        let report = progress::watch("restoring", |progress| {
+            let restore = || ops::restore::restore(&store, &job, now(), progress);
+            ops::with_threads(self.job.threads, restore)
+        })?;
+        report::report("restored", &report, self.job.json)?;
+        let is_missed = self.fail_on_cache_miss && report.hit == Hit::Miss;
+        Ok(if is_missed { Status::Miss } else { Status::Done })
+    }
+}

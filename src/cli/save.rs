@@ -1,0 +1,36 @@
+//! `runner-cache save`.
+
+use clap::Args;
+
+use super::args::{JobArgs, environment, now};
+use super::{Result, Status, progress, report};
+use crate::ops;
+use crate::ops::job::Job;
+use crate::ops::report::Mode;
+use crate::ops::save::SaveOptions;
+
+/// Options of `save`.
+#[derive(Debug, Args)]
+pub(super) struct SaveArgs {
+    #[command(flatten)]
+    job: JobArgs,
+    /// zstd level of new packs
+    #[arg(long, value_name = "1-19", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(i32).range(1..=19))]
+    compression_level: i32,
+}
+
+impl SaveArgs {
+    pub(super) fn run(&self) -> Result<Status> {
+        let store = self.job.root.open_or_init()?;
+        let job = Job::resolve(&self.job.ask()?, &environment(), store.root())?;
+        let options = SaveOptions { level: self.compression_level, now: now() };
+        let report = progress::watch("saving", |progress| {
+            let save = || ops::save::save(&store, &job, options, progress);
+            ops::with_threads(self.job.threads, save)
+        })?;
+        report::report("saved", &report, self.job.json)?;
+        let has_failed = report.areas.iter().any(|area| area.mode == Mode::Failed);
+        Ok(if has_failed { Status::Failed } else { Status::Done })
+    }
+}

@@ -1,0 +1,161 @@
+//! What of a generation a directory holds already, read no more than needed.
+
+use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::Result;
+use crate::fs::At;
+use crate::fs::beneath::Beneath;
+use crate::fs::extents::data_runs;
+use crate::fs::stat::{Kind, Stat};
+use crate::fs::walk::{Found, walk};
+use crate::model::digest::Digest;
+use crate::model::manifest::{Content, Entry, EntryKind, FileFacts, Manifest};
+use crate::model::rel_path::RelPath;
+use crate::store::{Lease, Store, TreeRecord};
+
+/// What is known of the files in a directory without reading them.
+pub struct Known {
+    record: TreeRecord,
+    facts: HashMap<RelPath, FileFacts>,
+    manifest: Manifest,
+}
+
+/// How a directory stands against a generation.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    /// Files that have the bytes, mode and mtime they should have.
+    pub same: HashSet<RelPath>,
+    /// Whether everything else is as it should be too, and nothing is there beside.
+    pub is_whole: bool,
+}
+
+impl Known {
+    /// Returns what was recorded of `dir` since this boot, if the generation is still there.
+    pub fn of(store: &Store, lease: &Lease, dir: &Path, boot: &str) -> Option<Self> {
+        let record = store.tree_record(dir, boot)?;
+        let manifest = store.read(lease, &record.generation).ok()?;
+        let files = manifest.entries.iter().filter_map(|entry| match &entry.kind {
+            EntryKind::File(facts) => Some((entry.path.clone(), facts.clone())),
+            _ => None,
+        });
+        Some(Self { record, facts: files.collect(), manifest })
+    }
+
+    /// Returns the generation that was restored to or saved from the directory.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Returns the generation that was restored to or saved from the directory.
+    pub fn generation(&self) -> &crate::model::manifest::GenerationId {
+        &self.record.generation
+    }
+
+    /// Returns what the file at `path` holds, if it is certainly the one that was recorded.
+    pub fn facts_of(&self, path: &RelPath, stat: &Stat) -> Option<&FileFacts> {
+        let facts = self.facts.get(path)?;
+        let same = self.record.holds(path, stat) && facts.size == stat.size;
+        same.then_some(facts)
+    }
+}
+
+/// Compares `dir` with `entries`. Files whose inode is not the recorded one are read.
+pub fn compare(dir: &Path, entries: &[Entry], known: Option<&Known>) -> Result<Comparison> {
+    let found = walk(dir, |_, _| true)?;
+    let by_path: HashMap<&RelPath, &Stat> =
+        found.iter().map(|Found { path, stat }| (path, stat)).collect();
+    let beneath = Beneath::open(dir)?;
+    let verdicts: Result<Vec<bool>> = entries
+        .par_iter()
+        .map(|entry| match by_path.get(&entry.path) {
+            Some(stat) => is_same(entry, stat, &by_path, &beneath, known),
+            None => Ok(false),
+        })
+        .collect();
+    let verdicts = verdicts?;
+    let is_whole = found.len() == entries.len() && verdicts.iter().all(|same| *same);
+    let is_file = |entry: &Entry| matches!(entry.kind, EntryKind::File(_));
+    let same = entries.iter().zip(&verdicts).filter(|(entry, same)| **same && is_file(entry));
+    Ok(Comparison { same: same.map(|(entry, _)| entry.path.clone()).collect(), is_whole })
+}
+
+fn is_same(
+    entry: &Entry,
+    stat: &Stat,
+    by_path: &HashMap<&RelPath, &Stat>,
+    dir: &Beneath,
+    known: Option<&Known>,
+) -> Result<bool> {
+    match &entry.kind {
+        EntryKind::Dir { mode, mtime } => {
+            Ok(stat.kind == Kind::Dir && stat.mode == *mode && stat.mtime == *mtime)
+        }
+        EntryKind::HardLink { of } => {
+            let first = by_path.get(of).map(|first| first.inode);
+            Ok(stat.kind == Kind::File && first == Some(stat.inode))
+        }
+        EntryKind::Symlink { target, mtime } => {
+            let path = dir.full(&entry.path);
+            if stat.kind != Kind::Symlink || stat.mtime != *mtime {
+                return Ok(false);
+            }
+            let now = std::fs::read_link(&path).at("read symlink", &path)?;
+            Ok(now.as_os_str().as_encoded_bytes() == target.as_bytes())
+        }
+        EntryKind::File(facts) => {
+            let looks_same = stat.kind == Kind::File
+                && (stat.mode, stat.mtime, stat.size) == (facts.mode, facts.mtime, facts.size);
+            if !looks_same {
+                return Ok(false);
+            }
+            match known.and_then(|known| known.facts_of(&entry.path, stat)) {
+                Some(recorded) => Ok(has_same_bytes(recorded, facts)),
+                None => holds(dir, &entry.path, facts),
+            }
+        }
+    }
+}
+
+/// Tells whether two files hold the same bytes, by their contents' digests.
+pub fn has_same_bytes(a: &FileFacts, b: &FileFacts) -> bool {
+    let key = |facts: &FileFacts| -> Vec<_> {
+        facts.contents.iter().map(|content| (content.offset, content.len, content.digest)).collect()
+    };
+    a.size == b.size && key(a) == key(b)
+}
+
+/// Reads a file and tells whether it holds the bytes of `facts`, and nothing where those have
+/// holes.
+pub fn holds(dir: &Beneath, path: &RelPath, facts: &FileFacts) -> Result<bool> {
+    let file = dir.open_for_reading(path)?;
+    let covered: u64 = facts.contents.iter().map(|content| content.len).sum();
+    let is_in_contents = |run: &(u64, u64)| {
+        let within = |content: &Content| {
+            content.offset <= run.0 && run.0 + run.1 <= content.offset + content.len
+        };
+        facts.contents.iter().any(within)
+    };
+    if covered < facts.size {
+        let runs = data_runs(&file, facts.size).at("read", &dir.full(path))?;
+        if !runs.iter().all(is_in_contents) {
+            return Ok(false);
+        }
+    }
+    let mut buffer = Vec::new();
+    for content in &facts.contents {
+        let len = usize::try_from(content.len).unwrap_or(usize::MAX);
+        buffer.resize(len, 0);
+        match file.read_exact_at(&mut buffer, content.offset) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(false),
+            read => read.at("read", &dir.full(path))?,
+        }
+        if Digest::of(&buffer) != content.digest {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

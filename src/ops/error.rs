@@ -1,0 +1,59 @@
+//! Why an operation could not be done.
+
+use std::path::PathBuf;
+
+use crate::{cargo, fs, store};
+
+/// A failure of an operation as a whole.
+///
+/// What goes wrong with one area is not here but in that area's report: the others go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The filesystem refused an operation.
+    #[error(transparent)]
+    Io(#[from] fs::Error),
+
+    /// The store refused it.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+
+    /// What cargo needs could not be found out.
+    #[error(transparent)]
+    Cargo(#[from] cargo::Error),
+
+    /// Another process uses the directory.
+    #[error("cannot lock `{}`: {holder} is at work there", path.display())]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+        /// Who holds it, as far as that can be told: `a cargo build`.
+        holder: &'static str,
+    },
+
+    /// A file was written while it was saved.
+    #[error("`{}` changed while it was read", .0.display())]
+    Changed(PathBuf),
+
+    /// A path that no generation can hold.
+    #[error("cannot keep `{}`: {reason}", path.display())]
+    Unfit {
+        /// The path.
+        path: PathBuf,
+        /// Why, as a clause.
+        reason: &'static str,
+    },
+}
+
+/// What operations return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Tells whether a filesystem was full.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Io(error) | Self::Store(store::Error::Io(error)) => error.is_full(),
+            _ => false,
+        }
+    }
+}

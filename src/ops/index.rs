@@ -1,0 +1,85 @@
+//! Which contents the store holds already, of those this job may read.
+
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+
+use super::Result;
+use crate::model::digest::Digest;
+use crate::model::manifest::{Manifest, PackUse};
+use crate::model::scope::Scope;
+use crate::store::{self, Lease, Store, Use};
+
+/// Contents by digest, and how much of each pack is alive.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    contents: HashMap<Digest, (PackUse, u64)>,
+    alive_bytes: HashMap<Digest, u64>,
+}
+
+impl Index {
+    /// Reads the manifests of every generation that `chain` may read; the lease names each before
+    /// it is read. One that is gone or damaged holds nothing for us.
+    pub(super) fn read(store: &Store, lease: &Lease, chain: &[Scope]) -> Result<Self> {
+        let mut generations = Vec::new();
+        for scope in chain {
+            generations.extend(store.generations_in(scope)?.0);
+        }
+        for generation in &generations {
+            lease.name(&Use::Generation(generation.id.clone()))?;
+        }
+        let manifests: Vec<Manifest> = generations
+            .par_iter()
+            .filter_map(|generation| match store.read_unleased(&generation.id) {
+                Ok(manifest) => Some(Ok(manifest)),
+                Err(store::Error::Io(error)) => Some(Err(error)),
+                Err(_) => None,
+            })
+            .collect::<std::result::Result<_, _>>()?;
+        let mut index = Self::default();
+        manifests.iter().for_each(|manifest| index.add(manifest));
+        Ok(index)
+    }
+
+    fn add(&mut self, manifest: &Manifest) {
+        let packs = &manifest.header.packs;
+        for content in manifest.files().flat_map(|facts| &facts.contents) {
+            let pack = &packs[content.pack as usize];
+            self.contents.entry(content.digest).or_insert_with(|| {
+                *self.alive_bytes.entry(pack.digest).or_default() += content.len;
+                (pack.clone(), content.len)
+            });
+        }
+    }
+
+    /// Returns the pack to take a content from, unless the store lacks it or less than half of
+    /// that pack is alive: then its living contents are carried over into new packs, so that
+    /// garbage stays under twice what lives.
+    pub(super) fn pack_of(&self, digest: Digest) -> Option<&PackUse> {
+        let (pack, _) = self.contents.get(&digest)?;
+        let alive = self.alive_bytes.get(&pack.digest).copied().unwrap_or(0);
+        (alive * 2 >= pack.content_bytes).then_some(pack)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pack_less_than_half_alive_is_not_referred_to() {
+        let pack = |name: &str| PackUse {
+            digest: Digest::of(name.as_bytes()),
+            stored_bytes: 1,
+            content_bytes: 100,
+        };
+        let mut index = Index::default();
+        for (content, name, alive) in [("a", "half", 50), ("b", "less", 49)] {
+            index.contents.insert(Digest::of(content.as_bytes()), (pack(name), alive));
+            index.alive_bytes.insert(pack(name).digest, alive);
+        }
+        assert_eq!(index.pack_of(Digest::of(b"a")), Some(&pack("half")));
+        assert_eq!(index.pack_of(Digest::of(b"b")), None);
+        assert_eq!(index.pack_of(Digest::of(b"c")), None);
+    }
+}

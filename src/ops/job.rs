@@ -1,0 +1,257 @@
+//! A job as it stands before anything is read or written: what it wants, and where.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::Result;
+use crate::cargo::dirs::{Dirs, cargo_home, dirs};
+use crate::cargo::environment::Environment;
+use crate::cargo::home::Wanted;
+use crate::cargo::key::{KeyOptions, RepoKey, manifests_digest, repo_key};
+use crate::cargo::lock_file::{LockFile, Package};
+use crate::fs::At;
+use crate::model::area::Area;
+use crate::model::choice::Wish;
+use crate::model::digest::Digest;
+use crate::model::manifest::{RawPath, Root, Series};
+use crate::model::names::Name;
+use crate::model::scope::Scope;
+
+/// What a user asks for.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The checkout of the repo, absolute.
+    pub repo: PathBuf,
+    /// The checkouts of its dependencies, absolute.
+    pub dependencies: BTreeMap<Name, PathBuf>,
+    /// Which areas to keep; `dependencies` stands for all of theirs.
+    pub areas: BTreeSet<Kept>,
+    /// Used as given instead of the computed key.
+    pub key: Option<Name>,
+    /// Further inputs of the key.
+    pub key_options: KeyOptions,
+    /// What kind of job this is.
+    pub label: String,
+    /// Who may restore what it saves.
+    pub scope: Scope,
+    /// `--cargo-home`.
+    pub cargo_home: Option<PathBuf>,
+    /// `--target-dir`.
+    pub target_dir: Option<PathBuf>,
+    /// Where it comes from, for people.
+    pub provenance: BTreeMap<String, String>,
+}
+
+/// What a user can choose to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kept {
+    /// `registry`.
+    Registry,
+    /// `git`.
+    Git,
+    /// `target`, and `build` where that is apart.
+    Target,
+    /// The targets of all dependencies.
+    Dependencies,
+}
+
+/// A job as it stands before anything is read or written.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Who may restore what it saves.
+    pub scope: Scope,
+    /// The key that is handed out.
+    pub key: Name,
+    /// What kind of job this is.
+    pub label: String,
+    /// The checkouts, canonical.
+    pub roots: BTreeMap<Root, PathBuf>,
+    /// `CARGO_HOME`.
+    pub cargo_home: PathBuf,
+    /// The areas, in the order in which they are reported.
+    pub places: Vec<Place>,
+    /// What the lock files name of `CARGO_HOME`; nothing where there is no lock file.
+    pub wanted: Wanted,
+    /// Whether any lock file was found.
+    pub has_lock: bool,
+    /// Directories inside roots that hold no sources.
+    pub excluded: Vec<PathBuf>,
+    /// Where it comes from, for people.
+    pub provenance: BTreeMap<String, String>,
+    /// What people should know about how this came about.
+    pub warnings: Vec<String>,
+}
+
+/// One area of a job: where it is and which series it belongs to.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The area.
+    pub area: Area,
+    /// Its directory, which need not exist.
+    pub dir: PathBuf,
+    /// The root of the workspace that is built there: where relative dep-info starts.
+    pub workspace_root: PathBuf,
+    /// The key of its series.
+    pub series_key: Name,
+    /// The toolchain part of the key.
+    pub toolchain: Digest,
+    /// The environment part of the key.
+    pub environment: Option<Digest>,
+    /// Each part of the key by name, as text.
+    pub components: BTreeMap<String, String>,
+}
+
+impl Job {
+    /// Finds out what a job wants and where: reads lock files and manifests, asks cargo and rustc.
+    pub fn resolve(ask: &Ask, environment: &Environment, store_root: &Path) -> Result<Self> {
+        let key = repo_key(&ask.repo, environment, &ask.key_options)?;
+        let repo = ask.repo.canonicalize().at("resolve", &ask.repo)?;
+        let mut roots = BTreeMap::from([(Root::Repo, repo.clone())]);
+        for (name, path) in &ask.dependencies {
+            let path =
+                path.canonicalize().map_err(|_| crate::cargo::Error::RepoMissing(path.clone()))?;
+            roots.insert(Root::Dependency(name.clone()), path);
+        }
+        let home = cargo_home(environment, ask.cargo_home.as_deref(), &repo)?;
+        let cargo_key = ask.key.clone().unwrap_or_else(|| key.key.clone());
+        let mut job = Self {
+            scope: ask.scope.clone(),
+            key: cargo_key.clone(),
+            label: ask.label.clone(),
+            excluded: vec![store_root.to_owned(), home.clone()],
+            roots,
+            places: Vec::new(),
+            wanted: Wanted::default(),
+            has_lock: false,
+            provenance: ask.provenance.clone(),
+            warnings: key.warnings.clone(),
+            cargo_home: home,
+        };
+        for (kept, area, below) in
+            [(Kept::Registry, Area::Registry, "registry"), (Kept::Git, Area::Git, "git")]
+        {
+            if ask.areas.contains(&kept) {
+                let dir = job.cargo_home.join(below);
+                job.places.push(place(area, dir, &repo, cargo_key.clone(), &key));
+            }
+        }
+        let mut workspaces = BTreeSet::new();
+        job.add_targets(ask, environment, &repo, &key, &mut workspaces)?;
+        job.read_locks(&workspaces)?;
+        Ok(job)
+    }
+
+    /// Adds the target directories of the repo and its dependencies.
+    fn add_targets(
+        &mut self,
+        ask: &Ask,
+        environment: &Environment,
+        repo: &Path,
+        key: &RepoKey,
+        workspaces: &mut BTreeSet<PathBuf>,
+    ) -> Result<()> {
+        let own = dirs(repo, environment, ask.target_dir.as_deref())?;
+        let mut manifests = BTreeMap::new();
+        for (root, dir) in &self.roots {
+            if let Root::Dependency(name) = root {
+                manifests.insert(name.clone(), manifests_digest(dir, environment)?);
+            }
+        }
+        let series_key = key.with_dependencies(&self.key, &manifests);
+        self.excluded.push(own.target_dir.clone());
+        self.excluded.extend(own.build_dir.clone());
+        if ask.areas.contains(&Kept::Target) {
+            self.add_place(Area::Target, &own.target_dir, &own, &series_key, key);
+            if let Some(build_dir) = &own.build_dir {
+                self.add_place(Area::Build, build_dir, &own, &series_key, key);
+            }
+        }
+        workspaces.insert(own.workspace_root.clone());
+        for (root, dir) in &self.roots.clone() {
+            let Root::Dependency(name) = root else { continue };
+            let its = dirs(dir, environment, None)?;
+            self.excluded.push(its.target_dir.clone());
+            self.excluded.extend(its.build_dir.clone());
+            workspaces.insert(its.workspace_root.clone());
+            if !ask.areas.contains(&Kept::Dependencies) || own.target_dir == its.target_dir {
+                continue;
+            }
+            let its_key = repo_key(dir, environment, &KeyOptions::default())?;
+            let series_key = its_key.key.clone();
+            let area = Area::DependencyTarget(name.clone());
+            self.add_place(area, &its.target_dir, &its, &series_key, &its_key);
+            if let Some(build_dir) = &its.build_dir {
+                let area = Area::DependencyBuild(name.clone());
+                self.add_place(area, build_dir, &its, &series_key, &its_key);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_place(&mut self, area: Area, dir: &Path, dirs: &Dirs, series_key: &Name, key: &RepoKey) {
+        // One directory that several workspaces build in is kept once, as the first one's.
+        if self.places.iter().all(|place| place.dir != dir) {
+            let root = &dirs.workspace_root;
+            self.places.push(place(area, dir.to_owned(), root, series_key.clone(), key));
+        }
+    }
+
+    /// Reads the lock file of each workspace that has one.
+    fn read_locks(&mut self, workspaces: &BTreeSet<PathBuf>) -> Result<()> {
+        let mut packages: Vec<Package> = Vec::new();
+        for root in workspaces {
+            let path = root.join("Cargo.lock");
+            let text = match std::fs::read_to_string(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                text => text.at("read", &path)?,
+            };
+            packages.extend(LockFile::parse(&text, &path)?.packages);
+            self.has_lock = true;
+        }
+        self.wanted = Wanted::of(&packages);
+        Ok(())
+    }
+
+    /// Returns the series that an area is saved to.
+    pub fn series(&self, place: &Place) -> Series {
+        let key = place.series_key.clone();
+        Series { scope: self.scope.clone(), area: place.area.clone(), key }
+    }
+
+    /// Returns what the job wants of an area.
+    pub fn wish(&self, place: &Place) -> Wish {
+        let is_shared = place.area.is_shared();
+        Wish {
+            chain: self.scope.chain(),
+            key: place.series_key.clone(),
+            toolchain: (!is_shared).then_some(place.toolchain),
+            environment: place.environment,
+            roots: if is_shared { BTreeMap::new() } else { self.raw_roots() },
+            job: self.label.clone(),
+        }
+    }
+
+    /// Returns the roots as manifests record them.
+    pub fn raw_roots(&self) -> BTreeMap<Root, RawPath> {
+        let raw = |path: &PathBuf| RawPath::of(path.as_os_str().as_encoded_bytes());
+        self.roots.iter().map(|(root, path)| (root.clone(), raw(path))).collect()
+    }
+}
+
+fn place(
+    area: Area,
+    dir: PathBuf,
+    workspace_root: &Path,
+    series_key: Name,
+    key: &RepoKey,
+) -> Place {
+    Place {
+        area,
+        dir,
+        workspace_root: workspace_root.to_owned(),
+        series_key,
+        toolchain: key.toolchain,
+        environment: key.environment,
+        components: key.components.clone(),
+    }
+}

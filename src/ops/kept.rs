@@ -1,0 +1,158 @@
+//! Git-ignored files that units were compiled from: kept with the target, put back with it.
+//!
+//! Code that a build script writes into `src/` is no source of the checkout: a fresh one lacks
+//! it, and a build script that cargo finds fresh does not write it again.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::Result;
+use super::compare::holds;
+use super::place::Staged;
+use super::progress::Progress;
+use super::tree::Unread;
+use super::unpack::unpack;
+use crate::cargo::dep_info;
+use crate::cargo::sources::below;
+use crate::fs::At;
+use crate::fs::beneath::Beneath;
+use crate::fs::stat::{Kind, Stat};
+use crate::fs::walk::Found;
+use crate::model::manifest::{Entry, EntryKind, KeptFile, Manifest, Root, Source};
+use crate::model::rel_path::RelPath;
+use crate::model::timestamp::Timestamp;
+use crate::store::{Lease, Store};
+
+/// A file to keep, not read yet.
+#[derive(Clone, Debug)]
+pub(super) struct Keep {
+    /// The root it is in.
+    pub(super) root: Root,
+    /// Where it is below the root.
+    pub(super) path: RelPath,
+    /// The file itself.
+    pub(super) file: Unread,
+}
+
+/// Returns the files inside `roots` that the dep-info in a tree names and `sources` lacks.
+///
+/// `workspace_root` is what relative paths of dep-info start from; `excluded` directories hold no
+/// sources, the tree among them.
+pub(super) fn find(
+    dir: &Path,
+    found: &[Found],
+    workspace_root: &Path,
+    roots: &BTreeMap<Root, PathBuf>,
+    sources: &[Source],
+    excluded: &[PathBuf],
+) -> Result<Vec<Keep>> {
+    let known: HashSet<(&Root, &RelPath)> =
+        sources.iter().filter_map(|source| Some((&source.root, source.path.as_ref()?))).collect();
+    let is_dep_info =
+        |found: &&Found| found.stat.kind == Kind::File && found.path.as_bytes().ends_with(b".d");
+    let files: Vec<_> = found.iter().filter(is_dep_info).collect();
+    let named: Result<Vec<Vec<(Root, RelPath)>>> = files
+        .par_iter()
+        .map(|found| {
+            let path = dir.join(found.path.as_path());
+            let bytes = std::fs::read(&path).at("read", &path)?;
+            let files = dep_info::files(&bytes).into_iter().map(|file| workspace_root.join(file));
+            let inside = files
+                .filter(|file| !excluded.iter().any(|dir| file.starts_with(dir)))
+                .filter_map(|file| in_root(roots, &file));
+            Ok(inside.filter(|(root, path)| !known.contains(&(root, path))).collect())
+        })
+        .collect();
+    let named: BTreeSet<_> = named?.into_iter().flatten().collect();
+    let mut keep = Vec::new();
+    for (root, path) in named {
+        let full = roots[&root].join(path.as_path());
+        let stat = Stat::if_exists(&full).at("read metadata", &full)?;
+        // One that is gone by now was a build script's passing thought.
+        if let Some(stat) = stat.filter(|stat| stat.kind == Kind::File) {
+            keep.push(Keep { root, path, file: Unread { path: full, stat } });
+        }
+    }
+    Ok(keep)
+}
+
+/// Returns the innermost root that `file` lies in, and where.
+fn in_root(roots: &BTreeMap<Root, PathBuf>, file: &Path) -> Option<(Root, RelPath)> {
+    let inside = roots.iter().filter(|(_, dir)| file.starts_with(dir));
+    let (root, dir) = inside.max_by_key(|(_, dir)| dir.components().count())?;
+    Some((root.clone(), below(dir, file).ok()??))
+}
+
+/// Puts back the kept files that a checkout lacks, before its sources are looked at.
+///
+/// One that is there with the recorded bytes gets its recorded mtime; with other bytes it gets
+/// `bound`, which is later than anything restored. Each appears by a rename.
+pub(super) fn put_back(
+    store: &Store,
+    lease: &Lease,
+    roots: &BTreeMap<Root, PathBuf>,
+    manifests: &[&Manifest],
+    bound: Timestamp,
+    progress: &Progress,
+) -> Result<()> {
+    let mut done = BTreeSet::new();
+    for manifest in manifests {
+        for (root, dir) in roots {
+            let of_root = |kept: &&KeptFile| {
+                kept.root == *root && done.insert((kept.root.clone(), kept.path.clone()))
+            };
+            let kept: Vec<_> = manifest.kept.iter().filter(of_root).collect();
+            if !kept.is_empty() {
+                put_back_in(store, lease, dir, manifest, &kept, bound, progress)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn put_back_in(
+    store: &Store,
+    lease: &Lease,
+    root: &Path,
+    manifest: &Manifest,
+    kept: &[&KeptFile],
+    bound: Timestamp,
+    progress: &Progress,
+) -> Result<()> {
+    let dest = Beneath::open(root)?;
+    let mut lacking = Vec::new();
+    for kept in kept {
+        match dest.stat(&kept.path)? {
+            None => lacking.push(*kept),
+            Some(stat) => {
+                let same = stat.kind == Kind::File
+                    && stat.size == kept.facts.size
+                    && holds(&dest, &kept.path, &kept.facts)?;
+                let mtime = if same { kept.facts.mtime } else { bound.max(stat.mtime) };
+                dest.set_mtime(&kept.path, mtime)?;
+            }
+        }
+    }
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let name = |index: usize| {
+        RelPath::parse(index.to_string().as_bytes()).expect("digits are a path below a root")
+    };
+    let mut entries: Vec<_> = lacking
+        .iter()
+        .enumerate()
+        .map(|(index, kept)| Entry { path: name(index), kind: EntryKind::File(kept.facts.clone()) })
+        .collect();
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    let staged = Staged::within(lease, root, Path::new("kept"))?;
+    let staging = Beneath::open(staged.path())?;
+    unpack(store, &manifest.header.packs, &entries, &staging, None, progress)?;
+    for (index, kept) in lacking.iter().enumerate() {
+        dest.create_parents(&kept.path)?;
+        dest.rename_from(&kept.path, &staging, &name(index))?;
+    }
+    Ok(())
+}

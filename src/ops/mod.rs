@@ -1,0 +1,32 @@
+//! What a user can ask for, one file a verb.
+//!
+//! Facts are read, a pure function of `model` decides, the decision is carried out. What goes
+//! wrong with one area becomes a line of its report; the other areas go on.
+
+pub mod compare;
+mod error;
+
+mod index;
+pub mod job;
+mod kept;
+mod pack;
+mod place;
+pub mod progress;
+pub mod report;
+pub mod restore;
+pub mod save;
+mod shared;
+mod sources;
+mod tree;
+mod unpack;
+
+pub use error::{Error, Result};
+
+/// Runs `work` with that many threads; 0 for as many as there are cores.
+pub fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+        Ok(pool) => pool.install(work),
+        // No threads to be had: the one we are on does it all.
+        Err(_) => work(),
+    }
+}

@@ -1,0 +1,163 @@
+//! What an operation did: the objects that `--json` prints.
+
+use serde::Serialize;
+
+use crate::model::area::Area;
+use crate::model::choice::Hit;
+use crate::model::names::Name;
+
+/// Which way an area was restored or saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// The destination already held the generation, or most of it.
+    InPlace,
+    /// Packs were decompressed.
+    Unpack,
+    /// A generation was published.
+    Published,
+    /// The tree was identical to a generation, which got a new stamp.
+    Unchanged,
+    /// There was nothing to restore or save.
+    Nothing,
+    /// It went wrong; what was there before is there still.
+    Failed,
+}
+
+/// What was done with one area.
+#[derive(Clone, Debug, Serialize)]
+pub struct AreaReport {
+    /// The area.
+    pub name: Area,
+    /// How well what was restored matches; for a save, whether the series had the tree already.
+    pub hit: Hit,
+    /// Which way it went.
+    pub mode: Mode,
+    /// The regular files of the area, hard links included.
+    pub files: u64,
+    /// Their bytes, each link group once.
+    pub bytes: u64,
+    /// The bytes on disk in the store: of the packs read, or of those written.
+    pub stored_bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// The generation restored or published: series and number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<String>,
+    /// The cache key that generation was saved under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched_key: Option<Name>,
+    /// Why it was chosen or what was noticed, for people.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What went wrong, with its causes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Whether its absence counts: an area that nobody ever saved is not missed.
+    #[serde(skip)]
+    pub wanted: bool,
+}
+
+impl AreaReport {
+    /// Returns the report of an area with which nothing was done yet.
+    pub fn new(name: Area) -> Self {
+        Self {
+            name,
+            hit: Hit::Miss,
+            mode: Mode::Nothing,
+            files: 0,
+            bytes: 0,
+            stored_bytes: 0,
+            seconds: 0.0,
+            generation: None,
+            matched_key: None,
+            notes: Vec::new(),
+            warnings: Vec::new(),
+            wanted: true,
+        }
+    }
+
+    /// Notes what went wrong, with its causes.
+    pub fn fail(&mut self, error: &super::Error) {
+        self.mode = Mode::Failed;
+        self.hit = Hit::Miss;
+        self.warnings.push(chain(error));
+    }
+}
+
+/// Returns an error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// What was done with the sources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SourcesReport {
+    /// Files, directories and symlinks that were looked at.
+    pub checked: u64,
+    /// How many are as they were recorded and have their recorded mtime.
+    pub restored: u64,
+    /// How many are changed, new or unknown and look new to cargo.
+    pub changed: u64,
+}
+
+/// What was done with the units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct UnitsReport {
+    /// Units in the generation.
+    pub kept: u64,
+    /// Units that were left out of it.
+    pub pruned: u64,
+}
+
+/// What a restore or a save did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The repo's key.
+    pub cache_key: Name,
+    /// Exact only if every wanted area hit exactly; a miss if none hit at all.
+    pub hit: Hit,
+    /// The key restored from; none on a miss.
+    pub matched_key: Option<Name>,
+    /// Each area.
+    pub areas: Vec<AreaReport>,
+    /// The sources.
+    pub sources: SourcesReport,
+    /// The units.
+    pub units: UnitsReport,
+    /// How long it took.
+    pub seconds: f64,
+    /// What was noticed about the job as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl Report {
+    /// Sums up areas.
+    pub fn of(cache_key: Name, areas: Vec<AreaReport>) -> Self {
+        let wanted = || areas.iter().filter(|area| area.wanted).map(|area| area.hit);
+        let hit = match (wanted().min(), wanted().max()) {
+            (Some(Hit::Exact), _) => Hit::Exact,
+            (None | Some(_), None | Some(Hit::Miss)) => Hit::Miss,
+            _ => Hit::Fallback,
+        };
+        let of_target = areas.iter().find(|area| area.name == Area::Target);
+        let matched = of_target.into_iter().chain(&areas).find_map(|area| area.matched_key.clone());
+        Self {
+            cache_key,
+            hit,
+            matched_key: matched,
+            areas,
+            sources: SourcesReport::default(),
+            units: UnitsReport::default(),
+            seconds: 0.0,
+            warnings: Vec::new(),
+        }
+    }
+}

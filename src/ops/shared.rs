@@ -1,0 +1,181 @@
+//! Putting `registry` and `git` in place: additively, in a `CARGO_HOME` that others use.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::time::Duration;
+
+use super::place::Staged;
+use super::progress::Progress;
+use super::report::Mode;
+use super::unpack::unpack;
+use super::{Error, Result};
+use crate::cargo::build_lock::lock_packages;
+use crate::cargo::home::{self, Shared};
+use crate::fs::At;
+use crate::fs::beneath::Beneath;
+use crate::fs::crash::crash_point;
+use crate::fs::rename::{exchange, rename_noreplace};
+use crate::fs::stat::Stat;
+use crate::model::manifest::{Entry, EntryKind, Manifest};
+use crate::model::rel_path::RelPath;
+use crate::store::{Lease, Store};
+
+/// How long we wait for cargo's package lock. Cargo holds it while it downloads and extracts:
+/// 8.7 s for 36,000 files were measured; a slow line may take a minute.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Adds what `dir` lacks of `manifest`; never deletes or replaces what is whole.
+///
+/// A crate, database or checkout appears by a rename, with its `.cargo-ok`, so cargo never sees
+/// half of one; a half extraction that is in the way makes room. Cargo's package lock is held
+/// for the renames, not while packs are decompressed.
+pub(super) fn place_shared(
+    store: &Store,
+    lease: &Lease,
+    home: &Home<'_>,
+    manifest: &Manifest,
+    progress: &Progress,
+) -> Result<(Mode, HashSet<RelPath>)> {
+    let Home { kind, cargo_home, dir } = *home;
+    std::fs::create_dir_all(dir).at("create directory", dir)?;
+    let dest = Beneath::open(dir)?;
+    let wanted = missing(kind, &dest, manifest)?;
+    progress.expect(wanted.bytes);
+    if wanted.tops.is_empty() {
+        return Ok((Mode::InPlace, HashSet::new()));
+    }
+    let staged = Staged::within(lease, dir, dir)?;
+    let staging = Beneath::open(staged.path())?;
+    unpack(store, &manifest.header.packs, &wanted.entries, &staging, None, progress)?;
+    crash_point("restore: staged");
+
+    let lock = lock_packages(cargo_home, PATIENCE)?;
+    let Some(_lock) = lock else {
+        let path = cargo_home.join(".package-cache");
+        return Err(Error::Busy { path, holder: "a cargo that downloads or extracts" });
+    };
+    let mut placed = HashSet::new();
+    for top in &wanted.tops {
+        dest.create_parents(top)?;
+        let (from, to) = (staging.full(top), dest.full(top));
+        if rename_noreplace(&from, &to)? {
+            placed.insert(top);
+        } else if !is_held(kind, &dest, top)? {
+            // Cargo itself deletes and extracts again what has no `.cargo-ok`.
+            exchange(&from, &to)?;
+            placed.insert(top);
+        }
+    }
+    crash_point("restore: placed");
+    let most = wanted.entries.len() * 2 <= manifest.entries.len();
+    let mode = if most { Mode::InPlace } else { Mode::Unpack };
+    let files = wanted.entries.iter().map(|entry| &entry.path).filter(|path| {
+        let top = home::unit(kind, path);
+        placed.contains(top.as_ref().unwrap_or(path))
+    });
+    Ok((mode, files.cloned().collect()))
+}
+
+/// A part of a `CARGO_HOME`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Home<'a> {
+    /// Which part.
+    pub(super) kind: Shared,
+    /// The home, where cargo's package lock is.
+    pub(super) cargo_home: &'a Path,
+    /// The directory of the part.
+    pub(super) dir: &'a Path,
+}
+
+/// What a destination lacks of a generation.
+#[derive(Default)]
+struct Missing {
+    /// Directories that appear as one, and single files: what is renamed.
+    tops: Vec<RelPath>,
+    /// Those, what they hold, and the directories that lead there.
+    entries: Vec<Entry>,
+    bytes: u64,
+}
+
+fn missing(kind: Shared, dest: &Beneath, manifest: &Manifest) -> Result<Missing> {
+    let mut missing = Missing::default();
+    let mut verdicts: HashMap<RelPath, bool> = HashMap::new();
+    let mut parents = HashSet::new();
+    for entry in &manifest.entries {
+        let is_dir = matches!(entry.kind, EntryKind::Dir { .. });
+        let top = home::unit(kind, &entry.path);
+        if top.is_none() && is_dir {
+            continue;
+        }
+        let top = top.unwrap_or_else(|| entry.path.clone());
+        let is_missing = match verdicts.get(&top) {
+            Some(verdict) => *verdict,
+            None => {
+                let verdict = !is_held(kind, dest, &top)?;
+                verdicts.insert(top.clone(), verdict);
+                if verdict {
+                    parents.extend(std::iter::successors(top.parent(), RelPath::parent));
+                    missing.tops.push(top);
+                }
+                verdict
+            }
+        };
+        if is_missing {
+            missing.entries.push(entry.clone());
+        }
+    }
+    let leads_there = |entry: &&Entry| parents.contains(&entry.path);
+    missing.entries.extend(manifest.entries.iter().filter(leads_there).cloned());
+    missing.entries.sort_by(|a, b| a.path.cmp(&b.path));
+    missing.entries.dedup_by(|a, b| a.path == b.path);
+    untie_links(&mut missing.entries, manifest);
+    let files = missing.entries.iter().filter_map(|entry| match &entry.kind {
+        EntryKind::File(facts) => Some(facts.size),
+        _ => None,
+    });
+    missing.bytes = files.sum();
+    Ok(missing)
+}
+
+/// Makes a file of each hard link whose first name is not restored with it.
+fn untie_links(entries: &mut [Entry], manifest: &Manifest) {
+    let there: HashSet<_> = entries.iter().map(|entry| entry.path.clone()).collect();
+    let files: HashMap<_, _> = manifest
+        .entries
+        .iter()
+        .filter_map(|entry| match &entry.kind {
+            EntryKind::File(facts) => Some((&entry.path, facts)),
+            _ => None,
+        })
+        .collect();
+    for entry in entries {
+        if let EntryKind::HardLink { of } = &entry.kind
+            && !there.contains(of)
+            && let Some(facts) = files.get(of)
+        {
+            entry.kind = EntryKind::File((*facts).clone());
+        }
+    }
+}
+
+/// Tells whether the destination holds a file, or a directory that cargo takes for whole.
+fn is_held(kind: Shared, dest: &Beneath, top: &RelPath) -> Result<bool> {
+    let Some(stat) = dest.stat(top)? else { return Ok(false) };
+    if stat.kind != crate::fs::stat::Kind::Dir {
+        return Ok(true);
+    }
+    if !needs_mark(top) {
+        return Ok(true);
+    }
+    let mark = top.join(b".cargo-ok").ok();
+    let mark: Option<Stat> = mark.map(|mark| dest.stat(&mark)).transpose()?.flatten();
+    // An empty one was written by a cargo that was killed meanwhile: facts of cargo 1.95. A
+    // checkout of a git dependency has an empty one by design.
+    Ok(mark.is_some_and(|mark| mark.size > 0 || kind == Shared::Git))
+}
+
+/// Tells whether cargo marks a directory of this kind with `.cargo-ok` when it is whole: crates
+/// and checkouts, not databases.
+pub(super) fn needs_mark(top: &RelPath) -> bool {
+    matches!(top.components().next(), Some(b"src" | b"checkouts"))
+}

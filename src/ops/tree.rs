@@ -1,0 +1,85 @@
+//! A directory as entries, before its files are read.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::Result;
+use crate::fs::At;
+use crate::fs::stat::{Kind, Stat};
+use crate::fs::walk::Found;
+use crate::model::manifest::{Entry, EntryKind, FileFacts, RawPath};
+use crate::model::rel_path::RelPath;
+
+/// A regular file whose contents are not known yet.
+#[derive(Clone, Debug)]
+pub(super) struct Unread {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// What the kernel knew of it before it was read.
+    pub(super) stat: Stat,
+}
+
+/// A directory as entries; the contents of its files are empty still.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    /// Every entry, sorted.
+    pub(super) entries: Vec<Entry>,
+    /// For each entry that is a file, in order: the index of the entry and the file.
+    pub(super) files: Vec<(usize, Unread)>,
+    /// Sockets, fifos and devices: they are left out.
+    pub(super) special: Vec<PathBuf>,
+}
+
+impl Tree {
+    /// Makes entries of what a walk of `dir` found, sorted as it is.
+    pub(super) fn of(dir: &Path, found: &[Found]) -> Result<Self> {
+        let mut tree = Self::default();
+        let mut groups: HashMap<(u64, u64), RelPath> = HashMap::new();
+        for Found { path, stat } in found {
+            let full = dir.join(path.as_path());
+            let kind = match stat.kind {
+                Kind::Special => {
+                    tree.special.push(full);
+                    continue;
+                }
+                Kind::Dir => EntryKind::Dir { mode: stat.mode, mtime: stat.mtime },
+                Kind::Symlink => {
+                    let target = std::fs::read_link(&full).at("read symlink", &full)?;
+                    let target = RawPath::of(target.as_os_str().as_encoded_bytes());
+                    EntryKind::Symlink { target, mtime: stat.mtime }
+                }
+                Kind::File => match first_of_group(&mut groups, path, stat) {
+                    Some(of) => EntryKind::HardLink { of },
+                    None => {
+                        tree.files.push((tree.entries.len(), Unread { path: full, stat: *stat }));
+                        EntryKind::File(unread_facts(stat))
+                    }
+                },
+            };
+            tree.entries.push(Entry { path: path.clone(), kind });
+        }
+        Ok(tree)
+    }
+}
+
+/// Returns the metadata of a file that has not been read.
+pub(super) fn unread_facts(stat: &Stat) -> FileFacts {
+    FileFacts { mode: stat.mode, mtime: stat.mtime, size: stat.size, contents: Vec::new() }
+}
+
+/// Returns the first name of the file if it has one already; remembers this one if not.
+fn first_of_group(
+    groups: &mut HashMap<(u64, u64), RelPath>,
+    path: &RelPath,
+    stat: &Stat,
+) -> Option<RelPath> {
+    if stat.links < 2 {
+        return None;
+    }
+    let group = (stat.inode.dev, stat.inode.ino);
+    let first = groups.get(&group).cloned();
+    if first.is_none() {
+        groups.insert(group, path.clone());
+    }
+    first
+}
