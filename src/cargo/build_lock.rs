@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_build_that_runs_is_seen_in_every_place_cargo_locks()
-    -> Result<(), Box<dyn std::error::Error>> {
+    -> std::result::Result<(), Box<dyn std::error::Error>> {
         for place in ["debug/.cargo-lock", "x86_64-unknown-linux-gnu/release/.cargo-build-lock"] {
             let dir = tempfile::tempdir()?;
             let path = dir.path().join(place);

@@ -127,104 +127,140 @@ mod tests {
 
     type TestResult = std::result::Result<(), Box<dyn std::error::Error>>;
 
-    const PACKAGE: &str = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
-    const MEMBER: &str = "[package]\nname = \"member\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
-    const POINTER: &str = "[package]\nname = \"member\"\nversion = \"0.1.0\"\nedition = \"2024\"\nworkspace = \"../ws\"\n";
+    const PACKAGE: &str = "[package]\nname = 'app'\nversion = '0.1.0'\nedition = '2024'\n";
+    const MEMBER: &str = "[package]\nname = 'm'\nversion = '0.1.0'\nedition = '2024'\n";
+    const POINTER: &str = "[package]\nname = 'm'\nedition = '2024'\nworkspace = '../ws'\n";
+    const OWN: &str = "[package]\nname = 'm'\nedition = '2024'\n[workspace]\n";
 
-    struct Case {
-        why: &'static str,
-        files: &'static [(&'static str, &'static str)],
-        variables: &'static [(&'static str, &'static str)],
-        repo: &'static str,
-        /// Workspace root, target directory and build directory below the test's directory.
-        want: (&'static str, &'static str, Option<&'static str>),
+    /// Asserts that cargo and our rules both find `want` for `repo`; `@` in a value stands for
+    /// `root`, which holds what `want` names.
+    fn assert_both(
+        why: &str,
+        root: &Path,
+        variables: &[(&str, &str)],
+        repo: &str,
+        want: (&str, &str, Option<&str>),
+    ) -> TestResult {
+        for entry in ignore::WalkBuilder::new(root).build() {
+            let path = entry?.into_path();
+            if path.ends_with("Cargo.toml") {
+                write(path.parent().unwrap_or(root), &[("src/lib.rs", "")])?;
+            }
+        }
+        let mut environment = environment(&root.join("home"));
+        for (name, value) in variables {
+            environment = environment.with(name, value.replace('@', &root.to_string_lossy()));
+        }
+        let below = |path: &str| root.join(path).components().collect();
+        let (workspace_root, target_dir, build_dir) = want;
+        let want = Dirs {
+            workspace_root: below(workspace_root),
+            target_dir: below(target_dir),
+            build_dir: build_dir.map(below),
+        };
+        let repo = root.join(repo);
+        assert_eq!(ask_cargo(&repo, &environment)?.as_ref(), Some(&want), "cargo: {why}");
+        let without_cargo = environment.with("PATH", "/nowhere");
+        assert_eq!(dirs(&repo, &without_cargo, None)?, want, "rules: {why}");
+        Ok(())
     }
 
-    /// `@` in a value stands for the test's directory.
-    #[rustfmt::skip]
-    const CASES: &[Case] = &[
-        Case { why: "a package alone", files: &[("r/Cargo.toml", PACKAGE)], variables: &[],
-            repo: "r", want: ("r", "r/target", None) },
-        Case { why: "below the package", files: &[("r/Cargo.toml", PACKAGE), ("r/src/bin/x.rs", "")], variables: &[],
-            repo: "r/src/bin", want: ("r", "r/target", None) },
-        Case { why: "a member by name", files: &[("r/Cargo.toml", "workspace.members = [\"a/b\"]"), ("r/a/b/Cargo.toml", MEMBER)], variables: &[],
-            repo: "r/a/b", want: ("r", "r/target", None) },
-        Case { why: "a member by glob", files: &[("r/Cargo.toml", "[workspace]\nmembers = [\"crates/*\"]\nresolver = \"3\""), ("r/crates/m/Cargo.toml", MEMBER)], variables: &[],
-            repo: "r/crates/m", want: ("r", "r/target", None) },
-        Case { why: "an excluded package", files: &[("r/Cargo.toml", "[workspace]\nexclude = [\"fuzz\"]"), ("r/fuzz/Cargo.toml", MEMBER)], variables: &[],
-            repo: "r/fuzz", want: ("r/fuzz", "r/fuzz/target", None) },
-        Case { why: "a member in an excluded directory", files: &[("r/Cargo.toml", "[workspace]\nexclude = [\"x\"]\nmembers = [\"x/m\"]"), ("r/x/m/Cargo.toml", MEMBER)], variables: &[],
-            repo: "r/x/m", want: ("r", "r/target", None) },
-        Case { why: "a package that is its own workspace", files: &[("r/Cargo.toml", "workspace.members = []"), ("r/own/Cargo.toml", "[package]\nname = \"own\"\n[workspace]")], variables: &[],
-            repo: "r/own", want: ("r/own", "r/own/target", None) },
-        Case { why: "a pointer to the root", files: &[("ws/Cargo.toml", "workspace.members = [\"../m\"]"), ("m/Cargo.toml", POINTER)], variables: &[],
-            repo: "m", want: ("ws", "ws/target", None) },
-        Case { why: "an umbrella around the checkout", files: &[("Cargo.toml", "workspace.members = [\"r\"]"), ("r/Cargo.toml", PACKAGE), ("r/.git/HEAD", "")], variables: &[],
-            repo: "r", want: ("", "target", None) },
-        Case { why: "a package above is no workspace", files: &[("Cargo.toml", MEMBER), ("r/Cargo.toml", PACKAGE)], variables: &[],
-            repo: "r", want: ("r", "r/target", None) },
-        Case { why: "inside cargo's home", files: &[("Cargo.toml", "workspace.members = []"), ("home/r/Cargo.toml", PACKAGE)], variables: &[],
-            repo: "home/r", want: ("home/r", "home/r/target", None) },
-        Case { why: "a packaged crate", files: &[("Cargo.toml", "workspace.members = []"), ("target/package/r/Cargo.toml", PACKAGE)], variables: &[],
-            repo: "target/package/r", want: ("target/package/r", "target/package/r/target", None) },
-        Case { why: "CARGO_TARGET_DIR", files: &[("r/Cargo.toml", PACKAGE), ("r/.cargo/config.toml", "build.target-dir = \"c\"")], variables: &[("CARGO_TARGET_DIR", "@/t/./x/"), ("CARGO_BUILD_TARGET_DIR", "b")],
-            repo: "r", want: ("r", "t/x", None) },
-        Case { why: "CARGO_TARGET_DIR, relative, in a member", files: &[("r/Cargo.toml", "workspace.members = [\"m\"]"), ("r/m/Cargo.toml", MEMBER)], variables: &[("CARGO_TARGET_DIR", "t")],
-            repo: "r/m", want: ("r", "r/m/t", None) },
-        Case { why: "CARGO_BUILD_TARGET_DIR", files: &[("r/Cargo.toml", PACKAGE), ("r/.cargo/config.toml", "build.target-dir = \"c\"")], variables: &[("CARGO_BUILD_TARGET_DIR", "b")],
-            repo: "r", want: ("r", "r/b", None) },
-        Case { why: "config of the repo before that above", files: &[("r/Cargo.toml", PACKAGE), ("r/.cargo/config.toml", "build.target-dir = \"c\""), (".cargo/config.toml", "build.target-dir = \"above\"")], variables: &[],
-            repo: "r", want: ("r", "r/c", None) },
-        Case { why: "config above, relative to where it lies", files: &[("r/Cargo.toml", PACKAGE), ("r/.cargo/config.toml", "build.jobs = 1"), (".cargo/config.toml", "[build]\ntarget-dir = \"above\"")], variables: &[],
-            repo: "r", want: ("r", "above", None) },
-        Case { why: "config in cargo's home", files: &[("r/Cargo.toml", PACKAGE), ("home/config.toml", "build.target-dir = \"shared\"")], variables: &[],
-            repo: "r", want: ("r", "shared", None) },
-        Case { why: "config by its old name", files: &[("r/Cargo.toml", PACKAGE), ("r/.cargo/config", "build.target-dir = \"old\""), ("r/.cargo/config.toml", "build.target-dir = \"new\"")], variables: &[],
-            repo: "r", want: ("r", "r/old", None) },
-        Case { why: "config of the root does not reach up from a member", files: &[("r/Cargo.toml", "workspace.members = [\"m\"]"), ("r/m/Cargo.toml", MEMBER), ("r/m/.cargo/config.toml", "build.target-dir = \"mine\"")], variables: &[],
-            repo: "r", want: ("r", "r/target", None) },
-        Case { why: "the last included config", files: &[("r/Cargo.toml", PACKAGE), ("r/.cargo/config.toml", "include = [\"a.toml\", \"b/b.toml\", { path = \"c.toml\", optional = true }]"), ("r/.cargo/a.toml", "build.target-dir = \"a\""), ("r/.cargo/b/b.toml", "build.target-dir = \"b\"")], variables: &[],
-            repo: "r", want: ("r", "r/.cargo/b", None) },
-        Case { why: "the including config", files: &[("r/Cargo.toml", PACKAGE), ("r/.cargo/config.toml", "include = [\"a.toml\"]\nbuild.target-dir = \"own\""), ("r/.cargo/a.toml", "build.target-dir = \"a\"")], variables: &[],
-            repo: "r", want: ("r", "r/own", None) },
-        Case { why: "CARGO_BUILD_BUILD_DIR", files: &[("r/Cargo.toml", PACKAGE)], variables: &[("CARGO_BUILD_BUILD_DIR", "b")],
-            repo: "r", want: ("r", "r/target", Some("r/b")) },
-        Case { why: "build-dir of the config above", files: &[("r/Cargo.toml", PACKAGE), (".cargo/config.toml", "build.build-dir = \"b\"")], variables: &[],
-            repo: "r", want: ("r", "r/target", Some("b")) },
-        Case { why: "build-dir in the workspace root", files: &[("r/Cargo.toml", "workspace.members = [\"m\"]"), ("r/m/Cargo.toml", MEMBER)], variables: &[("CARGO_BUILD_BUILD_DIR", "{workspace-root}/b")],
-            repo: "r/m", want: ("r", "r/target", Some("r/b")) },
-        Case { why: "build-dir in cargo's home", files: &[("r/Cargo.toml", PACKAGE)], variables: &[("CARGO_BUILD_BUILD_DIR", "{cargo-cache-home}/b")],
-            repo: "r", want: ("r", "r/target", Some("home/b")) },
-        Case { why: "build-dir that is the target dir", files: &[("r/Cargo.toml", PACKAGE)], variables: &[("CARGO_BUILD_BUILD_DIR", "t"), ("CARGO_TARGET_DIR", "@/r/t/")],
-            repo: "r", want: ("r", "r/t", None) },
-    ];
-
     #[test]
-    fn cargo_and_our_rules_agree_on_every_directory() -> TestResult {
-        for Case { why, files, variables, repo, want } in CASES {
+    fn cargo_and_our_rules_agree_on_every_workspace() -> TestResult {
+        type Files = [(&'static str, &'static str)];
+        #[rustfmt::skip]
+        let cases: [(&str, &Files, &str, &str); 14] = [
+            //why                   files                                                repo         root
+            ("a package alone",     &[("r/Cargo.toml", PACKAGE)],                        "r",         "r"),
+            ("below the package",   &[("r/Cargo.toml", PACKAGE)],                        "r/src",     "r"),
+            ("a member by name",    &[("r/Cargo.toml", "workspace.members = ['a/m']"),
+                                      ("r/a/m/Cargo.toml", MEMBER)],                     "r/a/m",     "r"),
+            ("a member by glob",    &[("r/Cargo.toml", "workspace.members = ['a/*']"),
+                                      ("r/a/m/Cargo.toml", MEMBER)],                     "r/a/m",     "r"),
+            ("an excluded package", &[("r/Cargo.toml", "workspace.exclude = ['m']"),
+                                      ("r/m/Cargo.toml", MEMBER)],                       "r/m",       "r/m"),
+            ("only so alike",       &[("r/Cargo.toml", "workspace = { exclude = ['m'], members = ['m2'] }"),
+                                      ("r/m2/Cargo.toml", MEMBER)],                      "r/m2",      "r"),
+            ("excluded but listed", &[("r/Cargo.toml", "workspace = { exclude = ['a'], members = ['a/m'] }"),
+                                      ("r/a/m/Cargo.toml", MEMBER)],                     "r/a/m",     "r"),
+            ("its own workspace",   &[("r/Cargo.toml", "workspace.members = []"),
+                                      ("r/m/Cargo.toml", OWN)],                          "r/m",       "r/m"),
+            ("a pointer",           &[("ws/Cargo.toml", "workspace.members = ['../m']"),
+                                      ("m/Cargo.toml", POINTER)],                        "m",         "ws"),
+            ("an umbrella",         &[("Cargo.toml", "workspace.members = ['r']"),
+                                      ("r/Cargo.toml", PACKAGE), ("r/.git/HEAD", "")],   "r",         ""),
+            ("a package above",     &[("Cargo.toml", MEMBER), ("r/Cargo.toml", PACKAGE)], "r",        "r"),
+            ("in cargo's home",     &[("Cargo.toml", "workspace.members = []"),
+                                      ("home/r/Cargo.toml", PACKAGE)],                   "home/r",    "home/r"),
+            ("beside cargo's home", &[("Cargo.toml", "workspace.members = ['r/m']"),
+                                      ("r/m/Cargo.toml", MEMBER)],                       "r/m",       ""),
+            ("a packaged crate",    &[("Cargo.toml", "workspace.members = []"),
+                                      ("target/package/r/Cargo.toml", PACKAGE)],         "target/package/r", "target/package/r"),
+        ];
+        for (why, files, repo, want) in cases {
             let dir = tempfile::tempdir()?;
             let root = dir.path().canonicalize()?;
             write(&root, files)?;
-            for (path, _) in files.iter().filter(|(path, _)| path.ends_with("Cargo.toml")) {
-                let src = root.join(path).with_file_name("src");
-                std::fs::create_dir_all(&src)?;
-                std::fs::write(src.join("lib.rs"), "")?;
-            }
-            let mut environment = environment(&root.join("home"));
-            for (name, value) in *variables {
-                environment = environment.with(name, value.replace('@', &root.to_string_lossy()));
-            }
-            let below = |path: &str| root.join(path).components().collect();
-            let (workspace_root, target_dir, build_dir) = *want;
-            let want = Dirs {
-                workspace_root: below(workspace_root),
-                target_dir: below(target_dir),
-                build_dir: build_dir.map(below),
-            };
-            let repo = root.join(repo);
-            assert_eq!(ask_cargo(&repo, &environment)?.as_ref(), Some(&want), "cargo: {why}");
-            let without_cargo = environment.with("PATH", "/nowhere");
-            assert_eq!(dirs(&repo, &without_cargo, None)?, want, "rules: {why}");
+            std::fs::create_dir_all(root.join(repo))?;
+            let target_dir = Path::new(want).join("target");
+            let target_dir = target_dir.to_str().ok_or("not UTF-8")?;
+            assert_both(why, &root, &[], repo, (want, target_dir, None))?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn cargo_and_our_rules_agree_on_every_directory() -> TestResult {
+        const R: &str = "r/.cargo/config.toml";
+        const OLD: &str = "r/.cargo/config";
+        const M: &str = "r/m/.cargo/config.toml";
+        const UP: &str = ".cargo/config.toml";
+        const HOME: &str = "home/config.toml";
+        const A: (&str, &str) = ("r/.cargo/a.toml", "build.target-dir = 'a'");
+        const B: (&str, &str) = ("r/.cargo/b/b.toml", "build.target-dir = 'b'");
+        const INCLUDE: &str =
+            "include = ['a.toml', 'b/b.toml', { path = 'c.toml', optional = true }]\n";
+        const STRONGER: &str = "include = ['a.toml']\nbuild.target-dir = 'c'\n";
+        const AT_HOME: &str = "build.build-dir = '{cargo-cache-home}/b'";
+        const T: &str = "CARGO_TARGET_DIR";
+        const BT: &str = "CARGO_BUILD_TARGET_DIR";
+        const BB: &str = "CARGO_BUILD_BUILD_DIR";
+        type Pairs = &'static [(&'static str, &'static str)];
+        struct Case(&'static str, Pairs, Pairs, [&'static str; 2], Option<&'static str>);
+        #[rustfmt::skip]
+        let cases = [
+            //   why                  files                               variables                      repo, target dir       build dir
+            Case("absolute",          &[(R, "build.target-dir = 'c'")],   &[(T, "@/t/./x/"), (BT, "b")], ["r", "t/x"],          None),
+            Case("relative",          &[],                                &[(T, "t")],                   ["r/m", "r/m/t"],      None),
+            Case("[build]",           &[(R, "build.target-dir = 'c'")],   &[(BT, "b")],                  ["r", "r/b"],          None),
+            Case("nearest config",    &[(R, "build.target-dir = 'c'"),
+                                        (UP, "build.target-dir = 'u'")],  &[],                           ["r", "r/c"],          None),
+            Case("config above",      &[(R, "build.jobs = 1"),
+                                        (UP, "[build]\ntarget-dir='u'")], &[],                           ["r/m", "u"],          None),
+            Case("config at home",    &[(HOME, "build.target-dir = 'h'")], &[],                          ["r", "h"],            None),
+            Case("home is weaker",    &[(HOME, "build.target-dir = 'h'"),
+                                        (R, "build.target-dir = 'c'")],   &[],                           ["r", "r/c"],          None),
+            Case("old name",          &[(R, "build.target-dir = 'new'"),
+                                        (OLD, "build.target-dir = 'old'")], &[],                         ["r", "r/old"],        None),
+            Case("config below",      &[(M, "build.target-dir = 'm'")],   &[],                           ["r", "r/target"],     None),
+            Case("config of member",  &[(M, "build.target-dir = 'x'")],   &[],                           ["r/m", "r/m/x"],      None),
+            Case("last included",     &[(R, INCLUDE), A, B],              &[],                           ["r", "r/.cargo/b"],   None),
+            Case("one included",      &[(R, "include = ['a.toml']"), A],  &[],                           ["r", "r/a"],          None),
+            Case("including is stronger", &[(R, STRONGER), A],            &[],                           ["r", "r/c"],          None),
+            Case("build dir",         &[(R, "build.build-dir = 'c'")],    &[(BB, "b")],                  ["r/m", "r/target"],   Some("r/m/b")),
+            Case("in the config",     &[(UP, "build.build-dir = 'b'")],   &[],                           ["r", "r/target"],     Some("b")),
+            Case("in the root",       &[],                                &[(BB, "{workspace-root}/b")], ["r/m", "r/target"],   Some("r/b")),
+            Case("at home",           &[(R, AT_HOME)],                    &[],                           ["r", "r/target"],     Some("home/b")),
+            Case("with a target",     &[],                                &[(BB, "b"), (T, "t")],        ["r", "r/t"],          Some("r/b")),
+            Case("both the same",     &[],                                &[(BB, "t"), (T, "@/r/t/")],   ["r", "r/t"],          None),
+        ];
+        for Case(why, files, variables, [repo, target_dir], build_dir) in cases {
+            let dir = tempfile::tempdir()?;
+            let root = dir.path().canonicalize()?;
+            let workspace = format!("{PACKAGE}[workspace]\nmembers = ['m']\n");
+            write(&root, &[("r/Cargo.toml", &workspace), ("r/m/Cargo.toml", MEMBER)])?;
+            write(&root, files)?;
+            assert_both(why, &root, variables, repo, ("r", target_dir, build_dir))?;
         }
         Ok(())
     }

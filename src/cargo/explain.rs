@@ -80,7 +80,7 @@ mod tests {
     fn each_change_is_one_line_that_names_it() {
         type Components<'a> = &'a [(&'a str, &'a str)];
         #[rustfmt::skip]
-        let cases: [(&str, Components, Components, &[&str]); 12] = [
+        let cases: [(&str, Components, Components, &[&str]); 14] = [
             ("nothing",          &[("lock", "a 1"), ("env:CC", "cc")], &[("lock", "a 1"), ("env:CC", "cc")], &[]),
             ("packages",         &[("lock", "a 1"), ("lock-digest", "0")], &[("lock", "a 2"), ("lock-digest", "1")],
                                  &["Cargo.lock: +1 −1 packages (−a 1, +a 2)"]),
@@ -90,6 +90,10 @@ mod tests {
             ("flags set",        &[], &[("env:RUSTFLAGS", "b")], &["RUSTFLAGS: unset → b"]),
             ("release",          &[("rustc", OLD)], &[("rustc", NEW)], &["rustc: 1.94.0 → 1.95.0"]),
             ("host",             &[("rustc", OLD)], &[("rustc", HOST)], &["rustc: host x86_64 → aarch64"]),
+            ("LLVM",             &[("rustc", "release: 1\nLLVM version: 20.1")], &[("rustc", "release: 1\nLLVM version: 21.1")],
+                                 &["rustc: LLVM version 20.1 → 21.1"]),
+            ("the lock first",   &[("env:CC", "a"), ("lock", "a 1"), ("lock-digest", "0")], &[("lock", "b 1"), ("lock-digest", "1")],
+                                 &["Cargo.lock: +1 −1 packages (−a 1, +b 1)", "CC: a → unset"]),
             ("no compiler",      &[("rustc", OLD)], &[], &["rustc: 1.94.0 → unknown"]),
             ("toolchain file",   &[], &[("toolchain-file", "1.95")], &["rust-toolchain file added"]),
             ("manifests",        &[("manifest:a/Cargo.toml", "0"), ("manifest:b/Cargo.toml", "0")], &[("manifest:a/Cargo.toml", "1")],

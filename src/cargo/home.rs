@@ -194,6 +194,7 @@ mod tests {
             ("a longer version",       Registry, "cache/x-1/foo-1.0.0-rc.1.crate",                       false, false),
             ("a longer name",          Registry, "cache/x-1/a-foo-1.0.0.crate",                          false, false),
             ("no crate",               Registry, "cache/x-1/foo-1.0.0",                                  false, false),
+            ("in a download",          Registry, "cache/x-1/foo-1.0.0.crate/x",                          false, false),
             ("build metadata",         Registry, "cache/x-1/wasi-0.11.0+wasi-snapshot.crate",            true,  true),
             ("a path package",         Registry, "cache/x-1/app-0.1.0.crate",                            false, false),
             ("sources of a registry",  Registry, "src/x-1",                                              false, true),

@@ -1,18 +1,14 @@
 //! The key of a repo: what identifies the content it wants.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fmt;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+pub use super::basis::Basis;
 use super::environment::Environment;
 use super::error::{Error, Result};
-use super::lock_file::LockFile;
-use super::manifests::{self, Digests, Which};
+use super::manifests::{self, Which};
 use super::toolchain::Toolchain;
-use super::{dirs, extra_inputs, program, workspace};
-use crate::fs::At;
+use super::{basis, extra_inputs, workspace};
 use crate::model::digest::{Digest, Hasher};
 use crate::model::names::Name;
 
@@ -23,27 +19,6 @@ pub struct KeyOptions {
     pub extra_inputs: Vec<String>,
     /// Names of variables, or prefixes that end in `*` (`env-vars`).
     pub env_vars: Vec<String>,
-}
-
-/// What the `deps` part of a key was made from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Basis {
-    /// A `Cargo.lock` that git tracks.
-    TrackedLock(PathBuf),
-    /// A `Cargo.lock` that is only there: cargo wrote it in this checkout.
-    GeneratedLock(PathBuf),
-    /// That many manifests and configuration files, for want of a lock file.
-    Manifests(usize),
-}
-
-impl fmt::Display for Basis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TrackedLock(_) => f.write_str("tracked Cargo.lock"),
-            Self::GeneratedLock(_) => f.write_str("generated Cargo.lock"),
-            Self::Manifests(_) => f.write_str("manifests (no Cargo.lock)"),
-        }
-    }
 }
 
 /// The key of a repo, with everything that went into it.
@@ -72,15 +47,15 @@ pub struct RepoKey {
 pub fn repo_key(repo: &Path, environment: &Environment, options: &KeyOptions) -> Result<RepoKey> {
     let repo = workspace::open_repo(repo)?;
     let mut components = BTreeMap::new();
-    let (basis, lock_or_manifests) = basis(&repo, environment, &mut components)?;
+    let (basis, lock_or_manifests) = basis::of(&repo, environment, &mut components)?;
     let extra = extra_inputs::collect(&repo, &options.extra_inputs)?;
-    list("extra:", &extra, &mut components);
+    manifests::list("extra:", &extra, &mut components);
     let deps = if extra.is_empty() {
         lock_or_manifests
     } else {
         let mut hasher = Hasher::default();
         hasher.field(lock_or_manifests.to_string().as_bytes());
-        hasher.field(digest_of_list(&extra).to_string().as_bytes());
+        hasher.field(manifests::digest_of_list(&extra).to_string().as_bytes());
         hasher.finish()
     };
 
@@ -118,10 +93,10 @@ pub fn repo_key(repo: &Path, environment: &Environment, options: &KeyOptions) ->
 /// it is built where another workspace uses it.
 pub fn manifests_digest(repo: &Path, environment: &Environment) -> Result<Digest> {
     let repo = workspace::open_repo(repo)?;
-    let root = root(&repo, environment)?;
+    let root = basis::root(&repo, environment)?;
     match manifests::collect(&repo, &root, Which::Manifests)? {
         none if none.is_empty() => Err(Error::NoInputs(repo)),
-        manifests => Ok(digest_of_list(&manifests)),
+        manifests => Ok(manifests::digest_of_list(&manifests)),
     }
 }
 
@@ -150,73 +125,6 @@ fn name(deps: Digest, toolchain: Digest, environment: Option<Digest>) -> Name {
     name.parse().expect("three digests and two dashes are 194 characters that a name may have")
 }
 
-/// Returns what identifies the dependencies, and its digest; adds its parts to `components`.
-fn basis(
-    repo: &Path,
-    environment: &Environment,
-    components: &mut BTreeMap<String, String>,
-) -> Result<(Basis, Digest)> {
-    let root = root(repo, environment)?;
-    let path = root.join("Cargo.lock");
-    let (basis, digest) = match std::fs::read(&path) {
-        Ok(content) => {
-            let lock_file = LockFile::parse(&String::from_utf8_lossy(&content), &path)?;
-            let digest = Digest::of(&content);
-            components.insert("lock".to_owned(), lock_file.lines());
-            components.insert("lock-digest".to_owned(), digest.to_string());
-            let is_tracked = is_tracked(&root, environment)?;
-            (if is_tracked { Basis::TrackedLock(path) } else { Basis::GeneratedLock(path) }, digest)
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let manifests = manifests::collect(repo, &root, Which::ManifestsAndConfig)?;
-            let is_manifest = |path: &Vec<u8>| path.ends_with(workspace::MANIFEST.as_bytes());
-            if !manifests.keys().any(is_manifest) {
-                return Err(Error::NoInputs(repo.to_owned()));
-            }
-            list("manifest:", &manifests, components);
-            (Basis::Manifests(manifests.len()), digest_of_list(&manifests))
-        }
-        Err(error) => return Ok(Err(error).at("read", &path)?),
-    };
-    components.insert("basis".to_owned(), basis.to_string());
-    Ok((basis, digest))
-}
-
-/// Returns the root of the repo's workspace; the repo itself where it has no manifest at its top.
-fn root(repo: &Path, environment: &Environment) -> Result<PathBuf> {
-    // Without a home no package can lie in it.
-    let home = dirs::cargo_home(environment, None, repo).ok();
-    Ok(workspace::root(repo, home.as_deref())?.unwrap_or_else(|| repo.to_owned()))
-}
-
-/// Asks git whether it tracks the lock file in `root`. Without git, or outside a repository,
-/// nothing is tracked.
-fn is_tracked(root: &Path, environment: &Environment) -> Result<bool> {
-    // Set by git hooks: they would make git answer about another repository.
-    let environment = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"]
-        .into_iter()
-        .fold(environment.clone(), Environment::without);
-    let args = ["ls-files", "--error-unmatch", "--", "Cargo.lock"];
-    let answer = program::run(OsStr::new("git"), &args, root, &environment)?;
-    Ok(answer.is_some_and(|output| output.status.success()))
-}
-
-fn list(prefix: &str, digests: &Digests, components: &mut BTreeMap<String, String>) {
-    for (path, digest) in digests {
-        let name = format!("{prefix}{}", String::from_utf8_lossy(path));
-        components.insert(name, digest.to_string());
-    }
-}
-
-fn digest_of_list(digests: &Digests) -> Digest {
-    let mut hasher = Hasher::default();
-    for (path, digest) in digests {
-        hasher.field(path);
-        hasher.field(digest.to_string().as_bytes());
-    }
-    hasher.finish()
-}
-
 fn digest_of_variables(variables: &BTreeMap<String, String>) -> Digest {
     let mut hasher = Hasher::default();
     for (name, value) in variables {
@@ -228,6 +136,8 @@ fn digest_of_variables(variables: &BTreeMap<String, String>) -> Digest {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::super::explain::changes;
     use super::super::testing::{environment, git, write};
     use super::*;
@@ -365,18 +275,23 @@ mod tests {
         assert_eq!(first.key.as_str(), format!("{}-{}", first.deps, first.toolchain));
         assert_eq!(first.warnings, Vec::<String>::new());
 
-        let flags = base.clone().with("RUSTFLAGS", "-Cdebuginfo=0").with("BLVM_X", "1");
-        write(dir.path(), &[("rust-toolchain.toml", "[toolchain]\n")])?;
+        let silent = base.clone().with("CARGO_TERM_COLOR", "always").with("CARGO_HOME", "/x");
+        let flags = base.clone().with("RUSTFLAGS", "-g").with("BLVM_X", "1");
+        let file = ("rust-toolchain.toml", "[toolchain]\n");
+        write(dir.path(), &[file])?;
         let with_file = repo_key(dir.path(), &base, &none)?;
-        std::fs::remove_file(dir.path().join("rust-toolchain.toml"))?;
+        std::fs::remove_file(dir.path().join(file.0))?;
+        let key = |environment, extra: &[&str], variables: &[&str]| {
+            repo_key(dir.path(), environment, &options(extra, variables))
+        };
         #[rustfmt::skip]
         let cases = [
-            ("same again",      repo_key(dir.path(), &base, &none)?,                            &[][..]),
-            ("silent variable", repo_key(dir.path(), &base.clone().with("CARGO_TERM_COLOR", "always").with("CARGO_HOME", "/x"), &none)?, &[][..]),
-            ("flags",           repo_key(dir.path(), &flags, &none)?,                           &["RUSTFLAGS: unset → -Cdebuginfo=0"][..]),
-            ("own variable",    repo_key(dir.path(), &flags, &options(&[], &["BLVM_*"]))?,      &["BLVM_X: unset → 1", "RUSTFLAGS: unset → -Cdebuginfo=0"][..]),
-            ("extra input",     repo_key(dir.path(), &base, &options(&["*.proto"], &[]))?,      &["extra input `a.proto` added"][..]),
-            ("toolchain file",  with_file,                                                      &["rust-toolchain file added"][..]),
+            ("same again",      key(&base, &[], &[])?,            &[][..]),
+            ("silent variable", key(&silent, &[], &[])?,          &[][..]),
+            ("flags",           key(&flags, &[], &[])?,           &["RUSTFLAGS: unset → -g"][..]),
+            ("own variable",    key(&flags, &[], &["BLVM_*"])?,   &["BLVM_X: unset → 1", "RUSTFLAGS: unset → -g"][..]),
+            ("extra input",     key(&base, &["*.proto"], &[])?,   &["extra input `a.proto` added"][..]),
+            ("toolchain file",  with_file,                        &["rust-toolchain file added"][..]),
         ];
         for (why, key, want) in cases {
             assert_eq!(changes(&first.components, &key.components), want, "{why}");
@@ -417,16 +332,21 @@ mod tests {
         write(&sibling, &[("Cargo.toml", "[package]\n"), (".cargo/config.toml", "[build]\n")])?;
         let environment = environment(&dir.path().join("home")).with("RUSTFLAGS", "-Cdebuginfo=0");
         let key = repo_key(&repo, &environment, &KeyOptions::default())?;
-        assert_eq!(key.with_dependencies(&BTreeMap::new()), key.key);
+        let given: Name = "given".parse()?;
+        assert_eq!(key.with_dependencies(&key.key, &BTreeMap::new()), key.key);
+        assert_eq!(key.with_dependencies(&given, &BTreeMap::new()), given);
 
-        let target_key = |name: &str| -> std::result::Result<Name, Box<dyn std::error::Error>> {
+        let with = |handed_out: &Name, dependency: &str| -> std::result::Result<Name, _> {
             let digest = manifests_digest(&sibling, &environment)?;
-            Ok(key.with_dependencies(&BTreeMap::from([(name.parse()?, digest)])))
+            let manifests = BTreeMap::from([(dependency.parse()?, digest)]);
+            Ok::<_, Box<dyn std::error::Error>>(key.with_dependencies(handed_out, &manifests))
         };
+        let target_key = |dependency| with(&key.key, dependency);
         let one = target_key("sibling")?;
         assert_eq!(one.as_str()[64..], key.key.as_str()[64..]);
         assert_ne!(one, key.key);
         assert_ne!(one, target_key("other")?);
+        assert_ne!(one, with(&given, "sibling")?);
         write(&sibling, &[(".cargo/config.toml", "[net]\n"), ("src/lib.rs", "")])?;
         assert_eq!(one, target_key("sibling")?);
         write(&sibling, &[("Cargo.toml", "[package]\nname = \"x\"\n")])?;

@@ -55,6 +55,24 @@ pub(super) fn collect(repo: &Path, root: &Path, which: Which) -> Result<Digests>
     Ok(digests)
 }
 
+/// Adds each digest to `components`, under `prefix` and its path.
+pub(super) fn list(prefix: &str, digests: &Digests, components: &mut BTreeMap<String, String>) {
+    for (path, digest) in digests {
+        let name = format!("{prefix}{}", String::from_utf8_lossy(path));
+        components.insert(name, digest.to_string());
+    }
+}
+
+/// Returns one digest of all paths and their digests.
+pub(super) fn digest_of_list(digests: &Digests) -> Digest {
+    let mut hasher = Hasher::default();
+    for (path, digest) in digests {
+        hasher.field(path);
+        hasher.field(digest.to_string().as_bytes());
+    }
+    hasher.finish()
+}
+
 /// Returns the digest of the content of the file at `path`.
 pub(super) fn digest_of(path: &Path) -> Result<Digest> {
     let mut hasher = Hasher::default();

@@ -10,6 +10,7 @@
 //!   process, and children see only what the value holds.
 //! - A key is never made of nothing: where no input is found there is an error.
 
+mod basis;
 pub mod build_lock;
 mod config;
 pub mod dep_info;

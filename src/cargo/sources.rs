@@ -56,7 +56,12 @@ pub fn list(root: &Path, excluded: &[PathBuf]) -> Result<Listing> {
     let mut walk = WalkBuilder::new(root);
     // Patterns of directories above do not count: a dependency checked out inside another repo, which
     // ignores it, has sources all the same.
-    walk.hidden(false).require_git(false).ignore(false).parents(false).follow_links(false);
+    walk.hidden(false)
+        .require_git(false)
+        .ignore(false)
+        .parents(false)
+        .git_global(false)
+        .follow_links(false);
     walk.filter_entry(move |entry| is_source_dir_entry(entry.path(), &keeps));
     for entry in walk.build() {
         let entry = entry.map_err(|error| refused(error, root))?;

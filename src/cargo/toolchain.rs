@@ -137,17 +137,19 @@ mod tests {
     fn the_toolchain_file_is_the_one_that_rustup_reads() -> TestResult {
         #[rustfmt::skip]
         let cases = [
-            ("in the repo",        &[("a/b/rust-toolchain.toml", "1")][..],                               Some(("a/b/rust-toolchain.toml", "1"))),
-            ("without .toml wins", &[("a/b/rust-toolchain.toml", "1"), ("a/b/rust-toolchain", "2")][..],  Some(("a/b/rust-toolchain", "2"))),
-            ("above",              &[("a/rust-toolchain", "1")][..],                                      Some(("a/rust-toolchain", "1"))),
-            ("nearest",            &[("a/rust-toolchain", "1"), ("a/b/rust-toolchain.toml", "2")][..],    Some(("a/b/rust-toolchain.toml", "2"))),
-            ("below",              &[("a/b/c/rust-toolchain", "1")][..],                                  None),
+            ("in the repo",        &["a/b/rust-toolchain.toml"][..],                         Some("a/b/rust-toolchain.toml")),
+            ("without .toml wins", &["a/b/rust-toolchain.toml", "a/b/rust-toolchain"][..],   Some("a/b/rust-toolchain")),
+            ("above",              &["a/rust-toolchain"][..],                                Some("a/rust-toolchain")),
+            ("nearest",            &["a/rust-toolchain", "a/b/rust-toolchain.toml"][..],     Some("a/b/rust-toolchain.toml")),
+            ("below",              &["a/b/c/rust-toolchain"][..],                            None),
         ];
         for (why, files, want) in cases {
             let dir = tempfile::tempdir()?;
             std::fs::create_dir_all(dir.path().join("a/b"))?;
-            write(dir.path(), files)?;
-            let want = want.map(|(path, content)| (dir.path().join(path), content.into()));
+            for path in files {
+                write(dir.path(), &[(path, path)])?;
+            }
+            let want = want.map(|path: &str| (dir.path().join(path), path.into()));
             assert_eq!(find_file(&dir.path().join("a/b"))?, want, "{why}");
         }
         Ok(())

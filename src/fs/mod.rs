@@ -9,6 +9,7 @@ pub mod extents;
 pub mod lock;
 pub mod rename;
 pub mod space;
+pub mod spread;
 pub mod stat;
 pub mod walk;
 

@@ -6,9 +6,12 @@
 pub mod area;
 pub mod choice;
 pub mod digest;
+pub mod expiry;
 pub mod freshness;
 pub mod manifest;
 pub mod names;
+pub mod pressure;
+pub mod quantity;
 pub mod rel_path;
 pub mod retention;
 pub mod scope;

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 
 use super::Result;
 use super::compare::holds;
-use super::place::Staged;
 use super::progress::Progress;
+use super::staged::Staged;
 use super::tree::Unread;
 use super::unpack::unpack;
 use crate::cargo::dep_info;

@@ -3,8 +3,11 @@
 //! Facts are read, a pure function of `model` decides, the decision is carried out. What goes
 //! wrong with one area becomes a line of its report; the other areas go on.
 
+mod buffers;
 pub mod compare;
 mod error;
+pub mod gc;
+pub mod guard;
 
 mod index;
 pub mod job;
@@ -17,8 +20,10 @@ pub mod restore;
 pub mod save;
 mod shared;
 mod sources;
+mod staged;
 mod tree;
 mod unpack;
+pub mod verify;
 
 pub use error::{Error, Result};
 

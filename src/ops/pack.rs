@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
+use super::buffers::Buffers;
 use super::index::Index;
 use super::progress::Progress;
 use super::tree::Unread;
@@ -77,10 +78,11 @@ impl Packing<'_> {
         let pieces = pieces?.concat();
         self.progress.expect(pieces.iter().map(|piece| piece.len).sum());
         let claimed = Mutex::new(HashSet::new());
+        let buffers = Buffers::default();
         let done: Result<Vec<PackedFiles>> = batches(&pieces)
             .into_par_iter()
             .with_max_len(1)
-            .map(|batch| self.pack_batch(files, batch, &claimed))
+            .map(|batch| buffers.with(|buffer| self.pack_batch(files, batch, &claimed, buffer)))
             .collect();
         let mut all = PackedFiles::default();
         for done in done? {
@@ -99,15 +101,15 @@ impl Packing<'_> {
         files: &[Unread],
         batch: &[Piece],
         claimed: &Mutex<HashSet<Digest>>,
+        buffer: &mut Vec<u8>,
     ) -> Result<PackedFiles> {
         let mut done = PackedFiles::default();
         let mut writer: Option<PackWriter<'_>> = None;
         let mut new = Vec::new();
-        let mut buffer = Vec::new();
         for piece in batch {
             let unread = &files[piece.file];
-            read_piece(unread, piece, &mut buffer)?;
-            let digest = Digest::of(&buffer);
+            read_piece(unread, piece, buffer)?;
+            let digest = Digest::of(buffer);
             let content = Content { offset: piece.offset, len: piece.len, digest, pack: u32::MAX };
             done.contents.push(Packed { file: piece.file, content });
             self.progress.done(u64::from(piece.offset == 0), piece.len);
@@ -123,7 +125,7 @@ impl Packing<'_> {
                 Some(writer) => writer,
                 none => none.insert(self.writer()?),
             };
-            writer.append(digest, &buffer)?;
+            writer.append(digest, buffer)?;
             new.push(digest);
         }
         if let Some(writer) = writer {

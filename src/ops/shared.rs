@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
-use super::place::Staged;
 use super::progress::Progress;
 use super::report::Mode;
+use super::staged::Staged;
 use super::unpack::unpack;
 use super::{Error, Result};
 use crate::cargo::build_lock::lock_packages;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
+use super::buffers::Buffers;
 use super::progress::Progress;
 use super::{Error, Result};
 use crate::fs::At;
@@ -13,7 +14,7 @@ use crate::fs::beneath::{Beneath, finish_file};
 use crate::model::digest::Digest;
 use crate::model::manifest::{Entry, EntryKind, FileFacts, PackUse};
 use crate::model::rel_path::RelPath;
-use crate::store::Store;
+use crate::store::{PackFile, Store};
 
 /// Files of an old tree that the new one can share, because it is going to replace the old.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +57,10 @@ pub(super) fn unpack(
     let mut wanted: Vec<_> = wanted_by_pack(&files).into_iter().collect();
     // The largest first, so that none is left for one thread at the end.
     wanted.sort_by_key(|(pack, _)| std::cmp::Reverse(packs[*pack as usize].stored_bytes));
+    let buffers = Buffers::default();
     wanted.par_iter().with_max_len(1).try_for_each(|(pack, wanted)| {
-        unpack_one(store, packs[*pack as usize].digest, wanted, dest, progress)
+        let pack = store.open_pack(packs[*pack as usize].digest)?;
+        buffers.with(|buffer| unpack_one(pack, wanted, dest, buffer, progress))
     })?;
     finish(entries, dest)
 }
@@ -119,22 +122,20 @@ fn wanted_by_pack<'a>(files: &'a [Unfinished<'a>]) -> HashMap<u32, HashMap<Diges
 }
 
 fn unpack_one(
-    store: &Store,
-    digest: Digest,
+    pack: PackFile,
     wanted: &HashMap<Digest, Places<'_>>,
     dest: &Beneath,
+    buffer: &mut Vec<u8>,
     progress: &Progress,
 ) -> Result<()> {
-    let mut buffer = Vec::new();
     let mut found = 0;
-    let pack = store.open_pack(digest)?;
     let pack_path = pack.path().to_owned();
     pack.each::<Error>(|member| {
         let Some(places) = wanted.get(&member.digest) else { return Ok(()) };
-        member.read_into(&mut buffer)?;
+        member.read_into(buffer)?;
         found += 1;
         for (file, offset) in places {
-            file.write(*offset, &buffer, dest)?;
+            file.write(*offset, buffer, dest)?;
             progress.done(1, member.len);
         }
         Ok(())

@@ -56,8 +56,16 @@ impl Store {
         fs::create_dir_all(&dir).at("create directory", &dir)?;
         let newest = numbers(&dir)?.into_iter().max();
         let mut number = newest.map_or(GenerationNumber::FIRST, GenerationNumber::next);
-        while !rename_noreplace(&staged, &dir.join(file_name(number)))? {
-            number = number.next();
+        loop {
+            match rename_noreplace(&staged, &dir.join(file_name(number))) {
+                Ok(true) => break,
+                Ok(false) => number = number.next(),
+                // gc removed the directory because it was empty.
+                Err(error) if error.source.kind() == io::ErrorKind::NotFound && staged.exists() => {
+                    fs::create_dir_all(&dir).at("create directory", &dir)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         crash_point("publish: visible");
 
@@ -180,11 +188,14 @@ fn file_name(number: GenerationNumber) -> String {
 fn numbers(dir: &Path) -> Result<Vec<GenerationNumber>> {
     let mut numbers = Vec::new();
     for entry in read_dir(dir)? {
-        let name = entry.file_name().map(|name| name.to_string_lossy().into_owned());
-        let digits = name.as_deref().and_then(|name| name.strip_suffix(SUFFIX));
-        numbers.extend(digits.and_then(|digits| digits.parse::<GenerationNumber>().ok()));
+        numbers.extend(number_of(&entry));
     }
     Ok(numbers)
+}
+
+/// Returns the number in the name of a manifest.
+pub(super) fn number_of(path: &Path) -> Option<GenerationNumber> {
+    path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.parse().ok()
 }
 
 fn subdirs(dir: &Path) -> Result<Vec<PathBuf>> {
@@ -194,7 +205,7 @@ fn subdirs(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Returns the paths in `dir`, sorted; one that does not exist holds nothing.
-fn read_dir(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn read_dir(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.at("read directory", dir)?,

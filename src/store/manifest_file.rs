@@ -73,6 +73,15 @@ pub(super) fn read_header(path: &Path) -> Result<Header> {
 
 /// Reads a whole manifest and checks that it is one.
 pub(super) fn read(path: &Path) -> Result<Manifest> {
+    let manifest = read_flawed(path)?;
+    match manifest.flaw() {
+        Some(flaw) => Err(damaged(path, &flaw)),
+        None => Ok(manifest),
+    }
+}
+
+/// Reads a whole manifest as it was written, also one that contradicts itself.
+pub(super) fn read_flawed(path: &Path) -> Result<Manifest> {
     let mut reader = open(path)?;
     let mut line = Vec::new();
     let mut next = |line: &mut Vec<u8>| {
@@ -104,10 +113,7 @@ pub(super) fn read(path: &Path) -> Result<Manifest> {
     if next(&mut line)? != 0 {
         return Err(damaged(path, "something follows its last line"));
     }
-    match manifest.flaw() {
-        Some(flaw) => Err(damaged(path, &flaw)),
-        None => Ok(manifest),
-    }
+    Ok(manifest)
 }
 
 fn open(path: &Path) -> Result<impl BufRead + use<>> {

@@ -37,9 +37,11 @@
 //! Why that is enough: `docs/decisions/0002-leases.md`.
 
 mod error;
+mod examine;
 mod generations;
 mod journal;
 mod leases;
+mod leftovers;
 mod manifest_file;
 mod open;
 mod packs;
@@ -50,6 +52,7 @@ mod trees;
 use std::path::{Path, PathBuf};
 
 pub use error::{Error, Result};
+pub use examine::{Examined, Holdings};
 pub use generations::Generation;
 pub use journal::Event;
 pub use leases::{Lease, LeaseFacts, Purpose, Use};
@@ -88,8 +91,12 @@ impl Store {
         self.all_series_dir().join(series_path(series))
     }
 
+    fn stamps_dir(&self) -> PathBuf {
+        self.root.join("stamps")
+    }
+
     fn stamp_path(&self, series: &Series) -> PathBuf {
-        self.root.join("stamps").join(series_path(series))
+        self.stamps_dir().join(series_path(series))
     }
 
     fn trees_dir(&self) -> PathBuf {

@@ -12,6 +12,7 @@ use super::open::Store;
 use crate::fs::At;
 use crate::fs::crash::crash_point;
 use crate::fs::rename::rename_noreplace;
+use crate::fs::stat::Kind;
 use crate::model::digest::{Digest, Hasher};
 use crate::model::manifest::{Content, PackUse};
 
@@ -71,8 +72,8 @@ impl Store {
             let name = String::from_utf8_lossy(found.path.file_name()).into_owned();
             let digest = name.strip_suffix(".tar.zst").and_then(|name| name.parse().ok());
             match (found.stat.kind, digest) {
-                (crate::fs::stat::Kind::Dir, _) => {}
-                (_, Some(digest)) if self.pack_path(digest) == path => {
+                (Kind::Dir, _) if found.path.parent().is_none() => {}
+                (Kind::File, Some(digest)) if self.pack_path(digest) == path => {
                     list.packs.push((digest, found.stat.size));
                 }
                 _ => list.strangers.push(path),
@@ -176,6 +177,7 @@ impl Member<'_> {
     /// Reads the bytes into `buffer`, replacing what it holds, and compares their digest.
     pub fn read_into(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
         buffer.clear();
+        buffer.reserve_exact(usize::try_from(self.len).unwrap_or(0));
         self.bytes.read_to_end(buffer).map_err(|error| damaged(self.path, &error))?;
         if buffer.len() as u64 != self.len || Digest::of(buffer) != self.digest {
             return Err(damaged(self.path, &format!("content {} has other bytes", self.digest)));
@@ -194,29 +196,21 @@ impl PackFile {
     /// the frame. Members that `take` does not read cost their decompression only.
     pub fn each<E: From<Error>>(
         self,
-        mut take: impl FnMut(&mut Member<'_>) -> std::result::Result<(), E>,
+        take: impl FnMut(&mut Member<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let broken = |error: io::Error| E::from(damaged(&self.path, &error));
-        let decoder = zstd::Decoder::new(&self.file).map_err(broken)?.single_frame();
-        let mut tar = tar::Archive::new(decoder);
-        for entry in tar.entries().map_err(broken)? {
-            let mut entry = entry.map_err(broken)?;
-            let name = entry.path_bytes().into_owned();
-            let digest = std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok());
-            let Some(digest) = digest else {
-                let name = String::from_utf8_lossy(&name).into_owned();
-                return Err(
-                    damaged(&self.path, &format!("its member `{name}` is no content")).into()
-                );
-            };
-            let len = entry.size();
-            if len > Content::MAX_LEN {
-                return Err(damaged(&self.path, &format!("content {digest} is too long")).into());
-            }
-            take(&mut Member { digest, len, bytes: &mut entry, path: &self.path })?;
-        }
-        io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(broken)?;
-        Ok(())
+        each_member(&self.file, &self.path, take)
+    }
+
+    /// As [`Self::each`], reading the pack once to its last byte; returns beside the result the
+    /// digest of all these bytes, which is what the pack is named by if nothing happened to it.
+    pub fn each_and_digest<E: From<Error>>(
+        self,
+        take: impl FnMut(&mut Member<'_>) -> std::result::Result<(), E>,
+    ) -> (std::result::Result<(), E>, Result<Digest>) {
+        let mut hashing = Hashing { file: &self.file, hasher: Hasher::default() };
+        let members = each_member(&mut hashing, &self.path, take);
+        let rest = io::copy(&mut hashing, &mut io::sink()).at("read", &self.path);
+        (members, rest.map(|_| hashing.hasher.finish()).map_err(Error::from))
     }
 
     /// Tells whether the bytes of the pack on disk are those it is named by.
@@ -225,4 +219,44 @@ impl PackFile {
         io::copy(&mut self.file, &mut hasher).at("read", &self.path)?;
         Ok(hasher.finish() == digest)
     }
+}
+
+/// A file that is hashed while it is read.
+struct Hashing<'a> {
+    file: &'a File,
+    hasher: Hasher,
+}
+
+impl Read for Hashing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..len]);
+        Ok(len)
+    }
+}
+
+fn each_member<E: From<Error>>(
+    file: impl Read,
+    path: &Path,
+    mut take: impl FnMut(&mut Member<'_>) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let broken = |error: io::Error| E::from(damaged(path, &error));
+    let decoder = zstd::Decoder::new(file).map_err(broken)?.single_frame();
+    let mut tar = tar::Archive::new(decoder);
+    for entry in tar.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let name = entry.path_bytes().into_owned();
+        let digest = std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok());
+        let Some(digest) = digest else {
+            let name = String::from_utf8_lossy(&name).into_owned();
+            return Err(damaged(path, &format!("its member `{name}` is no content")).into());
+        };
+        let len = entry.size();
+        if len > Content::MAX_LEN {
+            return Err(damaged(path, &format!("content {digest} is too long")).into());
+        }
+        take(&mut Member { digest, len, bytes: &mut entry, path })?;
+    }
+    io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(broken)?;
+    Ok(())
 }

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use super::error::Result;
 use super::open::Store;
 use crate::fs::At;
+use crate::fs::stat::Kind;
 use crate::model::manifest::Series;
 use crate::model::timestamp::Timestamp;
 
@@ -19,13 +21,24 @@ impl Store {
         }
         let path = self.stamp_path(series);
         let dir = path.parent().unwrap_or(&path);
-        fs::create_dir_all(dir).at("create directory", dir)?;
         let staging = self.staging_dir();
         let mut staged =
             tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
         writeln!(staged, "{}.{:09}", now.secs(), now.nanos()).at("write", &path)?;
-        staged.persist(&path).map_err(|failed| failed.error).at("write", &path)?;
-        Ok(())
+        loop {
+            fs::create_dir_all(dir).at("create directory", dir)?;
+            match staged.persist(&path) {
+                Ok(_) => return Ok(()),
+                // gc removed the directory because it was empty.
+                Err(failed)
+                    if failed.error.kind() == io::ErrorKind::NotFound
+                        && failed.file.path().exists() =>
+                {
+                    staged = failed.file;
+                }
+                Err(failed) => return Ok(Err(failed.error).at("write", &path)?),
+            }
+        }
     }
 
     /// Returns when `series` was last used. A stamp that is missing or cannot be understood is
@@ -37,23 +50,39 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
             text => text.at("read", &path)?,
         };
-        let parsed = text.trim().split_once('.').and_then(|(secs, nanos)| {
-            Some(Timestamp::new(secs.parse().ok()?, nanos.parse().ok()?))
-        });
-        Ok(parsed)
+        Ok(parse(&text))
     }
 
-    /// Removes the stamp and the empty directories of a series that has no generation left.
+    /// Returns the stamps that cannot be understood.
+    pub(super) fn unreadable_stamps(&self) -> Result<Vec<PathBuf>> {
+        let dir = self.stamps_dir();
+        let mut unreadable = Vec::new();
+        for found in crate::fs::walk::walk(&dir, |_, _| true)? {
+            let path = dir.join(found.path.as_path());
+            let is_stamp = || fs::read_to_string(&path).is_ok_and(|text| parse(&text).is_some());
+            if found.stat.kind != Kind::Dir && !is_stamp() {
+                unreadable.push(path);
+            }
+        }
+        Ok(unreadable)
+    }
+
+    /// Removes the stamp and the empty directories of a series if it has no generation left.
     pub(super) fn forget(&self, series: &Series) -> Result<()> {
+        let series_dir = self.series_dir(series);
+        // The kernel decides whether one is left: it removes only an empty directory.
+        match fs::remove_dir(&series_dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Ok(()),
+            _ => {}
+        }
         let path = self.stamp_path(series);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).at("remove", &path)?
+                return Ok(Err(error).at("remove", &path)?);
             }
             _ => {}
         }
-        let series_dir = self.series_dir(series);
-        let of_series = series_dir.ancestors().take(3);
+        let of_series = series_dir.ancestors().skip(1).take(2);
         let of_stamp = path.ancestors().skip(1).take(2);
         for dir in of_series.chain(of_stamp) {
             // Only empty directories go; one that a saver just filled stays, and is meant to.
@@ -61,4 +90,9 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn parse(text: &str) -> Option<Timestamp> {
+    let (secs, nanos) = text.trim().split_once('.')?;
+    Some(Timestamp::new(secs.parse().ok()?, nanos.parse().ok()?))
 }

@@ -4,14 +4,18 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::Result;
-use super::leases::random_id;
+use super::generations::number_of;
+use super::leases::{LeaseFacts, random_id};
+use super::manifest_file::read_header;
 use super::open::Store;
 use crate::fs::At;
 use crate::fs::crash::crash_point;
 use crate::fs::lock::Lock;
 use crate::fs::rename::rename_noreplace;
+use crate::fs::stat::Kind;
 use crate::model::digest::Digest;
 use crate::model::manifest::{GenerationId, Series};
 
@@ -33,6 +37,13 @@ pub struct Swept {
     pub bytes: u64,
 }
 
+/// The packs that must stay.
+enum Named {
+    These(BTreeSet<Digest>),
+    /// A manifest cannot be read, of a newer program say: it may name any pack.
+    All,
+}
+
 impl Store {
     /// Takes the lock of gc; `None` if another gc runs, which then does the work.
     pub fn gc_lock(&self) -> Result<Option<GcLock>> {
@@ -40,8 +51,17 @@ impl Store {
         Ok(lock.map(|lock| GcLock { _lock: lock }))
     }
 
+    /// Waits for a gc that runs, for at most `patience`. One that begins afterwards sees every
+    /// lease taken before.
+    pub fn wait_for_gc(&self, patience: Duration) -> Result<()> {
+        let lock = Lock::exclusive_within(&self.root().join("gc.lock"), patience)?;
+        drop(lock);
+        Ok(())
+    }
+
     /// Removes `generations` and the manifests at `unreadable`, then every pack that no
-    /// generation and no live lease names.
+    /// generation and no live lease names. While there is another manifest that cannot be read,
+    /// no pack is removed.
     ///
     /// What somebody began to rely on in the meantime is put back. After a crash the next call
     /// puts back what is named and deletes the rest.
@@ -51,7 +71,7 @@ impl Store {
         generations: &[GenerationId],
         unreadable: &[PathBuf],
     ) -> Result<Swept> {
-        self.settle(lock)?;
+        let mut swept = self.settle(lock)?;
         let trash = self.trash_dir().join(random_id());
         let leased = self.lease_facts()?;
         for id in generations.iter().filter(|id| !leased.generations.contains(id)) {
@@ -62,14 +82,12 @@ impl Store {
         }
         let named = self.named_packs()?;
         for (digest, _) in self.packs()?.packs {
-            if !named.contains(&digest) {
+            if !named.contains(digest) {
                 self.move_to(&trash, &self.pack_path(digest))?;
             }
         }
         crash_point("gc: moved");
-        let swept = self.settle(lock)?;
-        let series: BTreeSet<&Series> = swept.generations.iter().map(|id| &id.series).collect();
-        series.into_iter().try_for_each(|series| self.forget(series))?;
+        swept.add(self.settle(lock)?);
         Ok(swept)
     }
 
@@ -78,71 +96,75 @@ impl Store {
         let mut swept = Swept::default();
         let trash = self.trash_dir();
         for entry in fs::read_dir(&trash).at("read directory", &trash)? {
-            let dir = entry.at("read directory", &trash)?.path();
-            self.settle_dir(&dir, &mut swept)?;
-            fs::remove_dir_all(&dir).at("remove", &dir)?;
+            let entry = entry.at("read directory", &trash)?;
+            let path = entry.path();
+            if entry.file_type().at("read metadata", &path)?.is_dir() {
+                swept.add(self.settle_dir(&path)?);
+                fs::remove_dir_all(&path).at("remove", &path)?;
+            } else {
+                fs::remove_file(&path).at("remove", &path)?;
+            }
         }
         crash_point("gc: deleted");
+        let series: BTreeSet<&Series> = swept.generations.iter().map(|id| &id.series).collect();
+        series.into_iter().try_for_each(|series| self.forget(series))?;
         Ok(swept)
     }
 
-    fn settle_dir(&self, dir: &Path, swept: &mut Swept) -> Result<()> {
+    /// Puts back what is named of one directory in `trash/`; returns what is left.
+    fn settle_dir(&self, dir: &Path) -> Result<Swept> {
         // Leases before generations: a saver drops its lease only after it has published, so
         // what it names is seen in one place or the other.
         let leased = self.lease_facts()?;
-        let mut manifests = Vec::new();
-        let mut packs = Vec::new();
-        for found in crate::fs::walk::walk(dir, |_, _| true)? {
-            let path = found.path.as_path();
-            match found.path.components().next() {
-                _ if found.stat.kind != crate::fs::stat::Kind::File => {}
-                Some(b"series") => manifests.push((path.to_owned(), found.stat.size)),
-                Some(b"packs") => packs.push((path.to_owned(), found.stat.size)),
-                _ => {}
-            }
-        }
-        for (path, bytes) in manifests {
-            let home = self.root().join(&path);
-            let id = leased.generations.iter().find(|id| self.generation_path(id) == home);
-            if id.is_some() {
-                put_back(&dir.join(&path), &home)?;
-                continue;
-            }
-            let number = file_number(&path);
-            // One whose header cannot be read is deleted too, but cannot be told by its name.
-            if let (Ok(header), Some(number)) =
-                (super::manifest_file::read_header(&dir.join(&path)), number)
-            {
-                swept.generations.push(GenerationId { series: header.series, number });
-            }
-            swept.bytes += bytes;
-        }
-        let named = self.named_packs()?;
-        for (path, bytes) in packs {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let digest = name.strip_suffix(".tar.zst").and_then(|name| name.parse().ok());
-            match digest {
-                Some(digest) if named.contains(&digest) => {
-                    put_back(&dir.join(&path), &self.root().join(&path))?;
+        let mut named = self.named_packs()?;
+        let mut swept = Swept::default();
+        let mut relied_on = Vec::new();
+        for (path, bytes) in files_below(dir, "series")? {
+            let header = read_header(&dir.join(&path));
+            if self.is_leased(&leased, &self.root().join(&path)) {
+                // Its packs stay even if its number is taken by now and it cannot come back:
+                // whoever read it may have named them in a manifest of its own.
+                match header {
+                    Ok(header) => named.extend(header.packs.iter().map(|pack| pack.digest)),
+                    Err(_) => named = Named::All,
                 }
+                relied_on.push(path);
+            } else {
+                let number = number_of(&path);
+                // One whose header cannot be read is deleted too, but nothing tells its name.
+                let id = header.ok().zip(number);
+                swept.generations.extend(
+                    id.map(|(header, number)| GenerationId { series: header.series, number }),
+                );
+                swept.bytes += bytes;
+            }
+        }
+        for (path, bytes) in files_below(dir, "packs")? {
+            match digest_of(&path) {
+                Some(digest) if named.contains(digest) => self.put_back(dir, &path)?,
                 digest => {
                     swept.packs.extend(digest);
                     swept.bytes += bytes;
                 }
             }
         }
-        Ok(())
+        // After their packs: a manifest that can be seen names only packs that are there.
+        relied_on.iter().try_for_each(|path| self.put_back(dir, path))?;
+        Ok(swept)
+    }
+
+    fn is_leased(&self, leased: &LeaseFacts, path: &Path) -> bool {
+        leased.generations.iter().any(|id| self.generation_path(id) == path)
     }
 
     /// Returns the packs that live leases or generations name; leases are read first.
-    fn named_packs(&self) -> Result<BTreeSet<Digest>> {
-        let mut named = self.lease_facts()?.packs;
+    fn named_packs(&self) -> Result<Named> {
+        let leased = self.lease_facts()?.packs;
         let (generations, failures) = self.generations()?;
-        if let Some(failure) = failures.into_iter().next() {
-            // A manifest that cannot be read, of a newer program say, may name any pack:
-            // nothing is swept blindly.
-            return Err(failure);
+        if !failures.is_empty() {
+            return Ok(Named::All);
         }
+        let mut named = Named::These(leased);
         for generation in generations {
             named.extend(generation.header.packs.iter().map(|pack| pack.digest));
         }
@@ -159,16 +181,49 @@ impl Store {
             moved => Ok(moved.at("move to the trash", path)?),
         }
     }
+
+    fn put_back(&self, trash: &Path, path: &Path) -> Result<()> {
+        let home = self.root().join(path);
+        let dir = home.parent().unwrap_or(&home);
+        fs::create_dir_all(dir).at("create directory", dir)?;
+        // Taken only if a saver wrote the same pack again, or took the number: then this copy
+        // is the garbage.
+        rename_noreplace(&trash.join(path), &home)?;
+        Ok(())
+    }
 }
 
-fn file_number(path: &Path) -> Option<crate::model::manifest::GenerationNumber> {
-    path.file_name()?.to_str()?.strip_suffix(".manifest.zst")?.parse().ok()
+impl Named {
+    fn contains(&self, digest: Digest) -> bool {
+        match self {
+            Self::These(digests) => digests.contains(&digest),
+            Self::All => true,
+        }
+    }
+
+    fn extend(&mut self, more: impl Iterator<Item = Digest>) {
+        if let Self::These(digests) = self {
+            digests.extend(more);
+        }
+    }
 }
 
-fn put_back(trashed: &Path, home: &Path) -> Result<()> {
-    let dir = home.parent().unwrap_or(home);
-    fs::create_dir_all(dir).at("create directory", dir)?;
-    // Taken only if a saver wrote the same pack again: then this copy is the garbage.
-    rename_noreplace(trashed, home)?;
-    Ok(())
+impl Swept {
+    fn add(&mut self, more: Self) {
+        self.generations.extend(more.generations);
+        self.packs.extend(more.packs);
+        self.bytes += more.bytes;
+    }
+}
+
+/// Returns the files below `name` in `dir`, relative to `dir`, with their sizes in bytes.
+fn files_below(dir: &Path, name: &str) -> Result<Vec<(PathBuf, u64)>> {
+    let found =
+        crate::fs::walk::walk(dir, |path, _| path.components().next() == Some(name.as_bytes()))?;
+    let files = found.into_iter().filter(|found| found.stat.kind == Kind::File);
+    Ok(files.map(|found| (found.path.as_path().to_owned(), found.stat.size)).collect())
+}
+
+fn digest_of(path: &Path) -> Option<Digest> {
+    path.file_name()?.to_str()?.strip_suffix(".tar.zst")?.parse().ok()
 }

@@ -1,14 +1,18 @@
 //! Tree records: what we left at a directory, so that the next job need not read it.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::Result;
+use super::generations::read_dir;
 use super::open::Store;
+use super::sweep::GcLock;
 use crate::fs::At;
 use crate::fs::stat::{Inode, Stat};
 use crate::model::manifest::{GenerationId, RawPath};
@@ -34,6 +38,9 @@ struct First {
     directory: RawPath,
     boot: String,
     generation: GenerationId,
+    /// Its manifest when the record was written: once gc has removed the newest generation of a
+    /// series, another one takes its number.
+    manifest: Inode,
 }
 
 impl TreeRecord {
@@ -54,8 +61,10 @@ impl TreeRecord {
 }
 
 impl Store {
-    /// Records what is at `dir`, replacing what was known of it.
+    /// Records what is at `dir`, replacing what was known of it. Of a generation that is gone
+    /// nothing is recorded.
     pub fn record_tree(&self, dir: &Path, boot: &str, record: &TreeRecord) -> Result<()> {
+        let Some(manifest) = self.manifest_inode(&record.generation)? else { return Ok(()) };
         let path = self.tree_path(dir);
         let staging = self.staging_dir();
         let staged = tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
@@ -64,6 +73,7 @@ impl Store {
             directory: RawPath::of(dir.as_os_str().as_encoded_bytes()),
             boot: boot.to_owned(),
             generation: record.generation.clone(),
+            manifest,
         };
         let write = || {
             let encoder = zstd::Encoder::new(staged.as_file(), 1)?;
@@ -83,11 +93,9 @@ impl Store {
     /// Returns what is known of `dir` since `boot`, if anything. A record that cannot be read is
     /// none: it is only there to save time.
     pub fn tree_record(&self, dir: &Path, boot: &str) -> Option<TreeRecord> {
-        let file = File::open(self.tree_path(dir)).ok()?;
-        let mut lines = BufReader::new(zstd::Decoder::new(file).ok()?).split(b'\n');
-        let first: First = serde_json::from_slice(&lines.next()?.ok()?).ok()?;
+        let (first, lines) = open_record(&self.tree_path(dir))?;
         let directory = RawPath::of(dir.as_os_str().as_encoded_bytes());
-        if first.tree != super::FORMAT || first.boot != boot || first.directory != directory {
+        if first.directory != directory || !self.is_current(&first, boot) {
             return None;
         }
         let mut inodes = HashMap::new();
@@ -107,9 +115,58 @@ impl Store {
         }
     }
 
-    fn tree_path(&self, dir: &Path) -> std::path::PathBuf {
+    /// Returns the records that count for nothing: of another boot, of a directory or generation
+    /// that is gone, or unreadable.
+    pub fn stale_trees(&self, boot: &str) -> Result<Vec<PathBuf>> {
+        let mut records = read_dir(&self.trees_dir())?;
+        records.retain(|path| {
+            let is_current = |first: &First| {
+                let dir = OsStr::from_bytes(first.directory.as_bytes());
+                self.is_current(first, boot) && Path::new(dir).is_dir()
+            };
+            !open_record(path).is_some_and(|(first, _)| is_current(&first))
+        });
+        Ok(records)
+    }
+
+    /// Forgets what is known of every directory. It costs only time, and makes a little room.
+    pub fn forget_trees(&self, lock: &GcLock) -> Result<()> {
+        self.forget_stale_trees(lock, &read_dir(&self.trees_dir())?)
+    }
+
+    /// Removes the records at `paths`, which [`Self::stale_trees`] returned.
+    pub fn forget_stale_trees(&self, _lock: &GcLock, paths: &[PathBuf]) -> Result<()> {
+        for path in paths {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.at("remove", path)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn is_current(&self, first: &First, boot: &str) -> bool {
+        let manifest = self.manifest_inode(&first.generation);
+        let is_same = manifest.is_ok_and(|manifest| manifest == Some(first.manifest));
+        first.tree == super::FORMAT && first.boot == boot && is_same
+    }
+
+    fn manifest_inode(&self, id: &GenerationId) -> Result<Option<Inode>> {
+        let path = self.generation_path(id);
+        Ok(Stat::if_exists(&path).at("read metadata", &path)?.map(|stat| stat.inode))
+    }
+
+    fn tree_path(&self, dir: &Path) -> PathBuf {
         self.trees_dir().join(format!("{}.zst", Self::name_of(dir)))
     }
+}
+
+/// Opens a record: what it is about, and the lines that follow.
+fn open_record(path: &Path) -> Option<(First, impl Iterator<Item = io::Result<Vec<u8>>> + use<>)> {
+    let file = File::open(path).ok()?;
+    let mut lines = BufReader::new(zstd::Decoder::new(file).ok()?).split(b'\n');
+    let first = serde_json::from_slice(&lines.next()?.ok()?).ok()?;
+    Some((first, lines))
 }
 
 /// Returns what names the running boot of this machine.

@@ -1,0 +1,87 @@
+//! What identifies the dependencies of a repo: its lock file, or else its manifests.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::error::{Error, Result};
+use super::lock_file::LockFile;
+use super::manifests::{self, Which};
+use super::{dirs, program, workspace};
+use crate::fs::At;
+use crate::model::digest::Digest;
+
+/// What the `deps` part of a key was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// A `Cargo.lock` that git tracks.
+    TrackedLock(PathBuf),
+    /// A `Cargo.lock` that is only there: cargo wrote it in this checkout.
+    GeneratedLock(PathBuf),
+    /// That many manifests and configuration files, for want of a lock file.
+    Manifests(usize),
+}
+
+impl fmt::Display for Basis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TrackedLock(_) => f.write_str("tracked Cargo.lock"),
+            Self::GeneratedLock(_) => f.write_str("generated Cargo.lock"),
+            Self::Manifests(_) => f.write_str("manifests (no Cargo.lock)"),
+        }
+    }
+}
+
+/// Returns what identifies the dependencies, and its digest; adds its parts to `components`.
+pub(super) fn of(
+    repo: &Path,
+    environment: &Environment,
+    components: &mut BTreeMap<String, String>,
+) -> Result<(Basis, Digest)> {
+    let root = root(repo, environment)?;
+    let path = root.join("Cargo.lock");
+    let (basis, digest) = match std::fs::read(&path) {
+        Ok(content) => {
+            let lock_file = LockFile::parse(&String::from_utf8_lossy(&content), &path)?;
+            let digest = Digest::of(&content);
+            components.insert("lock".to_owned(), lock_file.lines());
+            components.insert("lock-digest".to_owned(), digest.to_string());
+            let is_tracked = is_tracked(&root, environment)?;
+            (if is_tracked { Basis::TrackedLock(path) } else { Basis::GeneratedLock(path) }, digest)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let manifests = manifests::collect(repo, &root, Which::ManifestsAndConfig)?;
+            let is_manifest = |path: &Vec<u8>| path.ends_with(workspace::MANIFEST.as_bytes());
+            if !manifests.keys().any(is_manifest) {
+                return Err(Error::NoInputs(repo.to_owned()));
+            }
+            manifests::list("manifest:", &manifests, components);
+            (Basis::Manifests(manifests.len()), manifests::digest_of_list(&manifests))
+        }
+        Err(error) => return Ok(Err(error).at("read", &path)?),
+    };
+    components.insert("basis".to_owned(), basis.to_string());
+    Ok((basis, digest))
+}
+
+/// Returns the root of the repo's workspace; the repo itself where it has no manifest at its top.
+pub(super) fn root(repo: &Path, environment: &Environment) -> Result<PathBuf> {
+    // Without a home no package can lie in it.
+    let home = dirs::cargo_home(environment, None, repo).ok();
+    Ok(workspace::root(repo, home.as_deref())?.unwrap_or_else(|| repo.to_owned()))
+}
+
+/// Asks git whether it tracks the lock file in `root`. Without git, or outside a repository,
+/// nothing is tracked.
+fn is_tracked(root: &Path, environment: &Environment) -> Result<bool> {
+    // Set by git hooks: they would make git answer about another repository.
+    let environment = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"]
+        .into_iter()
+        .fold(environment.clone(), Environment::without);
+    let args = ["ls-files", "--error-unmatch", "--", "Cargo.lock"];
+    let answer = program::run(OsStr::new("git"), &args, root, &environment)?;
+    Ok(answer.is_some_and(|output| output.status.success()))
+}

@@ -1,0 +1,386 @@
+//! Which generations go, why, and what that frees: from facts, before anything is touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::area::Area;
+use super::digest::Digest;
+use super::manifest::{GenerationId, GenerationNumber, Series};
+use super::pressure::{Pressure, Strain};
+use super::quantity::{ByteSize, rough_duration};
+use super::retention::{Filesystem, Policy};
+use super::scope::Lane;
+use super::timestamp::Timestamp;
+
+/// What is known of a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreFacts {
+    /// Every series.
+    pub series: Vec<SeriesFacts>,
+    /// Every pack there is, with its size on disk in bytes.
+    pub packs: BTreeMap<Digest, u64>,
+    /// Packs that stay whoever drops them: live leases name them.
+    pub leased_packs: BTreeSet<Digest>,
+}
+
+/// What is known of one series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesFacts {
+    /// Which it is.
+    pub series: Series,
+    /// When a restore or save last used it, by our own stamp.
+    pub last_used: Option<Timestamp>,
+    /// Its generations.
+    pub generations: Vec<GenerationFacts>,
+}
+
+/// What is known of one generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GenerationFacts {
+    /// Its number in the series.
+    pub number: GenerationNumber,
+    /// What kind of job saved it.
+    pub job: String,
+    /// When it was saved.
+    pub created: Timestamp,
+    /// Whether a live lease names it.
+    pub leased: bool,
+    /// The packs it names.
+    pub packs: Vec<Digest>,
+    /// The size of its manifest on disk in bytes.
+    pub manifest_bytes: u64,
+}
+
+/// How far the lane of a series is trusted, and so how late it is evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trust {
+    /// It is that of a pull request.
+    Pr,
+    /// It is that of a branch.
+    Branch,
+    /// It is the protected one.
+    Protected,
+}
+
+impl SeriesFacts {
+    /// Returns when it was last used, as far as `now` can know.
+    ///
+    /// It is in use now while a live lease names one of its generations, and when its stamp is
+    /// in the future: then the clock went back. A save is a use, also one that was killed before
+    /// it left a stamp.
+    pub fn last_used_by(&self, now: Timestamp) -> Timestamp {
+        if self.generations.iter().any(|generation| generation.leased) {
+            return now;
+        }
+        let newest = self.generations.iter().max_by_key(|generation| generation.number);
+        let saved = newest.map(|newest| newest.created);
+        self.last_used.max(saved).unwrap_or_default().min(now)
+    }
+
+    /// Returns how far its lane is trusted.
+    pub fn trust(&self) -> Trust {
+        match self.series.scope.lane {
+            Lane::Pr(_) => Trust::Pr,
+            Lane::Branch(_) => Trust::Branch,
+            Lane::Protected => Trust::Protected,
+        }
+    }
+}
+
+/// Why a generation goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Its series was not used for long, and others of its kind were.
+    Unused {
+        /// For how long, in seconds.
+        idle_secs: u64,
+        /// How many series are kept whatever their age.
+        kept: usize,
+        /// Series of which area.
+        area: Area,
+        /// Of which kind of lane.
+        trust: Trust,
+    },
+    /// Enough newer generations of its job are there.
+    Superseded {
+        /// How many are kept.
+        limit: usize,
+        /// The kind of job.
+        job: String,
+    },
+    /// The filesystem is too full.
+    Strained(Strain),
+    /// The store is too large.
+    TooLarge {
+        /// What its packs and manifests need.
+        size: ByteSize,
+        /// What they may need.
+        max_size: ByteSize,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unused { idle_secs, kept, area, trust } => {
+                let lanes = match trust {
+                    Trust::Pr => "pull requests",
+                    Trust::Branch => "branches",
+                    Trust::Protected => "the protected lane",
+                };
+                let idle = rough_duration(*idle_secs);
+                write!(
+                    f,
+                    "series unused for {idle}, beyond the {kept} most recently used {area} series of {lanes}"
+                )
+            }
+            Self::Superseded { limit: 1, job } => {
+                write!(f, "more than 1 generation of job `{job}`")
+            }
+            Self::Superseded { limit, job } => {
+                write!(f, "more than {limit} generations of job `{job}`")
+            }
+            Self::Strained(strain) => write!(f, "{strain}"),
+            Self::TooLarge { size, max_size } => {
+                write!(f, "store at {size}, above its max-size of {max_size}")
+            }
+        }
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A generation that goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Expired {
+    /// Which.
+    pub id: GenerationId,
+    /// Why.
+    pub reason: Reason,
+    /// What that frees in bytes once all before it in the plan are gone: its manifest, and the
+    /// packs that nobody else names.
+    pub frees_bytes: u64,
+}
+
+/// What goes, in this order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The generations that go.
+    pub expired: Vec<Expired>,
+    /// How many packs nobody names even now; they go too.
+    pub unreferenced_packs: usize,
+    /// Their size on disk in bytes.
+    pub unreferenced_bytes: u64,
+    /// How many packs go in all.
+    pub packs: usize,
+    /// What goes in all, in bytes.
+    pub bytes: u64,
+    /// The bytes still missing for low water or `max-size` when all that may go is gone.
+    pub missing_bytes: u64,
+    /// The inodes still missing for low water. Then nothing was evicted for their sake.
+    pub missing_inodes: u64,
+}
+
+impl StoreFacts {
+    /// Returns what goes: by `policy` first, and then, if `pressure` asks for more room on the
+    /// filesystem of the store or a smaller store, what is missed least.
+    ///
+    /// That is: generations of pull requests, then of branches, then protected ones; among them
+    /// the least recently used series first, and its oldest generation first. A leased
+    /// generation never goes. The order of the facts does not matter.
+    ///
+    /// A store has few inodes. If evicting all of it would not bring enough of them, none is
+    /// evicted for their sake: it would only cost builds.
+    pub fn plan(
+        &self,
+        policy: &Policy,
+        pressure: Option<(&Pressure, &Filesystem)>,
+        now: Timestamp,
+    ) -> Plan {
+        let mut ledger = Ledger::of(self);
+        let (unreferenced_packs, unreferenced_bytes) = (ledger.packs, ledger.bytes);
+        let mut plan = Plan { unreferenced_packs, unreferenced_bytes, ..Plan::default() };
+        let mut gone = BTreeSet::new();
+        let mut expired = policy.expired(&self.series, now);
+        expired.sort_by_key(|(series, generation, _)| (&series.series, generation.number));
+        for (series, generation, reason) in expired {
+            gone.insert((&series.series, generation.number));
+            plan.expired.push(ledger.drop(series, generation, reason));
+        }
+        if let Some((pressure, filesystem)) = pressure {
+            let mut need = Need::of(self, pressure, filesystem);
+            let candidates = self.candidates(&gone, now);
+            plan.missing_inodes = need.give_up_inodes(ledger.clone(), &candidates);
+            for (series, generation) in candidates {
+                let Some(reason) = need.reason(&ledger) else { break };
+                plan.expired.push(ledger.drop(series, generation, reason));
+            }
+            plan.missing_bytes = need.missing_bytes(&ledger);
+        }
+        (plan.packs, plan.bytes) = (ledger.packs, ledger.bytes);
+        plan
+    }
+
+    /// Returns what may be evicted, what is missed least first.
+    fn candidates(
+        &self,
+        gone: &BTreeSet<(&Series, GenerationNumber)>,
+        now: Timestamp,
+    ) -> Vec<Candidate<'_>> {
+        let mut candidates: Vec<_> = self.series.iter().flat_map(SeriesFacts::unleased).collect();
+        candidates
+            .retain(|(series, generation)| !gone.contains(&(&series.series, generation.number)));
+        candidates.sort_by_key(|(series, generation)| {
+            (series.trust(), series.last_used_by(now), &series.series, generation.number)
+        });
+        candidates
+    }
+
+    /// Returns what packs and manifests need on disk in bytes.
+    pub fn stored_bytes(&self) -> u64 {
+        let generations = self.series.iter().flat_map(|series| &series.generations);
+        let manifests: u64 = generations.map(|generation| generation.manifest_bytes).sum();
+        manifests + self.packs.values().sum::<u64>()
+    }
+}
+
+type Candidate<'a> = (&'a SeriesFacts, &'a GenerationFacts);
+
+impl SeriesFacts {
+    fn unleased(&self) -> impl Iterator<Item = Candidate<'_>> {
+        let unleased = self.generations.iter().filter(|generation| !generation.leased);
+        unleased.map(move |generation| (self, generation))
+    }
+}
+
+/// Who still names which pack, as generations go one after the other.
+#[derive(Clone)]
+struct Ledger<'a> {
+    facts: &'a StoreFacts,
+    names: BTreeMap<Digest, usize>,
+    packs: usize,
+    manifests: usize,
+    bytes: u64,
+}
+
+impl<'a> Ledger<'a> {
+    /// Begins with what nobody names gone.
+    fn of(facts: &'a StoreFacts) -> Self {
+        let mut names: BTreeMap<Digest, usize> = BTreeMap::new();
+        let generations = facts.series.iter().flat_map(|series| &series.generations);
+        for digest in generations
+            .flat_map(GenerationFacts::distinct_packs)
+            .chain(facts.leased_packs.iter().copied())
+        {
+            *names.entry(digest).or_default() += 1;
+        }
+        let unreferenced = facts.packs.iter().filter(|(digest, _)| !names.contains_key(digest));
+        let (packs, bytes) =
+            unreferenced.fold((0, 0), |(packs, sum), (_, bytes)| (packs + 1, sum + bytes));
+        Self { facts, names, packs, manifests: 0, bytes }
+    }
+
+    /// Returns how many files are gone.
+    fn inodes(&self) -> u64 {
+        (self.packs + self.manifests) as u64
+    }
+
+    fn drop(
+        &mut self,
+        series: &SeriesFacts,
+        generation: &GenerationFacts,
+        reason: Reason,
+    ) -> Expired {
+        let before = self.bytes;
+        self.bytes += generation.manifest_bytes;
+        self.manifests += 1;
+        for digest in generation.distinct_packs() {
+            let names = self.names.entry(digest).or_insert(1);
+            *names -= 1;
+            // A pack that is missing frees nothing.
+            if let (0, Some(bytes)) = (*names, self.facts.packs.get(&digest)) {
+                self.bytes += bytes;
+                self.packs += 1;
+            }
+        }
+        let id = GenerationId { series: series.series.clone(), number: generation.number };
+        Expired { id, reason, frees_bytes: self.bytes - before }
+    }
+}
+
+impl GenerationFacts {
+    fn distinct_packs(&self) -> BTreeSet<Digest> {
+        self.packs.iter().copied().collect()
+    }
+}
+
+/// What must be freed, and why.
+struct Need {
+    disk_bytes: u64,
+    disk_strain: Option<Strain>,
+    store_bytes: u64,
+    size: ByteSize,
+    max_size: ByteSize,
+    inodes: u64,
+    inode_strain: Option<Strain>,
+}
+
+impl Need {
+    fn of(facts: &StoreFacts, pressure: &Pressure, filesystem: &Filesystem) -> Self {
+        let wanted = pressure.wanted(filesystem);
+        let (of_inodes, of_disk): (Vec<_>, Vec<_>) = pressure
+            .strains(filesystem)
+            .into_iter()
+            .partition(|strain| matches!(strain, Strain::Inodes { .. }));
+        let size = ByteSize(facts.stored_bytes());
+        let max_size = pressure.max_size.unwrap_or(size);
+        Self {
+            disk_bytes: wanted.bytes,
+            disk_strain: of_disk.first().copied(),
+            store_bytes: size.0.saturating_sub(max_size.0),
+            size,
+            max_size,
+            inodes: wanted.inodes,
+            inode_strain: of_inodes.first().copied(),
+        }
+    }
+
+    /// Wants no inodes if dropping all candidates would not free enough; returns how many would
+    /// still be missing.
+    fn give_up_inodes(&mut self, mut ledger: Ledger<'_>, candidates: &[Candidate<'_>]) -> u64 {
+        for (series, generation) in candidates {
+            let Some(strain) = self.inode_strain else { return 0 };
+            ledger.drop(series, generation, Reason::Strained(strain));
+        }
+        let missing = self.inodes.saturating_sub(ledger.inodes());
+        if missing > 0 {
+            self.inodes = 0;
+        }
+        missing
+    }
+
+    /// Returns why more must go, if it must.
+    fn reason(&self, gone: &Ledger<'_>) -> Option<Reason> {
+        if gone.bytes < self.disk_bytes {
+            return self.disk_strain.map(Reason::Strained);
+        }
+        if gone.bytes < self.store_bytes {
+            return Some(Reason::TooLarge { size: self.size, max_size: self.max_size });
+        }
+        let strain = self.inode_strain.filter(|_| gone.inodes() < self.inodes);
+        strain.map(Reason::Strained)
+    }
+
+    fn missing_bytes(&self, gone: &Ledger<'_>) -> u64 {
+        self.disk_bytes.max(self.store_bytes).saturating_sub(gone.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

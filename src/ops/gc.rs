@@ -1,0 +1,250 @@
+//! gc: expire what the policy no longer keeps, evict under pressure, sweep what nobody names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::error::Result;
+use super::report::chain;
+use crate::fs::space::filesystem_of;
+use crate::model::expiry::{Expired, GenerationFacts, Plan, SeriesFacts, StoreFacts};
+use crate::model::manifest::{GenerationId, Series};
+use crate::model::pressure::Pressure;
+use crate::model::quantity::ByteSize;
+use crate::model::retention::{Policy, as_text};
+use crate::model::timestamp::Timestamp;
+use crate::store::{self, Event, GcLock, Store, Swept, boot_id};
+
+/// Whether it is done or only shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing is changed, not even what dead processes left.
+    DryRun,
+    /// It is done.
+    Execute,
+}
+
+/// What a gc did; in a dry run, what it would do.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct GcReport {
+    /// Whether another gc was at work. Then this one left everything to it.
+    pub other_gc_runs: bool,
+    /// The generations that went, each with the reason, in the order in which they were chosen.
+    pub expired: Vec<Expired>,
+    /// The manifests that went because they are damaged.
+    pub damaged: Vec<Damage>,
+    /// How many packs went.
+    pub packs: usize,
+    /// The bytes of the manifests and packs that went.
+    pub bytes: u64,
+    /// How many dead processes had left something.
+    pub dead_leases: usize,
+    /// How many records of directories or generations that are gone went.
+    pub stale_trees: usize,
+    /// The bytes still missing for low water or `max-size` although all that may go is gone.
+    pub missing_bytes: u64,
+    /// The inodes still missing for low water.
+    pub missing_inodes: u64,
+    /// What was noticed, for people.
+    pub warnings: Vec<String>,
+}
+
+/// A manifest that cannot be read because its bytes are not what was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// The manifest.
+    #[serde(serialize_with = "as_text")]
+    pub path: PathBuf,
+    /// What is wrong with it, as a clause.
+    pub what: String,
+}
+
+/// How long a file may wait in `staging/` without a lease. A stamp or tree record is there for
+/// milliseconds; an hour also covers a clock that was set while it was.
+const STAGED_SECS: u32 = 3600;
+
+/// Expires, evicts and sweeps.
+///
+/// One gc runs at a time; it never waits for jobs, and what a live lease names stays.
+pub fn gc(
+    store: &Store,
+    policy: &Policy,
+    pressure: Option<&Pressure>,
+    now: Timestamp,
+    mode: Mode,
+) -> Result<GcReport> {
+    match mode {
+        Mode::DryRun => {
+            let facts = Facts::read(store)?;
+            let plan = facts.plan(store, policy, pressure, now)?;
+            facts.foresee(store, plan)
+        }
+        Mode::Execute => {
+            let Some(lock) = store.gc_lock()? else {
+                return Ok(GcReport { other_gc_runs: true, ..GcReport::default() });
+            };
+            let dead_leases = store.reclaim()?;
+            let facts = Facts::read(store)?;
+            let plan = facts.plan(store, policy, pressure, now)?;
+            let report = facts.carry_out(store, &lock, plan, now)?;
+            Ok(GcReport { dead_leases, ..report })
+        }
+    }
+}
+
+/// What is known before anything is decided.
+struct Facts {
+    of_store: StoreFacts,
+    damaged: Vec<Damage>,
+    damaged_bytes: u64,
+    /// Manifests that cannot be read and are not ours to delete: of a newer program, say.
+    unread: Vec<store::Error>,
+}
+
+impl Facts {
+    fn read(store: &Store) -> Result<Self> {
+        let (generations, failures) = store.generations()?;
+        let leased = store.lease_facts()?;
+        let mut by_series: BTreeMap<Series, Vec<GenerationFacts>> = BTreeMap::new();
+        for generation in generations {
+            let leased = leased.generations.contains(&generation.id);
+            let facts = GenerationFacts {
+                number: generation.id.number,
+                job: generation.header.job,
+                created: generation.header.created,
+                leased,
+                packs: generation.header.packs.iter().map(|pack| pack.digest).collect(),
+                manifest_bytes: generation.manifest_bytes,
+            };
+            by_series.entry(generation.id.series).or_default().push(facts);
+        }
+        let mut facts = Self {
+            of_store: StoreFacts {
+                series: Vec::new(),
+                packs: store.packs()?.packs.into_iter().collect(),
+                leased_packs: leased.packs,
+            },
+            damaged: Vec::new(),
+            damaged_bytes: 0,
+            unread: Vec::new(),
+        };
+        for (series, generations) in by_series {
+            let last_used = store.last_used(&series)?;
+            facts.of_store.series.push(SeriesFacts { series, last_used, generations });
+        }
+        for failure in failures {
+            match failure {
+                store::Error::Damaged { path, what } => {
+                    // One that is gone by now needs no room.
+                    facts.damaged_bytes += path.metadata().map_or(0, |metadata| metadata.len());
+                    facts.damaged.push(Damage { path, what });
+                }
+                other => facts.unread.push(other),
+            }
+        }
+        if !facts.unread.is_empty() {
+            facts.of_store.leased_packs.extend(facts.of_store.packs.keys().copied());
+        }
+        Ok(facts)
+    }
+
+    /// Decides. While packs cannot go, nothing is evicted: that would cost builds and free
+    /// almost nothing.
+    fn plan(
+        &self,
+        store: &Store,
+        policy: &Policy,
+        pressure: Option<&Pressure>,
+        now: Timestamp,
+    ) -> Result<Plan> {
+        let filesystem = filesystem_of(store.root())?;
+        let pressure = pressure.filter(|_| self.unread.is_empty());
+        Ok(self.of_store.plan(policy, pressure.map(|pressure| (pressure, &filesystem)), now))
+    }
+
+    fn foresee(self, store: &Store, plan: Plan) -> Result<GcReport> {
+        let swept = Swept { bytes: plan.bytes + self.damaged_bytes, ..Swept::default() };
+        Ok(GcReport {
+            dead_leases: store.holdings()?.dead_leases.len(),
+            stale_trees: store.stale_trees(&boot_id())?.len(),
+            packs: plan.packs,
+            ..self.report(plan, &swept)
+        })
+    }
+
+    fn carry_out(
+        self,
+        store: &Store,
+        lock: &GcLock,
+        plan: Plan,
+        now: Timestamp,
+    ) -> Result<GcReport> {
+        store.clear_staging(lock, now.minus(STAGED_SECS, 0))?;
+        let ids: Vec<_> = plan.expired.iter().map(|expired| expired.id.clone()).collect();
+        let paths: Vec<_> = self.damaged.iter().map(|damage| damage.path.clone()).collect();
+        let swept = match store.sweep(lock, &ids, &paths) {
+            // Moving to the trash needs a directory there. The records make a little room.
+            Err(store::Error::Io(error)) if error.is_full() => {
+                store.forget_trees(lock)?;
+                store.sweep(lock, &ids, &paths)?
+            }
+            swept => swept?,
+        };
+        let stale = store.stale_trees(&boot_id())?;
+        store.forget_stale_trees(lock, &stale)?;
+        let packs = swept.packs.len();
+        let mut report = GcReport { stale_trees: stale.len(), packs, ..self.report(plan, &swept) };
+        // What somebody began to use meanwhile was put back.
+        let gone: BTreeSet<&GenerationId> = swept.generations.iter().collect();
+        report.expired.retain(|expired| gone.contains(&expired.id));
+        report.log(store, now);
+        Ok(report)
+    }
+
+    fn report(self, plan: Plan, swept: &Swept) -> GcReport {
+        let mut warnings = Vec::new();
+        for error in &self.unread {
+            warnings.push(format!("{}; no pack is removed while it is there", chain(error)));
+        }
+        if plan.missing_bytes > 0 {
+            let missing = ByteSize(plan.missing_bytes);
+            warnings.push(format!("{missing} are still missing when all that may go is gone"));
+        }
+        if plan.missing_inodes > 0 {
+            let missing = plan.missing_inodes;
+            warnings.push(format!("{missing} inodes are missing, more than the whole store has"));
+        }
+        GcReport {
+            expired: plan.expired,
+            damaged: self.damaged,
+            bytes: swept.bytes,
+            missing_bytes: plan.missing_bytes,
+            missing_inodes: plan.missing_inodes,
+            warnings,
+            ..GcReport::default()
+        }
+    }
+}
+
+impl GcReport {
+    /// Writes what went to the journal. Without it gc is no less done, so an error is a warning.
+    fn log(&mut self, store: &Store, now: Timestamp) {
+        let event = |generation: Option<GenerationId>, detail: String, bytes| Event {
+            time: now,
+            event: "expire".to_owned(),
+            generation,
+            detail,
+            bytes,
+            millis: 0,
+        };
+        let of_plan = self.expired.iter().map(|expired| {
+            event(Some(expired.id.clone()), expired.reason.to_string(), expired.frees_bytes)
+        });
+        let of_damage = self.damaged.iter().map(|damage| {
+            event(None, format!("`{}` is damaged: {}", damage.path.display(), damage.what), 0)
+        });
+        let logged = of_plan.chain(of_damage).try_for_each(|event| store.log(&event));
+        self.warnings.extend(logged.err().map(|error| chain(&error)));
+    }
+}
