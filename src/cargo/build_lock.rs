@@ -38,7 +38,8 @@ pub fn lock_packages(cargo_home: &Path, patience: Duration) -> Result<Option<Loc
     Lock::exclusive_within(&cargo_home.join(".package-cache"), patience)
 }
 
-fn lock_files(target_dir: &Path) -> Result<Vec<PathBuf>> {
+/// Returns the lock files of `target_dir`, sorted.
+pub fn lock_files(target_dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut dirs = vec![(target_dir.to_owned(), 0)];
     while let Some((dir, depth)) = dirs.pop() {

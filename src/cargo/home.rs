@@ -58,6 +58,16 @@ impl Wanted {
         wanted
     }
 
+    /// Tells whether the lock files name any crate of a registry.
+    pub fn has_crates(&self) -> bool {
+        !self.crates.is_empty()
+    }
+
+    /// Tells whether the lock files name any git repository.
+    pub fn has_repositories(&self) -> bool {
+        !self.revisions.is_empty()
+    }
+
     /// Tells whether the lock files name the file or directory at `path` below `shared`.
     ///
     /// What we staged ourselves is never wanted. Whether an extraction is complete is not known

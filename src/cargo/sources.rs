@@ -1,7 +1,7 @@
 //! The sources of a checkout: what cargo may compare with what it built.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,8 +29,8 @@ pub struct SourceDir {
     pub path: Option<RelPath>,
     /// What the kernel knows of it.
     pub stat: Stat,
-    /// The digest of its sorted names.
-    pub names: Digest,
+    /// The digest of its sorted names; none if they changed while they were read.
+    pub names: Option<Digest>,
 }
 
 /// The sources of one checkout.
@@ -40,6 +40,9 @@ pub struct Listing {
     pub files: Vec<SourceFile>,
     /// The directories that hold them, and those that lead there.
     pub dirs: Vec<SourceDir>,
+    /// Target directories beside the excluded ones, as `fuzz/target`: nobody knows what they were
+    /// built from.
+    pub strange_targets: Vec<PathBuf>,
 }
 
 /// Lists the sources below `root`, leaving out `excluded` directories (absolute paths: target
@@ -66,7 +69,7 @@ pub fn list(root: &Path, excluded: &[PathBuf]) -> Result<Listing> {
     for entry in walk.build() {
         let entry = entry.map_err(|error| refused(error, root))?;
         if entry.depth() == 0 {
-            listing.dirs.push(source_dir(root, None, &skipped)?);
+            listing.add_dir(root, None, &skipped)?;
             continue;
         }
         let Some(path) = below(root, entry.path())? else { continue };
@@ -74,7 +77,7 @@ pub fn list(root: &Path, excluded: &[PathBuf]) -> Result<Listing> {
             continue;
         };
         match stat.kind {
-            Kind::Dir => listing.dirs.push(source_dir(entry.path(), Some(path), &skipped)?),
+            Kind::Dir => listing.add_dir(entry.path(), Some(path), &skipped)?,
             Kind::File | Kind::Symlink => {
                 seen.insert(path.clone());
                 listing.files.push(SourceFile { path, stat });
@@ -121,14 +124,33 @@ fn is_never_source(name: &OsStr) -> bool {
     name == ".git" || name.as_bytes().starts_with(b".runner-cache-")
 }
 
-/// Reads a directory's names. All count, also of ignored files, for a build script may list
-/// them; but not those that come and go with our own work.
-fn source_dir(
-    dir: &Path,
-    path: Option<RelPath>,
-    excluded: &BTreeSet<PathBuf>,
-) -> Result<SourceDir> {
-    let stat = Stat::from(&dir.metadata().at("read metadata", dir)?);
+impl Listing {
+    fn add_dir(
+        &mut self,
+        dir: &Path,
+        path: Option<RelPath>,
+        excluded: &BTreeSet<PathBuf>,
+    ) -> Result<()> {
+        let stat = Stat::from(&dir.metadata().at("read metadata", dir)?);
+        let names = read_names(dir, excluded)?;
+        let after = Stat::from(&dir.metadata().at("read metadata", dir)?);
+        let is_target = |name: &&OsString| dir.join(name).join(".rustc_info.json").is_file();
+        self.strange_targets.extend(names.iter().filter(is_target).map(|name| dir.join(name)));
+        let names = (after.inode == stat.inode).then(|| digest_of(&names));
+        self.dirs.push(SourceDir { path, stat, names });
+        Ok(())
+    }
+}
+
+/// Returns the digest of the names in a directory of sources.
+pub fn names_digest(dir: &Path, excluded: &[PathBuf]) -> Result<Digest> {
+    let excluded = excluded.iter().cloned().collect();
+    Ok(digest_of(&read_names(dir, &excluded)?))
+}
+
+/// Reads a directory's names, sorted. All count, also of ignored files, for a build script may
+/// list them; but not those that come and go with our own work.
+fn read_names(dir: &Path, excluded: &BTreeSet<PathBuf>) -> Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(dir).at("read directory", dir)? {
         let entry = entry.at("read directory", dir)?;
@@ -137,11 +159,15 @@ fn source_dir(
         }
     }
     names.sort();
+    Ok(names)
+}
+
+fn digest_of(names: &[OsString]) -> Digest {
     let mut hasher = Hasher::default();
     for name in names {
         hasher.field(name.as_bytes());
     }
-    Ok(SourceDir { path, stat, names: hasher.finish() })
+    hasher.finish()
 }
 
 /// Asks git for files that it tracks although a pattern ignores them; without git there are none.

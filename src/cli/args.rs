@@ -10,6 +10,9 @@ use super::{Error, Result};
 use crate::cargo::environment::Environment;
 use crate::cargo::key::KeyOptions;
 use crate::model::names::Name;
+use crate::model::pressure::Pressure;
+use crate::model::quantity::{ByteSize, Percent};
+use crate::model::retention::Policy;
 use crate::model::scope::{Lane, Repository, Scope};
 use crate::model::timestamp::Timestamp;
 use crate::ops::job::{Ask, Kept};
@@ -18,8 +21,10 @@ use crate::store::Store;
 /// Where the store is.
 #[derive(Debug, Args)]
 pub(super) struct RootArgs {
-    /// The store [default: $RUNNER_CACHE_ROOT, else /tmp/runner-cache unless /tmp is in memory,
-    /// else ~/.cache/runner-cache]
+    /// The store
+    ///
+    /// Without it `$RUNNER_CACHE_ROOT`, else `/tmp/runner-cache` unless `/tmp` is in memory, else
+    /// `~/.cache/runner-cache`.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 }
@@ -61,6 +66,69 @@ pub(super) struct RepoArgs {
     key: Option<Name>,
 }
 
+/// Who may restore what is saved.
+#[derive(Debug, Args)]
+pub(super) struct ScopeArgs {
+    /// The full name of the repository [default: from the remote `origin`, else local/<directory>]
+    #[arg(long, value_name = "OWNER/NAME")]
+    repository: Option<Repository>,
+    /// The trust lane: protected, branch/NAME or pr/NUMBER
+    #[arg(long, default_value = "protected")]
+    lane: Lane,
+}
+
+impl ScopeArgs {
+    /// Returns the scope of the repo checked out at `repo`.
+    pub(super) fn scope(&self, repo: &Path) -> Result<Scope> {
+        let repository = match &self.repository {
+            Some(repository) => repository.clone(),
+            None => repository_of(repo)?,
+        };
+        Ok(Scope { repository, lane: self.lane.clone() })
+    }
+}
+
+/// What may go, and what must when the disk fills.
+#[derive(Debug, Args)]
+pub(super) struct RetentionArgs {
+    /// How many series to keep of registry and git, how many of each target, and for how long all
+    #[arg(long, value_name = "LIST", default_value = "cargo=5,target=3,min-age=1d")]
+    retention: Policy,
+    /// How many generations to keep of each series and job
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    generations: u16,
+    /// How full a disk may be
+    #[arg(long, value_name = "PERCENT", default_value = "80%")]
+    disk_threshold: Percent,
+    /// How full it may be after making room
+    #[arg(long, value_name = "PERCENT", default_value = "70%")]
+    low_water: Percent,
+    /// What must stay free [default: 20GiB, or 10 % of a smaller disk]
+    #[arg(long, value_name = "SIZE")]
+    min_free: Option<ByteSize>,
+    /// How large the store may be [default: no limit]
+    #[arg(long, value_name = "SIZE")]
+    max_size: Option<ByteSize>,
+}
+
+impl RetentionArgs {
+    /// Returns what is kept.
+    pub(super) fn policy(&self) -> Policy {
+        Policy { generations: self.generations.into(), ..self.retention }
+    }
+
+    /// Returns when room is made.
+    pub(super) fn pressure(&self) -> Pressure {
+        Pressure {
+            disk_threshold: self.disk_threshold,
+            low_water: self.low_water,
+            min_free: self.min_free,
+            max_size: self.max_size,
+        }
+    }
+}
+
 /// What a restore or save is about.
 #[derive(Debug, Args)]
 pub(super) struct JobArgs {
@@ -75,13 +143,9 @@ pub(super) struct JobArgs {
     /// What kind of job this is: test, clippy, …
     #[arg(long, value_name = "NAME", default_value = "default")]
     job: String,
-    /// owner/name [default: from the remote `origin`, else local/<directory>]
-    #[arg(long, value_name = "OWNER/NAME")]
-    repository: Option<Repository>,
-    /// The trust lane: protected, branch/NAME or pr/NUMBER
-    #[arg(long, default_value = "protected")]
-    lane: Lane,
-    /// CARGO_HOME [default: $CARGO_HOME, else ~/.cargo]
+    #[command(flatten)]
+    scope: ScopeArgs,
+    /// Cargo's home [default: as cargo finds it]
     #[arg(long, value_name = "DIR")]
     cargo_home: Option<PathBuf>,
     /// The target directory of the repo [default: as cargo says]
@@ -129,10 +193,7 @@ impl JobArgs {
     /// Returns what is asked for.
     pub(super) fn ask(&self) -> Result<Ask> {
         let repo = self.repo.repo()?;
-        let repository = match &self.repository {
-            Some(repository) => repository.clone(),
-            None => repository_of(&repo)?,
-        };
+        let scope = self.scope.scope(&repo)?;
         let option = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
         Ok(Ask {
             dependencies: self.repo.dependencies()?,
@@ -140,12 +201,24 @@ impl JobArgs {
             key: self.repo.key(),
             key_options: self.repo.key_options(),
             label: self.job.clone(),
-            provenance: BTreeMap::from([("repository".to_owned(), repository.as_str().to_owned())]),
-            scope: Scope { repository, lane: self.lane.clone() },
+            provenance: BTreeMap::from([("scope".to_owned(), scope.to_string())]),
+            scope,
             cargo_home: option(&self.cargo_home)?,
             target_dir: option(&self.target_dir)?,
             repo,
         })
+    }
+}
+
+impl JobArgs {
+    /// Returns the home of cargo that was given.
+    pub(super) fn cargo_home(&self) -> Option<&Path> {
+        self.cargo_home.as_deref()
+    }
+
+    /// Returns the target directory that was given.
+    pub(super) fn target_dir(&self) -> Option<&Path> {
+        self.target_dir.as_deref()
     }
 }
 

@@ -5,17 +5,29 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Serialize;
 
-use super::args::{RepoArgs, environment};
-use super::report::{print_json, to_stderr};
-use super::{Result, Status};
-use crate::cargo::key::{KeyOptions, repo_key};
+use super::args::{RepoArgs, RootArgs, ScopeArgs, environment};
+use super::report::{print_json, to_stderr, to_stdout};
+use super::text::{first_line, line, short_key};
+use super::{Error, Result, Status};
+use crate::cargo::explain::changes;
+use crate::cargo::key::{KeyOptions, RepoKey, repo_key};
+use crate::model::area::Area;
 use crate::model::names::Name;
+use crate::store::{Generation, Store};
+use crate::{ops, store};
 
 /// Options of `key`.
 #[derive(Debug, Args)]
 pub(super) struct KeyArgs {
     #[command(flatten)]
     repo: RepoArgs,
+    #[command(flatten)]
+    root: RootArgs,
+    #[command(flatten)]
+    scope: ScopeArgs,
+    /// List what went into the key, and what changed since the last generation
+    #[arg(long)]
+    explain: bool,
     /// Print one JSON object to stdout instead of the key
     #[arg(long)]
     json: bool,
@@ -25,7 +37,19 @@ pub(super) struct KeyArgs {
 struct Keys {
     cache_key: Name,
     basis: String,
-    dependency_keys: BTreeMap<Name, Name>,
+    #[serde(rename = "dependency_keys")]
+    of_dependencies: BTreeMap<Name, Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explanation>,
+}
+
+/// What went into a key, and what changed.
+#[derive(Serialize)]
+struct Explanation {
+    components: BTreeMap<String, String>,
+    /// The generation it is compared with: the newest of the target.
+    since: Option<String>,
+    changes: Vec<String>,
 }
 
 impl KeyArgs {
@@ -35,17 +59,73 @@ impl KeyArgs {
         for warning in &key.warnings {
             to_stderr(&format!("warning: {warning}\n"));
         }
-        let mut dependency_keys = BTreeMap::new();
+        let mut of_dependencies = BTreeMap::new();
         for (name, path) in self.repo.dependencies()? {
             let key = repo_key(&path, &environment, &KeyOptions::default())?;
-            dependency_keys.insert(name, key.key);
+            of_dependencies.insert(name, key.key);
         }
+        let explanation = if self.explain { Some(self.explanation(&key)?) } else { None };
         let keys = Keys {
             cache_key: self.repo.key().unwrap_or(key.key),
             basis: key.basis.to_string(),
-            dependency_keys,
+            of_dependencies,
+            explanation,
         };
-        print_json(&keys)?;
+        to_stderr(&text(&keys));
+        if self.json {
+            print_json(&keys)?;
+        } else {
+            to_stdout(&format!("{}\n", keys.cache_key))?;
+        }
         Ok(Status::Done)
     }
+
+    fn explanation(&self, key: &RepoKey) -> Result<Explanation> {
+        let newest = match self.root.open() {
+            Ok(store) => self.newest(&store)?,
+            // Without a store there is nothing to compare with.
+            Err(Error::Ops(ops::Error::Store(store::Error::Missing(_)))) => None,
+            Err(error) => return Err(error),
+        };
+        let changes = newest
+            .as_ref()
+            .map(|newest| changes(&newest.header.components, &key.components))
+            .unwrap_or_default();
+        let since = newest.map(|newest| {
+            let header = newest.header;
+            format!("{} of {}", short_key(header.cache_key.as_str()), header.created.date_time())
+        });
+        Ok(Explanation { components: key.components.clone(), since, changes })
+    }
+
+    /// Returns the newest generation of the target that this scope may read.
+    fn newest(&self, store: &Store) -> Result<Option<Generation>> {
+        let mut generations = Vec::new();
+        for scope in self.scope.scope(&self.repo.repo()?)?.chain() {
+            generations.extend(store.generations_of(&scope, &Area::Target)?.0);
+        }
+        Ok(generations.into_iter().max_by_key(|generation| generation.header.created))
+    }
+}
+
+fn text(keys: &Keys) -> String {
+    let mut text = format!("key from {}\n", keys.basis);
+    for (name, key) in &keys.of_dependencies {
+        line!(text, "  {name}: {key}");
+    }
+    let Some(explanation) = &keys.explanation else { return text };
+    for (name, value) in &explanation.components {
+        line!(text, "  {name}: {}", first_line(value));
+    }
+    match (&explanation.since, explanation.changes.is_empty()) {
+        (None, _) => text += "no generation of the target to compare with\n",
+        (Some(since), true) => line!(text, "nothing changed since {since}"),
+        (Some(since), false) => {
+            line!(text, "changed since {since}:");
+            for change in &explanation.changes {
+                line!(text, "  {change}");
+            }
+        }
+    }
+    text
 }

@@ -2,13 +2,18 @@
 //! exit statuses.
 
 mod args;
+mod gc;
+mod guard;
 mod key;
+mod list;
 mod progress;
 mod report;
 mod restore;
 mod root;
 mod save;
+mod show;
 mod text;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -53,6 +58,16 @@ enum Command {
     Restore(restore::RestoreArgs),
     /// Save them
     Save(save::SaveArgs),
+    /// Drop what retention no longer keeps, then what no generation names
+    Gc(gc::GcArgs),
+    /// Look at every disk a job uses, and make room if one is too full
+    Guard(guard::GuardArgs),
+    /// List the generations of the store
+    List(list::ListArgs),
+    /// Show one generation
+    Show(show::ShowArgs),
+    /// Check every invariant of the store; change nothing
+    Verify(verify::VerifyArgs),
 }
 
 /// Parses the command line, runs the command, reports what failed.
@@ -64,6 +79,11 @@ pub fn main() -> ExitCode {
         Command::Key(args) => args.run(),
         Command::Restore(args) => args.run(),
         Command::Save(args) => args.run(),
+        Command::Gc(args) => args.run(),
+        Command::Guard(args) => args.run(),
+        Command::List(args) => args.run(),
+        Command::Show(args) => args.run(),
+        Command::Verify(args) => args.run(),
     };
     let status = result.unwrap_or_else(|error| {
         report::error(&error);

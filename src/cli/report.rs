@@ -3,22 +3,23 @@
 use std::error::Error as _;
 use std::io::Write;
 
-use super::text::{bytes, seconds, short_key};
+use super::text::{bytes, line, seconds, short_key};
 use super::{Error, Result};
 use crate::model::choice::Hit;
 use crate::ops::report::{Mode, Report};
-use crate::{ops, store};
+use crate::{cargo, fs, ops, store};
 
 /// Prints an error, each of its causes, and what to do about it if we know.
 pub(super) fn error(error: &Error) {
     let mut text = format!("error: {error}\n");
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(&format!("  cause: {error}\n"));
+        line!(text, "  cause: {error}");
         cause = error.source();
     }
-    if let Some(hint) = hint(error) {
-        text.push_str(&format!("  help: {hint}\n"));
+    let advice = if let Error::Ops(error) = error { hint(error) } else { None };
+    if let Some(hint) = advice {
+        line!(text, "  help: {hint}");
     }
     to_stderr(&text);
 }
@@ -32,6 +33,9 @@ pub(super) fn report(verb: &str, report: &Report, json: bool) -> Result<()> {
         for warning in &area.warnings {
             to_stderr(&format!("warning: {}: {warning}\n", area.name));
         }
+        if let Some(hint) = area.failure.as_ref().and_then(hint) {
+            to_stderr(&format!("  help: {hint}\n"));
+        }
     }
     to_stderr(&table(verb, report));
     if json {
@@ -42,9 +46,15 @@ pub(super) fn report(verb: &str, report: &Report, json: bool) -> Result<()> {
 
 /// Prints one JSON object to stdout.
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let json = serde_json::to_string(value).map_err(std::io::Error::from);
+    let json = json.map_err(|source| Error::Io { action: "write to stdout", source })?;
+    to_stdout(&format!("{json}\n"))
+}
+
+/// Writes to stdout, where programs read.
+pub(super) fn to_stdout(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let written = serde_json::to_writer(&mut out, value).map_err(std::io::Error::from);
-    let written = written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|source| Error::Io { action: "write to stdout", source })
 }
 
@@ -64,31 +74,36 @@ fn table(verb: &str, report: &Report) -> String {
             (Mode::InPlace, hit) => format!("{}, in place", name(hit)),
             (Mode::Unpack, hit) => format!("{}, unpack", name(hit)),
         };
-        text.push_str(&format!(
-            "{:<20} {how:<20} {:>7} files {:>11} {:>11} stored {:>8}\n",
+        line!(
+            text,
+            "{:<20} {how:<20} {:>7} files {:>11} {:>11} stored {:>8}",
             area.name.to_string(),
             area.files,
             bytes(area.bytes),
             bytes(area.stored_bytes),
             seconds(area.seconds),
-        ));
+        );
         for note in &area.notes {
-            text.push_str(&format!("  {note}\n"));
+            line!(text, "  {note}");
         }
     }
     let sources = &report.sources;
     if sources.restored + sources.changed > 0 {
-        text.push_str(&format!(
-            "{:<20} {} as built, {} new to cargo\n",
-            "sources", sources.restored, sources.changed
-        ));
+        line!(
+            text,
+            "{:<20} {} as built, {} new to cargo",
+            "sources",
+            sources.restored,
+            sources.changed
+        );
     }
-    text.push_str(&format!(
-        "{verb} {} in {} ({})\n",
+    line!(
+        text,
+        "{verb} {} in {} ({})",
         short_key(report.cache_key.as_str()),
         seconds(report.seconds),
         name(report.hit)
-    ));
+    );
     text
 }
 
@@ -101,31 +116,45 @@ fn name(hit: Hit) -> &'static str {
 }
 
 /// Returns what to do about an error, if we know.
-fn hint(error: &Error) -> Option<String> {
-    let Error::Ops(error) = error else { return None };
+fn hint(error: &ops::Error) -> Option<String> {
+    use ops::Error as Ops;
+    use store::Error as Store;
     let hint = match error {
-        ops::Error::Store(store::Error::Untrusted { root, .. }) => format!(
-            "give another directory with --root, or make it yours alone: chown and chmod 700 `{}`",
-            root.display()
-        ),
-        ops::Error::Store(store::Error::Missing(_)) => {
+        Ops::Store(Store::Untrusted { root, .. }) => {
+            let root = root.display();
+            format!(
+                "give another with --root, or make it yours alone: chown and chmod 700 `{root}`"
+            )
+        }
+        Ops::Store(Store::Missing(_)) => {
             "give the store's directory with --root, or save something first".to_owned()
         }
-        ops::Error::Store(store::Error::NewerFormat { .. }) => {
+        Ops::Store(Store::NewerFormat { .. }) => {
             "use the newer runner-cache that wrote it, or another store with --root".to_owned()
         }
-        ops::Error::Store(store::Error::Damaged { .. }) => {
-            "run `runner-cache verify` to see all damage; `runner-cache gc` drops what cannot be read"
-                .to_owned()
+        Ops::Store(Store::Damaged { path, .. }) if path.ends_with("store.json") => {
+            "remove the whole store, which costs one build, or give another with --root".to_owned()
         }
-        ops::Error::Cargo(crate::cargo::Error::RepoMissing(_)) => {
+        Ops::Store(Store::Damaged { .. } | Store::PackMissing(_)) => {
+            "the next save stores it again; `runner-cache verify` shows all damage".to_owned()
+        }
+        Ops::Cargo(cargo::Error::RepoMissing(_)) => {
             "check it out first, or give its path: --repo DIR, --dependency NAME=DIR".to_owned()
         }
-        ops::Error::Cargo(crate::cargo::Error::NoInputs(_)) => {
+        Ops::Cargo(cargo::Error::NoInputs(_)) => {
             "give the directory with the repo's Cargo.toml: --repo DIR".to_owned()
         }
-        ops::Error::Io(error) | ops::Error::Store(store::Error::Io(error)) if error.is_full() => {
-            "free space on that filesystem, or run `runner-cache gc`".to_owned()
+        Ops::Cargo(cargo::Error::NoToolchain(_)) => {
+            "install rustc, or add a rust-toolchain.toml to the repo".to_owned()
+        }
+        Ops::Busy { .. } => "wait until it is done, or stop it".to_owned(),
+        Ops::Changed(_) => "save when nothing writes there any more".to_owned(),
+        Ops::Unfit { .. } => "give another place: --root, --cargo-home or --target-dir".to_owned(),
+        Ops::Io(error) | Ops::Store(Store::Io(error)) if error.is_full() => {
+            "free space on that filesystem, or run `runner-cache gc --max-size SIZE`".to_owned()
+        }
+        Ops::Io(error) | Ops::Store(Store::Io(error)) if error.is_denied() => {
+            format!("let uid {} write there, or give another place", fs::user_id())
         }
         _ => return None,
     };

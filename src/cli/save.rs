@@ -2,11 +2,12 @@
 
 use clap::Args;
 
-use super::args::{JobArgs, environment, now};
+use super::args::{JobArgs, RetentionArgs, environment, now};
 use super::{Result, Status, progress, report};
 use crate::ops;
+use crate::ops::gc::{Mode, gc};
 use crate::ops::job::Job;
-use crate::ops::report::Mode;
+use crate::ops::report::{self as reports, AreaReport};
 use crate::ops::save::SaveOptions;
 
 /// Options of `save`.
@@ -18,6 +19,8 @@ pub(super) struct SaveArgs {
     #[arg(long, value_name = "1-19", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(i32).range(1..=19))]
     compression_level: i32,
+    #[command(flatten)]
+    retention: RetentionArgs,
 }
 
 impl SaveArgs {
@@ -30,7 +33,14 @@ impl SaveArgs {
             ops::with_threads(self.job.threads, save)
         })?;
         report::report("saved", &report, self.job.json)?;
-        let has_failed = report.areas.iter().any(|area| area.mode == Mode::Failed);
+        let is_full = |area: &AreaReport| area.failure.as_ref().is_some_and(ops::Error::is_full);
+        if report.areas.iter().any(is_full) {
+            // Not for this save any more, but for the next, and for the build that is next.
+            let (policy, pressure) = (self.retention.policy(), self.retention.pressure());
+            let gc = gc(&store, &policy, Some(&pressure), now(), Mode::Execute)?;
+            report::to_stderr(&super::gc::text(&gc, Mode::Execute));
+        }
+        let has_failed = report.areas.iter().any(|area| area.mode == reports::Mode::Failed);
         Ok(if has_failed { Status::Failed } else { Status::Done })
     }
 }

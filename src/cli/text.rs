@@ -1,5 +1,14 @@
 //! Numbers and keys as people read them.
 
+/// Adds a line to a text, as `println!` does to stdout.
+macro_rules! line {
+    ($text:expr, $($line:tt)*) => {{
+        use std::fmt::Write as _;
+        writeln!($text, $($line)*).expect("a string takes any text");
+    }};
+}
+pub(super) use line;
+
 /// Returns bytes as people read them: `4.5 GiB`.
 pub(super) fn bytes(bytes: u64) -> String {
     humansize::format_size(bytes, humansize::BINARY)
@@ -17,4 +26,13 @@ pub(super) fn short_key(key: &str) -> String {
 /// Returns seconds as people read them: `0.34 s`.
 pub(super) fn seconds(seconds: f64) -> String {
     format!("{seconds:.2} s")
+}
+
+/// Returns the first line of a text, and how many more there are.
+pub(super) fn first_line(text: &str) -> String {
+    let first = text.lines().next().unwrap_or_default();
+    match text.lines().count() {
+        0 | 1 => first.to_owned(),
+        count => format!("{first} (and {} lines more)", count - 1),
+    }
 }

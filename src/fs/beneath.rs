@@ -9,11 +9,14 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT,
+};
 use rustix::io::Errno;
 
 use super::error::{At, Error, Result};
-use super::stat::Stat;
+use super::rename::rename_noreplace_at;
+use super::stat::{Kind, Stat};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 
@@ -46,8 +49,10 @@ impl Beneath {
     /// Creates the directories that lead to `path`, as far as they are missing.
     pub fn create_parents(&self, path: &RelPath) -> Result<()> {
         let Some(parent) = path.parent() else { return Ok(()) };
-        if self.stat(&parent)?.is_some() {
-            return Ok(());
+        match self.stat(&parent)?.map(|stat| stat.kind) {
+            Some(Kind::Dir) => return Ok(()),
+            Some(_) => return Err(self.refused("create directory", &parent, Errno::NOTDIR)),
+            None => {}
         }
         self.create_parents(&parent)?;
         let mode = Mode::RWXU | Mode::RWXG | Mode::RWXO;
@@ -102,6 +107,30 @@ impl Beneath {
         let rename =
             || rustix::fs::renameat(other.parent(from)?, name(from), self.parent(to)?, name(to));
         rename().map_err(|errno| self.refused("rename", to, errno))
+    }
+
+    /// Renames `from`, which is below `other`, to `to` here if nothing is there; tells whether.
+    pub fn rename_noreplace_from(
+        &self,
+        to: &RelPath,
+        other: &Self,
+        from: &RelPath,
+    ) -> Result<bool> {
+        let rename = || {
+            let (from_dir, to_dir) = (other.parent(from)?, self.parent(to)?);
+            rename_noreplace_at(&from_dir, name(from), &to_dir, name(to))
+        };
+        rename().map_err(|errno| self.refused("rename to", to, errno))
+    }
+
+    /// Exchanges `path` here with `theirs` below `other` in one step.
+    pub fn exchange_with(&self, path: &RelPath, other: &Self, theirs: &RelPath) -> Result<()> {
+        let exchange = || {
+            let (their_dir, dir) = (other.parent(theirs)?, self.parent(path)?);
+            let flags = RenameFlags::EXCHANGE;
+            rustix::fs::renameat_with(their_dir, name(theirs), dir, name(path), flags)
+        };
+        exchange().map_err(|errno| self.refused("exchange", path, errno))
     }
 
     /// Asks about `path` itself; one that does not exist has no stat.

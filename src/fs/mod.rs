@@ -7,6 +7,7 @@ pub mod crash;
 pub mod error;
 pub mod extents;
 pub mod lock;
+pub mod remove;
 pub mod rename;
 pub mod space;
 pub mod spread;
@@ -14,3 +15,8 @@ pub mod stat;
 pub mod walk;
 
 pub use error::{At, Error, Result};
+
+/// Returns the user that this process acts for.
+pub fn user_id() -> u32 {
+    rustix::process::geteuid().as_raw()
+}

@@ -86,9 +86,9 @@ mod tests {
     type Case<'a> = (&'a str, &'a [&'a str], Option<(usize, Hit)>);
 
     /// `lane key toolchain root job created`, in one line.
-    fn generation(line: &str) -> (GenerationId, Header) {
-        let words: Vec<_> = line.split_whitespace().collect();
-        let [lane, key, toolchain, root, job, created] = words[..] else { panic!("{line}") };
+    fn generation(text: &str) -> (GenerationId, Header) {
+        let words: Vec<_> = text.split_whitespace().collect();
+        let [lane, key, toolchain, root, job_name, created] = words[..] else { panic!("{text}") };
         let scope = Scope {
             repository: "a/b".parse().expect("a repository"),
             lane: lane.parse().expect("a lane"),
@@ -98,7 +98,7 @@ mod tests {
             series: series.clone(),
             cache_key: key.parse().expect("a key"),
             created: Timestamp::new(created.parse().expect("seconds"), 0),
-            job: job.to_owned(),
+            job: job_name.to_owned(),
             toolchain: Digest::of(toolchain.as_bytes()),
             environment: None,
             components: BTreeMap::new(),

@@ -17,8 +17,9 @@ pub struct Observed {
     pub path: Option<RelPath>,
     /// What it is.
     pub kind: SourceKind,
-    /// A file's SHA-256; that of a directory's list of names; that of a symlink's target.
-    pub digest: Digest,
+    /// A file's SHA-256; that of a directory's list of names; that of a symlink's target. None
+    /// where it cannot be read, or changed while it was.
+    pub digest: Option<Digest>,
     /// Its mtime.
     pub mtime: Timestamp,
     /// Where in the root a symlink leads, if it leads anywhere there.
@@ -32,11 +33,11 @@ pub struct Refresh {
     pub checked: u64,
     /// How many are as they were recorded.
     pub unchanged: u64,
-    /// What is changed, new or unknown. Directories are left out: one file that came or went
-    /// is shown once.
-    pub changed: Vec<RelPath>,
-    /// The mtimes to set, where they differ from those there are.
-    pub mtimes: Vec<(Option<RelPath>, Timestamp)>,
+    /// What is changed, new or unknown, as an index of what was observed, and the mtime it gets
+    /// where it has not got it. To be set before the trees are in place.
+    pub renewed: Vec<(usize, Timestamp)>,
+    /// What is unchanged, likewise. To be set after the trees are in place.
+    pub put_back: Vec<(usize, Timestamp)>,
 }
 
 /// Returns the mtimes to set in one root after its areas were restored.
@@ -72,21 +73,16 @@ pub fn refresh(records: &[Vec<&Source>], observed: &[Observed], bound: Timestamp
     let behind_a_changed_link = |path: &RelPath| led_to.iter().any(|dir| path.is_within(dir));
 
     let mut refresh = Refresh { checked: observed.len() as u64, ..Refresh::default() };
-    for now in observed {
+    for (index, now) in observed.iter().enumerate() {
         let suspect = now.path.as_ref().is_some_and(behind_a_changed_link);
-        let mtime = match recorded(now).filter(|_| !suspect) {
-            Some(mtime) => {
-                refresh.unchanged += 1;
-                mtime
-            }
-            None => {
-                let shown = now.path.iter().filter(|_| now.kind != SourceKind::Dir);
-                refresh.changed.extend(shown.cloned());
-                bound.max(now.mtime)
-            }
+        let (mtime, list) = if let Some(mtime) = recorded(now).filter(|_| !suspect) {
+            refresh.unchanged += 1;
+            (mtime, &mut refresh.put_back)
+        } else {
+            (bound.max(now.mtime), &mut refresh.renewed)
         };
         if mtime != now.mtime {
-            refresh.mtimes.push((now.path.clone(), mtime));
+            list.push((index, mtime));
         }
     }
     refresh
@@ -96,7 +92,7 @@ type Record = BTreeMap<Option<RelPath>, (SourceKind, Digest, Timestamp)>;
 
 fn mtime_if_same(record: &Record, now: &Observed) -> Option<Timestamp> {
     let (kind, digest, mtime) = record.get(&now.path)?;
-    (*kind == now.kind && *digest == now.digest).then_some(*mtime)
+    (*kind == now.kind && Some(*digest) == now.digest).then_some(*mtime)
 }
 
 #[cfg(test)]
@@ -118,7 +114,7 @@ mod tests {
         Observed {
             path: path(words[0]),
             kind,
-            digest: Digest::of(words[2].as_bytes()),
+            digest: Some(Digest::of(words[2].as_bytes())),
             mtime: Timestamp::new(words[3].parse().expect("seconds"), 0),
             leads_to: words.get(4).and_then(|text| path(text)),
         }
@@ -126,6 +122,7 @@ mod tests {
 
     fn source(line: &str) -> Source {
         let Observed { path, kind, digest, mtime, .. } = observed(line);
+        let digest = digest.unwrap_or(Digest::of(b""));
         Source { root: Root::Repo, path, digest, mtime, kind }
     }
 
@@ -156,14 +153,17 @@ mod tests {
             let records: Vec<Vec<_>> =
                 sources.iter().map(|record| record.iter().collect()).collect();
             let now: Vec<_> = now.iter().map(|line| observed(line)).collect();
-            let got = refresh(&records, &now, Timestamp::new(BOUND.into(), 0)).mtimes;
-            let want: Vec<_> = want
-                .iter()
-                .map(|(path, secs)| {
-                    (RelPath::parse(path.as_bytes()).ok(), Timestamp::new((*secs).into(), 0))
-                })
-                .collect();
-            assert_eq!(got, want, "{why}");
+            let refresh = refresh(&records, &now, Timestamp::new(BOUND.into(), 0));
+            let set =
+                |(index, mtime): &(usize, Timestamp)| (now[*index].path.clone(), mtime.secs());
+            let want = |is_renewed: bool| -> Vec<_> {
+                let of_list = want.iter().filter(|(_, secs)| (*secs == BOUND) == is_renewed);
+                of_list
+                    .map(|(path, secs)| (RelPath::parse(path.as_bytes()).ok(), i64::from(*secs)))
+                    .collect()
+            };
+            assert_eq!(refresh.renewed.iter().map(set).collect::<Vec<_>>(), want(true), "{why}");
+            assert_eq!(refresh.put_back.iter().map(set).collect::<Vec<_>>(), want(false), "{why}");
         }
     }
 
@@ -175,8 +175,10 @@ mod tests {
         let now = ["v1 file a 50", "v2 file b 50", "d dir n 50", "d/f file c 50", "l link d 50 d"];
         let now: Vec<_> = now.iter().map(|line| observed(line)).collect();
         let refresh = refresh(&[sources.iter().collect()], &now, Timestamp::new(BOUND.into(), 0));
-        let secs: Vec<_> = refresh.mtimes.iter().map(|(_, mtime)| mtime.secs()).collect();
-        assert_eq!(secs, [10, 10, 100, 100, 100]);
-        assert_eq!(refresh.changed.len(), 2, "the file behind the link and the link");
+        let indices = |list: &[(usize, Timestamp)]| -> Vec<_> {
+            list.iter().map(|(index, _)| *index).collect()
+        };
+        assert_eq!(indices(&refresh.put_back), [0, 1]);
+        assert_eq!(indices(&refresh.renewed), [2, 3, 4], "the link and all behind it");
     }
 }

@@ -30,6 +30,12 @@ impl GenerationNumber {
     }
 }
 
+impl From<GenerationNumber> for u64 {
+    fn from(number: GenerationNumber) -> Self {
+        number.0
+    }
+}
+
 impl fmt::Display for GenerationNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:010}", self.0)
@@ -238,6 +244,17 @@ pub struct FileFacts {
     pub contents: Vec<Content>,
 }
 
+impl FileFacts {
+    /// Returns the SHA-256 of the file, where its contents tell it: if it is one content, or empty.
+    pub fn digest(&self) -> Option<Digest> {
+        match &self.contents[..] {
+            [] if self.size == 0 => Some(Digest::of(b"")),
+            [content] if content.len == self.size => Some(content.digest),
+            _ => None,
+        }
+    }
+}
+
 /// A run of bytes of a file and the pack that holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
@@ -378,7 +395,7 @@ impl Manifest {
             if content.offset < end || content.len == 0 || content.len > Content::MAX_LEN {
                 return Some(format!("content {} overlaps or has no valid length", content.digest));
             }
-            end = content.offset.checked_add(content.len)?;
+            end = content.offset.saturating_add(content.len);
             if end > facts.size {
                 return Some(format!("content {} ends after its file", content.digest));
             }

@@ -76,11 +76,22 @@ pub fn compare(dir: &Path, entries: &[Entry], known: Option<&Known>) -> Result<C
             None => Ok(false),
         })
         .collect();
-    let verdicts = verdicts?;
+    let mut verdicts = verdicts?;
+    part_twins(entries, &by_path, &mut verdicts);
     let is_whole = found.len() == entries.len() && verdicts.iter().all(|same| *same);
     let is_file = |entry: &Entry| matches!(entry.kind, EntryKind::File(_));
     let same = entries.iter().zip(&verdicts).filter(|(entry, same)| **same && is_file(entry));
     Ok(Comparison { same: same.map(|(entry, _)| entry.path.clone()).collect(), is_whole })
+}
+
+/// Files that should be apart but are one file are not as they should be.
+fn part_twins(entries: &[Entry], by_path: &HashMap<&RelPath, &Stat>, verdicts: &mut [bool]) {
+    let mut seen = HashSet::new();
+    for (entry, same) in entries.iter().zip(verdicts) {
+        if let (EntryKind::File(_), Some(stat)) = (&entry.kind, by_path.get(&entry.path)) {
+            *same &= seen.insert((stat.inode.dev, stat.inode.ino));
+        }
+    }
 }
 
 fn is_same(
@@ -128,16 +139,26 @@ pub fn has_same_bytes(a: &FileFacts, b: &FileFacts) -> bool {
     a.size == b.size && key(a) == key(b)
 }
 
+/// Returns the runs of bytes that contents cover, neighbours joined, as offset and length.
+fn runs_of(contents: &[Content]) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for content in contents {
+        match runs.last_mut() {
+            Some((start, len)) if *start + *len == content.offset => *len += content.len,
+            _ => runs.push((content.offset, content.len)),
+        }
+    }
+    runs
+}
+
 /// Reads a file and tells whether it holds the bytes of `facts`, and nothing where those have
 /// holes.
 pub fn holds(dir: &Beneath, path: &RelPath, facts: &FileFacts) -> Result<bool> {
     let file = dir.open_for_reading(path)?;
     let covered: u64 = facts.contents.iter().map(|content| content.len).sum();
-    let is_in_contents = |run: &(u64, u64)| {
-        let within = |content: &Content| {
-            content.offset <= run.0 && run.0 + run.1 <= content.offset + content.len
-        };
-        facts.contents.iter().any(within)
+    let held = runs_of(&facts.contents);
+    let is_in_contents = |(start, len): &(u64, u64)| {
+        held.iter().any(|(from, held)| from <= start && start + len <= from + held)
     };
     if covered < facts.size {
         let runs = data_runs(&file, facts.size).at("read", &dir.full(path))?;

@@ -35,6 +35,13 @@ pub enum Error {
     #[error("`{}` changed while it was read", .0.display())]
     Changed(PathBuf),
 
+    /// A tree cannot be put in place without risking a stale artifact.
+    #[error("cannot restore without risk of a stale artifact: {reason}")]
+    Unsafe {
+        /// Why, as a clause.
+        reason: String,
+    },
+
     /// A path that no generation can hold.
     #[error("cannot keep `{}`: {reason}", path.display())]
     Unfit {

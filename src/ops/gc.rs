@@ -248,3 +248,6 @@ impl GcReport {
         self.warnings.extend(logged.err().map(|error| chain(&error)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,3 +164,6 @@ fn warnings_of_place(root: &Path, paths: &[(Place, PathBuf)]) -> Vec<String> {
     }
     warnings
 }
+
+#[cfg(test)]
+mod tests;

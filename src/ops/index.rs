@@ -37,14 +37,23 @@ impl Index {
             })
             .collect::<std::result::Result<_, _>>()?;
         let mut index = Self::default();
-        manifests.iter().for_each(|manifest| index.add(manifest));
+        let on_disk: HashMap<Digest, u64> = store.packs()?.packs.into_iter().collect();
+        let is_whole = |pack: &PackUse| on_disk.get(&pack.digest) == Some(&pack.stored_bytes);
+        for manifest in &manifests {
+            index.add(manifest, is_whole);
+        }
         Ok(index)
     }
 
-    fn add(&mut self, manifest: &Manifest) {
+    /// Adds the contents of a manifest whose packs are there at their full size. Those of others
+    /// are stored again: so a store that lost packs becomes whole.
+    fn add(&mut self, manifest: &Manifest, is_whole: impl Fn(&PackUse) -> bool) {
         let packs = &manifest.header.packs;
         for content in manifest.files().flat_map(|facts| &facts.contents) {
             let pack = &packs[content.pack as usize];
+            if !is_whole(pack) {
+                continue;
+            }
             self.contents.entry(content.digest).or_insert_with(|| {
                 *self.alive_bytes.entry(pack.digest).or_default() += content.len;
                 (pack.clone(), content.len)

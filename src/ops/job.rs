@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::Result;
+use super::{Error, Result};
 use crate::cargo::dirs::{Dirs, cargo_home, dirs};
 use crate::cargo::environment::Environment;
 use crate::cargo::home::Wanted;
@@ -74,7 +74,9 @@ pub struct Job {
     pub wanted: Wanted,
     /// Whether any lock file was found.
     pub has_lock: bool,
-    /// Directories inside roots that hold no sources.
+    /// Every target and build directory of the repo and its dependencies, wanted or not.
+    pub target_dirs: Vec<PathBuf>,
+    /// Directories inside roots that hold no sources: those, the store, the home.
     pub excluded: Vec<PathBuf>,
     /// Where it comes from, for people.
     pub provenance: BTreeMap<String, String>,
@@ -121,6 +123,7 @@ impl Job {
             excluded: vec![store_root.to_owned(), home.clone()],
             roots,
             places: Vec::new(),
+            target_dirs: Vec::new(),
             wanted: Wanted::default(),
             has_lock: false,
             provenance: ask.provenance.clone(),
@@ -134,6 +137,12 @@ impl Job {
                 let dir = job.cargo_home.join(below);
                 job.places.push(place(area, dir, &repo, cargo_key.clone(), &key));
             }
+        }
+        if let Some(root) = job.roots.values().find(|root| store_root.starts_with(root)) {
+            let (store_root, root) = (store_root.display(), root.display());
+            job.warnings.push(format!(
+                "the store `{store_root}` lies inside the checkout `{root}`: `git clean -ffdx` deletes it"
+            ));
         }
         let mut workspaces = BTreeSet::new();
         job.add_targets(ask, environment, &repo, &key, &mut workspaces)?;
@@ -158,8 +167,7 @@ impl Job {
             }
         }
         let series_key = key.with_dependencies(&self.key, &manifests);
-        self.excluded.push(own.target_dir.clone());
-        self.excluded.extend(own.build_dir.clone());
+        self.add_dirs(&own);
         if ask.areas.contains(&Kept::Target) {
             self.add_place(Area::Target, &own.target_dir, &own, &series_key, key);
             if let Some(build_dir) = &own.build_dir {
@@ -170,8 +178,7 @@ impl Job {
         for (root, dir) in &self.roots.clone() {
             let Root::Dependency(name) = root else { continue };
             let its = dirs(dir, environment, None)?;
-            self.excluded.push(its.target_dir.clone());
-            self.excluded.extend(its.build_dir.clone());
+            self.add_dirs(&its);
             workspaces.insert(its.workspace_root.clone());
             if !ask.areas.contains(&Kept::Dependencies) || own.target_dir == its.target_dir {
                 continue;
@@ -186,6 +193,13 @@ impl Job {
             }
         }
         Ok(())
+    }
+
+    fn add_dirs(&mut self, dirs: &Dirs) {
+        for dir in std::iter::once(&dirs.target_dir).chain(&dirs.build_dir) {
+            self.excluded.push(dir.clone());
+            self.target_dirs.push(dir.clone());
+        }
     }
 
     fn add_place(&mut self, area: Area, dir: &Path, dirs: &Dirs, series_key: &Name, key: &RepoKey) {
@@ -231,10 +245,37 @@ impl Job {
         }
     }
 
+    /// Tells whether the absence of an area counts although nobody ever saved it.
+    pub fn counts_on(&self, area: &Area) -> bool {
+        match area {
+            Area::Target => true,
+            Area::Registry => self.wanted.has_crates(),
+            Area::Git => self.wanted.has_repositories(),
+            _ => false,
+        }
+    }
+
     /// Returns the roots as manifests record them.
     pub fn raw_roots(&self) -> BTreeMap<Root, RawPath> {
         let raw = |path: &PathBuf| RawPath::of(path.as_os_str().as_encoded_bytes());
         self.roots.iter().map(|(root, path)| (root.clone(), raw(path))).collect()
+    }
+}
+
+impl Place {
+    /// Refuses a directory that holds the store or cargo's home: replacing the one would replace
+    /// the other.
+    pub(super) fn check(&self, store_root: &Path, cargo_home: &Path) -> Result<()> {
+        let Ok(dir) = self.dir.canonicalize() else { return Ok(()) };
+        let holds = |path: &Path| path.canonicalize().is_ok_and(|path| path.starts_with(&dir));
+        let reason = if holds(store_root) {
+            "the store lies inside it"
+        } else if !self.area.is_shared() && holds(cargo_home) {
+            "cargo's home lies inside it"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Unfit { path: self.dir.clone(), reason })
     }
 }
 

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::Result;
-use super::compare::holds;
 use super::progress::Progress;
 use super::staged::Staged;
 use super::tree::Unread;
@@ -20,7 +19,7 @@ use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::stat::{Kind, Stat};
 use crate::fs::walk::Found;
-use crate::model::manifest::{Entry, EntryKind, KeptFile, Manifest, Root, Source};
+use crate::model::manifest::{Entry, EntryKind, FileFacts, KeptFile, Manifest, Root, Source};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 use crate::store::{Lease, Store};
@@ -85,11 +84,11 @@ fn in_root(roots: &BTreeMap<Root, PathBuf>, file: &Path) -> Option<(Root, RelPat
     Some((root.clone(), below(dir, file).ok()??))
 }
 
-/// Puts back the kept files that a checkout lacks, before its sources are looked at.
+/// Creates the kept files that a checkout lacks, before its sources are looked at.
 ///
-/// One that is there with the recorded bytes gets its recorded mtime; with other bytes it gets
-/// `bound`, which is later than anything restored. Each appears by a rename.
-pub(super) fn put_back(
+/// Each appears by a rename, with the mtime `bound`, which is later than anything restored: only
+/// when the trees are in place may it look old.
+pub(super) fn create_missing(
     store: &Store,
     lease: &Lease,
     roots: &BTreeMap<Root, PathBuf>,
@@ -97,57 +96,44 @@ pub(super) fn put_back(
     bound: Timestamp,
     progress: &Progress,
 ) -> Result<()> {
-    let mut done = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for manifest in manifests {
         for (root, dir) in roots {
-            let of_root = |kept: &&KeptFile| {
-                kept.root == *root && done.insert((kept.root.clone(), kept.path.clone()))
-            };
-            let kept: Vec<_> = manifest.kept.iter().filter(of_root).collect();
-            if !kept.is_empty() {
-                put_back_in(store, lease, dir, manifest, &kept, bound, progress)?;
+            let dest = Beneath::open(dir)?;
+            let mut lacking = Vec::new();
+            for kept in manifest.kept.iter().filter(|kept| kept.root == *root) {
+                let is_first = seen.insert((root, &kept.path));
+                if is_first && dest.stat(&kept.path)?.is_none() {
+                    lacking.push(kept);
+                }
+            }
+            if !lacking.is_empty() {
+                create(store, lease, &dest, manifest, &lacking, bound, progress)?;
             }
         }
     }
     Ok(())
 }
 
-fn put_back_in(
+fn create(
     store: &Store,
     lease: &Lease,
-    root: &Path,
+    dest: &Beneath,
     manifest: &Manifest,
-    kept: &[&KeptFile],
+    lacking: &[&KeptFile],
     bound: Timestamp,
     progress: &Progress,
 ) -> Result<()> {
-    let dest = Beneath::open(root)?;
-    let mut lacking = Vec::new();
-    for kept in kept {
-        match dest.stat(&kept.path)? {
-            None => lacking.push(*kept),
-            Some(stat) => {
-                let same = stat.kind == Kind::File
-                    && stat.size == kept.facts.size
-                    && holds(&dest, &kept.path, &kept.facts)?;
-                let mtime = if same { kept.facts.mtime } else { bound.max(stat.mtime) };
-                dest.set_mtime(&kept.path, mtime)?;
-            }
-        }
-    }
-    if lacking.is_empty() {
-        return Ok(());
-    }
     let name = |index: usize| {
         RelPath::parse(index.to_string().as_bytes()).expect("digits are a path below a root")
     };
-    let mut entries: Vec<_> = lacking
-        .iter()
-        .enumerate()
-        .map(|(index, kept)| Entry { path: name(index), kind: EntryKind::File(kept.facts.clone()) })
-        .collect();
+    let entry = |(index, kept): (usize, &&KeptFile)| Entry {
+        path: name(index),
+        kind: EntryKind::File(FileFacts { mtime: bound, ..kept.facts.clone() }),
+    };
+    let mut entries: Vec<_> = lacking.iter().enumerate().map(entry).collect();
     entries.sort_by(|a, b| a.path.cmp(&b.path));
-    let staged = Staged::within(lease, root, Path::new("kept"))?;
+    let staged = Staged::within(lease, dest.path(), Path::new("kept"))?;
     let staging = Beneath::open(staged.path())?;
     unpack(store, &manifest.header.packs, &entries, &staging, None, progress)?;
     for (index, kept) in lacking.iter().enumerate() {

@@ -3,15 +3,18 @@
 //! Facts are read, a pure function of `model` decides, the decision is carried out. What goes
 //! wrong with one area becomes a line of its report; the other areas go on.
 
+mod assemble;
 mod buffers;
 pub mod compare;
 mod error;
 pub mod gc;
 pub mod guard;
 
+mod identical;
 mod index;
 pub mod job;
 mod kept;
+mod look;
 mod pack;
 mod place;
 pub mod progress;

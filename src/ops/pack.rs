@@ -5,7 +5,6 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
@@ -62,8 +61,6 @@ pub(super) struct Packing<'a> {
     pub(super) level: i32,
     /// Told of every byte read.
     pub(super) progress: &'a Progress,
-    /// Makes names of staged packs unique.
-    pub(super) counter: &'a AtomicU64,
 }
 
 impl Packing<'_> {
@@ -123,7 +120,7 @@ impl Packing<'_> {
             }
             let writer = match &mut writer {
                 Some(writer) => writer,
-                none => none.insert(self.writer()?),
+                none => none.insert(self.store.pack_writer(self.lease, self.level)?),
             };
             writer.append(digest, buffer)?;
             new.push(digest);
@@ -134,11 +131,6 @@ impl Packing<'_> {
             done.packs.extend(new.into_iter().map(|digest| (digest, pack.clone())));
         }
         Ok(done)
-    }
-
-    fn writer(&self) -> Result<PackWriter<'_>> {
-        let name = format!("pack-{}", self.counter.fetch_add(1, Ordering::Relaxed));
-        Ok(self.store.pack_writer(self.lease, &name, self.level)?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Putting a target or build directory in place, whole or not at all.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::compare::{Known, compare};
@@ -36,7 +36,7 @@ pub(super) fn place(
     progress: &Progress,
 ) -> Result<Mode> {
     // A target that is a symlink to another disk stays one.
-    let dir = &dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let dir = &resolve(dir)?;
     let parent = dir.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(parent).at("create directory", parent)?;
     progress.expect(manifest.header.bytes);
@@ -75,6 +75,15 @@ pub(super) fn place(
     Ok(if most { Mode::InPlace } else { Mode::Unpack })
 }
 
+/// Follows `dir` to where it leads, creating what a dangling symlink points to.
+fn resolve(dir: &Path) -> Result<PathBuf> {
+    if let Ok(target) = std::fs::read_link(dir) {
+        let target = dir.parent().unwrap_or(Path::new("/")).join(target);
+        std::fs::create_dir_all(&target).at("create directory", &target)?;
+    }
+    Ok(dir.canonicalize().unwrap_or_else(|_| dir.to_owned()))
+}
+
 /// Completes the tree of `manifest` beside `dir` and returns where.
 fn stage(
     store: &Store,
@@ -94,7 +103,8 @@ fn stage(
     Ok(staged)
 }
 
-fn holds_anything(dir: &Path) -> Result<bool> {
+/// Tells whether there is anything in `dir`, if that is a directory.
+pub(super) fn holds_anything(dir: &Path) -> Result<bool> {
     match std::fs::read_dir(dir) {
         Ok(mut entries) => Ok(entries.next().is_some()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::Error;
 use crate::model::area::Area;
 use crate::model::choice::Hit;
 use crate::model::names::Name;
@@ -25,7 +26,7 @@ pub enum Mode {
 }
 
 /// What was done with one area.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct AreaReport {
     /// The area.
     pub name: Area,
@@ -56,6 +57,9 @@ pub struct AreaReport {
     /// Whether its absence counts: an area that nobody ever saved is not missed.
     #[serde(skip)]
     pub wanted: bool,
+    /// Why it went wrong.
+    #[serde(skip)]
+    pub failure: Option<Error>,
 }
 
 impl AreaReport {
@@ -74,14 +78,16 @@ impl AreaReport {
             notes: Vec::new(),
             warnings: Vec::new(),
             wanted: true,
+            failure: None,
         }
     }
 
     /// Notes what went wrong, with its causes.
-    pub fn fail(&mut self, error: &super::Error) {
+    pub fn fail(&mut self, error: Error) {
         self.mode = Mode::Failed;
         self.hit = Hit::Miss;
-        self.warnings.push(chain(error));
+        self.warnings.push(chain(&error));
+        self.failure = Some(error);
     }
 }
 
@@ -117,7 +123,7 @@ pub struct UnitsReport {
 }
 
 /// What a restore or a save did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Report {
     /// The repo's key.
     pub cache_key: Name,

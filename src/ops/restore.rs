@@ -1,32 +1,41 @@
 //! Restoring: the nearest generation of each area is put in place, then the sources' mtimes.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
 use super::compare::{Known, has_same_bytes};
 use super::job::{Job, Place};
-use super::place::place;
+use super::look::shared;
+use super::place::{holds_anything, place};
 use super::progress::Progress;
-use super::report::{AreaReport, Mode, Report, chain};
-use super::save::shared;
+use super::report::{AreaReport, Report, SourcesReport, chain};
 use super::shared::{Home, place_shared};
-use super::{Result, kept, sources};
+use super::sources::{Refreshing, origins};
+use super::{Error, Result, kept};
 use crate::fs::crash::crash_point;
 use crate::fs::stat::Kind;
 use crate::fs::walk::walk;
-use crate::model::area::Area;
 use crate::model::choice::{Chosen, Hit, choose};
-use crate::model::manifest::{EntryKind, GenerationId, Manifest, Source};
+use crate::model::manifest::{EntryKind, GenerationId, Manifest};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 use crate::store::{self, Event, Generation, Lease, Purpose, Store, TreeRecord, boot_id};
 
-/// What one area was restored to.
-struct Restored {
+/// One area on its way.
+struct Pending<'a> {
+    place: &'a Place,
     report: AreaReport,
-    manifest: Option<Manifest>,
+    choice: Option<Choice>,
+}
+
+/// The generation that an area is to be restored to.
+struct Choice {
+    id: GenerationId,
+    chosen: Chosen,
+    manifest: Manifest,
 }
 
 /// Which files of an area this restore wrote or compared.
@@ -45,77 +54,156 @@ struct Restoring<'a> {
     progress: &'a Progress,
 }
 
-/// Restores every area of `job`, then makes its sources look to cargo as they should.
+/// Restores every area of `job`, and makes its sources look to cargo as they should.
 ///
 /// An area that fails is a miss with a warning, and what was there before is there still. Killed
-/// at any instruction, each area is in place whole or not at all, and sources have the mtimes they
-/// had or those they should have. Any number of saves and restores may run at once.
+/// at any instruction, each area is in place whole or not at all, and no source looks older than
+/// the tree that was built from other bytes. Any number of saves and restores may run at once.
 pub fn restore(store: &Store, job: &Job, now: Timestamp, progress: &Progress) -> Result<Report> {
     let started = Instant::now();
-    store.reclaim()?;
+    let reclaimed = store.reclaim();
     let lease = store.lease(Purpose::Restore)?;
     crash_point("restore: leased");
     let restoring = Restoring { store, lease: &lease, job, now, boot: boot_id(), progress };
-    let restored: Vec<Restored> =
-        job.places.par_iter().map(|place| restoring.report(place)).collect();
-    crash_point("restore: sources");
+    let mut areas: Vec<Pending<'_>> =
+        job.places.par_iter().map(|place| restoring.choose_for(place)).collect();
+    let mut warnings = job.warnings.clone();
+    warnings.extend(reclaimed.err().map(|error| chain(&error)));
 
-    let (areas, manifests): (Vec<_>, Vec<_>) =
-        restored.into_iter().map(|restored| (restored.report, restored.manifest)).unzip();
-    let manifests: Vec<Manifest> = manifests.into_iter().flatten().collect();
-    let mut report = Report::of(job.key.clone(), areas);
-    report.warnings.clone_from(&job.warnings);
-    if let Err(error) = restoring.refresh(&manifests, &mut report) {
-        report.warnings.push(chain(&error));
+    // What differs from the record looks new before any tree that is older is in place.
+    let refreshing = restoring.renew_sources(&areas).unwrap_or_else(|error| {
+        let reason =
+            format!("its sources cannot be made to look as old as they are: {}", chain(&error));
+        for area in areas.iter_mut().filter(|area| area.is_target()) {
+            area.choice = None;
+            area.report.fail(Error::Unsafe { reason: reason.clone() });
+        }
+        None
+    });
+    crash_point("restore: sources");
+    areas.par_iter_mut().for_each(|area| restoring.put_in_place(area));
+    let mut sources = SourcesReport::default();
+    if let Some(refreshing) = refreshing {
+        // What is as recorded looks old only if every tree is one that was built from it.
+        let strangers = restoring.strangers(&areas, &refreshing);
+        if strangers.is_empty() {
+            match refreshing.put_back() {
+                Ok(report) => sources = report,
+                Err(error) => warnings.push(chain(&error)),
+            }
+        } else {
+            warnings.push(format!(
+                "{} was not restored, and nobody knows what it was built from: sources keep the \
+                 mtimes they have, and cargo may build them again",
+                strangers.join(", ")
+            ));
+        }
     }
-    report.seconds = started.elapsed().as_secs_f64();
-    Ok(report)
+    let areas = areas.into_iter().map(|area| area.report).collect();
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(Report { sources, seconds, warnings, ..Report::of(job.key.clone(), areas) })
+}
+
+impl Pending<'_> {
+    fn is_target(&self) -> bool {
+        !self.place.area.is_shared()
+    }
 }
 
 impl Restoring<'_> {
-    fn report(&self, place: &Place) -> Restored {
+    fn choose_for<'a>(&self, place: &'a Place) -> Pending<'a> {
         let started = Instant::now();
         let mut report = AreaReport::new(place.area.clone());
-        let manifest = match self.restore_area(place, &mut report) {
-            Ok(manifest) => manifest,
-            Err(error) => {
-                report.fail(&error);
-                None
-            }
-        };
+        let choice = self.choose(place, &mut report).unwrap_or_else(|error| {
+            report.fail(error);
+            None
+        });
         report.seconds = started.elapsed().as_secs_f64();
-        if let Err(error) = self.log(&report, manifest.as_ref()) {
-            report.warnings.push(chain(&error));
-        }
-        Restored { report, manifest }
+        Pending { place, report, choice }
     }
 
-    fn restore_area(&self, place: &Place, report: &mut AreaReport) -> Result<Option<Manifest>> {
-        let Some((id, chosen, manifest)) = self.choose(place, report)? else { return Ok(None) };
+    /// Creates kept files, compares the sources with what the chosen trees were built from, and
+    /// makes new what differs. `None` if no tree is to be restored.
+    fn renew_sources(&self, areas: &[Pending<'_>]) -> Result<Option<Refreshing<'_>>> {
+        let Job { roots, excluded, .. } = self.job;
+        let of_targets = areas.iter().filter(|area| area.is_target());
+        let manifests: Vec<&Manifest> = of_targets
+            .filter_map(|area| area.choice.as_ref().map(|choice| &choice.manifest))
+            .collect();
+        let newest = manifests.iter().map(|manifest| manifest.header.newest_mtime.next()).max();
+        let Some(newest) = newest else { return Ok(None) };
+        let bound = newest.max(crate::fs::space::now_at(self.store.root())?);
+        kept::create_missing(self.store, self.lease, roots, &manifests, bound, self.progress)?;
+        let origins: Vec<_> = manifests.iter().map(|manifest| origins(manifest)).collect();
+        let refreshing = Refreshing::compare(roots, excluded, &origins, bound)?;
+        refreshing.renew()?;
+        Ok(Some(refreshing))
+    }
+
+    /// Returns the trees built from our sources that are there without having been restored.
+    fn strangers(&self, areas: &[Pending<'_>], refreshing: &Refreshing<'_>) -> Vec<String> {
+        let is_restored = |dir: &PathBuf| {
+            areas.iter().any(|area| area.choice.is_some() && area.place.dir == *dir)
+        };
+        let known = self.job.target_dirs.iter().filter(|dir| !is_restored(dir));
+        let live = known.filter(|dir| holds_anything(dir).unwrap_or(true));
+        let all = live.chain(refreshing.strange_targets());
+        all.map(|dir| format!("`{}`", dir.display())).collect()
+    }
+
+    fn put_in_place(&self, area: &mut Pending<'_>) {
+        let started = Instant::now();
+        if let Some(choice) = area.choice.take() {
+            match self.restore_area(area.place, &choice, &mut area.report) {
+                Ok(()) => area.choice = Some(choice),
+                Err(error) => {
+                    self.remove_damaged(&error, &choice, &mut area.report);
+                    area.report.fail(error);
+                }
+            }
+        }
+        area.report.seconds += started.elapsed().as_secs_f64();
+        if let Err(error) = self.log(&area.report) {
+            area.report.warnings.push(chain(&error));
+        }
+    }
+
+    /// Removes the packs that a restore found damaged, so that the next save stores them again.
+    fn remove_damaged(&self, error: &Error, choice: &Choice, report: &mut AreaReport) {
+        let Error::Store(store::Error::Damaged { path, .. }) = error else { return };
+        let packs = choice.manifest.header.packs.iter().map(|pack| pack.digest);
+        for digest in packs.filter(|digest| self.store.pack_path(*digest) == *path) {
+            if let Err(error) = self.store.remove_if_damaged(digest) {
+                report.warnings.push(chain(&error));
+            }
+        }
+    }
+
+    fn restore_area(&self, place: &Place, choice: &Choice, report: &mut AreaReport) -> Result<()> {
+        let Choice { id, chosen, manifest } = choice;
+        place.check(self.store.root(), &self.job.cargo_home)?;
         let known = Known::of(self.store, self.lease, &place.dir, &self.boot);
-        let placed = self.put_in_place(place, &manifest, report)?;
+        let placed = self.place(place, manifest, report)?;
         let header = &manifest.header;
         report.hit = chosen.hit;
         (report.files, report.bytes) = (header.files, header.bytes);
         report.stored_bytes = header.packs.iter().map(|pack| pack.stored_bytes).sum();
         report.generation = Some(id.to_string());
         report.matched_key = Some(header.cache_key.clone());
-        report.notes.extend(self.remarks(place, &chosen, &manifest));
-        self.store.stamp(&id.series, self.now)?;
-        if let Err(error) = self.record(place, &manifest, id, &placed, known.as_ref()) {
-            // It only saves time: the area is in place.
+        report.notes.extend(self.remarks(place, chosen, manifest));
+        // What only saves time or room later is no failure: the area is in place.
+        if let Err(error) = self.store.stamp(&id.series, self.now) {
             report.warnings.push(chain(&error));
         }
-        Ok(Some(manifest))
+        if let Err(error) = self.record(place, choice, &placed, known.as_ref()) {
+            report.warnings.push(chain(&error));
+        }
+        Ok(())
     }
 
     /// Chooses a generation and reads its manifest. One that cannot be used is passed over with a
     /// warning, and the next best is taken.
-    fn choose(
-        &self,
-        place: &Place,
-        report: &mut AreaReport,
-    ) -> Result<Option<(GenerationId, Chosen, Manifest)>> {
+    fn choose(&self, place: &Place, report: &mut AreaReport) -> Result<Option<Choice>> {
         let wish = self.job.wish(place);
         let mut generations: Vec<Generation> = Vec::new();
         for scope in &wish.chain {
@@ -123,15 +211,14 @@ impl Restoring<'_> {
             generations.extend(found);
             report.warnings.extend(failures.iter().map(|error| chain(error)));
         }
-        let is_optional = !matches!(place.area, Area::Registry | Area::Target);
-        report.wanted = !(is_optional && generations.is_empty());
+        report.wanted = !generations.is_empty() || self.job.counts_on(&place.area);
         loop {
             let candidates: Vec<_> =
                 generations.iter().map(|generation| (&generation.id, &generation.header)).collect();
             let Some(chosen) = choose(&wish, &candidates) else { return Ok(None) };
             let id = generations[chosen.index].id.clone();
             match self.store.read(self.lease, &id) {
-                Ok(manifest) => return Ok(Some((id, chosen, manifest))),
+                Ok(manifest) => return Ok(Some(Choice { id, chosen, manifest })),
                 Err(store::Error::Gone(_)) => {}
                 Err(error) => report.warnings.push(chain(&error)),
             }
@@ -139,18 +226,13 @@ impl Restoring<'_> {
         }
     }
 
-    fn put_in_place(
-        &self,
-        area: &Place,
-        manifest: &Manifest,
-        report: &mut AreaReport,
-    ) -> Result<Placed> {
+    fn place(&self, area: &Place, manifest: &Manifest, report: &mut AreaReport) -> Result<Placed> {
         let Self { store, lease, boot, progress, .. } = self;
         let Some(kind) = shared(&area.area) else {
             report.mode = place(store, lease, &area.dir, manifest, boot, progress)?;
             return Ok(Placed::All);
         };
-        let home = Home { kind, cargo_home: &self.job.cargo_home, dir: &area.dir };
+        let home = Home { kind, root: &self.job.cargo_home, dir: &area.dir };
         let (mode, files) = place_shared(store, lease, &home, manifest, progress)?;
         report.mode = mode;
         Ok(Placed::These(files))
@@ -185,11 +267,11 @@ impl Restoring<'_> {
     fn record(
         &self,
         place: &Place,
-        manifest: &Manifest,
-        generation: GenerationId,
+        choice: &Choice,
         placed: &Placed,
         known: Option<&Known>,
     ) -> Result<()> {
+        let Choice { id, manifest, .. } = choice;
         let dirs: HashSet<_> = manifest
             .entries
             .iter()
@@ -208,43 +290,24 @@ impl Restoring<'_> {
             let stat = stats.get(&entry.path)?;
             let recorded = || known.and_then(|known| known.facts_of(&entry.path, stat));
             let is_certain = match placed {
-                Placed::All => true,
                 // What was there before in a shared directory may be another file of that name.
                 Placed::These(files) if !files.contains(&entry.path) => {
                     recorded().is_some_and(|recorded| has_same_bytes(recorded, facts))
                 }
-                Placed::These(_) => true,
+                Placed::All | Placed::These(_) => true,
             };
             let is_as_placed = stat.size == facts.size && stat.mtime == facts.mtime;
             (is_certain && is_as_placed).then(|| (entry.path.clone(), stat.inode))
         });
-        let mut record = TreeRecord { generation, inodes: inodes.collect() };
+        let mut record = TreeRecord { generation: id.clone(), inodes: inodes.collect() };
         record.settle(now);
         self.store.record_tree(&place.dir, &self.boot, &record)?;
         Ok(())
     }
 
-    /// Puts kept files back and makes every source as old as its content.
-    fn refresh(&self, manifests: &[Manifest], report: &mut Report) -> Result<()> {
-        let Job { roots, excluded, .. } = self.job;
-        let of_targets: Vec<&Manifest> =
-            manifests.iter().filter(|manifest| !manifest.header.series.area.is_shared()).collect();
-        let newest = of_targets.iter().map(|manifest| manifest.header.newest_mtime.next()).max();
-        let Some(newest) = newest else { return Ok(()) };
-        let bound = newest.max(crate::fs::space::now_at(self.store.root())?);
-        kept::put_back(self.store, self.lease, roots, &of_targets, bound, self.progress)?;
-        let records: Vec<&[Source]> =
-            of_targets.iter().map(|manifest| manifest.sources.as_slice()).collect();
-        let (sources, _) = sources::put_back(roots, &records, excluded, bound)?;
-        report.sources = sources;
-        Ok(())
-    }
-
-    fn log(&self, report: &AreaReport, manifest: Option<&Manifest>) -> Result<()> {
-        let id = manifest.map(|manifest| manifest.header.series.clone());
-        let event = if report.mode == Mode::Nothing || id.is_none() { "miss" } else { "restore" };
-        // Milliseconds of less than 2^53, so nothing is lost, and never negative.
-        let millis = std::time::Duration::from_secs_f64(report.seconds).as_millis();
+    fn log(&self, report: &AreaReport) -> Result<()> {
+        let event = if report.hit == Hit::Miss { "miss" } else { "restore" };
+        let millis = Duration::from_secs_f64(report.seconds).as_millis();
         Ok(self.store.log(&Event {
             time: self.now,
             event: event.to_owned(),

@@ -14,7 +14,6 @@ use crate::cargo::home::{self, Shared};
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
-use crate::fs::rename::{exchange, rename_noreplace};
 use crate::fs::stat::Stat;
 use crate::model::manifest::{Entry, EntryKind, Manifest};
 use crate::model::rel_path::RelPath;
@@ -22,7 +21,7 @@ use crate::store::{Lease, Store};
 
 /// How long we wait for cargo's package lock. Cargo holds it while it downloads and extracts:
 /// 8.7 s for 36,000 files were measured; a slow line may take a minute.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Adds what `dir` lacks of `manifest`; never deletes or replaces what is whole.
 ///
@@ -36,7 +35,7 @@ pub(super) fn place_shared(
     manifest: &Manifest,
     progress: &Progress,
 ) -> Result<(Mode, HashSet<RelPath>)> {
-    let Home { kind, cargo_home, dir } = *home;
+    let Home { kind, root: cargo_home, dir } = *home;
     std::fs::create_dir_all(dir).at("create directory", dir)?;
     let dest = Beneath::open(dir)?;
     let wanted = missing(kind, &dest, manifest)?;
@@ -57,12 +56,11 @@ pub(super) fn place_shared(
     let mut placed = HashSet::new();
     for top in &wanted.tops {
         dest.create_parents(top)?;
-        let (from, to) = (staging.full(top), dest.full(top));
-        if rename_noreplace(&from, &to)? {
+        if dest.rename_noreplace_from(top, &staging, top)? {
             placed.insert(top);
         } else if !is_held(kind, &dest, top)? {
             // Cargo itself deletes and extracts again what has no `.cargo-ok`.
-            exchange(&from, &to)?;
+            dest.exchange_with(top, &staging, top)?;
             placed.insert(top);
         }
     }
@@ -82,7 +80,7 @@ pub(super) struct Home<'a> {
     /// Which part.
     pub(super) kind: Shared,
     /// The home, where cargo's package lock is.
-    pub(super) cargo_home: &'a Path,
+    pub(super) root: &'a Path,
     /// The directory of the part.
     pub(super) dir: &'a Path,
 }
@@ -108,17 +106,16 @@ fn missing(kind: Shared, dest: &Beneath, manifest: &Manifest) -> Result<Missing>
             continue;
         }
         let top = top.unwrap_or_else(|| entry.path.clone());
-        let is_missing = match verdicts.get(&top) {
-            Some(verdict) => *verdict,
-            None => {
-                let verdict = !is_held(kind, dest, &top)?;
-                verdicts.insert(top.clone(), verdict);
-                if verdict {
-                    parents.extend(std::iter::successors(top.parent(), RelPath::parent));
-                    missing.tops.push(top);
-                }
-                verdict
+        let is_missing = if let Some(verdict) = verdicts.get(&top) {
+            *verdict
+        } else {
+            let verdict = !is_held(kind, dest, &top)?;
+            verdicts.insert(top.clone(), verdict);
+            if verdict {
+                parents.extend(std::iter::successors(top.parent(), RelPath::parent));
+                missing.tops.push(top);
             }
+            verdict
         };
         if is_missing {
             missing.entries.push(entry.clone());

@@ -1,7 +1,9 @@
-//! Reading the sources of every root, and putting their mtimes back.
+//! Reading the sources of every root, recording them, and making them as old as their content.
+//!
+//! A restore does this in two steps, so that it may be killed anywhere: what is not as recorded
+//! looks new *before* the trees are in place, what is as recorded gets its old mtime *after*.
 
-use std::collections::BTreeMap;
-use std::fs::File;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,64 +11,33 @@ use rayon::prelude::*;
 
 use super::Result;
 use super::report::SourcesReport;
-use crate::cargo::sources::{Listing, SourceFile, leads_to, list};
+use crate::cargo::sources::{Listing, SourceFile, leads_to, list, names_digest};
 use crate::fs::At;
-use crate::fs::beneath::Beneath;
-use crate::fs::stat::Kind;
+use crate::fs::beneath::{Beneath, open_regular};
+use crate::fs::stat::{Kind, Stat};
 use crate::model::digest::{Digest, Hasher};
-use crate::model::freshness::{Observed, refresh};
-use crate::model::manifest::{Root, Source, SourceKind};
+use crate::model::freshness::{Observed, Refresh, refresh};
+use crate::model::manifest::{Manifest, Root, Source, SourceKind};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 
-/// Reads every source of `root`; `excluded` directories are none.
-pub(super) fn observe(root: &Path, excluded: &[PathBuf]) -> Result<Vec<Observed>> {
-    let Listing { files, dirs } = list(root, excluded)?;
-    let of_files: Result<Vec<_>> = files.par_iter().map(|file| observe_file(root, file)).collect();
-    let of_dirs = dirs.into_iter().map(|dir| Observed {
-        path: dir.path,
-        kind: SourceKind::Dir,
-        digest: dir.names,
-        mtime: dir.stat.mtime,
-        leads_to: None,
-    });
-    let mut observed = of_files?;
-    observed.extend(of_dirs);
-    Ok(observed)
-}
-
-fn observe_file(root: &Path, file: &SourceFile) -> Result<Observed> {
-    let full = root.join(file.path.as_path());
-    let is_link = file.stat.kind == Kind::Symlink;
-    let digest = if is_link {
-        let target = std::fs::read_link(&full).at("read symlink", &full)?;
-        Digest::of(target.as_os_str().as_encoded_bytes())
-    } else {
-        let mut hasher = Hasher::default();
-        let read = File::open(&full).and_then(|mut file| io::copy(&mut file, &mut hasher));
-        read.at("read", &full)?;
-        hasher.finish()
-    };
-    Ok(Observed {
-        path: Some(file.path.clone()),
-        kind: if is_link { SourceKind::Symlink } else { SourceKind::File },
-        digest,
-        mtime: file.stat.mtime,
-        leads_to: if is_link { leads_to(root, &file.path) } else { None },
-    })
+/// The sources of one root as they are.
+struct Seen {
+    observed: Vec<Observed>,
+    stats: Vec<Stat>,
+    strange_targets: Vec<PathBuf>,
 }
 
 /// Records every source of every root, for a manifest.
+///
+/// What cannot be read, or changes while it is, is left out: it will look new.
 pub(super) fn record(roots: &BTreeMap<Root, PathBuf>, excluded: &[PathBuf]) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     for (root, dir) in roots {
-        let observed = observe(dir, excluded)?;
-        sources.extend(observed.into_iter().map(|now| Source {
-            root: root.clone(),
-            path: now.path,
-            kind: now.kind,
-            digest: now.digest,
-            mtime: now.mtime,
+        let seen = see(dir, excluded, BTreeSet::new())?;
+        sources.extend(seen.observed.into_iter().filter_map(|now| {
+            let Observed { path, kind, digest, mtime, .. } = now;
+            Some(Source { root: root.clone(), path, kind, digest: digest?, mtime })
         }));
     }
     Ok(sources)
@@ -82,40 +53,162 @@ pub(super) fn are_same(a: &[Source], b: &[Source]) -> bool {
     content(a) == content(b)
 }
 
-/// Puts back the mtimes of what is as recorded, and makes the rest newer than `bound`.
-///
-/// `records` holds the sources of each generation that was restored. Returns what was done and
-/// which files are changed.
-pub(super) fn put_back(
-    roots: &BTreeMap<Root, PathBuf>,
-    records: &[&[Source]],
-    excluded: &[PathBuf],
-    bound: Timestamp,
-) -> Result<(SourcesReport, Vec<PathBuf>)> {
-    let mut report = SourcesReport::default();
-    let mut changed = Vec::new();
-    for (root, dir) in roots {
-        let of_root = records.iter().map(|sources| -> Vec<&Source> {
-            sources.iter().filter(|source| source.root == *root).collect()
-        });
-        let records: Vec<_> = of_root.filter(|record| !record.is_empty()).collect();
-        if records.is_empty() {
-            continue;
+/// The sources of every root, compared with what the trees to restore were built from.
+pub(super) struct Refreshing<'a> {
+    excluded: &'a [PathBuf],
+    roots: Vec<(&'a Path, Seen, Refresh)>,
+}
+
+/// Returns what a generation was built from: its sources, and the files kept with it.
+pub(super) fn origins(manifest: &Manifest) -> Vec<Source> {
+    let kept = manifest.kept.iter().filter_map(|kept| {
+        Some(Source {
+            root: kept.root.clone(),
+            path: Some(kept.path.clone()),
+            kind: SourceKind::File,
+            digest: kept.facts.digest()?,
+            mtime: kept.facts.mtime,
+        })
+    });
+    manifest.sources.iter().cloned().chain(kept).collect()
+}
+
+impl<'a> Refreshing<'a> {
+    /// Reads every source and compares it with the `origins` of each generation that is restored.
+    /// `bound` is later than every mtime of their trees.
+    pub(super) fn compare(
+        roots: &'a BTreeMap<Root, PathBuf>,
+        excluded: &'a [PathBuf],
+        origins: &[Vec<Source>],
+        bound: Timestamp,
+    ) -> Result<Self> {
+        let mut compared = Vec::new();
+        for (root, dir) in roots {
+            let of_root = origins.iter().map(|sources| -> Vec<&Source> {
+                sources.iter().filter(|source| source.root == *root).collect()
+            });
+            let records: Vec<_> = of_root.filter(|record| !record.is_empty()).collect();
+            if records.is_empty() {
+                continue;
+            }
+            let paths = records.iter().flatten().filter_map(|source| source.path.clone());
+            let seen = see(dir, excluded, paths.collect())?;
+            let refresh = refresh(&records, &seen.observed, bound);
+            compared.push((dir.as_path(), seen, refresh));
         }
-        let refresh = refresh(&records, &observe(dir, excluded)?, bound);
-        let beneath = Beneath::open(dir)?;
-        // Files and links first, for nothing below a directory may change after its mtime is set.
-        // Setting an mtime changes no directory, so any order would do; this one cannot be wrong.
-        for (path, mtime) in refresh.mtimes.iter().rev() {
-            match path {
-                Some(path) => beneath.set_mtime(path, *mtime)?,
-                None => beneath.set_own_mtime(*mtime)?,
+        Ok(Self { excluded, roots: compared })
+    }
+
+    /// Returns target directories inside the roots that nobody restored.
+    pub(super) fn strange_targets(&self) -> impl Iterator<Item = &PathBuf> {
+        self.roots.iter().flat_map(|(_, seen, _)| &seen.strange_targets)
+    }
+
+    /// Makes everything look new that is not as recorded. Always sound, whatever trees are there.
+    pub(super) fn renew(&self) -> Result<()> {
+        for (dir, seen, refresh) in &self.roots {
+            let beneath = Beneath::open(dir)?;
+            for (index, mtime) in &refresh.renewed {
+                set_mtime(&beneath, seen.observed[*index].path.as_ref(), *mtime)?;
             }
         }
-        report.checked += refresh.checked;
-        report.restored += refresh.unchanged;
-        report.changed += refresh.checked - refresh.unchanged;
-        changed.extend(refresh.changed.iter().map(|path| dir.join(path.as_path())));
+        Ok(())
     }
-    Ok((report, changed))
+
+    /// Makes everything as old as it was that is as recorded, unless it changed since it was
+    /// read. Sound only when every tree is in place. One whose mtime cannot be set stays as it is,
+    /// which costs a rebuild.
+    pub(super) fn put_back(&self) -> Result<SourcesReport> {
+        let mut report = SourcesReport::default();
+        for (dir, seen, refresh) in &self.roots {
+            let beneath = Beneath::open(dir)?;
+            let mut is_set = 0;
+            for (index, mtime) in &refresh.put_back {
+                let now = &seen.observed[*index];
+                let is_same = match &now.path {
+                    Some(path) if now.kind != SourceKind::Dir => {
+                        let stat = beneath.stat(path)?;
+                        stat.is_some_and(|stat| stat.inode == seen.stats[*index].inode)
+                    }
+                    // Our own work changed the times of directories, but not their names.
+                    path => {
+                        let full =
+                            path.as_ref().map_or(dir.to_path_buf(), |path| beneath.full(path));
+                        names_digest(&full, self.excluded).ok() == now.digest
+                    }
+                };
+                let path = now.path.as_ref();
+                if is_same && set_mtime(&beneath, path, *mtime).is_ok() {
+                    is_set += 1;
+                }
+            }
+            let lost = refresh.put_back.len() as u64 - is_set;
+            report.checked += refresh.checked;
+            report.restored += refresh.unchanged - lost;
+            report.changed += refresh.checked - refresh.unchanged + lost;
+        }
+        Ok(report)
+    }
+}
+
+fn set_mtime(root: &Beneath, path: Option<&RelPath>, mtime: Timestamp) -> crate::fs::Result<()> {
+    match path {
+        Some(path) => root.set_mtime(path, mtime),
+        None => root.set_own_mtime(mtime),
+    }
+}
+
+/// Reads every source of `root`, and of `also` what git ignores; `excluded` directories are none.
+fn see(root: &Path, excluded: &[PathBuf], mut also: BTreeSet<RelPath>) -> Result<Seen> {
+    let Listing { mut files, dirs, strange_targets } = list(root, excluded)?;
+    for file in &files {
+        also.remove(&file.path);
+    }
+    for path in also {
+        let stat = Stat::if_exists(&root.join(path.as_path())).ok().flatten();
+        files.extend(
+            stat.filter(|stat| stat.kind == Kind::File).map(|stat| SourceFile { path, stat }),
+        );
+    }
+    let of_files = files.par_iter().map(|file| see_file(root, file));
+    let mut observed: Vec<_> = of_files.collect();
+    let mut stats: Vec<_> = files.iter().map(|file| file.stat).collect();
+    for dir in dirs {
+        stats.push(dir.stat);
+        observed.push(Observed {
+            path: dir.path,
+            kind: SourceKind::Dir,
+            digest: dir.names,
+            mtime: dir.stat.mtime,
+            leads_to: None,
+        });
+    }
+    Ok(Seen { observed, stats, strange_targets })
+}
+
+fn see_file(root: &Path, file: &SourceFile) -> Observed {
+    let full = root.join(file.path.as_path());
+    let is_link = file.stat.kind == Kind::Symlink;
+    let digest = if is_link { digest_of_link(&full) } else { digest_of_file(&full) };
+    // Bytes from after an edit with the mtime from before it would be a stale artifact to come.
+    let is_unchanged = Stat::of(&full).is_ok_and(|stat| stat.inode == file.stat.inode);
+    Observed {
+        path: Some(file.path.clone()),
+        kind: if is_link { SourceKind::Symlink } else { SourceKind::File },
+        digest: digest.ok().filter(|_| is_unchanged),
+        mtime: file.stat.mtime,
+        leads_to: if is_link { leads_to(root, &file.path) } else { None },
+    }
+}
+
+fn digest_of_link(path: &Path) -> Result<Digest> {
+    let target = std::fs::read_link(path).at("read symlink", path)?;
+    Ok(Digest::of(target.as_os_str().as_encoded_bytes()))
+}
+
+fn digest_of_file(path: &Path) -> Result<Digest> {
+    let mut hasher = Hasher::default();
+    let read = open_regular(path).and_then(|mut file| io::copy(&mut file, &mut hasher));
+    read.at("read", path)?;
+    Ok(hasher.finish())
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Result;
 use crate::fs::At;
+use crate::fs::remove::remove_tree;
 use crate::fs::spread::spread_subdirs;
 use crate::model::manifest::RawPath;
 use crate::store::{Lease, Use};
@@ -50,6 +51,6 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         // What stays behind after an error here is removed by the next `reclaim`.
-        drop(std::fs::remove_dir_all(&self.outer));
+        drop(remove_tree(&self.outer));
     }
 }

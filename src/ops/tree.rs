@@ -9,6 +9,7 @@ use crate::fs::stat::{Kind, Stat};
 use crate::fs::walk::Found;
 use crate::model::manifest::{Entry, EntryKind, FileFacts, RawPath};
 use crate::model::rel_path::RelPath;
+use crate::model::timestamp::Timestamp;
 
 /// A regular file whose contents are not known yet.
 #[derive(Clone, Debug)]
@@ -28,12 +29,15 @@ pub(super) struct Tree {
     pub(super) files: Vec<(usize, Unread)>,
     /// Sockets, fifos and devices: they are left out.
     pub(super) special: Vec<PathBuf>,
+    /// The newest mtime of all.
+    pub(super) newest_mtime: Timestamp,
 }
 
 impl Tree {
     /// Makes entries of what a walk of `dir` found, sorted as it is.
     pub(super) fn of(dir: &Path, found: &[Found]) -> Result<Self> {
-        let mut tree = Self::default();
+        let newest_mtime = found.iter().map(|found| found.stat.mtime).max().unwrap_or_default();
+        let mut tree = Self { newest_mtime, ..Self::default() };
         let mut groups: HashMap<(u64, u64), RelPath> = HashMap::new();
         for Found { path, stat } in found {
             let full = dir.join(path.as_path());
@@ -48,13 +52,14 @@ impl Tree {
                     let target = RawPath::of(target.as_os_str().as_encoded_bytes());
                     EntryKind::Symlink { target, mtime: stat.mtime }
                 }
-                Kind::File => match first_of_group(&mut groups, path, stat) {
-                    Some(of) => EntryKind::HardLink { of },
-                    None => {
+                Kind::File => {
+                    if let Some(of) = first_of_group(&mut groups, path, stat) {
+                        EntryKind::HardLink { of }
+                    } else {
                         tree.files.push((tree.entries.len(), Unread { path: full, stat: *stat }));
                         EntryKind::File(unread_facts(stat))
                     }
-                },
+                }
             };
             tree.entries.push(Entry { path: path.clone(), kind });
         }

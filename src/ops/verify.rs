@@ -30,12 +30,11 @@ mod packs;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use self::manifests::read_manifests;
-use self::packs::{Checked, check_packs};
+use self::packs::check_packs;
 use super::error::Result;
 use super::report::chain;
 use crate::model::digest::Digest;
@@ -113,24 +112,25 @@ pub fn verify(store: &Store) -> Result<VerifyReport> {
 
     let mut report = VerifyReport { generations: claims.generations, ..VerifyReport::default() };
     let named: BTreeSet<Digest> = claims.packs.keys().copied().collect();
-    let first_look = check_packs(store, on_disk.union(&named), &claims.packs);
-    let missing = report.add(first_look);
-    if !missing.is_empty() {
-        // A gc that began before our lease named a pack puts it back before it ends.
-        store.wait_for_gc(PATIENCE)?;
-        let second_look = check_packs(store, missing.iter(), &claims.packs);
-        for digest in report.add(second_look) {
-            let Some(claim) = claims.packs.get(&digest) else { continue };
-            findings.push(damage(store.pack_path(digest), "pack-missing", claim.named_by()));
+    for (digest, checked) in check_packs(store, on_disk.union(&named), &claims.packs) {
+        if checked.is_missing {
+            // gc was faster with what no manifest names.
+            let claim = claims.packs.get(&digest);
+            findings
+                .extend(claim.map(|claim| {
+                    damage(store.pack_path(digest), "pack-missing", claim.named_by())
+                }));
+            continue;
         }
+        report.packs += 1;
+        report.contents += checked.contents;
+        report.bytes += checked.bytes;
+        findings.extend(checked.findings);
     }
     report.findings.extend(findings);
     report.findings.sort();
     Ok(report)
 }
-
-/// How long a gc that runs is waited for. Its moves are renames: it is done in seconds.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 fn note(path: PathBuf, code: &'static str, what: impl Into<String>) -> Finding {
     Finding { path, code, severity: Severity::Note, what: what.into() }
@@ -161,24 +161,6 @@ fn findings_of(store: &Store, holdings: &Holdings, strangers: &[PathBuf]) -> Vec
     findings
 }
 
-impl VerifyReport {
-    /// Adds what checking packs showed; returns those that are missing.
-    fn add(&mut self, checked: Vec<(Digest, Checked)>) -> Vec<Digest> {
-        let mut missing = Vec::new();
-        for (digest, checked) in checked {
-            if checked.is_missing {
-                missing.push(digest);
-                continue;
-            }
-            self.packs += 1;
-            self.contents += checked.contents;
-            self.bytes += checked.bytes;
-            self.findings.extend(checked.findings);
-        }
-        missing
-    }
-}
-
 /// Returns what is wrong, without the path that the finding has beside it.
 fn clause(error: &store::Error) -> String {
     match error {
@@ -186,3 +168,6 @@ fn clause(error: &store::Error) -> String {
         error => chain(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,15 +37,17 @@ impl Store {
     /// `staging/`, then takes its final name in one step that fails if the name is taken. Of two
     /// savers at once, one takes the number and the other the next.
     ///
-    /// The caller's lease names every pack of the manifest; they are whole and flushed. One that
-    /// is missing all the same is an error, and nothing is published.
+    /// The packs of the manifest are whole and flushed. The lease names each here, before it is
+    /// looked for: a generation that the lease names keeps its packs only as long as no other one
+    /// takes its number. One that is missing is an error, and nothing is published.
     pub fn publish(&self, lease: &Lease, manifest: &Manifest) -> Result<GenerationId> {
         for pack in &manifest.header.packs {
-            if !self.pack_path(pack.digest).exists() {
-                return Err(Error::PackMissing(pack.digest));
-            }
+            lease.name(&Use::Pack(pack.digest))?;
         }
-        let staged = lease.staging_dir()?.join("manifest");
+        for pack in &manifest.header.packs {
+            self.open_pack(pack.digest)?;
+        }
+        let staged = lease.staged_path("manifest")?;
         let file = File::create(&staged).at("create", &staged)?;
         manifest_file::write(manifest, &file).at("write", &staged)?;
         file.sync_all().at("flush", &staged)?;
@@ -53,7 +55,7 @@ impl Store {
 
         let series = &manifest.header.series;
         let dir = self.series_dir(series);
-        fs::create_dir_all(&dir).at("create directory", &dir)?;
+        create_dirs(&dir)?;
         let newest = numbers(&dir)?.into_iter().max();
         let mut number = newest.map_or(GenerationNumber::FIRST, GenerationNumber::next);
         loop {
@@ -62,7 +64,7 @@ impl Store {
                 Ok(false) => number = number.next(),
                 // gc removed the directory because it was empty.
                 Err(error) if error.source.kind() == io::ErrorKind::NotFound && staged.exists() => {
-                    fs::create_dir_all(&dir).at("create directory", &dir)?;
+                    create_dirs(&dir)?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -216,11 +218,33 @@ pub(super) fn read_dir(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// Creates `dir` and what leads to it, also while gc removes empty directories.
+pub(super) fn create_dirs(dir: &Path) -> Result<()> {
+    // Each attempt takes microseconds; gc removes a directory once, with its last generation.
+    const ATTEMPTS: usize = 100;
+    // It exists when it is made and not when it is looked at, or the other way round.
+    let was_raced = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)
+    };
+    let mut created = fs::create_dir_all(dir);
+    for _ in 1..ATTEMPTS {
+        if !created.as_ref().is_err_and(was_raced) {
+            break;
+        }
+        created = fs::create_dir_all(dir);
+    }
+    Ok(created.at("create directory", dir)?)
+}
+
 /// Flushes `dir` and its parents up to `root`: the name of a new file is on disk only when each
 /// directory that leads to it is.
 pub(super) fn flush_dirs(dir: &Path, root: &Path) -> Result<()> {
     for dir in dir.ancestors().take_while(|dir| dir.starts_with(root)) {
-        File::open(dir).and_then(|dir| dir.sync_all()).at("flush", dir)?;
+        match File::open(dir).and_then(|dir| dir.sync_all()) {
+            // gc removed it because it was empty: what we put there is gone already.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            flushed => flushed.at("flush", dir)?,
+        }
     }
     Ok(())
 }

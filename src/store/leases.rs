@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ use super::error::Result;
 use super::open::Store;
 use crate::fs::At;
 use crate::fs::lock::Lock;
+use crate::fs::remove::remove_tree;
 use crate::model::digest::Digest;
 use crate::model::manifest::{GenerationId, RawPath};
 
@@ -57,6 +59,7 @@ pub struct Lease {
     path: PathBuf,
     staging: PathBuf,
     outside: Mutex<Vec<PathBuf>>,
+    staged: AtomicU64,
 }
 
 /// What all live leases together name.
@@ -84,7 +87,14 @@ impl Store {
                 continue;
             }
             let staging = self.staging_dir().join(&id);
-            let lease = Lease { lock, id, path, staging, outside: Mutex::default() };
+            let lease = Lease {
+                lock,
+                id,
+                path,
+                staging,
+                outside: Mutex::default(),
+                staged: AtomicU64::new(0),
+            };
             lease.name(&Use::Process { purpose, pid: std::process::id() })?;
             return Ok(lease);
         }
@@ -117,23 +127,33 @@ impl Store {
     /// time, several at once.
     pub fn reclaim(&self) -> Result<usize> {
         let mut dead = 0;
+        let mut failed = Ok(());
         for path in self.lease_paths()? {
-            let Some(file) = open_if_there(&path)? else { continue };
-            let Some(lock) = Lock::of(file, &path)? else { continue };
-            let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            for used in read_uses(lock.file(), &path)? {
-                if let Use::Staging(dir) = used {
-                    remove_staging(&path_of(&dir), &id)?;
-                }
+            match self.reclaim_one(&path) {
+                Ok(is_dead) => dead += usize::from(is_dead),
+                // What one left behind and cannot be removed keeps nobody from the rest.
+                Err(error) => failed = Err(error),
             }
-            remove_if_there(&self.staging_dir().join(&id))?;
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                removed => removed.at("remove", &path)?,
-            }
-            dead += 1;
         }
-        Ok(dead)
+        failed.map(|()| dead)
+    }
+
+    /// Removes what the process of the lease at `path` left, if it is dead; tells whether it is.
+    fn reclaim_one(&self, path: &Path) -> Result<bool> {
+        let Some(file) = open_if_there(path)? else { return Ok(false) };
+        let Some(lock) = Lock::of(file, path)? else { return Ok(false) };
+        let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for used in read_uses(lock.file(), path)? {
+            if let Use::Staging(dir) = used {
+                remove_staging(&path_of(&dir), &id)?;
+            }
+        }
+        remove_tree(&self.staging_dir().join(&id))?;
+        match fs::remove_file(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed.at("remove", path)?,
+        }
+        Ok(true)
     }
 
     fn lease_paths(&self) -> Result<Vec<PathBuf>> {
@@ -161,9 +181,15 @@ impl Lease {
     }
 
     /// Returns this process's directory under `staging/`, which exists afterwards.
-    pub fn staging_dir(&self) -> Result<PathBuf> {
+    fn staging_dir(&self) -> Result<PathBuf> {
         fs::create_dir_all(&self.staging).at("create directory", &self.staging)?;
         Ok(self.staging.clone())
+    }
+
+    /// Returns a path under `staging/` that nobody else uses, this process included.
+    pub(super) fn staged_path(&self, what: &str) -> Result<PathBuf> {
+        let count = self.staged.fetch_add(1, Ordering::Relaxed);
+        Ok(self.staging_dir()?.join(format!("{what}-{count}")))
     }
 
     /// Returns what the name of a directory begins with that this process stages outside the
@@ -181,7 +207,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // A lease that is left without a lock is dead: the next `reclaim` removes what it names.
-        let swept = remove_if_there(&self.staging).is_ok();
+        let swept = remove_tree(&self.staging).is_ok();
         let outside = self.outside.lock().map(|dirs| dirs.iter().any(|dir| dir.exists()));
         if swept && outside.is_ok_and(|is_left| !is_left) {
             drop(fs::remove_file(&self.path));
@@ -228,14 +254,7 @@ fn read_uses(file: &File, path: &Path) -> Result<Vec<Use>> {
 fn remove_staging(dir: &Path, id: &str) -> Result<()> {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     if dir.is_absolute() && name.starts_with(&staging_name(id)) {
-        remove_if_there(dir)?;
+        remove_tree(dir)?;
     }
     Ok(())
-}
-
-fn remove_if_there(dir: &Path) -> Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        removed => Ok(removed.at("remove", dir)?),
-    }
 }

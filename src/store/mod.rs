@@ -45,6 +45,8 @@ mod leftovers;
 mod manifest_file;
 mod open;
 mod packs;
+#[cfg(test)]
+pub(crate) mod sample;
 mod stamps;
 mod sweep;
 mod trees;

@@ -151,7 +151,7 @@ fn check_owner(root: &Path) -> Result<()> {
         }
     }
     let metadata = root.metadata().at("read metadata", root)?;
-    let us = rustix::process::geteuid().as_raw();
+    let us = crate::fs::user_id();
     if !metadata.is_dir() {
         return untrusted("it is not a directory".to_owned());
     }

@@ -11,7 +11,6 @@ use super::leases::{Lease, Use};
 use super::open::Store;
 use crate::fs::At;
 use crate::fs::crash::crash_point;
-use crate::fs::rename::rename_noreplace;
 use crate::fs::stat::Kind;
 use crate::model::digest::{Digest, Hasher};
 use crate::model::manifest::{Content, PackUse};
@@ -33,14 +32,9 @@ struct Digesting {
 }
 
 impl Store {
-    /// Begins a pack at zstd `level`; `name` is unique in this process.
-    pub fn pack_writer<'a>(
-        &'a self,
-        lease: &'a Lease,
-        name: &str,
-        level: i32,
-    ) -> Result<PackWriter<'a>> {
-        let staged = lease.staging_dir()?.join(name);
+    /// Begins a pack at zstd `level`.
+    pub fn pack_writer<'a>(&'a self, lease: &'a Lease, level: i32) -> Result<PackWriter<'a>> {
+        let staged = lease.staged_path("pack")?;
         let file = File::create_new(&staged).at("create", &staged)?;
         let file = BufWriter::with_capacity(1 << 18, file);
         let out = Digesting { file, hasher: Hasher::default(), len: 0 };
@@ -53,6 +47,9 @@ impl Store {
     /// Opens a pack for reading.
     pub fn open_pack(&self, digest: Digest) -> Result<PackFile> {
         let path = self.pack_path(digest);
+        if !path.exists() {
+            self.wait_for_gc()?;
+        }
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::PackMissing(digest));
@@ -112,7 +109,8 @@ impl PackWriter<'_> {
 
     /// Flushes the pack and gives it its name, which the lease names first.
     ///
-    /// If a pack with these bytes is there already, that one is used.
+    /// A pack of that name has these bytes, or should: it is replaced in one step, and whole again
+    /// if it was damaged.
     pub fn finish(self) -> Result<PackUse> {
         let finish = || {
             let out = self.tar.into_inner()?.finish()?;
@@ -126,15 +124,25 @@ impl PackWriter<'_> {
         let path = self.store.pack_path(digest);
         let dir = path.parent().unwrap_or(&path);
         fs::create_dir_all(dir).at("create directory", dir)?;
-        if !rename_noreplace(&self.staged, &path)? {
-            fs::remove_file(&self.staged).at("remove", &self.staged)?;
-        }
+        fs::rename(&self.staged, &path).at("rename to", &path)?;
         crash_point("save: pack visible");
         Ok(PackUse { digest, stored_bytes, content_bytes: self.content_bytes })
     }
 }
 
 impl Store {
+    /// Removes the pack named `digest` if its bytes are not those it is named by; tells whether.
+    ///
+    /// Nobody can use it, and the next save stores its contents again only if it is gone.
+    pub fn remove_if_damaged(&self, digest: Digest) -> Result<bool> {
+        if self.open_pack(digest)?.is_whole(digest)? {
+            return Ok(false);
+        }
+        let path = self.pack_path(digest);
+        fs::remove_file(&path).at("remove", &path)?;
+        Ok(true)
+    }
+
     /// Flushes the names of these packs; their bytes are flushed already.
     pub fn flush_packs(&self, packs: impl Iterator<Item = Digest>) -> Result<()> {
         let paths: BTreeSet<_> = packs.map(|digest| self.pack_path(digest)).collect();

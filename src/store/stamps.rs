@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::error::Result;
+use super::generations::create_dirs;
 use super::open::Store;
 use crate::fs::At;
 use crate::fs::stat::Kind;
@@ -26,7 +27,7 @@ impl Store {
             tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
         writeln!(staged, "{}.{:09}", now.secs(), now.nanos()).at("write", &path)?;
         loop {
-            fs::create_dir_all(dir).at("create directory", dir)?;
+            create_dirs(dir)?;
             match staged.persist(&path) {
                 Ok(_) => return Ok(()),
                 // gc removed the directory because it was empty.

@@ -47,15 +47,20 @@ enum Named {
 impl Store {
     /// Takes the lock of gc; `None` if another gc runs, which then does the work.
     pub fn gc_lock(&self) -> Result<Option<GcLock>> {
-        let lock = Lock::try_exclusive(&self.root().join("gc.lock"))?;
+        // Whoever only waits for a gc to end holds the lock for a moment too.
+        const PATIENCE: Duration = Duration::from_millis(100);
+        let lock = Lock::exclusive_within(&self.root().join("gc.lock"), PATIENCE)?;
         Ok(lock.map(|lock| GcLock { _lock: lock }))
     }
 
-    /// Waits for a gc that runs, for at most `patience`. One that begins afterwards sees every
-    /// lease taken before.
-    pub fn wait_for_gc(&self, patience: Duration) -> Result<()> {
-        let lock = Lock::exclusive_within(&self.root().join("gc.lock"), patience)?;
-        drop(lock);
+    /// Waits for a gc that runs, but not for ever.
+    ///
+    /// Such a gc may have looked at the leases before ours named what we now miss. It puts that
+    /// back before it ends.
+    pub(super) fn wait_for_gc(&self) -> Result<()> {
+        // Its moves are renames: it is done in seconds.
+        const PATIENCE: Duration = Duration::from_mins(1);
+        drop(Lock::exclusive_within(&self.root().join("gc.lock"), PATIENCE)?);
         Ok(())
     }
 
@@ -227,3 +232,6 @@ fn files_below(dir: &Path, name: &str) -> Result<Vec<(PathBuf, u64)>> {
 fn digest_of(path: &Path) -> Option<Digest> {
     path.file_name()?.to_str()?.strip_suffix(".tar.zst")?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

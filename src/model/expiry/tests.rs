@@ -17,9 +17,9 @@ const PACK_BYTES: u64 = 100;
 /// Reads `[repository@]lane area key used generation…`: when it was used in hours ago or `-`, and
 /// generations as `number:job:packs`, a letter a pack, `*` behind a leased one, `@` and hours
 /// before when it was saved (1000 ago if not said).
-fn series(line: &str) -> SeriesFacts {
-    let words: Vec<_> = line.split_whitespace().collect();
-    let [scope, area, key, used, generations @ ..] = &words[..] else { panic!("{line}") };
+fn series(text: &str) -> SeriesFacts {
+    let words: Vec<_> = text.split_whitespace().collect();
+    let [scope, area, key, used, generations @ ..] = &words[..] else { panic!("{text}") };
     let (repository, lane) = scope.split_once('@').unwrap_or(("a/b", scope));
     let scope = crate::model::scope::Scope {
         repository: repository.parse().expect("a repository"),
@@ -134,6 +134,9 @@ fn filesystem(used_bytes: u64, used_inodes: u64) -> Filesystem {
     }
 }
 
+type Case<'a> =
+    (&'a str, Pressure, &'a Filesystem, &'a [&'a str], &'a str, &'a [&'a str], (u64, u64));
+
 #[test]
 fn under_pressure_what_is_missed_least_goes_first() {
     let calm = Pressure::default();
@@ -147,7 +150,7 @@ fn under_pressure_what_is_missed_least_goes_first() {
         "pr/2 target d 6 1:j:d",
     ];
     #[rustfmt::skip]
-    let cases: &[(&str, Pressure, &Filesystem, &[&str], &str, &[&str], (u64, u64))] = &[
+    let cases: &[Case<'_>] = &[
         //  why                        pressure   filesystem             series   unnamed  evicted                        missing bytes, inodes
         ("roomy",                      calm,      &roomy,                &lanes,  "",      &[],                           (0, 0)),
         ("pull requests first",        calm,      &full,                 &lanes,  "",      &["c#1", "d#1"],               (0, 0)),
@@ -225,6 +228,8 @@ prop_compose! {
     }
 }
 
+type Line = (&'static str, &'static str, Option<i64>, Vec<String>);
+
 prop_compose! {
     fn any_store()(
         lines in prop::collection::vec(
@@ -239,7 +244,7 @@ prop_compose! {
         gone in 0_usize..10,
         leased in 0_usize..20,
     ) -> StoreFacts {
-        let line = |(index, (scope, area, used, generations)): (usize, &(&str, &str, Option<i64>, Vec<String>))| {
+        let line = |(index, (scope, area, used, generations)): (usize, &Line)| {
             let used = used.map_or("-".to_owned(), |hours| hours.to_string());
             series(&format!("{scope} {area} k{index} {used} {}", generations.join(" ")))
         };

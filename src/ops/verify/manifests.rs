@@ -36,6 +36,7 @@ impl Claim {
         match self.uses.len() {
             0 => "nobody names it".to_owned(),
             1 => format!("`{first}` names it"),
+            2 => format!("`{first}` and 1 other manifest name it"),
             count => format!("`{first}` and {} other manifests name it", count - 1),
         }
     }

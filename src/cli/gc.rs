@@ -1,0 +1,68 @@
+//! `runner-cache gc`.
+
+use clap::Args;
+
+use super::args::{RetentionArgs, RootArgs, now};
+use super::report::{print_json, to_stderr};
+use super::text::{bytes, line};
+use super::{Result, Status};
+use crate::ops::gc::{GcReport, Mode, gc};
+
+/// Options of `gc`.
+#[derive(Debug, Args)]
+pub(super) struct GcArgs {
+    #[command(flatten)]
+    root: RootArgs,
+    #[command(flatten)]
+    retention: RetentionArgs,
+    /// Show what would go and why; change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print one JSON object to stdout
+    #[arg(long)]
+    json: bool,
+}
+
+impl GcArgs {
+    pub(super) fn run(&self) -> Result<Status> {
+        let store = self.root.open()?;
+        let mode = if self.dry_run { Mode::DryRun } else { Mode::Execute };
+        let pressure = self.retention.pressure();
+        let report = gc(&store, &self.retention.policy(), Some(&pressure), now(), mode)?;
+        to_stderr(&text(&report, mode));
+        if self.json {
+            print_json(&report)?;
+        }
+        Ok(Status::Done)
+    }
+}
+
+/// Returns what a gc did, or would do, for people.
+pub(super) fn text(report: &GcReport, mode: Mode) -> String {
+    if report.other_gc_runs {
+        return "another gc is at work; it does it all\n".to_owned();
+    }
+    let (drops, frees) = match mode {
+        Mode::DryRun => ("would drop", "would free"),
+        Mode::Execute => ("dropped", "freed"),
+    };
+    let mut text = String::new();
+    for expired in &report.expired {
+        let size = bytes(expired.frees_bytes);
+        line!(text, "{drops} {} ({size}): {}", expired.id, expired.reason);
+    }
+    for damage in &report.damaged {
+        line!(text, "{drops} `{}`: it is damaged: {}", damage.path.display(), damage.what);
+    }
+    for warning in &report.warnings {
+        line!(text, "warning: {warning}");
+    }
+    let generations = report.expired.len() + report.damaged.len();
+    line!(
+        text,
+        "{drops} {generations} generations and {} packs, {frees} {}",
+        report.packs,
+        bytes(report.bytes)
+    );
+    text
+}

@@ -1,0 +1,171 @@
+//! Making the manifest of a tree: what is known is referred to, the rest is read and packed.
+
+use std::collections::BTreeMap;
+
+use super::Result;
+use super::compare::Known;
+use super::index::Index;
+use super::job::Place;
+use super::kept::Keep;
+use super::pack::{PackedFiles, Packing};
+use super::report::AreaReport;
+use super::save::Saving;
+use super::tree::{Tree, Unread, unread_facts};
+use crate::model::digest::Digest;
+use crate::model::manifest::{
+    Content, Entry, EntryKind, FileFacts, Header, KeptFile, Manifest, PackUse, RawPath,
+};
+use crate::model::timestamp::Timestamp;
+
+impl Saving<'_> {
+    /// Completes the manifest: contents of unchanged files are taken from what is known, the
+    /// others are read and packed.
+    pub(super) fn assemble(
+        &self,
+        place: &Place,
+        tree: &Tree,
+        keep: &[Keep],
+        known: Option<&Known>,
+        report: &mut AreaReport,
+    ) -> Result<Manifest> {
+        let mut facts: Vec<Option<FileFacts>> = Vec::new();
+        let mut packs = Packs::default();
+        for (index, unread) in &tree.files {
+            let path = &tree.entries[*index].path;
+            let recorded = known.and_then(|known| known.facts_of(path, &unread.stat));
+            facts.push(recorded.map(|recorded| FileFacts {
+                contents: recorded.contents.clone(),
+                ..unread_facts(&unread.stat)
+            }));
+        }
+        facts.extend(keep.iter().map(|_| None));
+        let all: Vec<&Unread> = tree
+            .files
+            .iter()
+            .map(|(_, unread)| unread)
+            .chain(keep.iter().map(|keep| &keep.file))
+            .collect();
+
+        if facts.iter().any(Option::is_none) {
+            self.drop_half_dead(known, &mut facts)?;
+        }
+        if let Some(known) = known {
+            let listed = &known.manifest().header.packs;
+            for content in facts.iter_mut().flatten().flat_map(|facts| &mut facts.contents) {
+                content.pack = packs.index(&listed[content.pack as usize]);
+            }
+        }
+        let missing: Vec<usize> = (0..all.len()).filter(|index| facts[*index].is_none()).collect();
+        let unread: Vec<Unread> = missing.iter().map(|index| all[*index].clone()).collect();
+        let packed = self.pack(&unread)?;
+        report.stored_bytes = packed.stored_bytes;
+        for index in &missing {
+            facts[*index] = Some(unread_facts(&all[*index].stat));
+        }
+        for found in packed.contents {
+            let pack = packs.index(&packed.packs[&found.content.digest]);
+            let file =
+                facts[missing[found.file]].as_mut().expect("every missing file got its facts");
+            file.contents.push(Content { pack, ..found.content });
+        }
+
+        let mut facts = facts.into_iter().flatten();
+        let mut entries = tree.entries.clone();
+        for ((index, _), facts) in tree.files.iter().zip(&mut facts) {
+            entries[*index].kind = EntryKind::File(facts);
+        }
+        let kept = keep.iter().zip(facts).map(|(keep, facts)| KeptFile {
+            root: keep.root.clone(),
+            path: keep.path.clone(),
+            facts,
+        });
+        let mut header = self.header(place, packs.list);
+        header.entries = entries.len() as u64;
+        let is_file =
+            |entry: &&Entry| matches!(entry.kind, EntryKind::File(_) | EntryKind::HardLink { .. });
+        header.files = entries.iter().filter(is_file).count() as u64;
+        header.bytes = tree.files.iter().map(|(_, unread)| unread.stat.size).sum();
+        header.newest_mtime = tree.newest_mtime;
+        Ok(Manifest {
+            header,
+            entries,
+            kept: kept.collect(),
+            sources: if place.area.is_shared() { Vec::new() } else { self.sources.to_vec() },
+        })
+    }
+
+    /// Forgets what is known of files whose pack is less than half alive: they are read again and
+    /// carried over.
+    fn drop_half_dead(&self, known: Option<&Known>, facts: &mut [Option<FileFacts>]) -> Result<()> {
+        if known.is_none() {
+            return Ok(());
+        }
+        let index = self.index()?;
+        for file in facts {
+            let is_alive = |content: &Content| index.pack_of(content.digest).is_some();
+            if file.as_ref().is_some_and(|facts| !facts.contents.iter().all(is_alive)) {
+                *file = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn pack(&self, files: &[Unread]) -> Result<PackedFiles> {
+        if files.is_empty() {
+            return Ok(PackedFiles::default());
+        }
+        let packing = Packing {
+            store: self.store,
+            lease: self.lease,
+            index: self.index()?,
+            level: self.options.level,
+            progress: self.progress,
+        };
+        packing.pack(files)
+    }
+
+    fn index(&self) -> Result<&Index> {
+        if let Some(index) = self.index.get() {
+            return Ok(index);
+        }
+        let index = Index::read(self.store, self.lease, &self.job.scope.chain())?;
+        Ok(self.index.get_or_init(|| index))
+    }
+
+    fn header(&self, place: &Place, packs: Vec<PackUse>) -> Header {
+        Header {
+            series: self.job.series(place),
+            cache_key: self.job.key.clone(),
+            created: self.options.now,
+            job: self.job.label.clone(),
+            toolchain: place.toolchain,
+            environment: place.environment,
+            components: place.components.clone(),
+            roots: self.job.raw_roots(),
+            directory: RawPath::of(place.dir.as_os_str().as_encoded_bytes()),
+            newest_mtime: Timestamp::default(),
+            provenance: self.job.provenance.clone(),
+            entries: 0,
+            files: 0,
+            bytes: 0,
+            packs,
+        }
+    }
+}
+
+/// The packs of a manifest, each listed once.
+#[derive(Default)]
+struct Packs {
+    list: Vec<PackUse>,
+    indices: BTreeMap<Digest, u32>,
+}
+
+impl Packs {
+    fn index(&mut self, pack: &PackUse) -> u32 {
+        *self.indices.entry(pack.digest).or_insert_with(|| {
+            self.list.push(pack.clone());
+            u32::try_from(self.list.len() - 1)
+                .expect("fewer packs than contents of 32 MiB fit on a disk")
+        })
+    }
+}

@@ -1,0 +1,115 @@
+use std::error::Error;
+
+use super::*;
+use crate::model::quantity::{ByteSize, Percent};
+use crate::store::sample::{image, save};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+const NOW: i64 = 1_000_000_000;
+
+fn new_store(dir: &Path) -> Result<Store> {
+    let store = Store::open_or_init(&dir.join("store"))?;
+    save(&store, "pr/1 target k", NOW, &[&["a"]])?;
+    Ok(store)
+}
+
+/// As on a disk that is never full, whatever the disk of this test is like.
+fn calm() -> Pressure {
+    let never = Percent::try_from(100).expect("it is 100");
+    Pressure { disk_threshold: never, min_free: Some(ByteSize(0)), ..Pressure::default() }
+}
+
+/// As on a disk that is always full.
+fn strained() -> Pressure {
+    Pressure { min_free: Some(ByteSize(u64::MAX)), ..Pressure::default() }
+}
+
+fn watch(
+    store: &Store,
+    paths: &[(Place, PathBuf)],
+    pressure: &Pressure,
+    mode: Mode,
+) -> Result<GuardReport> {
+    Ok(guard(store, paths, pressure, &Policy::default(), Timestamp::new(NOW, 0), mode)?)
+}
+
+#[test]
+fn a_filesystem_is_watched_once_whatever_is_on_it() -> Result {
+    let dir = tempfile::tempdir()?;
+    let store = new_store(dir.path())?;
+    let paths = [
+        (Place::Target, dir.path().join("not/there/yet")),
+        (Place::Store, store.root().to_owned()),
+        (Place::Target, dir.path().to_owned()),
+        (Place::TempDir, "/dev/shm".into()),
+        (Place::CargoHome, "/dev/shm/home".into()),
+    ];
+    let report = watch(&store, &paths, &calm(), Mode::Execute)?;
+    let places: Vec<_> = report.filesystems.iter().map(|watched| watched.places.clone()).collect();
+    assert_eq!(places, [vec![Place::Store, Place::Target], vec![Place::TempDir, Place::CargoHome]]);
+    assert_eq!(report.warnings, [] as [&str; 0]);
+    Ok(())
+}
+
+#[test]
+fn the_store_makes_room_on_its_own_filesystem() -> Result {
+    let dir = tempfile::tempdir()?;
+    let store = new_store(dir.path())?;
+    let before = image(store.root())?;
+    let foreseen = watch(&store, &[], &strained(), Mode::DryRun)?;
+    assert_eq!(image(store.root())?, before);
+    assert_eq!((foreseen.gc.expired.len(), foreseen.gc.packs), (1, 1));
+    assert_eq!(foreseen.warnings, [] as [&str; 0], "what would be missing is said by gc");
+
+    let done = watch(&store, &[], &strained(), Mode::Execute)?;
+    assert_eq!(done.gc.expired, foreseen.gc.expired);
+    assert_eq!(store.packs()?.packs, []);
+    assert!(done.warnings[0].contains("(store): "), "{:?}", done.warnings);
+    Ok(())
+}
+
+#[test]
+fn a_store_that_does_not_last_is_warned_about() -> Result {
+    let dir = tempfile::tempdir()?;
+    let store = new_store(dir.path())?;
+    let linked = dir.path().join("linked");
+    std::os::unix::fs::symlink(dir.path(), &linked)?;
+    for (why, workspace, want) in [
+        ("around it", dir.path().to_owned(), true),
+        ("around it, by a link", linked, true),
+        ("the store itself", store.root().to_owned(), true),
+        ("beside it", dir.path().join("sto"), false),
+        ("not there", dir.path().join("store/x"), false),
+    ] {
+        let report = watch(&store, &[(Place::Workspace, workspace)], &calm(), Mode::DryRun)?;
+        let is_warned = report.warnings.iter().any(|warning| warning.contains("git clean"));
+        assert_eq!(is_warned, want, "{why}");
+    }
+    let in_memory = tempfile::tempdir_in("/dev/shm")?;
+    let report = watch(&new_store(in_memory.path())?, &[], &calm(), Mode::DryRun)?;
+    assert!(report.warnings[0].contains("is on a tmpfs"), "{:?}", report.warnings);
+    Ok(())
+}
+
+#[test]
+fn a_full_disk_is_named_before_somebody_blames_the_linker() {
+    let filesystem = Filesystem {
+        device: 1,
+        path: "/home".into(),
+        total_bytes: 100 << 30,
+        free_bytes: 4 << 30,
+        used_bytes: 96 << 30,
+        total_inodes: 0,
+        free_inodes: 0,
+        is_memory: false,
+    };
+    let strains = Pressure::default().strains(&filesystem);
+    let places = vec![Place::Workspace, Place::Target];
+    let watched = Watched { places, before: filesystem.clone(), after: filesystem };
+    let want = "`/home` (workspace, target directory): disk at 96 %, above 80 %, 4 GiB free, under \
+                10 GiB, and nothing of the store is there; a build that fails there with `Bus error` \
+                or `No space left on device` fails for the disk, not for the linker";
+    assert_eq!(warning_of(&watched, &strains).as_deref(), Some(want));
+    assert_eq!(warning_of(&watched, &[]), None);
+}

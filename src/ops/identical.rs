@@ -1,0 +1,71 @@
+//! Whether a generation holds a tree already.
+
+use super::compare::{Known, has_same_bytes};
+use super::job::Place;
+use super::save::Saving;
+use super::{Result, sources};
+use crate::model::manifest::{Entry, EntryKind, GenerationId, KeptFile, Manifest};
+
+impl Saving<'_> {
+    /// Returns the generation that holds the same tree already, if this job would be given it
+    /// for the same key.
+    pub(super) fn identical(
+        &self,
+        place: &Place,
+        known: Option<&Known>,
+        new: &Manifest,
+    ) -> Result<Option<GenerationId>> {
+        let chain = self.job.scope.chain();
+        let serves = |id: &GenerationId| {
+            id.series.key == place.series_key
+                && id.series.area == place.area
+                && chain.contains(&id.series.scope)
+        };
+        let known = known.filter(|known| serves(known.generation()));
+        if let Some(known) = known.filter(|known| is_same(known.manifest(), new)) {
+            return Ok(Some(known.generation().clone()));
+        }
+        let (generations, _) = self.store.generations_of(&self.job.scope, &place.area)?;
+        let of_series = generations.into_iter().filter(|generation| serves(&generation.id));
+        let Some(newest) = of_series.max_by_key(|generation| generation.id.number) else {
+            return Ok(None);
+        };
+        match self.store.read(self.lease, &newest.id) {
+            Ok(manifest) if is_same(&manifest, new) => Ok(Some(newest.id)),
+            // One that is gone or damaged is no reason not to save.
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Tells whether two manifests hold the same tree built from the same sources at the same roots.
+///
+/// The mtimes of sources do not count: the older record goes with the older mtimes of the tree.
+/// In `CARGO_HOME` no mtime counts, for other jobs move those of directories, and cargo ignores
+/// them there.
+fn is_same(old: &Manifest, new: &Manifest) -> bool {
+    let mtimes_count = !new.header.series.area.is_shared();
+    let same_entry = |(a, b): (&Entry, &Entry)| {
+        a.path == b.path
+            && match (&a.kind, &b.kind) {
+                (EntryKind::File(a), EntryKind::File(b)) => {
+                    has_same_bytes(a, b)
+                        && a.mode == b.mode
+                        && (a.mtime == b.mtime || !mtimes_count)
+                }
+                (EntryKind::Dir { mode: a, mtime: at }, EntryKind::Dir { mode: b, mtime: bt }) => {
+                    a == b && (at == bt || !mtimes_count)
+                }
+                (a, b) => a == b,
+            }
+    };
+    let same_kept = |(a, b): (&KeptFile, &KeptFile)| {
+        (&a.root, &a.path) == (&b.root, &b.path) && has_same_bytes(&a.facts, &b.facts)
+    };
+    old.entries.len() == new.entries.len()
+        && old.kept.len() == new.kept.len()
+        && (old.header.roots == new.header.roots || !mtimes_count)
+        && old.entries.iter().zip(&new.entries).all(same_entry)
+        && old.kept.iter().zip(&new.kept).all(same_kept)
+        && sources::are_same(&old.sources, &new.sources)
+}

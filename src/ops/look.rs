@@ -1,0 +1,80 @@
+//! What of an area there is to save.
+
+use std::collections::HashSet;
+
+use super::job::{Job, Place};
+use super::report::AreaReport;
+use super::shared::{PATIENCE, needs_mark};
+use super::{Error, Result};
+use crate::cargo::build_lock::lock_packages;
+use crate::cargo::home::{self, Shared};
+use crate::fs::stat::Kind;
+use crate::fs::walk::{Found, walk};
+use crate::model::area::Area;
+
+/// Walks the area's directory; `None`, with the reason in the report, if there is nothing.
+pub(super) fn look(
+    job: &Job,
+    place: &Place,
+    report: &mut AreaReport,
+) -> Result<Option<Vec<Found>>> {
+    let dir = &place.dir;
+    let found = match shared(&place.area) {
+        _ if !dir.is_dir() => Vec::new(),
+        None => walk(dir, |_, _| true)?,
+        Some(shared) => look_at_home(job, shared, place)?,
+    };
+    if found.iter().any(|found| found.stat.kind != Kind::Dir) {
+        return Ok(Some(found));
+    }
+    let dir = dir.display();
+    match place.area {
+        Area::Target => report.warnings.push(format!(
+            "`{dir}` is empty: nothing is saved. Is it where cargo builds? See CARGO_TARGET_DIR \
+             and `build.target-dir`"
+        )),
+        Area::Registry if !job.has_lock => report.warnings.push(format!(
+            "no Cargo.lock says what of `{dir}` belongs to this repo: nothing is saved"
+        )),
+        _ => report.notes.push(format!("nothing in `{dir}`")),
+    }
+    Ok(None)
+}
+
+/// Walks what the lock files name of `CARGO_HOME`, leaving out half extractions.
+fn look_at_home(job: &Job, kind: Shared, place: &Place) -> Result<Vec<Found>> {
+    // What cargo is about to write is not whole: while the lock is held, it writes nothing. What
+    // changes after the walk is noticed when it is read.
+    let Some(_lock) = lock_packages(&job.cargo_home, PATIENCE)? else {
+        let path = job.cargo_home.join(".package-cache");
+        return Err(Error::Busy { path, holder: "a cargo that downloads or extracts" });
+    };
+    let wanted = &job.wanted;
+    let mut found = walk(&place.dir, |path, what| match what {
+        Kind::Dir => wanted.may_hold(kind, path),
+        _ => wanted.wants(kind, path),
+    })?;
+    let whole: HashSet<_> = found
+        .iter()
+        .filter_map(|found| {
+            let unit = home::unit(kind, &found.path)?;
+            let mark = found.path.file_name() == b".cargo-ok"
+                && found.path.parent().as_ref() == Some(&unit);
+            (mark && (found.stat.size > 0 || kind == Shared::Git)).then_some(unit)
+        })
+        .collect();
+    found.retain(|found| match home::unit(kind, &found.path) {
+        Some(unit) if needs_mark(&unit) => whole.contains(&unit),
+        _ => true,
+    });
+    Ok(found)
+}
+
+/// Returns which part of `CARGO_HOME` an area is, if it is one.
+pub(super) fn shared(area: &Area) -> Option<Shared> {
+    match area {
+        Area::Registry => Some(Shared::Registry),
+        Area::Git => Some(Shared::Git),
+        _ => None,
+    }
+}

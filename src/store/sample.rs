@@ -1,0 +1,111 @@
+//! Small real stores for tests.
+
+use std::error::Error;
+use std::path::Path;
+
+use super::{Lease, Purpose, Store};
+use crate::model::digest::Digest;
+use crate::model::manifest::{
+    Content, Entry, EntryKind, FileFacts, GenerationId, Header, Manifest, PackUse, RawPath, Series,
+};
+use crate::model::rel_path::RelPath;
+use crate::model::scope::Scope;
+use crate::model::timestamp::Timestamp;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Reads `lane area key`, of the repository `a/b`.
+pub(crate) fn series(text: &str) -> Series {
+    let words: Vec<_> = text.split_whitespace().collect();
+    let [lane, area, key] = words[..] else { panic!("{text}") };
+    Series {
+        scope: Scope {
+            repository: "a/b".parse().expect("a repository"),
+            lane: lane.parse().expect("a lane"),
+        },
+        area: area.parse().expect("an area"),
+        key: key.parse().expect("a key"),
+    }
+}
+
+/// Writes a pack of these contents.
+pub(crate) fn pack(store: &Store, lease: &Lease, contents: &[&str]) -> Result<PackUse> {
+    let name = super::leases::random_id();
+    let mut writer = store.pack_writer(lease, &name, 1)?;
+    for content in contents {
+        writer.append(Digest::of(content.as_bytes()), content.as_bytes())?;
+    }
+    Ok(writer.finish()?)
+}
+
+/// Returns a manifest with a file for each content of each pack.
+pub(crate) fn manifest(series: &Series, secs: i64, packs: &[(PackUse, Vec<&str>)]) -> Manifest {
+    let mut entries = Vec::new();
+    for (index, (_, contents)) in packs.iter().enumerate() {
+        for (number, content) in contents.iter().enumerate() {
+            let path = format!("{index:04}-{number:04}");
+            let content = Content {
+                offset: 0,
+                len: content.len() as u64,
+                digest: Digest::of(content.as_bytes()),
+                pack: u32::try_from(index).expect("a few packs"),
+            };
+            let facts = FileFacts {
+                mode: 0o644,
+                mtime: Timestamp::default(),
+                size: content.len,
+                contents: vec![content],
+            };
+            let path = RelPath::parse(path.as_bytes()).expect("a path below a root");
+            entries.push(Entry { path, kind: EntryKind::File(facts) });
+        }
+    }
+    let sizes = packs.iter().flat_map(|(_, contents)| contents).map(|content| content.len() as u64);
+    let header = Header {
+        series: series.clone(),
+        cache_key: series.key.clone(),
+        created: Timestamp::new(secs, 0),
+        job: "test".to_owned(),
+        toolchain: Digest::of(b"toolchain"),
+        environment: None,
+        components: [].into(),
+        roots: [].into(),
+        directory: RawPath::of(b"/target"),
+        newest_mtime: Timestamp::default(),
+        provenance: [].into(),
+        entries: entries.len() as u64,
+        files: entries.len() as u64,
+        bytes: sizes.sum(),
+        packs: packs.iter().map(|(pack, _)| pack.clone()).collect(),
+    };
+    Manifest { header, entries, sources: Vec::new(), kept: Vec::new() }
+}
+
+/// Publishes a generation at `secs` seconds after 1970, with a pack for each list of contents.
+pub(crate) fn save(
+    store: &Store,
+    text: &str,
+    secs: i64,
+    packs: &[&[&str]],
+) -> Result<GenerationId> {
+    let lease = store.lease(Purpose::Save)?;
+    let mut used = Vec::new();
+    for contents in packs {
+        used.push((pack(store, &lease, contents)?, contents.to_vec()));
+    }
+    let series = series(text);
+    let id = store.publish(&lease, &manifest(&series, secs, &used))?;
+    store.stamp(&series, Timestamp::new(secs, 0))?;
+    Ok(id)
+}
+
+/// Every path below the root with its bytes, but for the lock file of gc.
+pub(crate) fn image(root: &Path) -> Result<Vec<(RelPath, Vec<u8>)>> {
+    let mut image = Vec::new();
+    for found in crate::fs::walk::walk(root, |path, _| path.as_bytes() != b"gc.lock")? {
+        let path = root.join(found.path.as_path());
+        let bytes = if path.is_file() { std::fs::read(&path)? } else { Vec::new() };
+        image.push((found.path, bytes));
+    }
+    Ok(image)
+}

@@ -1,0 +1,168 @@
+//! Manifests and stores that somebody made to do harm: nothing outside the destination changes.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+fn dir(path: &str) -> Value {
+    json!({ "entry": { "path": path, "is": { "dir": { "mode": 0o755, "mtime": at() } } } })
+}
+
+fn symlink(path: &str, target: &str) -> Value {
+    json!({ "entry": { "path": path, "is": { "symlink": { "target": target, "mtime": at() } } } })
+}
+
+fn hard_link(path: &str, of: &str) -> Value {
+    json!({ "entry": { "path": path, "is": { "hard-link": { "of": of } } } })
+}
+
+/// A time as manifests write it: that of the header.
+fn at() -> Value {
+    Value::Null
+}
+
+/// Returns the file entry of the saved manifest under another path.
+fn file(like: &Value, path: &str) -> Value {
+    let mut file = like.clone();
+    file["entry"]["path"] = json!(path);
+    file
+}
+
+#[test]
+fn a_hostile_manifest_is_named_and_changes_nothing() -> Result {
+    type Edit = fn(&mut Vec<Value>, &Value);
+    #[rustfmt::skip]
+    let cases: [(&str, Edit); 22] = [
+        ("up and out",                  |lines, like| lines.push(file(like, "../outside/x"))),
+        ("up inside",                   |lines, like| lines.push(file(like, "a/../../outside/x"))),
+        ("absolute",                    |lines, like| lines.push(file(like, "/tmp/runner-cache-it-hostile"))),
+        ("nothing",                     |lines, like| lines.push(file(like, ""))),
+        ("a dot",                       |lines, like| lines.push(file(like, "."))),
+        ("a NUL",                       |lines, like| lines.push(file(like, "z\0z"))),
+        ("hex for up and out",          |lines, like| { let mut file = like.clone(); file["entry"]["path"] = json!({ "hex": "2e2e2f78" }); lines.push(file); }),
+        ("a file through a symlink",    |lines, like| lines.extend([symlink("z", "../../outside"), file(like, "z/x")])),
+        ("a directory through one",     |lines, _|    lines.extend([symlink("z", "../../outside"), dir("z/x")])),
+        ("a link that is also a dir",   |lines, like| lines.extend([symlink("z", "../../outside"), dir("z"), file(like, "z/x")])),
+        ("a dir that is also a link",   |lines, like| lines.extend([dir("z"), symlink("z", "../../outside"), file(like, "z/x")])),
+        ("a file over a file",          |lines, like| lines.extend([file(like, "z"), file(like, "z")])),
+        ("a dir over a file",           |lines, like| lines.extend([file(like, "z"), dir("z")])),
+        ("a file without its dir",      |lines, like| lines.push(file(like, "zz/x"))),
+        ("a hard link up and out",      |lines, _|    lines.push(hard_link("z", "../../outside/secret"))),
+        ("a hard link to a symlink",    |lines, _|    lines.extend([symlink("y", "../../outside/secret"), hard_link("z", "y")])),
+        ("a hard link through one",     |lines, _|    lines.extend([symlink("y", "../../outside"), hard_link("z", "y/secret")])),
+        ("a hard link to nothing",      |lines, _|    lines.push(hard_link("z", "no-such"))),
+        ("contents past the end",       |lines, like| { let mut file = file(like, "z"); file["entry"]["is"]["file"]["size"] = json!(1); lines.push(file); }),
+        ("a pack that is not listed",   |lines, like| { let mut file = file(like, "z"); file["entry"]["is"]["file"]["contents"][0]["pack"] = json!(7); lines.push(file); }),
+        ("an offset that overflows",    |lines, like| {
+            let mut file = file(like, "z");
+            let contents = &mut file["entry"]["is"]["file"]["contents"];
+            let mut second = contents[0].clone();
+            second["pack"] = json!(7);
+            contents[0]["offset"] = json!(u64::MAX - 1);
+            *contents = json!([contents[0], second]);
+            lines.push(file);
+        }),
+        ("a kept file up and out",      |lines, like| lines.push(json!({ "kept": { "root": ".", "path": "../outside/x", "facts": like["entry"]["is"]["file"] } }))),
+    ];
+    let mut wrong = Vec::new();
+    for (why, edit) in cases {
+        let host = Host::new()?;
+        write(&host.path("outside"), "secret", "untouched")?;
+        write(&host.target(), "app", "built")?;
+        host.save()?.done()?;
+        let [manifest] = &host.manifests()?[..] else { return Err("one manifest expected".into()) };
+        rewrite_manifest(manifest, |lines| {
+            let is_file = |line: &&Value| line["entry"]["path"] == "app";
+            let like = lines.iter().find(is_file).cloned().unwrap_or_default();
+            let mtime = like["entry"]["is"]["file"]["mtime"].clone();
+            let first_source = lines.iter().position(|line| line["source"].is_object());
+            let rest = lines.split_off(first_source.unwrap_or(lines.len()));
+            edit(lines, &like);
+            for line in lines.iter_mut() {
+                for kind in ["dir", "symlink"] {
+                    if line["entry"]["is"][kind].is_object() {
+                        line["entry"]["is"][kind]["mtime"] = mtime.clone();
+                    }
+                }
+            }
+            lines.extend(rest);
+        })?;
+        write(&host.target(), "app", "built later")?;
+        let before = (list(&host.repo())?, list(&host.path("outside"))?);
+        let restored = host.restore()?;
+        let named = format!("warning: target: `{}` is damaged: ", manifest.display());
+        if restored.status != Some(0) || !restored.stderr.contains(&named) {
+            wrong.push(format!("{why}: {:?}\n{}", restored.status, restored.stderr));
+        }
+        let after = (list(&host.repo())?, list(&host.path("outside"))?);
+        assert_eq!(differences(&before.1, &after.1), [] as [&str; 0], "{why}");
+        assert_eq!(differences(&before.0, &after.0), [] as [&str; 0], "{why}");
+        assert!(!Path::new("/tmp/runner-cache-it-hostile").exists(), "{why}");
+    }
+    assert_eq!(wrong.len(), 0, "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn a_symlink_planted_in_a_home_leads_nowhere() -> Result {
+    for below in ["registry/src", "registry/cache", "registry/index"] {
+        let nested = format!("{below}/{INDEX}");
+        for planted in [below, &nested] {
+            let host = Host::new()?;
+            let home = host.cargo_home();
+            lock(&host.repo(), "app", &["foo-1.0.0"])?;
+            install_crate(&home, "foo-1.0.0")?;
+            host.save()?.done()?;
+            fs::remove_dir_all(&home)?;
+            let outside = host.path("outside");
+            fs::create_dir_all(&outside)?;
+            fs::create_dir_all(home.join(planted).parent().unwrap_or(&home))?;
+            link(&home, planted, &outside.display().to_string())?;
+            let restored = host.restore()?;
+            assert_eq!(paths(&outside)?, [] as [&Path; 0], "{planted}: {}", restored.stderr);
+            assert_eq!(restored.done()?.areas(), ["registry failed miss"], "{planted}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_root_that_others_could_change_is_refused() -> Result {
+    type Plant = fn(&Host) -> Result;
+    #[rustfmt::skip]
+    let cases: [(&str, Plant, &str); 6] = [
+        ("a symlink in a shared directory", |host| {
+            fs::create_dir(host.path("shared"))?;
+            fs::set_permissions(host.path("shared"), PermissionsExt::from_mode(0o1777))?;
+            fs::create_dir(host.path("elsewhere"))?;
+            link(&host.path("shared"), "store", "../elsewhere")
+        }, "it is a symlink in"),
+        ("another owner",   |host| { fs::create_dir_all(host.path("shared/store"))?; succeed(Command::new("chown").arg("65534").arg(host.path("shared/store"))) }, "uid 65534 owns it, we are uid 0"),
+        ("group writable",  |host| { fs::create_dir_all(host.path("shared/store"))?; Ok(fs::set_permissions(host.path("shared/store"), PermissionsExt::from_mode(0o770))?) }, "others may write to it (mode 0770)"),
+        ("world writable",  |host| { fs::create_dir_all(host.path("shared/store"))?; Ok(fs::set_permissions(host.path("shared/store"), PermissionsExt::from_mode(0o1777))?) }, "others may write to it (mode 1777)"),
+        ("somebody's files", |host| write(&host.path("shared/store"), "thesis.txt", "years of work"), "it is not empty and not a store (it holds `thesis.txt`)"),
+        ("a file",          |host| write(&host.path("shared"), "store", "no directory"), "it is not a directory"),
+    ];
+    for (why, plant, reason) in cases {
+        let host = Host::new()?;
+        write(&host.target(), "app", "built")?;
+        plant(&host)?;
+        let root = host.path("shared/store");
+        let before = (list(&host.path("shared"))?, list(&host.repo())?);
+        for verb in ["save", "restore"] {
+            let mut command = host.program(&[verb, "--repo", "repo", "--cargo-home", "home"]);
+            let outcome = Outcome::of(command.arg("--root").arg(&root).output()?)?;
+            assert_eq!(outcome.status, Some(1), "{verb}, {why}");
+            let error = format!("error: cannot trust the store `{}`: {reason}", root.display());
+            outcome.says(&[&error, "  help: ", "--root"])?;
+        }
+        assert!((list(&host.path("shared"))?, list(&host.repo())?) == before, "{verb}", verb = why);
+        assert!(!host.path("elsewhere").exists() || paths(&host.path("elsewhere"))?.is_empty());
+    }
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! What users rely on, driven as they drive it: the real program, real directories, real locks.
+
+mod support;
+
+mod concurrency;
+mod damage;
+mod hostile;
+mod save_restore;

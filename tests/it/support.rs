@@ -1,0 +1,548 @@
+//! A host with everything private to one test, and comparisons that overlook nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::fs::{AtFlags, CWD, SeekFrom, Timespec, Timestamps, UTIME_OMIT};
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// The program as cargo built it for the tests.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_runner-cache");
+
+/// The index of crates.io, as cargo names its directories.
+pub(crate) const INDEX: &str = "index.crates.io-1949cf8c6b5b557f";
+
+/// A repo, a `CARGO_HOME` and a store of its own: nothing of the machine's is touched.
+pub(crate) struct Host {
+    dir: TempDir,
+    base: PathBuf,
+    variables: Vec<(OsString, OsString)>,
+    uid: Option<u32>,
+}
+
+impl Host {
+    /// Makes one below the default directory for temporary files.
+    pub(crate) fn new() -> Result<Self> {
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// Makes one below `parent`, with a repo that has a lock file and no dependencies.
+    pub(crate) fn within(parent: &Path) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("runner-cache-it-").tempdir_in(parent)?;
+        let base = dir.path().canonicalize()?;
+        let host = Self { dir, base, variables: Vec::new(), uid: None };
+        fs::create_dir_all(host.base.join("home"))?;
+        host.check_out("repo", "app", &[])?;
+        Ok(host)
+    }
+
+    /// Runs the program as a user who owns the host and is not root from now on.
+    ///
+    /// That user may enter neither cargo's nor rustup's home: there is a `rustc` that only says
+    /// its version, and no cargo.
+    pub(crate) fn owned_by_a_user(mut self) -> Result<Self> {
+        self.fake_rustc("1.0.0")?;
+        if rustix::process::geteuid().is_root() {
+            const NOBODY: u32 = 65534;
+            fs::copy(PROGRAM, self.path("runner-cache"))?;
+            self.uid = Some(NOBODY);
+            let mut chown = Command::new("chown");
+            succeed(chown.arg("-R").arg(NOBODY.to_string()).arg(&self.base))?;
+        }
+        Ok(self)
+    }
+
+    /// Sets a variable for every program that is run here.
+    pub(crate) fn set(&mut self, name: &str, value: impl AsRef<OsStr>) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.into(), value.as_ref().to_owned()));
+    }
+
+    /// Puts a `rustc` of that version before the real one.
+    pub(crate) fn fake_rustc(&mut self, release: &str) -> Result {
+        let bin = self.path("bin");
+        write(&bin, "rustc", format!("#!/bin/sh\necho 'rustc {release}'\n"))?;
+        fs::set_permissions(bin.join("rustc"), PermissionsExt::from_mode(0o755))?;
+        self.set("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+        Ok(())
+    }
+
+    /// Returns the path of `below` here.
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.base.join(below)
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.path("store")
+    }
+
+    pub(crate) fn repo(&self) -> PathBuf {
+        self.path("repo")
+    }
+
+    pub(crate) fn cargo_home(&self) -> PathBuf {
+        self.path("cargo-home")
+    }
+
+    pub(crate) fn target(&self) -> PathBuf {
+        self.path("repo/target")
+    }
+
+    /// Makes a git repository at `below` with a package that names `crates` in its lock file.
+    pub(crate) fn check_out(&self, below: &str, name: &str, crates: &[&str]) -> Result {
+        let dir = self.path(below);
+        let manifest =
+            format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n");
+        write(&dir, "Cargo.toml", manifest)?;
+        write(&dir, "src/lib.rs", "pub fn answer() -> u32 {\n    42\n}\n")?;
+        write(&dir, ".gitignore", "/target\n")?;
+        lock(&dir, name, crates)?;
+        let mut git = Command::new("git");
+        git.args(["init", "-q", "-b", "main"]).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        succeed(git.current_dir(&dir))?;
+        let mut git = Command::new("git");
+        git.args(["add", "."]).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        succeed(git.current_dir(&dir))
+    }
+
+    /// Returns the program with `args` and nothing of our environment.
+    pub(crate) fn program(&self, args: &[&str]) -> Command {
+        let mut command = match self.uid {
+            None => Command::new(PROGRAM),
+            Some(uid) => {
+                let mut command = Command::new("setpriv");
+                command.arg(format!("--reuid={uid}")).arg("--clear-groups").arg("--");
+                command.arg(self.path("runner-cache"));
+                command
+            }
+        };
+        // The toolchain itself, not rustup's proxy: that saves a tenth of a second a call.
+        let toolchain = Path::new(env!("CARGO")).parent().unwrap_or(Path::new("/"));
+        command
+            .args(args)
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", toolchain.display()))
+            .env("HOME", self.path("home"))
+            .env("CARGO_HOME", self.path("home/.cargo"))
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.base)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Returns `verb` of this host's repo, store and `CARGO_HOME`, with further `args`.
+    pub(crate) fn command(&self, verb: &str, args: &[&str]) -> Command {
+        let mut command = self.program(&[verb]);
+        command.arg("--root").arg(self.root()).arg("--repo").arg(self.repo());
+        command.arg("--cargo-home").arg(self.cargo_home()).arg("--json").args(args);
+        command
+    }
+
+    pub(crate) fn save(&self) -> Result<Outcome> {
+        self.save_with(&[])
+    }
+
+    pub(crate) fn save_with(&self, args: &[&str]) -> Result<Outcome> {
+        Outcome::of(self.command("save", args).output()?)
+    }
+
+    pub(crate) fn restore(&self) -> Result<Outcome> {
+        self.restore_with(&[])
+    }
+
+    pub(crate) fn restore_with(&self, args: &[&str]) -> Result<Outcome> {
+        Outcome::of(self.command("restore", args).output()?)
+    }
+
+    /// Moves the target directory out of sight, as a fresh checkout has none.
+    pub(crate) fn lose_target(&self) -> Result {
+        Ok(fs::remove_dir_all(self.target())?)
+    }
+
+    /// Returns every path at or below the host whose name says that we stage there, and what the
+    /// store should hold only while a process works.
+    pub(crate) fn leftovers(&self) -> Result<Vec<PathBuf>> {
+        let mut left = Vec::new();
+        for path in paths(&self.base)? {
+            let name = path.file_name().unwrap_or_default();
+            let parent = path.parent().unwrap_or(&path);
+            let is_busy = ["staging", "trash", "leases"].map(|dir| self.root().join(dir));
+            if name.as_bytes().starts_with(b".runner-cache-") || is_busy.iter().any(|b| b == parent)
+            {
+                left.push(path);
+            }
+        }
+        Ok(left)
+    }
+
+    /// Returns every pack in the store, sorted.
+    pub(crate) fn packs(&self) -> Result<Vec<PathBuf>> {
+        files_named(&self.root().join("packs"), ".tar.zst")
+    }
+
+    /// Returns every manifest in the store, sorted.
+    pub(crate) fn manifests(&self) -> Result<Vec<PathBuf>> {
+        files_named(&self.root().join("series"), ".manifest.zst")
+    }
+
+    /// Returns the manifests of `area`, sorted.
+    pub(crate) fn manifests_of(&self, area: &str) -> Result<Vec<PathBuf>> {
+        let mut manifests = self.manifests()?;
+        manifests.retain(|path| path.components().any(|name| name.as_os_str() == area));
+        Ok(manifests)
+    }
+
+    /// Makes the store forget which inodes it left where, as after a reboot.
+    pub(crate) fn forget_inodes(&self) -> Result {
+        let trees = self.root().join("trees");
+        fs::remove_dir_all(&trees)?;
+        Ok(fs::create_dir(&trees)?)
+    }
+
+    /// Returns everything the store holds as bytes, decompressed.
+    pub(crate) fn everything_stored(&self) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        for path in paths(&self.root())? {
+            let file = File::open(&path)?;
+            if path.extension() == Some(OsStr::new("zst")) {
+                zstd::Decoder::new(file)?.read_to_end(&mut all)?;
+            } else if path.is_file() {
+                { file }.read_to_end(&mut all)?;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Keeps the directory after the test, to look at it.
+    #[expect(dead_code, reason = "for whoever writes a test that fails")]
+    pub(crate) fn keep(&mut self) {
+        self.dir.disable_cleanup(true);
+    }
+}
+
+/// Writes a lock file that names the package `name` and `crates`, each `name-version`.
+pub(crate) fn lock(dir: &Path, name: &str, crates: &[&str]) -> Result {
+    let mut text = "version = 4\n".to_owned();
+    write!(text, "\n[[package]]\nname = \"{name}\"\nversion = \"0.1.0\"\n")?;
+    for name in crates {
+        let (name, version) = name.rsplit_once('-').ok_or("a crate is name-version")?;
+        let source = "registry+https://github.com/rust-lang/crates.io-index";
+        let checksum = "0".repeat(64);
+        write!(
+            text,
+            "\n[[package]]\nname = \"{name}\"\nversion = \"{version}\"\nsource = \"{source}\"\n\
+             checksum = \"{checksum}\"\n"
+        )?;
+    }
+    write(dir, "Cargo.lock", text)
+}
+
+/// Puts a crate into a `CARGO_HOME` as cargo would: index, download, extraction.
+pub(crate) fn install_crate(cargo_home: &Path, name: &str) -> Result {
+    let registry = cargo_home.join("registry");
+    let sources = format!("src/{INDEX}/{name}");
+    write(&registry, "CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")?;
+    write(&registry, &format!("index/{INDEX}/config.json"), "{}")?;
+    write(&registry, &format!("cache/{INDEX}/{name}.crate"), format!("the crate {name}"))?;
+    write(&registry, &format!("{sources}/Cargo.toml"), format!("# {name}"))?;
+    write(&registry, &format!("{sources}/src/lib.rs"), format!("//! {name}"))?;
+    write(&registry, &format!("{sources}/.cargo-ok"), "{\"v\":1}")
+}
+
+/// What a run of the program came to.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Its exit status; none if a signal ended it.
+    pub(crate) status: Option<i32>,
+    /// What `--json` printed; null if nothing.
+    pub(crate) report: Value,
+    pub(crate) stderr: String,
+}
+
+impl Outcome {
+    pub(crate) fn of(output: Output) -> Result<Self> {
+        let stderr = String::from_utf8(output.stderr)?;
+        let report = match &output.stdout[..] {
+            [] => Value::Null,
+            json => serde_json::from_slice(json)?,
+        };
+        Ok(Self { status: output.status.code(), report, stderr })
+    }
+
+    /// Fails unless the exit status is 0.
+    pub(crate) fn done(self) -> Result<Self> {
+        if self.status == Some(0) { Ok(self) } else { Err(format!("{self:?}").into()) }
+    }
+
+    /// Returns the areas that were there, each as `name mode hit`.
+    pub(crate) fn areas(&self) -> Vec<String> {
+        let areas = self.report["areas"].as_array().cloned().unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let areas = areas.iter().filter(|area| area["mode"] != "nothing");
+        areas.map(|area| [&area["name"], &area["mode"], &area["hit"]].map(text).join(" ")).collect()
+    }
+
+    pub(crate) fn area(&self, name: &str) -> &Value {
+        let areas = self.report["areas"].as_array();
+        let mut named = areas.into_iter().flatten().filter(|area| area["name"] == name);
+        named.next().unwrap_or(&Value::Null)
+    }
+
+    /// Returns how `area` was done.
+    pub(crate) fn mode(&self, area: &str) -> &str {
+        self.area(area)["mode"].as_str().unwrap_or_default()
+    }
+
+    /// Fails unless stderr has each of `parts`.
+    pub(crate) fn says(&self, parts: &[&str]) -> Result {
+        for part in parts {
+            if !self.stderr.contains(part) {
+                return Err(format!("stderr lacks {part:?}:\n{}", self.stderr).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A path as `ls` would show it if it hid nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Node {
+    kind: char,
+    mode: u32,
+    mtime: (i64, i64),
+    /// A file's bytes, a symlink's target.
+    bytes: Vec<u8>,
+    /// The first path, by name, of the same inode.
+    first_of_group: PathBuf,
+    /// Where a file holds data, as offset and length.
+    runs: Vec<(u64, u64)>,
+}
+
+impl Node {
+    pub(crate) fn is_dir(&self) -> bool {
+        self.kind == 'd'
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { kind, mode, mtime: (secs, nanos), bytes, first_of_group, runs } = self;
+        let beginning = String::from_utf8_lossy(&bytes[..bytes.len().min(20)]);
+        let len = bytes.len();
+        write!(f, "{kind}{mode:05o} {secs}.{nanos:09} {len} B {beginning:?} data in {runs:?}")?;
+        write!(f, " linked to {first_of_group:?}")
+    }
+}
+
+pub(crate) type Listing = BTreeMap<PathBuf, Node>;
+
+/// Lists every path below `dir` with all that a restore has to bring back.
+pub(crate) fn list(dir: &Path) -> Result<Listing> {
+    let mut listing = BTreeMap::new();
+    let mut groups = HashMap::new();
+    for path in paths(dir)? {
+        let metadata = path.symlink_metadata()?;
+        let below = path.strip_prefix(dir)?.to_owned();
+        let kind = metadata.file_type();
+        let (kind, bytes, runs) = if kind.is_dir() {
+            ('d', Vec::new(), Vec::new())
+        } else if kind.is_symlink() {
+            ('l', fs::read_link(&path)?.into_os_string().into_encoded_bytes(), Vec::new())
+        } else if kind.is_file() {
+            ('-', fs::read(&path)?, data_runs(&path, metadata.size())?)
+        } else {
+            (if kind.is_fifo() { 'p' } else { 's' }, Vec::new(), Vec::new())
+        };
+        let group = groups.entry((metadata.dev(), metadata.ino())).or_insert_with(|| below.clone());
+        let node = Node {
+            kind,
+            mode: metadata.mode() & 0o7777,
+            mtime: (metadata.mtime(), metadata.mtime_nsec()),
+            bytes,
+            first_of_group: group.clone(),
+            runs,
+        };
+        listing.insert(below, node);
+    }
+    Ok(listing)
+}
+
+/// Returns what differs, one line a path.
+pub(crate) fn differences(want: &Listing, got: &Listing) -> Vec<String> {
+    let mut paths: Vec<_> = want.keys().chain(got.keys()).collect();
+    paths.sort();
+    paths.dedup();
+    let differing = paths.into_iter().filter(|path| want.get(*path) != got.get(*path));
+    differing
+        .map(|path| format!("{}: {:?} is {:?}", path.display(), want.get(path), got.get(path)))
+        .collect()
+}
+
+/// Fails, naming each path that is not as it should be, unless `dir` is as `want` lists it.
+pub(crate) fn expect_same(want: &Listing, dir: &Path, why: &str) -> Result {
+    let differing = differences(want, &list(dir)?);
+    if differing.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{why}: {} differ:\n{}", differing.len(), differing.join("\n")).into())
+    }
+}
+
+/// Returns inode number and ctime of everything below `dir`: no write leaves them as they are.
+pub(crate) fn inodes(dir: &Path) -> Result<BTreeMap<PathBuf, (u64, i64, i64)>> {
+    let inode = |path: PathBuf| -> Result<_> {
+        let metadata = path.symlink_metadata()?;
+        Ok((path, (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())))
+    };
+    paths(dir)?.into_iter().map(inode).collect()
+}
+
+/// Returns every path below `dir`, sorted; none if it does not exist.
+pub(crate) fn paths(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                dirs.push(entry.path());
+            }
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn files_named(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
+    let mut files = paths(dir)?;
+    files.retain(|path| path.as_os_str().as_bytes().ends_with(suffix.as_bytes()));
+    Ok(files)
+}
+
+fn data_runs(path: &Path, size: u64) -> Result<Vec<(u64, u64)>> {
+    let file = File::open(path)?;
+    let mut runs = Vec::new();
+    let mut at = 0;
+    while at < size {
+        let Ok(start) = rustix::fs::seek(&file, SeekFrom::Data(at)) else { break };
+        let end = rustix::fs::seek(&file, SeekFrom::Hole(start))?;
+        runs.push((start, end - start));
+        at = end;
+    }
+    Ok(runs)
+}
+
+/// Writes a file below `dir` and the directories that lead there.
+pub(crate) fn write(dir: &Path, below: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Result {
+    let path = dir.join(below);
+    fs::create_dir_all(path.parent().unwrap_or(dir))?;
+    Ok(fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?)
+}
+
+/// Sets the mtime of `path` itself.
+pub(crate) fn set_mtime(path: &Path, secs: i64, nanos: i64) -> Result {
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: secs, tv_nsec: nanos },
+    };
+    Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Returns the mtime of `path` itself, in seconds and nanoseconds.
+pub(crate) fn mtime(path: &Path) -> Result<(i64, i64)> {
+    let metadata = path.symlink_metadata()?;
+    Ok((metadata.mtime(), metadata.mtime_nsec()))
+}
+
+/// Does something to the file at `path` and puts its mtime back: only its bytes tell.
+pub(crate) fn keeping_mtime(path: &Path, change: impl FnOnce(&Path) -> Result) -> Result {
+    let (secs, nanos) = mtime(path)?;
+    change(path)?;
+    set_mtime(path, secs, nanos)
+}
+
+/// Makes a symlink below `dir`.
+pub(crate) fn link(dir: &Path, below: &str, target: &str) -> Result {
+    Ok(symlink(target, dir.join(below))?)
+}
+
+/// Returns `len` bytes that do not repeat at any distance that matters, different for each `seed`.
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len.min(1 << 16) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    // Further on the block repeats with its number in front: zstd makes that small.
+    let block = bytes.clone();
+    for number in 1_u64.. {
+        if bytes.len() >= len {
+            break;
+        }
+        bytes.extend(number.to_le_bytes());
+        bytes.extend(&block[8..]);
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// Runs a program that has to succeed.
+pub(crate) fn succeed(command: &mut Command) -> Result {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{command:?}: {}: {said}", output.status).into())
+}
+
+/// Starts a program whose output is kept.
+pub(crate) fn spawn(command: &mut Command) -> Result<Child> {
+    Ok(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
+}
+
+/// Waits for what [`spawn`] started.
+pub(crate) fn join(child: Child) -> Result<Outcome> {
+    Outcome::of(child.wait_with_output()?)
+}
+
+/// Takes the lock on `path` as cargo does; it is free again when this is dropped.
+pub(crate) fn flock(path: &Path) -> Result<File> {
+    let mut options = File::options();
+    let file = options.read(true).append(true).create(true).open(path)?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
+}
+
+/// Rewrites a manifest by hand: its lines as JSON, without the last one, which is made anew.
+pub(crate) fn rewrite_manifest(path: &Path, edit: impl FnOnce(&mut Vec<Value>)) -> Result {
+    let text = String::from_utf8(zstd::decode_all(File::open(path)?)?)?;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        lines.push(serde_json::from_str::<Value>(line)?);
+    }
+    lines.pop();
+    edit(&mut lines);
+    lines.push(serde_json::json!({ "end": { "lines": lines.len() } }));
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    Ok(fs::write(path, zstd::encode_all(text.as_bytes(), 3)?)?)
+}
