@@ -173,7 +173,12 @@ fn digest_of(names: &[OsString]) -> Digest {
 /// Asks git for files that it tracks although a pattern ignores them; without git there are none.
 fn tracked_but_ignored(root: &Path) -> Vec<RelPath> {
     let args = ["ls-files", "-z", "--cached", "--ignored", "--exclude-standard"];
-    let output = Command::new("git").args(args).current_dir(root).stderr(Stdio::null()).output();
+    let mut git = Command::new("git");
+    // A hook's environment names another repository.
+    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+        git.env_remove(name);
+    }
+    let output = git.args(args).current_dir(root).stderr(Stdio::null()).output();
     let Ok(output) = output else { return Vec::new() };
     let paths = output.stdout.split(|byte| *byte == 0);
     paths.filter_map(|path| RelPath::parse(path).ok()).collect()

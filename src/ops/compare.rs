@@ -15,6 +15,7 @@ use crate::fs::walk::{Found, walk};
 use crate::model::digest::Digest;
 use crate::model::manifest::{Content, Entry, EntryKind, FileFacts, Manifest};
 use crate::model::rel_path::RelPath;
+use crate::model::scope::Scope;
 use crate::store::{Lease, Store, TreeRecord};
 
 /// What is known of the files in a directory without reading them.
@@ -34,9 +35,19 @@ pub struct Comparison {
 }
 
 impl Known {
-    /// Returns what was recorded of `dir` since this boot, if the generation is still there.
-    pub fn of(store: &Store, lease: &Lease, dir: &Path, boot: &str) -> Option<Self> {
+    /// Returns what was recorded of `dir` since this boot, if the generation is still there and
+    /// one that `chain` may read.
+    pub fn of(
+        store: &Store,
+        lease: &Lease,
+        chain: &[Scope],
+        dir: &Path,
+        boot: &str,
+    ) -> Option<Self> {
         let record = store.tree_record(dir, boot)?;
+        if !chain.contains(&record.generation.series.scope) {
+            return None;
+        }
         let manifest = store.read(lease, &record.generation).ok()?;
         let files = manifest.entries.iter().filter_map(|entry| match &entry.kind {
             EntryKind::File(facts) => Some((entry.path.clone(), facts.clone())),

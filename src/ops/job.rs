@@ -203,8 +203,9 @@ impl Job {
     }
 
     fn add_place(&mut self, area: Area, dir: &Path, dirs: &Dirs, series_key: &Name, key: &RepoKey) {
-        // One directory that several workspaces build in is kept once, as the first one's.
-        if self.places.iter().all(|place| place.dir != dir) {
+        // One directory that several workspaces build in is kept once, as the first one's; a build
+        // directory inside the target directory goes with that.
+        if !self.places.iter().any(|place| dir.starts_with(&place.dir)) {
             let root = &dirs.workspace_root;
             self.places.push(place(area, dir.to_owned(), root, series_key.clone(), key));
         }

@@ -32,7 +32,7 @@ pub(super) fn place(
     lease: &Lease,
     dir: &Path,
     manifest: &Manifest,
-    boot: &str,
+    known: Option<&Known>,
     progress: &Progress,
 ) -> Result<Mode> {
     // A target that is a symlink to another disk stays one.
@@ -58,8 +58,7 @@ pub(super) fn place(
         BuildLocks::Held(locks) => locks,
         BuildLocks::Busy(path) => return Err(Error::Busy { path, holder: "a cargo build" }),
     };
-    let known = Known::of(store, lease, dir, boot);
-    let comparison = compare(dir, &manifest.entries, known.as_ref())?;
+    let comparison = compare(dir, &manifest.entries, known)?;
     if comparison.is_whole {
         progress.done(manifest.header.files, manifest.header.bytes);
         return Ok(Mode::InPlace);

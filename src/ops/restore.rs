@@ -179,11 +179,16 @@ impl Restoring<'_> {
         }
     }
 
+    fn known(&self, place: &Place) -> Option<Known> {
+        let chain = self.job.scope.chain();
+        Known::of(self.store, self.lease, &chain, &place.dir, &self.boot)
+    }
+
     fn restore_area(&self, place: &Place, choice: &Choice, report: &mut AreaReport) -> Result<()> {
         let Choice { id, chosen, manifest } = choice;
         place.check(self.store.root(), &self.job.cargo_home)?;
-        let known = Known::of(self.store, self.lease, &place.dir, &self.boot);
-        let placed = self.place(place, manifest, report)?;
+        let known = self.known(place);
+        let placed = self.place(place, manifest, known.as_ref(), report)?;
         let header = &manifest.header;
         report.hit = chosen.hit;
         (report.files, report.bytes) = (header.files, header.bytes);
@@ -226,10 +231,16 @@ impl Restoring<'_> {
         }
     }
 
-    fn place(&self, area: &Place, manifest: &Manifest, report: &mut AreaReport) -> Result<Placed> {
-        let Self { store, lease, boot, progress, .. } = self;
+    fn place(
+        &self,
+        area: &Place,
+        manifest: &Manifest,
+        known: Option<&Known>,
+        report: &mut AreaReport,
+    ) -> Result<Placed> {
+        let Self { store, lease, progress, .. } = self;
         let Some(kind) = shared(&area.area) else {
-            report.mode = place(store, lease, &area.dir, manifest, boot, progress)?;
+            report.mode = place(store, lease, &area.dir, manifest, known, progress)?;
             return Ok(Placed::All);
         };
         let home = Home { kind, root: &self.job.cargo_home, dir: &area.dir };

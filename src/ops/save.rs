@@ -133,7 +133,7 @@ impl Saving<'_> {
         report.warnings.extend(special);
         let keep = self.find_kept(place, &found)?;
 
-        let known = Known::of(self.store, self.lease, &place.dir, &self.boot);
+        let known = self.known(place);
         let manifest = self.assemble(place, &tree, &keep, known.as_ref(), report)?;
         guard.check()?;
         (report.files, report.bytes) = (manifest.header.files, manifest.header.bytes);
@@ -153,6 +153,11 @@ impl Saving<'_> {
         crash_point("save: recorded");
         let event = if report.mode == Mode::Published { "save" } else { "stamp" };
         self.log(event, id, report)
+    }
+
+    fn known(&self, place: &Place) -> Option<Known> {
+        let chain = self.job.scope.chain();
+        Known::of(self.store, self.lease, &chain, &place.dir, &self.boot)
     }
 
     fn find_kept(&self, place: &Place, found: &[Found]) -> Result<Vec<Keep>> {

@@ -84,13 +84,12 @@ impl<'a> Refreshing<'a> {
     ) -> Result<Self> {
         let mut compared = Vec::new();
         for (root, dir) in roots {
+            // A tree that recorded nothing here may have been built from anything: then nothing
+            // is as recorded, and all looks new.
             let of_root = origins.iter().map(|sources| -> Vec<&Source> {
                 sources.iter().filter(|source| source.root == *root).collect()
             });
-            let records: Vec<_> = of_root.filter(|record| !record.is_empty()).collect();
-            if records.is_empty() {
-                continue;
-            }
+            let records: Vec<_> = of_root.collect();
             let paths = records.iter().flatten().filter_map(|source| source.path.clone());
             let seen = see(dir, excluded, paths.collect())?;
             let refresh = refresh(&records, &seen.observed, bound);

@@ -143,8 +143,7 @@ fn unpack_one(
     if found == wanted.len() {
         Ok(())
     } else {
-        let what =
-            format!("{} contents that a manifest expects are not in it", wanted.len() - found);
+        let what = format!("it holds {found} of {} contents that a manifest expects", wanted.len());
         Err(crate::store::Error::Damaged { path: pack_path, what }.into())
     }
 }

@@ -173,7 +173,9 @@ impl Lease {
             let mut outside = self.outside.lock().expect("nobody panics while pushing");
             outside.push(path_of(dir));
         }
-        let mut line = serde_json::to_vec(used).expect("uses are plain JSON");
+        // A line that a full disk cut short must not swallow the next: each begins one.
+        let mut line = vec![b'\n'];
+        serde_json::to_writer(&mut line, used).expect("uses are plain JSON");
         line.push(b'\n');
         // One write of an append-only file: lines of several threads do not mix.
         let mut file = self.lock.file();
@@ -181,7 +183,7 @@ impl Lease {
     }
 
     /// Returns this process's directory under `staging/`, which exists afterwards.
-    fn staging_dir(&self) -> Result<PathBuf> {
+    pub(super) fn staging_dir(&self) -> Result<PathBuf> {
         fs::create_dir_all(&self.staging).at("create directory", &self.staging)?;
         Ok(self.staging.clone())
     }

@@ -148,7 +148,7 @@ impl Store {
     fn is_current(&self, first: &First, boot: &str) -> bool {
         let manifest = self.manifest_inode(&first.generation);
         let is_same = manifest.is_ok_and(|manifest| manifest == Some(first.manifest));
-        first.tree == super::FORMAT && first.boot == boot && is_same
+        first.tree == super::FORMAT && !boot.is_empty() && first.boot == boot && is_same
     }
 
     fn manifest_inode(&self, id: &GenerationId) -> Result<Option<Inode>> {
