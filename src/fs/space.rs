@@ -3,6 +3,9 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, StatxFlags};
+use rustix::io::Errno;
+
 use super::error::{At, Result};
 use super::stat::Stat;
 use crate::model::retention::Filesystem;
@@ -47,4 +50,21 @@ pub fn now_at(dir: &Path) -> Result<Timestamp> {
         file.metadata().map(|metadata| Stat::from(&metadata).mtime)
     };
     now().at("create a file in", dir)
+}
+
+/// Tells whether something is mounted at `dir`, also another directory of the same filesystem.
+/// Linux before 5.8 cannot tell such a one.
+pub fn is_mount_point(dir: &Path) -> Result<bool> {
+    let mount = |path: &Path| {
+        let asked = StatxFlags::MNT_ID;
+        let stat = rustix::fs::statx(CWD, path, AtFlags::empty(), asked)?;
+        Ok::<_, Errno>((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_mnt_id))
+    };
+    match (dir.exists(), dir.parent()) {
+        (true, Some(parent)) => {
+            let own = mount(dir).at("read metadata", dir)?;
+            Ok(own != mount(parent).at("read metadata", parent)?)
+        }
+        _ => Ok(false),
+    }
 }

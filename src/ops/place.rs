@@ -13,7 +13,7 @@ use crate::cargo::build_lock::{BuildLocks, lock_builds};
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
-use crate::fs::rename::{exchange, rename_noreplace};
+use crate::fs::space::is_mount_point;
 use crate::model::manifest::Manifest;
 use crate::store::{Lease, Store};
 
@@ -26,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The tree is completed beside `dir` and then takes its place in one step. If `dir` held most
 /// of it, its files are shared by hard links until the old tree is gone. After an error or a crash
 /// `dir` is as it was before; what was staged is removed, at the latest by the next `reclaim`.
-/// Cargo's locks keep builds out meanwhile.
+/// Cargo's locks keep builds out meanwhile. In a mount point each directory of the first level
+/// (`debug`, `release`) takes its place by itself.
 pub(super) fn place(
     store: &Store,
     lease: &Lease,
@@ -43,13 +44,7 @@ pub(super) fn place(
 
     if !holds_anything(dir)? {
         let staged = stage(store, lease, dir, manifest, None, progress)?;
-        // A directory that is there is empty: an ordinary rename replaces it.
-        if dir.exists() {
-            std::fs::rename(staged.path(), dir).at("rename to", dir)?;
-        } else if !rename_noreplace(staged.path(), dir)? {
-            let reason = "something appeared there while it was restored";
-            return Err(Error::Unfit { path: dir.clone(), reason });
-        }
+        staged.take_place_of(dir)?;
         crash_point("restore: placed");
         return Ok(Mode::Unpack);
     }
@@ -66,7 +61,7 @@ pub(super) fn place(
     let old = Beneath::open(dir)?;
     let reuse = Reuse { old: &old, paths: &comparison.same };
     let staged = stage(store, lease, dir, manifest, Some(reuse), progress)?;
-    exchange(staged.path(), dir)?;
+    staged.take_place_of(dir)?;
     crash_point("restore: placed");
     // The old tree goes with what it was exchanged for.
     drop(staged);
@@ -92,7 +87,12 @@ fn stage(
     reuse: Option<Reuse<'_>>,
     progress: &Progress,
 ) -> Result<Staged> {
-    let staged = Staged::beside(lease, dir)?;
+    // What is mounted cannot be renamed: its tree is completed inside.
+    let staged = if is_mount_point(dir)? {
+        Staged::within(lease, dir, dir)?
+    } else {
+        Staged::beside(lease, dir)?
+    };
     let dest = Beneath::open(staged.path())?;
     unpack(store, &manifest.header.packs, &manifest.entries, &dest, reuse, progress)?;
     // As a directory that cargo or a checkout makes: others may read it as far as umask allows.

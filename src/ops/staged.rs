@@ -4,9 +4,10 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::Result;
+use super::{Error, Result};
 use crate::fs::At;
 use crate::fs::remove::remove_tree;
+use crate::fs::rename::{exchange, rename_noreplace};
 use crate::fs::spread::spread_subdirs;
 use crate::model::manifest::RawPath;
 use crate::store::{Lease, Use};
@@ -46,6 +47,44 @@ impl Staged {
     pub(super) fn path(&self) -> &Path {
         &self.inner
     }
+}
+
+impl Staged {
+    /// Lets what was staged take the place of `dir`, and keeps what was there until this is
+    /// dropped. One step, unless `dir` is a mount point and this is inside.
+    pub(super) fn take_place_of(&self, dir: &Path) -> Result<()> {
+        if self.outer.parent() == Some(dir) {
+            return self.exchange_children(dir);
+        }
+        if dir.exists() {
+            exchange(&self.inner, dir)?;
+        } else if !rename_noreplace(&self.inner, dir)? {
+            let reason = "something appeared there while it was restored";
+            return Err(Error::Unfit { path: dir.to_owned(), reason });
+        }
+        Ok(())
+    }
+
+    fn exchange_children(&self, dir: &Path) -> Result<()> {
+        let old = self.outer.join("old");
+        DirBuilder::new().create(&old).at("create directory", &old)?;
+        for child in children(dir)?.into_iter().filter(|child| *child != self.outer) {
+            rename_into(&child, &old)?;
+        }
+        children(&self.inner)?.iter().try_for_each(|child| rename_into(child, dir))
+    }
+}
+
+fn children(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(dir).at("read directory", dir)?;
+    let paths: std::io::Result<Vec<_>> =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    Ok(paths.at("read directory", dir)?)
+}
+
+fn rename_into(child: &Path, dir: &Path) -> Result<()> {
+    let dest = dir.join(child.file_name().unwrap_or_default());
+    Ok(std::fs::rename(child, &dest).at("rename to", &dest)?)
 }
 
 impl Drop for Staged {

@@ -179,7 +179,7 @@ fn build_scripts_run_again_when_they_would_have() -> Result {
             "dir=d/a:1,d/l:1,d/s/b:5,d/s/f:4,d/s/t/g:6", dir, Same),
         Step("and gone", &[Remove("app/bdir/d/s/t")], "dir=d/a:1,d/l:1,d/s/b:5,d/s/f:4", dir, Same),
         Step("a link there", &[Link("app/bdir/d/l", "s/b")],
-            "dir=d/a:1,d/l:5,d/s/b:5,d/s/f:4", dir, Same),
+            "dir=d/a:1,d/l:5,d/s/b:5,d/s/f:4", dir, More(all)),
         Step("nothing watched, edited", &[Write("app/bnone/in.txt", "N")], "none=N", none, Same),
         Step("nothing watched, added", &[Write("app/bnone/z.txt", "")], "", none, Same),
         Step("nothing watched, newest deleted", &[Remove("app/bnone/z.txt")], "", none, Same),
@@ -681,7 +681,7 @@ fn a_script_that_watches_what_no_checkout_brings_runs_again() -> Result {
     let app = manifest("app", &[]);
     let mut wrong = Vec::new();
     for (why, watched, ignored) in [
-        ("git itself", "../app/.git/HEAD", "/target\n"),
+        ("git itself", ".git/HEAD", "/target\n"),
         ("a directory with an ignored file", "d", "/target\ntmp\n"),
         ("an ignored directory", "made", "/target\n/made/\n"),
     ] {
@@ -710,5 +710,31 @@ fn a_script_that_watches_what_no_checkout_brings_runs_again() -> Result {
         wrong.extend(shop.judge(&Step(why, &[], "", "", More("app/run app")))?);
     }
     nothing_is(&wrong);
+    Ok(())
+}
+
+/// A build script that watches a branch makes cargo name git's own files among the sources.
+#[test]
+fn a_restore_leaves_git_alone() -> Result {
+    let app = manifest("app", &[]);
+    let watches = "println!(\"cargo::rerun-if-changed=.git/HEAD\");\n\
+        println!(\"cargo::rerun-if-changed=.git/refs/heads/main\");";
+    let script = INTO_OUT_DIR.replace(WATCHES, watches);
+    let mut shop = Workshop::new(&[
+        ("app/Cargo.toml", &app),
+        ("app/.gitignore", "/target\n"),
+        ("app/build.rs", &script),
+        ("app/in.txt", "i"),
+        ("app/src/main.rs", "fn main() {}\n"),
+    ])?;
+    shop.open("cold", "", ALL_GENERATING)?;
+    shop.clone_anew()?;
+    // As a checkout of a pull request: no branch at all.
+    shop.git(Wiped, "app", &["checkout", "-q", "--detach"])?;
+    shop.git(Wiped, "app", &["branch", "-q", "-D", "main"])?;
+    let head = std::fs::read(shop.path(Wiped, "app/.git/HEAD"))?;
+    shop.restore()?;
+    assert_eq!(shop.git(Wiped, "app", &["for-each-ref", "refs/heads"])?, "");
+    assert_eq!(std::fs::read(shop.path(Wiped, "app/.git/HEAD"))?, head);
     Ok(())
 }

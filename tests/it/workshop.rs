@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -447,7 +448,6 @@ pub(crate) fn nothing_is(wrong: &[String]) {
 
 /// Returns the manifest of a package that depends on others by path.
 pub(crate) fn manifest(name: &str, dependencies: &[&str]) -> String {
-    use std::fmt::Write as _;
     let mut text = format!(
         "[package]\nname = '{name}'\nversion = '0.1.0'\nedition = '2024'\n[dependencies]\n"
     );
@@ -509,7 +509,8 @@ fn difference(got: &Built, want: &Built) -> String {
     for name in names {
         let (got, want) = (got.prints.get(name), want.prints.get(name));
         if got != want {
-            text.push_str(&format!("printed {name}={got:?} instead of {want:?} "));
+            write!(text, "printed {name}={got:?} instead of {want:?} ")
+                .expect("a String takes all");
         }
     }
     text
