@@ -1,4 +1,10 @@
 //! Keeps what cargo built on a self-hosted runner, so that it is not built again.
+//!
+//! The promise: code that the runner has already built is not compiled again, a stale artifact
+//! never happens, the disk never fills. `README.md` says how to use it, `ARCHITECTURE.md` how the
+//! house is built, `docs/FORMAT.md` what is on disk.
+//!
+//! Layers import only downwards; `tests/architecture.rs` holds the table.
 
 pub mod cargo;
 pub mod cli;

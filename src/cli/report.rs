@@ -6,7 +6,7 @@ use std::io::Write;
 use super::text::{bytes, line, seconds, short_key};
 use super::{Error, Result};
 use crate::model::choice::Hit;
-use crate::ops::report::{Mode, Report};
+use crate::ops::report::{AreaReport, Mode, Report};
 use crate::{cargo, fs, ops, store};
 
 /// Prints an error, each of its causes, and what to do about it if we know.
@@ -24,8 +24,15 @@ pub(super) fn error(error: &Error) {
     to_stderr(&text);
 }
 
+/// What a report is of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Verb {
+    Save,
+    Restore,
+}
+
 /// Prints what a restore or save did, for people, or as JSON to stdout.
-pub(super) fn report(verb: &str, report: &Report, json: bool) -> Result<()> {
+pub(super) fn report(verb: Verb, report: &Report, json: bool) -> Result<()> {
     for warning in &report.warnings {
         to_stderr(&format!("warning: {warning}\n"));
     }
@@ -63,21 +70,20 @@ pub(super) fn to_stderr(text: &str) {
     drop(std::io::stderr().write_all(text.as_bytes()));
 }
 
-fn table(verb: &str, report: &Report) -> String {
+fn table(verb: Verb, report: &Report) -> String {
     let mut text = String::new();
+    let names = report.areas.iter().map(|area| area.name.to_string().len());
+    let width = names.max().unwrap_or(0).max("sources".len());
     for area in &report.areas {
-        let how = match (area.mode, area.hit) {
-            (Mode::Nothing, _) => "nothing".to_owned(),
-            (Mode::Failed, _) => "failed".to_owned(),
-            (Mode::Published, _) => "published".to_owned(),
-            (Mode::Unchanged, _) => "unchanged".to_owned(),
-            (Mode::InPlace, hit) => format!("{}, in place", name(hit)),
-            (Mode::Unpack, hit) => format!("{}, unpack", name(hit)),
-        };
+        let name = area.name.to_string();
+        if area.mode == Mode::Nothing {
+            line!(text, "{name:<width$}  nothing");
+            continue;
+        }
         line!(
             text,
-            "{:<20} {how:<20} {:>7} files {:>11} {:>11} stored {:>8}",
-            area.name.to_string(),
+            "{name:<width$}  {:<18} {:>6} files {:>10}  {:>10} stored {:>8}",
+            how(area),
             area.files,
             bytes(area.bytes),
             bytes(area.stored_bytes),
@@ -89,22 +95,27 @@ fn table(verb: &str, report: &Report) -> String {
     }
     let sources = &report.sources;
     if sources.restored + sources.changed > 0 {
-        line!(
-            text,
-            "{:<20} {} as built, {} new to cargo",
-            "sources",
-            sources.restored,
-            sources.changed
-        );
+        let (old, new) = (sources.restored, sources.changed);
+        line!(text, "{:<width$}  {old} as built, {new} new to cargo", "sources");
     }
-    line!(
-        text,
-        "{verb} {} in {} ({})",
-        short_key(report.cache_key.as_str()),
-        seconds(report.seconds),
-        name(report.hit)
-    );
+    let key = short_key(report.cache_key.as_str());
+    let took = seconds(report.seconds);
+    match verb {
+        Verb::Save => line!(text, "saved {key} in {took}"),
+        Verb::Restore => line!(text, "restored {key} in {took}: {}", name(report.hit)),
+    }
     text
+}
+
+fn how(area: &AreaReport) -> String {
+    match area.mode {
+        Mode::Nothing => "nothing".to_owned(),
+        Mode::Failed => "failed".to_owned(),
+        Mode::Published => "published".to_owned(),
+        Mode::Unchanged => "unchanged".to_owned(),
+        Mode::InPlace => format!("{}, in place", name(area.hit)),
+        Mode::Unpack => format!("{}, unpack", name(area.hit)),
+    }
 }
 
 fn name(hit: Hit) -> &'static str {

@@ -26,7 +26,7 @@ impl RestoreArgs {
             let restore = || ops::restore::restore(&store, &job, now(), progress);
             ops::with_threads(self.job.threads, restore)
         })?;
-        report::report("restored", &report, self.job.json)?;
+        report::report(report::Verb::Restore, &report, self.job.json)?;
         let is_missed = self.fail_on_cache_miss && report.hit == Hit::Miss;
         Ok(if is_missed { Status::Miss } else { Status::Done })
     }

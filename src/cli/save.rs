@@ -32,7 +32,7 @@ impl SaveArgs {
             let save = || ops::save::save(&store, &job, options, progress);
             ops::with_threads(self.job.threads, save)
         })?;
-        report::report("saved", &report, self.job.json)?;
+        report::report(report::Verb::Save, &report, self.job.json)?;
         let is_full = |area: &AreaReport| area.failure.as_ref().is_some_and(ops::Error::is_full);
         if report.areas.iter().any(is_full) {
             // Not for this save any more, but for the next, and for the build that is next.

@@ -155,6 +155,7 @@ mod tests {
             ("few inodes",                usual,       filesystem(1000, 500, (100, 10)), vec!["inodes at 90 %, above 80 %"],                (0, 20)),
             ("no inodes to count",        usual,       filesystem(1000, 500, (0, 0)),    vec![],                                            (0, 0)),
             ("no size",                   usual,       filesystem(0, 0, (0, 0)),         vec![],                                            (0, 0)),
+            ("no size, and a minimum",    explicit,    filesystem(0, 0, (0, 0)),         vec![],                                            (0, 0)),
             ("low water above threshold", upside_down, filesystem(1000, 190, (0, 0)),    vec!["disk at 81 %, above 80 %"],                  (10, 0)),
         ];
         for (why, pressure, filesystem, strains, (gib, inodes)) in cases {

@@ -243,9 +243,9 @@ fn open_if_there(path: &Path) -> Result<Option<File>> {
 /// Reads the uses that are whole: a line still being written has not been relied on yet.
 fn read_uses(file: &File, path: &Path) -> Result<Vec<Use>> {
     let mut uses = Vec::new();
-    for line in BufReader::new(file).lines() {
+    for line in BufReader::new(file).split(b'\n') {
         let line = line.at("read", path)?;
-        if let Ok(used) = serde_json::from_str(&line) {
+        if let Ok(used) = serde_json::from_slice(&line) {
             uses.push(used);
         }
     }

@@ -30,7 +30,6 @@ pub(crate) fn series(text: &str) -> Series {
 
 /// Writes a pack of these contents.
 pub(crate) fn pack(store: &Store, lease: &Lease, contents: &[&str]) -> Result<PackUse> {
-    let name = super::leases::random_id();
     let mut writer = store.pack_writer(lease, 1)?;
     for content in contents {
         writer.append(Digest::of(content.as_bytes()), content.as_bytes())?;

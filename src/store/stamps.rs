@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::Result;
 use super::generations::create_dirs;
 use super::open::Store;
 use crate::fs::At;
 use crate::fs::stat::Kind;
+use crate::fs::walk::walk;
 use crate::model::manifest::Series;
 use crate::model::timestamp::Timestamp;
 
@@ -58,7 +59,7 @@ impl Store {
     pub(super) fn unreadable_stamps(&self) -> Result<Vec<PathBuf>> {
         let dir = self.stamps_dir();
         let mut unreadable = Vec::new();
-        for found in crate::fs::walk::walk(&dir, |_, _| true)? {
+        for found in walk(&dir, |_, _| true)? {
             let path = dir.join(found.path.as_path());
             let is_stamp = || fs::read_to_string(&path).is_ok_and(|text| parse(&text).is_some());
             if found.stat.kind != Kind::Dir && !is_stamp() {
@@ -68,29 +69,33 @@ impl Store {
         Ok(unreadable)
     }
 
-    /// Removes the stamp and the empty directories of a series if it has no generation left.
-    pub(super) fn forget(&self, series: &Series) -> Result<()> {
-        let series_dir = self.series_dir(series);
-        // The kernel decides whether one is left: it removes only an empty directory.
-        match fs::remove_dir(&series_dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Ok(()),
-            _ => {}
-        }
-        let path = self.stamp_path(series);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Ok(Err(error).at("remove", &path)?);
+    /// Removes the stamps and the empty directories of series that have no generation left.
+    pub(super) fn forget_empty_series(&self) -> Result<()> {
+        remove_empty_dirs(&self.all_series_dir())?;
+        let dir = self.stamps_dir();
+        for found in walk(&dir, |_, _| true)? {
+            let series_dir = self.all_series_dir().join(found.path.as_path());
+            let path = dir.join(found.path.as_path());
+            if found.stat.kind == Kind::Dir || series_dir.exists() {
+                continue;
             }
-            _ => {}
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.at("remove", &path)?,
+            }
         }
-        let of_series = series_dir.ancestors().skip(1).take(2);
-        let of_stamp = path.ancestors().skip(1).take(2);
-        for dir in of_series.chain(of_stamp) {
-            // Only empty directories go; one that a saver just filled stays, and is meant to.
-            drop(fs::remove_dir(dir));
-        }
-        Ok(())
+        remove_empty_dirs(&dir)
     }
+}
+
+/// Removes the empty directories below `dir`, and those that only hold empty ones.
+fn remove_empty_dirs(dir: &Path) -> Result<()> {
+    let dirs = walk(dir, |_, kind| kind == Kind::Dir)?;
+    for found in dirs.iter().rev() {
+        // The kernel decides whether it is empty; one that a saver just filled stays.
+        drop(fs::remove_dir(dir.join(found.path.as_path())));
+    }
+    Ok(())
 }
 
 fn parse(text: &str) -> Option<Timestamp> {

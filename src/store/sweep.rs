@@ -17,7 +17,7 @@ use crate::fs::lock::Lock;
 use crate::fs::rename::rename_noreplace;
 use crate::fs::stat::Kind;
 use crate::model::digest::Digest;
-use crate::model::manifest::{GenerationId, Series};
+use crate::model::manifest::GenerationId;
 
 /// Proof that no other gc runs, for as long as this lives.
 #[derive(Debug)]
@@ -93,6 +93,8 @@ impl Store {
         }
         crash_point("gc: moved");
         swept.add(self.settle(lock)?);
+        crash_point("gc: deleted");
+        self.forget_empty_series()?;
         Ok(swept)
     }
 
@@ -110,9 +112,6 @@ impl Store {
                 fs::remove_file(&path).at("remove", &path)?;
             }
         }
-        crash_point("gc: deleted");
-        let series: BTreeSet<&Series> = swept.generations.iter().map(|id| &id.series).collect();
-        series.into_iter().try_for_each(|series| self.forget(series))?;
         Ok(swept)
     }
 

@@ -3,6 +3,7 @@
 mod support;
 
 mod concurrency;
+mod crash;
 mod damage;
 mod hostile;
 mod save_restore;

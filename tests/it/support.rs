@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -21,6 +22,10 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_runner-cache");
 
 /// The index of crates.io, as cargo names its directories.
 pub(crate) const INDEX: &str = "index.crates.io-1949cf8c6b5b557f";
+
+/// Options by which no disk counts as too full, whatever else is on it.
+pub(crate) const ROOMY: [&str; 6] =
+    ["--disk-threshold", "100%", "--low-water", "100%", "--min-free", "0"];
 
 /// A repo, a `CARGO_HOME` and a store of its own: nothing of the machine's is touched.
 pub(crate) struct Host {
@@ -60,6 +65,11 @@ impl Host {
             succeed(chown.arg("-R").arg(NOBODY.to_string()).arg(&self.base))?;
         }
         Ok(self)
+    }
+
+    /// Keeps the store in `dir`, which must exist, from now on.
+    pub(crate) fn keep_store_in(&self, dir: &Path) -> Result {
+        Ok(symlink(dir.join("store"), self.root())?)
     }
 
     /// Sets a variable for every program that is run here.
@@ -149,6 +159,39 @@ impl Host {
         command
     }
 
+    /// Returns `verb` of this host's store, which knows no repo, with further `args`.
+    pub(crate) fn store_command(&self, verb: &str, args: &[&str]) -> Command {
+        let mut command = self.program(&[verb]);
+        command.arg("--root").arg(self.root()).arg("--json").args(args);
+        command
+    }
+
+    /// Runs `command`, which has to come to the crash point and end there.
+    pub(crate) fn crash(&self, mut command: Command, point: &str) -> Result {
+        const SIGABRT: i32 = 6;
+        let output = command.env("RUNNER_CACHE_CRASH_AT", point).output()?;
+        if output.status.signal() == Some(SIGABRT) {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(format!("{command:?} ended with {} and not at `{point}`:\n{said}", output.status)
+            .into())
+    }
+
+    /// Runs gc with further `args`, on a disk that is never too full.
+    pub(crate) fn gc(&self, args: &[&str]) -> Result<Outcome> {
+        let mut command = self.store_command("gc", &ROOMY);
+        Outcome::of(command.args(args).output()?)?.done()
+    }
+
+    /// Checks the whole store: damage is an error, and the codes of all notes are returned.
+    pub(crate) fn verify(&self) -> Result<Vec<String>> {
+        let outcome = Outcome::of(self.store_command("verify", &[]).output()?)?.done()?;
+        let findings = outcome.report["findings"].as_array().cloned().unwrap_or_default();
+        let code = |finding: &Value| finding["code"].as_str().unwrap_or_default().to_owned();
+        Ok(findings.iter().map(code).collect())
+    }
+
     pub(crate) fn save(&self) -> Result<Outcome> {
         self.save_with(&[])
     }
@@ -194,13 +237,6 @@ impl Host {
     /// Returns every manifest in the store, sorted.
     pub(crate) fn manifests(&self) -> Result<Vec<PathBuf>> {
         files_named(&self.root().join("series"), ".manifest.zst")
-    }
-
-    /// Returns the manifests of `area`, sorted.
-    pub(crate) fn manifests_of(&self, area: &str) -> Result<Vec<PathBuf>> {
-        let mut manifests = self.manifests()?;
-        manifests.retain(|path| path.components().any(|name| name.as_os_str() == area));
-        Ok(manifests)
     }
 
     /// Makes the store forget which inodes it left where, as after a reboot.

@@ -156,6 +156,7 @@ fn under_pressure_what_is_missed_least_goes_first() {
         ("pull requests first",        calm,      &full,                 &lanes,  "",      &["c#1", "d#1"],               (0, 0)),
         ("then branches",              calm,      &fuller,               &lanes,  "",      &["c#1", "d#1", "b#1"],        (0, 0)),
         ("least recently used first",  calm,      &full,                 &["pr/1 target a 2 1:j:a", "pr/2 target b 3 1:j:b", "pr/3 target c 1 1:j:c"], "", &["b#1", "a#1"], (0, 0)),
+        ("used in the future is now",  calm,      &full,                 &["pr/1 target a -9 1:j:a", "pr/2 target b 0 1:j:b"], "", &["a#1", "b#1"], (0, 0)),
         ("oldest generation first",    calm,      &full,                 &["pr/1 target a 2 3:j:c 1:j:a 2:j:b"], "", &["a#1", "a#2"], (0, 0)),
         ("shared packs free nothing",  calm,      &full,                 &["pr/1 target a 2 1:j:abc 2:j:abc", "pr/1 target b 1 1:j:d"], "", &["a#1", "a#2"], (0, 0)),
         ("never a leased one",         calm,      &full,                 &["pr/1 target x 2 1:j:xy*", lanes[0], lanes[1]], "", &["b#1", "a#1"], (0, 0)),

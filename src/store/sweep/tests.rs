@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::model::manifest::PackUse;
+use crate::model::scope::Lane;
 use crate::model::timestamp::Timestamp;
 use crate::store::sample::{image, manifest, pack, save, series};
 use crate::store::{Error as StoreError, Lease, Purpose, TreeRecord, Use};
@@ -219,7 +220,8 @@ const SERIES: [&str; 2] = ["pr/1 target k", "pr/2 target k"];
 fn save_some(store: &Store, dice: &mut Dice) -> Result<bool> {
     let lease = store.lease(Purpose::Save)?;
     let mut used: Vec<(PackUse, Vec<&str>)> = Vec::new();
-    let all: Vec<_> = generations_lossy(store)?;
+    let mut all = generations_lossy(store)?;
+    all.retain(|id| id.series.scope.lane != Lane::Protected);
     if !all.is_empty() {
         match store.read(&lease, &all[dice.roll(all.len())]) {
             Ok(base) => take_over(&base, &mut used, dice),
@@ -264,7 +266,7 @@ fn publish(
 /// What a gc does, with a policy as harsh as none: nearly all of it may go.
 fn sweep_some(store: &Store, dice: &mut Dice) -> Result<usize> {
     let mut ids = generations_lossy(store)?;
-    ids.retain(|_| dice.roll(4) > 0);
+    ids.retain(|id| id.series.scope.lane != Lane::Protected && dice.roll(4) > 0);
     Ok(store.sweep(&lock(store)?, &ids, &[])?.packs.len())
 }
 
@@ -282,6 +284,10 @@ fn a_manifest_published_while_gc_sweeps_names_only_packs_that_are_there() -> Res
         // In memory, where flushes cost nothing: more happens at once.
         let dir = tempfile::tempdir_in("/dev/shm")?;
         let store = Store::open_or_init(&dir.path().join("store"))?;
+        // What stays makes gc slow enough for savers to come in between.
+        for _ in 0..50 {
+            save(&store, "protected target k", 1, &[&["stays"]])?;
+        }
         std::thread::scope(|threads| -> Result {
             let savers = [1, 2, 3].map(|saver| {
                 let (store, refused) = (&store, &refused);
