@@ -170,18 +170,30 @@ fn digest_of(names: &[OsString]) -> Digest {
     hasher.finish()
 }
 
+/// Returns the files below `root` that any checkout of what is committed brings: those that git
+/// tracks and finds as it knows them. None where git tracks nothing or cannot be asked.
+pub fn brought_by_git(root: &Path) -> Option<BTreeSet<RelPath>> {
+    let tracked = ask_git(root, &["--cached", "--recurse-submodules"])?;
+    let changed: BTreeSet<_> = ask_git(root, &["--modified"])?.into_iter().collect();
+    let brought = tracked.into_iter().filter(|path| !changed.contains(path));
+    Some(brought.collect()).filter(|brought: &BTreeSet<_>| !brought.is_empty())
+}
+
 /// Asks git for files that it tracks although a pattern ignores them; without git there are none.
 fn tracked_but_ignored(root: &Path) -> Vec<RelPath> {
-    let args = ["ls-files", "-z", "--cached", "--ignored", "--exclude-standard"];
+    ask_git(root, &["--cached", "--ignored", "--exclude-standard"]).unwrap_or_default()
+}
+
+fn ask_git(root: &Path, which: &[&str]) -> Option<Vec<RelPath>> {
     let mut git = Command::new("git");
     // A hook's environment names another repository.
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
         git.env_remove(name);
     }
-    let output = git.args(args).current_dir(root).stderr(Stdio::null()).output();
-    let Ok(output) = output else { return Vec::new() };
+    let git = git.args(["ls-files", "-z"]).args(which).current_dir(root).stderr(Stdio::null());
+    let output = git.output().ok().filter(|output| output.status.success())?;
     let paths = output.stdout.split(|byte| *byte == 0);
-    paths.filter_map(|path| RelPath::parse(path).ok()).collect()
+    Some(paths.filter_map(|path| RelPath::parse(path).ok()).collect())
 }
 
 fn refused(error: ignore::Error, root: &Path) -> Error {

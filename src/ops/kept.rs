@@ -1,9 +1,11 @@
-//! Git-ignored files that units were compiled from: kept with the target, put back with it.
+//! Files that units were compiled from and no checkout brings: kept with the target, put back
+//! with it.
 //!
-//! Code that a build script writes into `src/` is no source of the checkout: a fresh one lacks
-//! it, and a build script that cargo finds fresh does not write it again.
+//! Code that a build script writes into `src/` is lacking in a fresh checkout, whether git ignores
+//! it, does not know it, or tracks an older state of it; and a build script that cargo finds fresh
+//! does not write it again.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -14,7 +16,7 @@ use super::staged::Staged;
 use super::tree::Unread;
 use super::unpack::unpack;
 use crate::cargo::dep_info;
-use crate::cargo::sources::below;
+use crate::cargo::sources::{below, brought_by_git};
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::stat::{Kind, Stat};
@@ -35,7 +37,8 @@ pub(super) struct Keep {
     pub(super) file: Unread,
 }
 
-/// Returns the files inside `roots` that the dep-info in a tree names and `sources` lacks.
+/// Returns the files inside `roots` that the dep-info in a tree names and no checkout brings.
+/// Without git, a checkout brings all `sources`.
 ///
 /// `workspace_root` is what relative paths of dep-info start from; `excluded` directories hold no
 /// sources, the tree among them.
@@ -47,8 +50,15 @@ pub(super) fn find(
     sources: &[Source],
     excluded: &[PathBuf],
 ) -> Result<Vec<Keep>> {
-    let known: HashSet<(&Root, &RelPath)> =
-        sources.iter().filter_map(|source| Some((&source.root, source.path.as_ref()?))).collect();
+    let brought: BTreeMap<&Root, BTreeSet<RelPath>> = roots
+        .iter()
+        .map(|(root, dir)| {
+            let of_root = || sources.iter().filter(|source| source.root == *root);
+            let recorded = || of_root().filter_map(|source| source.path.clone()).collect();
+            (root, brought_by_git(dir).unwrap_or_else(recorded))
+        })
+        .collect();
+    let is_excluded = |file: &Path| excluded.iter().any(|dir| file.starts_with(dir));
     let is_dep_info =
         |found: &&Found| found.stat.kind == Kind::File && found.path.as_bytes().ends_with(b".d");
     let files: Vec<_> = found.iter().filter(is_dep_info).collect();
@@ -59,9 +69,13 @@ pub(super) fn find(
             let bytes = std::fs::read(&path).at("read", &path)?;
             let files = dep_info::files(&bytes).into_iter().map(|file| workspace_root.join(file));
             let inside = files
-                .filter(|file| !excluded.iter().any(|dir| file.starts_with(dir)))
+                .filter(|file| !is_excluded(file))
+                .filter_map(|file| resolve(&file))
+                .filter(|file| !is_excluded(file))
                 .filter_map(|file| in_root(roots, &file));
-            Ok(inside.filter(|(root, path)| !known.contains(&(root, path))).collect())
+            let is_git = |path: &RelPath| path.components().any(|name| name == b".git");
+            let inside = inside.filter(|(_, path)| !is_git(path));
+            Ok(inside.filter(|(root, path)| !brought[root].contains(path)).collect())
         })
         .collect();
     let named: BTreeSet<_> = named?.into_iter().flatten().collect();
@@ -75,6 +89,11 @@ pub(super) fn find(
         }
     }
     Ok(keep)
+}
+
+/// Returns `file` without `..` and links to directories: rustc names files as they were asked for.
+fn resolve(file: &Path) -> Option<PathBuf> {
+    Some(file.parent()?.canonicalize().ok()?.join(file.file_name()?))
 }
 
 /// Returns the innermost root that `file` lies in, and where.

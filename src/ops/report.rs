@@ -1,10 +1,13 @@
 //! What an operation did: the objects that `--json` prints.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::Error;
 use crate::model::area::Area;
 use crate::model::choice::Hit;
+use crate::model::manifest::GenerationId;
 use crate::model::names::Name;
 
 /// Which way an area was restored or saved.
@@ -57,6 +60,9 @@ pub struct AreaReport {
     /// Whether its absence counts: an area that nobody ever saved is not missed.
     #[serde(skip)]
     pub wanted: bool,
+    /// Which generation that is.
+    #[serde(skip)]
+    pub id: Option<GenerationId>,
     /// Why it went wrong.
     #[serde(skip)]
     pub failure: Option<Error>,
@@ -78,8 +84,14 @@ impl AreaReport {
             notes: Vec::new(),
             warnings: Vec::new(),
             wanted: true,
+            id: None,
             failure: None,
         }
+    }
+
+    /// Returns how long it took, in milliseconds.
+    pub fn millis(&self) -> u64 {
+        u64::try_from(Duration::from_secs_f64(self.seconds).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Notes what went wrong, with its causes.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rayon::prelude::*;
 
@@ -13,7 +13,7 @@ use super::place::{holds_anything, place};
 use super::progress::Progress;
 use super::report::{AreaReport, Report, SourcesReport, chain};
 use super::shared::{Home, place_shared};
-use super::sources::{Refreshing, origins};
+use super::sources::Refreshing;
 use super::{Error, Result, kept};
 use crate::fs::crash::crash_point;
 use crate::fs::stat::Kind;
@@ -134,8 +134,7 @@ impl Restoring<'_> {
         let Some(newest) = newest else { return Ok(None) };
         let bound = newest.max(crate::fs::space::now_at(self.store.root())?);
         kept::create_missing(self.store, self.lease, roots, &manifests, bound, self.progress)?;
-        let origins: Vec<_> = manifests.iter().map(|manifest| origins(manifest)).collect();
-        let refreshing = Refreshing::compare(roots, excluded, &origins, bound)?;
+        let refreshing = Refreshing::compare(roots, excluded, &manifests, bound)?;
         refreshing.renew()?;
         Ok(Some(refreshing))
     }
@@ -194,6 +193,7 @@ impl Restoring<'_> {
         (report.files, report.bytes) = (header.files, header.bytes);
         report.stored_bytes = header.packs.iter().map(|pack| pack.stored_bytes).sum();
         report.generation = Some(id.to_string());
+        report.id = Some(id.clone());
         report.matched_key = Some(header.cache_key.clone());
         report.notes.extend(self.remarks(place, chosen, manifest));
         // What only saves time or room later is no failure: the area is in place.
@@ -318,14 +318,13 @@ impl Restoring<'_> {
 
     fn log(&self, report: &AreaReport) -> Result<()> {
         let event = if report.hit == Hit::Miss { "miss" } else { "restore" };
-        let millis = Duration::from_secs_f64(report.seconds).as_millis();
         Ok(self.store.log(&Event {
             time: self.now,
             event: event.to_owned(),
-            generation: None,
+            generation: report.id.clone(),
             detail: format!("{} {}", report.name, self.job.label),
             bytes: report.bytes,
-            millis: u64::try_from(millis).unwrap_or(u64::MAX),
+            millis: report.millis(),
         })?)
     }
 }

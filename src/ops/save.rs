@@ -119,6 +119,9 @@ impl Saving<'_> {
             report.fail(error);
         }
         report.seconds = started.elapsed().as_secs_f64();
+        if let Err(error) = self.log(&report) {
+            report.warnings.push(chain(&error));
+        }
         report
     }
 
@@ -151,8 +154,8 @@ impl Saving<'_> {
         self.store.stamp(&id.series, self.options.now)?;
         self.record(place, &tree, id.clone(), after_stats, report);
         crash_point("save: recorded");
-        let event = if report.mode == Mode::Published { "save" } else { "stamp" };
-        self.log(event, id, report)
+        report.id = Some(id);
+        Ok(())
     }
 
     fn known(&self, place: &Place) -> Option<Known> {
@@ -188,14 +191,19 @@ impl Saving<'_> {
         }
     }
 
-    fn log(&self, event: &str, id: GenerationId, report: &AreaReport) -> Result<()> {
+    fn log(&self, report: &AreaReport) -> Result<()> {
+        let event = match report.mode {
+            Mode::Published => "save",
+            Mode::Unchanged => "stamp",
+            _ => return Ok(()),
+        };
         Ok(self.store.log(&Event {
             time: self.options.now,
             event: event.to_owned(),
-            generation: Some(id),
-            detail: self.job.label.clone(),
+            generation: report.id.clone(),
+            detail: format!("{} {}", report.name, self.job.label),
             bytes: report.stored_bytes,
-            millis: 0,
+            millis: report.millis(),
         })?)
     }
 }

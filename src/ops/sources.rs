@@ -24,6 +24,7 @@ use crate::model::timestamp::Timestamp;
 /// The sources of one root as they are.
 struct Seen {
     observed: Vec<Observed>,
+    by_path: BTreeMap<Option<RelPath>, usize>,
     stats: Vec<Stat>,
     strange_targets: Vec<PathBuf>,
 }
@@ -60,8 +61,12 @@ pub(super) struct Refreshing<'a> {
 }
 
 /// Returns what a generation was built from: its sources, and the files kept with it.
-pub(super) fn origins(manifest: &Manifest) -> Vec<Source> {
-    let kept = manifest.kept.iter().filter_map(|kept| {
+fn origins(manifest: &Manifest) -> Vec<Source> {
+    manifest.sources.iter().cloned().chain(kept_sources(manifest)).collect()
+}
+
+fn kept_sources(manifest: &Manifest) -> impl Iterator<Item = Source> {
+    manifest.kept.iter().filter_map(|kept| {
         Some(Source {
             root: kept.root.clone(),
             path: Some(kept.path.clone()),
@@ -69,29 +74,69 @@ pub(super) fn origins(manifest: &Manifest) -> Vec<Source> {
             digest: kept.facts.digest()?,
             mtime: kept.facts.mtime,
         })
-    });
-    manifest.sources.iter().cloned().chain(kept).collect()
+    })
+}
+
+impl Seen {
+    fn at(&self, path: Option<&RelPath>) -> Option<&Observed> {
+        self.by_path.get(&path.cloned()).map(|index| &self.observed[*index])
+    }
+
+    /// Tells whether `source` is as it was recorded.
+    fn holds(&self, source: &Source) -> bool {
+        let found = self.at(source.path.as_ref());
+        found.is_some_and(|now| now.kind == source.kind && now.digest == Some(source.digest))
+    }
+
+    /// Tells whether there was a symlink where it is not any more, or one came in place of
+    /// something.
+    fn has_lost_link(&self, source: &Source) -> bool {
+        let was_link = source.kind == SourceKind::Symlink;
+        let found = self.at(source.path.as_ref());
+        let is_link = found.is_some_and(|now| now.kind == SourceKind::Symlink);
+        (was_link || is_link) && !self.holds(source)
+    }
 }
 
 impl<'a> Refreshing<'a> {
     /// Reads every source and compares it with the `origins` of each generation that is restored.
     /// `bound` is later than every mtime of their trees.
+    ///
+    /// Nothing in a root is trusted if a file that was kept with a tree is there with other bytes:
+    /// a build script wrote it, for another tree, and must run again. Nothing at all is trusted if
+    /// a symlink is not as recorded: cargo remembers where it led (`translate_dep_info`), not the
+    /// link, so it sees neither another target nor a file in its place.
     pub(super) fn compare(
         roots: &'a BTreeMap<Root, PathBuf>,
         excluded: &'a [PathBuf],
-        origins: &[Vec<Source>],
+        manifests: &[&Manifest],
         bound: Timestamp,
     ) -> Result<Self> {
+        let origins: Vec<_> = manifests.iter().map(|manifest| origins(manifest)).collect();
+        let kept: Vec<_> = manifests.iter().flat_map(|manifest| kept_sources(manifest)).collect();
+        let mut seen = BTreeMap::new();
+        for (root, dir) in roots {
+            let of_root = origins.iter().flatten().filter(|source| source.root == *root);
+            let paths = of_root.filter_map(|source| source.path.clone()).collect();
+            seen.insert(root, see(dir, excluded, paths)?);
+        }
+        let is_link_lost = origins
+            .iter()
+            .flatten()
+            .any(|source| seen.get(&source.root).is_some_and(|seen| seen.has_lost_link(source)));
         let mut compared = Vec::new();
         for (root, dir) in roots {
+            let Some(seen) = seen.remove(root) else { continue };
             // A tree that recorded nothing here may have been built from anything: then nothing
             // is as recorded, and all looks new.
             let of_root = origins.iter().map(|sources| -> Vec<&Source> {
                 sources.iter().filter(|source| source.root == *root).collect()
             });
-            let records: Vec<_> = of_root.collect();
-            let paths = records.iter().flatten().filter_map(|source| source.path.clone());
-            let seen = see(dir, excluded, paths.collect())?;
+            let mut records: Vec<_> = of_root.collect();
+            let is_left_over = kept.iter().any(|kept| kept.root == *root && !seen.holds(kept));
+            if is_link_lost || is_left_over {
+                records = vec![Vec::new()];
+            }
             let refresh = refresh(&records, &seen.observed, bound);
             compared.push((dir.as_path(), seen, refresh));
         }
@@ -182,7 +227,9 @@ fn see(root: &Path, excluded: &[PathBuf], mut also: BTreeSet<RelPath>) -> Result
             leads_to: None,
         });
     }
-    Ok(Seen { observed, stats, strange_targets })
+    let paths = observed.iter().map(|now| now.path.clone());
+    let by_path = paths.enumerate().map(|(index, path)| (path, index)).collect();
+    Ok(Seen { observed, by_path, stats, strange_targets })
 }
 
 fn see_file(root: &Path, file: &SourceFile) -> Observed {

@@ -21,7 +21,7 @@ pub struct Event {
     /// The generation it was about, if there was one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub generation: Option<GenerationId>,
-    /// The kind of job, or why a generation was expired.
+    /// The area and the kind of job, or why a generation was expired.
     #[serde(default)]
     pub detail: String,
     /// The bytes restored, saved or freed.

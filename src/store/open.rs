@@ -63,6 +63,7 @@ impl Store {
         };
         let facts: Facts = serde_json::from_str(&text).map_err(|error| damaged(&path, &error))?;
         facts.check(&path)?;
+        make_dirs(root)?;
         let root = root.canonicalize().at("resolve", root)?;
         Ok(Self { root, id: facts.id })
     }
@@ -80,9 +81,7 @@ impl Store {
         builder.recursive(true).mode(0o700).create(root).at("create directory", root)?;
         check_owner(root)?;
         check_free(root)?;
-        for dir in DIRS.map(|name| root.join(name)) {
-            builder.create(&dir).at("create directory", &dir)?;
-        }
+        make_dirs(root)?;
         let tag = root.join("CACHEDIR.TAG");
         fs::write(&tag, CACHEDIR_TAG).at("write", &tag)?;
         let path = root.join("store.json");
@@ -122,6 +121,15 @@ impl Facts {
         let unknown = self.features.incompatible.iter().chain(&self.features.read_only).next();
         unknown.map_or(Ok(()), |feature| Err(newer(format!("{} with `{feature}`", self.format))))
     }
+}
+
+/// Creates the directories of a store that are missing: a copy of one may have lost empty ones.
+fn make_dirs(root: &Path) -> Result<()> {
+    for dir in DIRS.map(|name| root.join(name)).iter().filter(|dir| !dir.is_dir()) {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(dir).at("create directory", dir)?;
+    }
+    Ok(())
 }
 
 /// A directory that holds anything but the beginnings of a store is somebody else's.

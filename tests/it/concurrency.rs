@@ -1,7 +1,13 @@
 //! Many at once: nobody loses, mixes up or sees half of anything.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::support::*;
 
@@ -36,5 +42,176 @@ fn areas_that_are_saved_at_once_never_mix() -> Result {
         }
     }
     assert_eq!(host.leftovers()?, [] as [&Path; 0]);
+    Ok(())
+}
+
+/// Makes every file of a tree say what it is of, in one tree and no other.
+fn build(target: &Path, of: &str) -> Result<Listing> {
+    if target.exists() {
+        fs::remove_dir_all(target)?;
+    }
+    for number in 0..20 {
+        write(target, format!("debug/deps/{number}"), format!("{of}, file {number}"))?;
+    }
+    fs::hard_link(target.join("debug/deps/0"), target.join("debug/app"))?;
+    write(target, "debug/same", "in all of them")?;
+    list(target)
+}
+
+#[test]
+fn savers_of_one_series_never_share_a_number() -> Result {
+    const SAVERS: usize = 8;
+    let host = Host::new()?;
+    let mut trees = Vec::new();
+    let mut savers = Vec::new();
+    for saver in 0..SAVERS {
+        let dir = format!("target-{saver}");
+        trees.push(build(&host.path(&dir), &dir)?);
+    }
+    for saver in 0..SAVERS {
+        let dir = format!("target-{saver}");
+        savers.push(spawn(&mut host.command("save", &["--target-dir", &dir]))?);
+    }
+    let mut numbers = Vec::new();
+    for (saver, tree) in savers.into_iter().zip(&trees) {
+        let saved = join(saver)?.done()?;
+        assert_eq!(saved.areas(), ["target published miss"]);
+        let generation = saved.area("target")["generation"].as_str().unwrap_or_default();
+        let (_, number) = generation.rsplit_once(['/', '#']).ok_or("a generation has a number")?;
+        numbers.push((number.to_owned(), tree));
+    }
+    numbers.sort_by(|(a, _), (b, _)| a.cmp(b));
+    numbers.dedup_by(|(a, _), (b, _)| a == b);
+    assert_eq!((numbers.len(), host.manifests()?.len()), (SAVERS, SAVERS));
+    assert_eq!(host.verify()?, [] as [&str; 0]);
+
+    // Each number holds the tree of the saver that was told it.
+    let aside: Vec<_> = host.manifests()?.iter().map(|path| path.with_extension("aside")).collect();
+    for (manifest, aside) in host.manifests()?.iter().zip(&aside) {
+        fs::rename(manifest, aside)?;
+    }
+    for ((_, tree), aside) in numbers.iter().zip(&aside) {
+        fs::rename(aside, aside.with_extension("zst"))?;
+        host.restore()?.done()?;
+        expect_same(tree, &host.target(), "the tree of a saver")?;
+        fs::remove_file(aside.with_extension("zst"))?;
+    }
+    Ok(())
+}
+
+/// Longer than it takes any two of them to meet at any two points.
+const A_WHILE: Duration = Duration::from_secs(5);
+
+#[test]
+fn whatever_runs_at_once_every_restore_is_a_miss_or_a_tree_that_was_saved() -> Result {
+    let host = Host::new()?;
+    let first = build(&host.target(), "the first")?;
+    host.save()?.done()?;
+    let saved = Mutex::new(HashMap::from([("the first".to_owned(), first)]));
+    let end = Instant::now() + A_WHILE;
+    let counts = [(); 3].map(|()| AtomicUsize::new(0));
+    let [saves, restores, gcs] = &counts;
+    let save = |saver: usize| -> Result {
+        let dir = format!("target-{saver}");
+        for round in 0.. {
+            let of = format!("saver {saver} round {round}");
+            let listing = build(&host.path(&dir), &of)?;
+            saved.lock().map_err(|error| error.to_string())?.insert(of, listing);
+            host.save_with(&["--target-dir", &dir])?.done()?;
+            saves.fetch_add(1, Ordering::Relaxed);
+            if Instant::now() > end {
+                break;
+            }
+        }
+        Ok(())
+    };
+    let restore = |restorer: usize| -> Result {
+        let dir = format!("restored-{restorer}");
+        let target = host.path(&dir);
+        while Instant::now() < end {
+            // Each other time over what the last one left.
+            if restores.load(Ordering::Relaxed) % 2 == 0 && target.exists() {
+                fs::remove_dir_all(&target)?;
+            }
+            let before = list(&target)?;
+            let restored = host.restore_with(&["--target-dir", &dir])?.done()?;
+            let area = restored.area("target");
+            if area["mode"] == "nothing" {
+                expect_same(&before, &target, "what a miss left")?;
+                continue;
+            }
+            assert_eq!(area["hit"], "exact", "{}", restored.stderr);
+            assert_eq!(area["warnings"], Value::Null, "{}", restored.stderr);
+            let text = fs::read_to_string(target.join("debug/app"))?;
+            let of = text.split(',').next().unwrap_or_default();
+            let saved = saved.lock().map_err(|error| error.to_string())?;
+            expect_same(saved.get(of).ok_or("never saved")?, &target, of)?;
+            restores.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    };
+    let gc = || -> Result {
+        while Instant::now() < end {
+            let report = host.gc(&["--generations", "1"])?.report;
+            gcs.fetch_add(report["expired"].as_array().map_or(0, Vec::len), Ordering::Relaxed);
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| -> Result {
+        let told = |result: Result| result.map_err(|error| error.to_string());
+        let (save, restore, gc) = (&save, &restore, &gc);
+        let mut all = Vec::new();
+        for number in 0..3 {
+            all.push(scope.spawn(move || told(save(number))));
+        }
+        for number in 0..2 {
+            all.push(scope.spawn(move || told(restore(number))));
+        }
+        all.push(scope.spawn(move || told(gc())));
+        for thread in all {
+            thread.join().map_err(|_| "a thread panicked")??;
+        }
+        Ok(())
+    })?;
+    for (what, count) in ["saves", "restores", "expired generations"].iter().zip(&counts) {
+        assert!(count.load(Ordering::Relaxed) > 2, "only {count:?} {what}: nothing met");
+    }
+    host.gc(&["--generations", "1"])?;
+    assert_eq!(host.verify()?, [] as [&str; 0]);
+    assert_eq!(host.leftovers()?, [] as [&Path; 0]);
+    assert_eq!(host.manifests()?.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn restores_into_one_home_at_once_leave_every_crate_whole() -> Result {
+    let names: Vec<String> = (0..10).map(|number| format!("crate{number}-1.0.0")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let host = Host::new()?;
+    let home = host.cargo_home();
+    lock(&host.repo(), "app", &names)?;
+    for name in &names {
+        install_crate(&home, name)?;
+    }
+    let wanted = list(&home.join("registry"))?;
+    host.save()?.done()?;
+    for round in 0..5 {
+        fs::remove_dir_all(&home)?;
+        let restores: Result<Vec<_>> =
+            (0..3).map(|_| spawn(&mut host.command("restore", &["--areas", "registry"]))).collect();
+        for restore in restores? {
+            let restored = join(restore)?.done()?;
+            assert_eq!(restored.area("registry")["hit"], "exact", "{round}: {}", restored.stderr);
+        }
+        let mut now = list(&home.join("registry"))?;
+        // Directories get the times of what others put into them.
+        let is_file = |node: &Node| !node.is_dir();
+        now.retain(|_, node| is_file(node));
+        let mut wanted = wanted.clone();
+        wanted.retain(|_, node| is_file(node));
+        assert_eq!(differences(&wanted, &now), [] as [&str; 0], "{round}");
+        assert_eq!(host.leftovers()?, [] as [&Path; 0], "{round}");
+    }
+    assert_eq!(host.verify()?, [] as [&str; 0]);
     Ok(())
 }

@@ -23,7 +23,7 @@ fn mode(path: &Path, mode: u32) -> Result {
 }
 
 /// A tree with every kind of path that a filesystem allows.
-fn make_nasty(target: &Path) -> Result {
+pub(crate) fn make_nasty(target: &Path) -> Result {
     write(target, "debug/deps/libapp.rlib", "linked")?;
     write(target, "debug/deps/empty", "")?;
     write(target, "debug/deps/one", "1")?;

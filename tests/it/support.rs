@@ -67,9 +67,11 @@ impl Host {
         Ok(self)
     }
 
-    /// Keeps the store in `dir`, which must exist, from now on.
-    pub(crate) fn keep_store_in(&self, dir: &Path) -> Result {
-        Ok(symlink(dir.join("store"), self.root())?)
+    /// Keeps the store at `dir`, which is made, from now on.
+    pub(crate) fn keep_store_at(&self, dir: &Path) -> Result {
+        fs::create_dir(dir)?;
+        fs::set_permissions(dir, PermissionsExt::from_mode(0o700))?;
+        Ok(symlink(dir, self.root())?)
     }
 
     /// Sets a variable for every program that is run here.

@@ -170,3 +170,34 @@ fn a_store_that_is_too_large_shrinks_to_its_size() -> Result {
     assert!(report.warnings[0].ends_with(" are still missing when all that may go is gone"));
     Ok(())
 }
+
+#[test]
+fn what_a_live_job_relies_on_is_neither_promised_nor_removed() -> Result {
+    let (_dir, store) = new_store()?;
+    let lease = store.lease(Purpose::Save)?;
+    pack(&store, &lease, &["about to be named"])?;
+    for secs in 1..=4 {
+        save(&store, "protected target k", 99 * DAY + secs, &[&[&secs.to_string()]])?;
+    }
+    let series = crate::store::sample::series("protected target k");
+    let first = crate::model::manifest::GenerationNumber::FIRST;
+    store.read(&lease, &GenerationId { series, number: first })?;
+    for mode in [Mode::DryRun, Mode::Execute] {
+        let report = collect(&store, None, mode)?;
+        assert_eq!((report.expired.len(), report.packs, report.bytes), (0, 0, 0), "{mode:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_series_lives_by_its_stamp_and_not_by_its_age() -> Result {
+    let (_dir, store) = new_store()?;
+    for (key, last_used) in [("a", 90), ("b", 91), ("c", 92), ("d", 93)] {
+        let id = save(&store, &format!("protected target {key}"), 10 * DAY, &[&[key]])?;
+        store.stamp(&id.series, days(last_used))?;
+    }
+    let report = collect(&store, None, Mode::Execute)?;
+    let ids: Vec<_> = report.expired.iter().map(|expired| expired.id.to_string()).collect();
+    assert_eq!(ids, ["a/b@protected target a #1"]);
+    Ok(())
+}

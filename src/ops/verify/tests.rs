@@ -261,3 +261,24 @@ fn the_worst_that_was_read_is_said_in_words() -> Result {
     assert_eq!(findings[0].what, format!("`{}` and 1 other manifest name it", first.display()));
     Ok(())
 }
+
+#[test]
+fn of_many_manifests_the_one_that_is_wrong_is_named() -> Result {
+    let dir = tempfile::tempdir()?;
+    let Sample { store, .. } = sample(&dir.path().join("store"))?;
+    let lease = store.lease(Purpose::Save)?;
+    let pack = pack(&store, &lease, &["c"])?;
+    let series = series("branch/c target k");
+    let mut wrong = PathBuf::new();
+    for number in 1..=9 {
+        let contents = if number == 6 { vec!["c", "not there"] } else { vec!["c"] };
+        let id = store.publish(&lease, &manifest(&series, 1, &[(pack.clone(), contents)]))?;
+        if number == 6 {
+            wrong = store.generation_path(&id);
+        }
+    }
+    let findings = verify(&store)?.findings;
+    let found: Vec<_> = findings.iter().map(|finding| (finding.code, &finding.path)).collect();
+    assert_eq!(found, [("content-missing", &wrong)]);
+    Ok(())
+}

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::model::manifest::PackUse;
+use crate::model::manifest::{PackUse, Root, Source, SourceKind};
 use crate::model::scope::Lane;
 use crate::model::timestamp::Timestamp;
 use crate::store::sample::{image, manifest, pack, save, series};
@@ -126,6 +126,24 @@ fn the_packs_of_a_leased_generation_come_back_even_if_its_number_is_taken() -> R
 }
 
 #[test]
+fn a_manifest_is_published_only_with_its_packs_there_and_leased() -> Result {
+    let (_dir, store) = new_store()?;
+    let saver = store.lease(Purpose::Save)?;
+    let used = pack(&store, &saver, &["a"])?;
+    drop(saver);
+    let manifest = manifest(&series("pr/1 target k"), 1, &[(used.clone(), vec!["a"])]);
+
+    let lease = store.lease(Purpose::Save)?;
+    let id = store.publish(&lease, &manifest)?;
+    assert_eq!(store.lease_facts()?.packs, [used.digest].into());
+    fs::remove_file(store.pack_path(used.digest))?;
+    let refused = store.publish(&lease, &manifest);
+    assert!(matches!(refused, Err(StoreError::PackMissing(digest)) if digest == used.digest));
+    assert_eq!(generations(&store)?, [id].into());
+    Ok(())
+}
+
+#[test]
 fn while_a_manifest_cannot_be_read_no_pack_goes() -> Result {
     let (_dir, store) = new_store()?;
     let id = save(&store, "pr/1 target k", 1, &[&["a"]])?;
@@ -213,7 +231,9 @@ impl Dice {
     }
 }
 
-const CONTENTS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+/// Few enough for saves to write the same pack, many enough for most to be named by one at most.
+const CONTENTS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
 const SERIES: [&str; 2] = ["pr/1 target k", "pr/2 target k"];
 
 /// What a save does: takes packs over from a generation it reads, writes some, publishes.
@@ -230,10 +250,23 @@ fn save_some(store: &Store, dice: &mut Dice) -> Result<bool> {
         }
     }
     for _ in 0..=dice.roll(2) {
-        let content = CONTENTS[dice.roll(CONTENTS.len())];
+        let content = &CONTENTS[dice.roll(CONTENTS.len())..][..1];
         used.push((pack(store, &lease, &[content])?, vec![content]));
     }
-    publish(store, &lease, &manifest(&series(SERIES[dice.roll(2)]), 1, &used))
+    let mut manifest = manifest(&series(SERIES[dice.roll(2)]), 1, &used);
+    // Writing it takes a while, in which gc may move what it names.
+    manifest.sources = vec![source(); dice.roll(1500)];
+    publish(store, &lease, &manifest)
+}
+
+fn source() -> Source {
+    Source {
+        root: Root::Repo,
+        path: None,
+        kind: SourceKind::Dir,
+        digest: Digest::of(b""),
+        mtime: Timestamp::default(),
+    }
 }
 
 fn take_over(
@@ -276,16 +309,16 @@ fn generations_lossy(store: &Store) -> Result<Vec<GenerationId>> {
 
 #[test]
 fn a_manifest_published_while_gc_sweeps_names_only_packs_that_are_there() -> Result {
-    const ROUNDS: u64 = 12;
+    const ROUNDS: u64 = 3;
     const SAVES: usize = 40;
     let refused = AtomicUsize::new(0);
     let mut swept = 0;
     for round in 0..ROUNDS {
-        // In memory, where flushes cost nothing: more happens at once.
+        // In memory, where flushes cost nothing: gc comes around often.
         let dir = tempfile::tempdir_in("/dev/shm")?;
         let store = Store::open_or_init(&dir.path().join("store"))?;
-        // What stays makes gc slow enough for savers to come in between.
-        for _ in 0..50 {
+        // What stays makes gc slow enough for saves to end while it looks.
+        for _ in 0..30 {
             save(&store, "protected target k", 1, &[&["stays"]])?;
         }
         std::thread::scope(|threads| -> Result {

@@ -1,0 +1,92 @@
+//! Stores written by released versions: each is opened, found whole and restored.
+//!
+//! `tests/fixtures/stores/<version>/` is never edited. A version that changes bytes on disk adds one,
+//! and a row here. They hold every kind of entry there is.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::support::{Host, Result, link, list, paths, write};
+
+/// What each store holds in `target/` and `src/made.rs` of the repo `ci/app` under the key `fixture`.
+const STORES: &[(&str, &[&str])] = &[(
+    "v1",
+    &[
+        r#"src/made.rs -00644 1709210096.123456789 26 B "// made by a build s" data in [(0, 26)]"#,
+        r#"target/debug d00755 1709210096.123456789 0 B "" data in []"#,
+        r#"target/debug/.cargo-lock -00644 1709210096.123456789 0 B "" data in []"#,
+        r#"target/debug/app -00755 1709210096.123456789 9 B "a program" data in [(0, 9)] linked to "target/debug/app""#,
+        r#"target/debug/app.d -00644 1709210096.123456789 42 B "target/debug/app: sr" data in [(0, 42)]"#,
+        r#"target/debug/deps d00755 1709210096.123456789 0 B "" data in []"#,
+        r#"target/debug/deps/app-0123 -00755 1709210096.123456789 9 B "a program" data in [(0, 9)] linked to "target/debug/app""#,
+        r#"target/debug/deps/libapp-0123.rlib -00644 1709210096.123456789 7 B "an rlib" data in [(0, 7)]"#,
+        r#"target/debug/empty d00750 1709210096.123456789 0 B "" data in []"#,
+        r#"target/debug/link l00777 1709210096.123456789 21 B "deps/libapp-0123.rli" data in []"#,
+        "target/debug/name-\u{fffd} -00644 1709210096.123456789 9 B \"not UTF-8\" data in [(0, 9)]",
+        r#"target/debug/sparse -00644 1709210096.123456789 1048576 B "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" data in [(1044480, 4096)]"#,
+    ],
+)];
+
+#[test]
+fn every_store_of_a_released_version_comes_back_as_it_was() -> Result {
+    for (version, want) in STORES {
+        let host = Host::new()?;
+        copy(&fixtures().join(version), &host.root())?;
+        write(&host.repo(), ".gitignore", "target\n/src/made.rs\n")?;
+        link(&host.repo(), "src/link.rs", "main.rs")?;
+
+        assert_eq!(host.verify()?, [""; 0], "{version}");
+        let args = ["--repository", "ci/app", "--key", "fixture", "--job", "test"];
+        let outcome = host.restore_with(&args)?.done()?;
+        assert_eq!(outcome.report["hit"], json!("exact"), "{version}");
+        assert_eq!(outcome.areas(), ["registry unpack exact", "target unpack exact"], "{version}");
+
+        let mut got = Vec::new();
+        for (path, node) in list(&host.repo())? {
+            if path.starts_with("target/debug") || path.ends_with("made.rs") {
+                let line = format!("{} {node:?}", path.display());
+                // A file that is linked to itself alone.
+                let alone = format!(" linked to {path:?}");
+                let of_group = path.ends_with("debug/app");
+                got.push(if of_group { line } else { line.replace(&alone, "") });
+            }
+        }
+        assert_eq!(got, *want, "{version}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_store_of_a_released_version_is_in_the_list() -> Result {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(fixtures())? {
+        found.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    found.sort();
+    let listed: Vec<_> = STORES.iter().map(|(version, _)| *version).collect();
+    assert_eq!(found, listed);
+    Ok(())
+}
+
+fn fixtures() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stores")
+}
+
+/// Copies files and directories into a directory that is ours alone, as git brings neither modes
+/// nor empty directories.
+fn copy(from: &Path, to: &Path) -> Result {
+    fs::create_dir_all(to)?;
+    fs::set_permissions(to, fs::Permissions::from_mode(0o700))?;
+    for path in paths(from)? {
+        let dest = to.join(path.strip_prefix(from)?);
+        if path.is_dir() {
+            fs::create_dir_all(dest)?;
+        } else {
+            fs::copy(&path, dest)?;
+        }
+    }
+    Ok(())
+}
