@@ -56,7 +56,7 @@ enum Command {
     Key(key::KeyArgs),
     /// Restore registry, git dependencies and targets
     Restore(restore::RestoreArgs),
-    /// Save them
+    /// Save registry, git dependencies and targets
     Save(save::SaveArgs),
     /// Drop what retention no longer keeps, then what no generation names
     Gc(gc::GcArgs),

@@ -4,9 +4,11 @@ mod support;
 mod workshop;
 
 mod cargo;
+mod commands;
 mod concurrency;
 mod crash;
 mod damage;
+mod filesystems;
 mod freshness;
 mod hostile;
 mod old_stores;

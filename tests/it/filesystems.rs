@@ -1,0 +1,380 @@
+//! Disks that are full, read-only, mounted in odd places, or of another kind.
+//!
+//! Each test runs itself again in a mount namespace of its own, where it may mount and nobody sees
+//! it. That takes a kernel that lets users have namespaces; loop devices take root.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::*;
+
+/// Where a test that runs inside finds its filesystem.
+const DIR: &str = "FILESYSTEM_DIR";
+
+/// What a test said that failed inside, as it said it.
+struct Inside(String);
+
+impl std::fmt::Debug for Inside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::fmt::Display for Inside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Inside {}
+
+/// Runs the test `name` of this module again by `wrapper`; `test` is what it does inside.
+fn inside(name: &str, wrapper: &mut Command, test: impl FnOnce(&Path) -> Result) -> Result {
+    if let Some(dir) = std::env::var_os(DIR) {
+        return test(Path::new(&dir));
+    }
+    let test = format!("filesystems::{name}");
+    wrapper.arg(std::env::current_exe()?).args(["--exact", &test, "--nocapture"]);
+    let output = wrapper.output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() && said.contains("1 passed") {
+        return Ok(());
+    }
+    Err(Inside(format!("{said}{error}")).into())
+}
+
+/// Runs a test where it may mount: with a tmpfs of `size` for it.
+fn with_tmpfs(name: &str, size: &str, test: impl FnOnce(&Path) -> Result) -> Result {
+    let mount = tempfile::tempdir()?;
+    let script = "mount -t tmpfs -o mode=0700,size=\"$0\" tmpfs \"$FILESYSTEM_DIR\" && exec \"$@\"";
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, size]);
+    unshare.env_remove(DIR);
+    if std::env::var_os(DIR).is_none() {
+        let mut probe = Command::new("unshare");
+        succeed(probe.args(["--user", "--map-root-user", "--mount", "true"])).map_err(|error| {
+            format!("needs user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0 ({error})")
+        })?;
+        unshare.env(DIR, mount.path());
+    }
+    inside(name, &mut unshare, test)
+}
+
+/// Runs a test with a filesystem of that kind from `scripts/with-filesystem`.
+fn with_filesystem(name: &str, kind: &str, size: &str, test: fn(&Path) -> Result) -> Result {
+    if std::env::var_os(DIR).is_none() && !rustix::process::geteuid().is_root() {
+        return Err(format!("needs root: sudo env PATH=\"$PATH\" cargo test {name}").into());
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/with-filesystem");
+    inside(name, Command::new(script).args([kind, size]), test)
+}
+
+/// Writes `count` files of 64 KiB that nothing makes smaller.
+fn fill(dir: &Path, seed: u64, count: u64) -> Result {
+    for number in 0..count {
+        write(dir, format!("debug/{number}"), noise(seed * 1000 + number, 1 << 16))?;
+    }
+    Ok(())
+}
+
+/// Leaves `free` bytes on the filesystem of `dir`.
+fn leave(dir: &Path, free: u64) -> Result<PathBuf> {
+    let filler = dir.join("filler");
+    fs::write(&filler, "")?;
+    let stat = rustix::fs::statvfs(dir)?;
+    let bytes = (stat.f_bavail * stat.f_frsize).saturating_sub(free);
+    fs::write(&filler, vec![1; usize::try_from(bytes)?])?;
+    Ok(filler)
+}
+
+/// How much is left free: nothing, less and more than what an operation needs.
+const FREE: [u64; 8] = [0, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 128 << 10, 512 << 10, 8 << 20];
+
+#[test]
+fn a_save_to_a_full_disk_fails_and_takes_nothing_away() -> Result {
+    let name = "a_save_to_a_full_disk_fails_and_takes_nothing_away";
+    with_tmpfs(name, "12M", |disk| {
+        let mut ends = Vec::new();
+        for free in FREE {
+            let host = Host::new()?;
+            host.keep_store_at(&disk.join("store"))?;
+            fill(&host.target(), 1, 4)?;
+            let first = list(&host.target())?;
+            host.save()?.done()?;
+            let (packs, manifests) = (host.packs()?, host.manifests()?);
+            fs::rename(host.target(), host.path("aside"))?;
+
+            fill(&host.target(), 2, 32)?;
+            let filler = leave(disk, free)?;
+            let saved = host.save_with(&ROOMY)?;
+            ends.push(saved.status);
+            let verdict = host.verify().map_err(|error| format!("{free} free: {error}"));
+            fs::remove_file(&filler)?;
+            if saved.status == Some(1) {
+                let disk = disk.display().to_string();
+                let help = "help: free space on that filesystem";
+                saved.says(&[&disk, "No space left on device", help])?;
+                assert_eq!(host.manifests()?, manifests, "{free} free");
+                assert_eq!(host.packs()?, packs, "{free} free");
+                // A full disk has no room for the lease of who looks.
+                assert!(verdict.is_ok_and(|notes| notes.is_empty()) || free == 0, "{free} free");
+            }
+            assert_eq!(host.leftovers()?, [] as [&Path; 0], "{free} free");
+            assert_eq!(host.verify()?, [] as [&str; 0], "{free} free");
+
+            // With room again all is as ever: what was there, and what is saved now.
+            let second = list(&host.target())?;
+            host.save()?.done()?;
+            host.lose_target()?;
+            host.restore()?.done()?;
+            expect_same(&second, &host.target(), &format!("{free} free"))?;
+            fs::remove_file(&host.manifests()?[1])?;
+            host.lose_target()?;
+            host.restore()?.done()?;
+            expect_same(&first, &host.target(), &format!("{free} free"))?;
+            fs::remove_dir_all(disk.join("store"))?;
+        }
+        assert_eq!(ends.first(), Some(&Some(1)), "{ends:?}");
+        assert_eq!(ends.last(), Some(&Some(0)), "{ends:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_restore_to_a_full_disk_is_a_miss_and_leaves_what_was_there() -> Result {
+    let name = "a_restore_to_a_full_disk_is_a_miss_and_leaves_what_was_there";
+    with_tmpfs(name, "12M", |disk| {
+        let mut hits = Vec::new();
+        for free in FREE {
+            for there in [false, true] {
+                let why = format!("{free} free, a target there: {there}");
+                let store = tempfile::tempdir()?;
+                let host = Host::within(disk)?;
+                host.keep_store_at(&store.path().join("store"))?;
+                fill(&host.target(), 1, 32)?;
+                let saved = list(&host.target())?;
+                host.save()?.done()?;
+                host.lose_target()?;
+                if there {
+                    fill(&host.target(), 2, 4)?;
+                }
+                let before = list(&host.target())?;
+                let filler = leave(disk, free)?;
+                let restored = host.restore()?.done().map_err(|error| format!("{why}: {error}"))?;
+                hits.push(restored.report["hit"].clone());
+                if restored.report["hit"] == "miss" {
+                    assert_eq!(restored.areas(), ["target failed miss"], "{why}");
+                    let repo = host.repo().display().to_string();
+                    let help = "  help: free space on that filesystem";
+                    restored.says(&[
+                        "warning: target: ",
+                        &repo,
+                        "No space left on device",
+                        help,
+                    ])?;
+                    expect_same(&before, &host.target(), &why)?;
+                    assert_eq!(host.target().exists(), there, "{why}");
+                } else {
+                    expect_same(&saved, &host.target(), &why)?;
+                }
+                assert_eq!(host.leftovers()?, [] as [&Path; 0], "{why}");
+                fs::remove_file(filler)?;
+            }
+        }
+        assert_eq!(hits.first(), Some(&"miss".into()), "{hits:?}");
+        assert_eq!(hits.last(), Some(&"exact".into()), "{hits:?}");
+        Ok(())
+    })
+}
+
+/// Mounts `dir` on itself so that nobody may write there.
+fn make_read_only(dir: &Path) -> Result {
+    succeed(Command::new("mount").arg("--bind").arg(dir).arg(dir))?;
+    succeed(Command::new("mount").args(["-o", "remount,bind,ro"]).arg(dir))
+}
+
+#[test]
+fn a_restore_to_a_read_only_disk_is_a_miss_and_leaves_what_was_there() -> Result {
+    let name = "a_restore_to_a_read_only_disk_is_a_miss_and_leaves_what_was_there";
+    with_tmpfs(name, "4M", |disk| {
+        for (why, there) in [("no target", false), ("a target", true)] {
+            let host = Host::within(disk)?;
+            fill(&host.target(), 1, 4)?;
+            host.save()?.done()?;
+            host.lose_target()?;
+            if there {
+                fill(&host.target(), 2, 2)?;
+            }
+            let before = list(&host.repo())?;
+            make_read_only(&host.repo())?;
+            let restored = host.restore()?.done()?;
+            assert_eq!(restored.areas(), ["target failed miss"], "{why}");
+            let repo = host.repo().display().to_string();
+            let parts =
+                ["warning: target: ", &repo, "Read-only file system", "  help: let uid 0 write"];
+            restored.says(&parts).map_err(|error| format!("{why}: {error}"))?;
+            expect_same(&before, &host.repo(), why)?;
+            // Reading is enough for a save.
+            if there {
+                host.save()?.done()?;
+            }
+            succeed(Command::new("umount").arg(host.repo()))?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_destination_that_is_not_ours_is_a_miss_and_stays_as_it_was() -> Result {
+    for there in [false, true] {
+        let host = Host::new()?;
+        write(&host.target(), "debug/app", "built")?;
+        let host = host.owned_by_a_user()?;
+        host.save()?.done()?;
+        host.lose_target()?;
+        if there {
+            write(&host.target(), "debug/app", "of somebody else")?;
+        }
+        // In neither may the user write now, in the one for being root's, in the other by its mode.
+        let mode = if rustix::process::geteuid().is_root() { 0o755 } else { 0o555 };
+        let closed: &[PathBuf] =
+            if there { &[host.target().join("debug"), host.repo()] } else { &[host.repo()] };
+        for dir in closed {
+            fs::set_permissions(dir, PermissionsExt::from_mode(mode))?;
+            std::os::unix::fs::chown(dir, Some(rustix::process::geteuid().as_raw()), None)?;
+        }
+        let before = list(&host.repo())?;
+        let restored = host.restore()?.done()?;
+        assert_eq!(restored.areas(), ["target failed miss"], "{there}: {}", restored.stderr);
+        let repo = host.repo().display().to_string();
+        restored.says(&["warning: target: ", &repo, "Permission denied", "  help: let uid "])?;
+        expect_same(&before, &host.repo(), "what is not ours")?;
+        for dir in closed.iter().rev() {
+            fs::set_permissions(dir, PermissionsExt::from_mode(0o755))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_store_that_cannot_be_written_is_said_with_what_to_do() -> Result {
+    let name = "a_store_that_cannot_be_written_is_said_with_what_to_do";
+    with_tmpfs(name, "4M", |disk| {
+        let host = Host::within(disk)?;
+        fill(&host.target(), 1, 4)?;
+        host.save()?.done()?;
+        let before = (list(&host.root())?, list(&host.target())?);
+        make_read_only(&host.root())?;
+        let saved = host.save()?;
+        assert_eq!(saved.status, Some(1));
+        let parts = ["Read-only file system", "help: let uid 0 write there"];
+        saved.says(&parts)?;
+        let restored = host.restore()?;
+        restored.says(&parts)?;
+        assert_eq!((list(&host.root())?, list(&host.target())?), before);
+        // Looking needs no room.
+        for verb in ["list", "show"] {
+            Outcome::of(host.store_command(verb, &[]).output()?)?.done()?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_target_that_is_a_mount_point_is_restored_like_any_other() -> Result {
+    let name = "a_target_that_is_a_mount_point_is_restored_like_any_other";
+    with_tmpfs(name, "12M", |disk| {
+        let host = Host::new()?;
+        let target = host.target();
+        fs::create_dir(&target)?;
+        for (why, options) in [("another disk", "tmpfs"), ("another directory", "bind")] {
+            let mut mount = Command::new("mount");
+            match options {
+                "bind" => {
+                    fs::create_dir_all(host.path("elsewhere"))?;
+                    mount.arg("--bind").arg(host.path("elsewhere"))
+                }
+                _ => mount.args(["-t", "tmpfs", "tmpfs"]),
+            };
+            succeed(mount.arg(&target))?;
+            fill(&target, 1, 8)?;
+            write(&target, "release/app", why)?;
+            write(&target, ".rustc_info.json", why)?;
+            let saved = list(&target)?;
+            host.save()?.done()?;
+            for (state, left) in [("empty", 0), ("as saved", 1), ("another tree", 2)] {
+                let why = format!("{why}, {state}");
+                if left != 1 {
+                    for child in fs::read_dir(&target)? {
+                        let child = child?.path();
+                        if child.is_dir() {
+                            fs::remove_dir_all(child)?;
+                        } else {
+                            fs::remove_file(child)?;
+                        }
+                    }
+                }
+                if left == 2 {
+                    fill(&target, 2, 2)?;
+                    write(&target, "doc/index.html", "")?;
+                }
+                let restored = host.restore()?.done()?;
+                let area = restored.area("target");
+                assert_eq!(area["hit"], "exact", "{why}: {}", restored.stderr);
+                expect_same(&saved, &target, &why)?;
+                assert_eq!(host.leftovers()?, [] as [&Path; 0], "{why}");
+            }
+            succeed(Command::new("umount").arg(&target))?;
+        }
+        assert_eq!(paths(disk)?, [] as [&Path; 0]);
+        Ok(())
+    })
+}
+
+/// Saves and restores with store and workspace on one filesystem, then with the store elsewhere.
+fn round_trip(disk: &Path) -> Result {
+    let elsewhere = tempfile::tempdir()?;
+    for store in [None, Some(elsewhere.path())] {
+        let host = Host::within(disk)?;
+        if let Some(store) = store {
+            host.keep_store_at(&store.join("store"))?;
+        }
+        crate::save_restore::make_nasty(&host.target())?;
+        write(&host.target(), "large", noise(9, 40 << 20))?;
+        let saved = list(&host.target())?;
+        host.save()?.done()?;
+        host.lose_target()?;
+        let restored = host.restore()?.done()?;
+        assert_eq!(restored.areas(), ["target unpack exact"], "{}", restored.stderr);
+        expect_same(&saved, &host.target(), &format!("store at {store:?}"))?;
+
+        write(&host.target(), "large", "now small")?;
+        host.restore()?.done()?;
+        expect_same(&saved, &host.target(), "restored over another tree")?;
+        let placed = inodes(&host.target())?;
+        assert_eq!(host.restore()?.done()?.areas(), ["target in-place exact"]);
+        assert_eq!(inodes(&host.target())?, placed, "a restore over the same tree wrote something");
+        assert_eq!(host.save()?.done()?.mode("target"), "unchanged");
+        assert_eq!(host.leftovers()?, [] as [&Path; 0]);
+        assert_eq!(host.verify()?, [] as [&str; 0]);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_tree_comes_back_on_xfs() -> Result {
+    with_filesystem("a_tree_comes_back_on_xfs", "xfs", "600M", round_trip)
+}
+
+#[test]
+fn a_tree_comes_back_on_btrfs() -> Result {
+    with_filesystem("a_tree_comes_back_on_btrfs", "btrfs", "600M", round_trip)
+}
+
+#[test]
+fn a_tree_comes_back_on_ext4() -> Result {
+    with_filesystem("a_tree_comes_back_on_ext4", "ext4", "600M", round_trip)
+}
