@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn only_64_lowercase_hex_digits_are_a_digest() {
-        for text in ["", "ba78", &"A".repeat(64), &"g".repeat(64), &"0".repeat(65)] {
+        for text in ["", "b478", &"A".repeat(64), &"g".repeat(64), &"0".repeat(65)] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
     }

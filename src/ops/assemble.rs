@@ -46,7 +46,8 @@ impl Saving<'_> {
             .chain(keep.iter().map(|keep| &keep.file))
             .collect();
 
-        if facts.iter().any(Option::is_none) {
+        let lacks_packs = |known: &Known| !self.store.has_packs(&known.manifest().header.packs);
+        if facts.iter().any(Option::is_none) || known.is_some_and(lacks_packs) {
             self.drop_half_dead(known, &mut facts)?;
         }
         if let Some(known) = known {

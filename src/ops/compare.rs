@@ -49,6 +49,10 @@ impl Known {
             return None;
         }
         let manifest = store.read(lease, &record.generation).ok()?;
+        // Looked at again now that the lease names it: before, gc may have removed the generation
+        // and a save taken its number.
+        let record =
+            store.tree_record(dir, boot).filter(|now| now.generation == record.generation)?;
         let files = manifest.entries.iter().filter_map(|entry| match &entry.kind {
             EntryKind::File(facts) => Some((entry.path.clone(), facts.clone())),
             _ => None,

@@ -21,8 +21,10 @@ impl Saving<'_> {
                 && id.series.area == place.area
                 && chain.contains(&id.series.scope)
         };
+        // One that lost a pack cannot be restored, whatever it says.
+        let is_same = |old: &Manifest| self.store.has_packs(&old.header.packs) && is_same(old, new);
         let known = known.filter(|known| serves(known.generation()));
-        if let Some(known) = known.filter(|known| is_same(known.manifest(), new)) {
+        if let Some(known) = known.filter(|known| is_same(known.manifest())) {
             return Ok(Some(known.generation().clone()));
         }
         let (generations, _) = self.store.generations_of(&self.job.scope, &place.area)?;
@@ -31,7 +33,7 @@ impl Saving<'_> {
             return Ok(None);
         };
         match self.store.read(self.lease, &newest.id) {
-            Ok(manifest) if is_same(&manifest, new) => Ok(Some(newest.id)),
+            Ok(manifest) if is_same(&manifest) => Ok(Some(newest.id)),
             // One that is gone or damaged is no reason not to save.
             _ => Ok(None),
         }

@@ -131,6 +131,15 @@ impl PackWriter<'_> {
 }
 
 impl Store {
+    /// Tells whether each of these packs is there at its full size.
+    pub fn has_packs(&self, packs: &[PackUse]) -> bool {
+        let is_there = |pack: &PackUse| {
+            let metadata = self.pack_path(pack.digest).metadata();
+            metadata.is_ok_and(|metadata| metadata.len() == pack.stored_bytes)
+        };
+        packs.iter().all(is_there)
+    }
+
     /// Removes the pack named `digest` if its bytes are not those it is named by; tells whether.
     ///
     /// Nobody can use it, and the next save stores its contents again only if it is gone.
