@@ -141,8 +141,9 @@ impl Restoring<'_> {
 
     /// Returns the trees built from our sources that are there without having been restored.
     fn strangers(&self, areas: &[Pending<'_>], refreshing: &Refreshing<'_>) -> Vec<String> {
+        // A build directory inside a target directory comes back with that.
         let is_restored = |dir: &PathBuf| {
-            areas.iter().any(|area| area.choice.is_some() && area.place.dir == *dir)
+            areas.iter().any(|area| area.choice.is_some() && dir.starts_with(&area.place.dir))
         };
         let known = self.job.target_dirs.iter().filter(|dir| !is_restored(dir));
         let live = known.filter(|dir| holds_anything(dir).unwrap_or(true));
