@@ -53,7 +53,8 @@ pub fn lock_files(target_dir: &Path) -> Result<Vec<PathBuf>> {
             let name = entry.file_name().to_string_lossy().into_owned();
             if kind.is_file() && name.starts_with(".cargo-") && name.ends_with("lock") {
                 found.push(entry.path());
-            } else if kind.is_dir() && depth < 2 {
+            // A mounted ext4's own directory is root's; cargo builds in none of that name.
+            } else if kind.is_dir() && depth < 2 && name != "lost+found" {
                 dirs.push((entry.path(), depth + 1));
             }
         }

@@ -46,15 +46,45 @@ impl RootArgs {
     }
 }
 
-/// Which repo, and what identifies what it wants.
+/// What is checked out.
 #[derive(Debug, Args)]
-pub(super) struct RepoArgs {
+pub(super) struct CheckoutArgs {
     /// The checkout of the repo
     #[arg(long, value_name = "DIR", default_value = ".")]
     repo: PathBuf,
     /// A dependency checked out beside the repo; its path defaults to ../NAME
     #[arg(long = "dependency", value_name = "NAME[=DIR]", value_parser = parse_dependency)]
     dependencies: Vec<(Name, Option<PathBuf>)>,
+}
+
+/// Where cargo keeps things, if not where it says.
+#[derive(Debug, Args)]
+pub(super) struct PlaceArgs {
+    /// Cargo's home [default: as cargo finds it]
+    #[arg(long, value_name = "DIR")]
+    cargo_home: Option<PathBuf>,
+    /// The target directory of the repo [default: as cargo says]
+    #[arg(long, value_name = "DIR")]
+    target_dir: Option<PathBuf>,
+}
+
+impl PlaceArgs {
+    /// Returns the home of cargo that was given.
+    pub(super) fn cargo_home(&self) -> Option<&Path> {
+        self.cargo_home.as_deref()
+    }
+
+    /// Returns the target directory that was given.
+    pub(super) fn target_dir(&self) -> Option<&Path> {
+        self.target_dir.as_deref()
+    }
+}
+
+/// Which repo, and what identifies what it wants.
+#[derive(Debug, Args)]
+pub(super) struct RepoArgs {
+    #[command(flatten)]
+    checkouts: CheckoutArgs,
     /// Files whose content is part of the key too, as a glob below the repo
     #[arg(long = "extra-input", value_name = "GLOB")]
     extra_inputs: Vec<String>,
@@ -145,12 +175,8 @@ pub(super) struct JobArgs {
     job: String,
     #[command(flatten)]
     scope: ScopeArgs,
-    /// Cargo's home [default: as cargo finds it]
-    #[arg(long, value_name = "DIR")]
-    cargo_home: Option<PathBuf>,
-    /// The target directory of the repo [default: as cargo says]
-    #[arg(long, value_name = "DIR")]
-    target_dir: Option<PathBuf>,
+    #[command(flatten)]
+    places: PlaceArgs,
     /// Threads [default: one a core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(super) threads: usize,
@@ -159,7 +185,7 @@ pub(super) struct JobArgs {
     pub(super) json: bool,
 }
 
-impl RepoArgs {
+impl CheckoutArgs {
     /// Returns the repo, absolute.
     pub(super) fn repo(&self) -> Result<PathBuf> {
         absolute(&self.repo)
@@ -176,6 +202,18 @@ impl RepoArgs {
             Ok((name.clone(), path))
         };
         self.dependencies.iter().map(resolve).collect()
+    }
+}
+
+impl RepoArgs {
+    /// Returns the repo, absolute.
+    pub(super) fn repo(&self) -> Result<PathBuf> {
+        self.checkouts.repo()
+    }
+
+    /// Returns the dependencies with their paths, absolute.
+    pub(super) fn dependencies(&self) -> Result<BTreeMap<Name, PathBuf>> {
+        self.checkouts.dependencies()
     }
 
     /// Returns what is added to the key.
@@ -194,7 +232,7 @@ impl JobArgs {
     pub(super) fn ask(&self) -> Result<Ask> {
         let repo = self.repo.repo()?;
         let scope = self.scope.scope(&repo)?;
-        let option = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
+        let option = |path: Option<&Path>| path.map(absolute).transpose();
         Ok(Ask {
             dependencies: self.repo.dependencies()?,
             areas: self.areas.iter().copied().collect::<BTreeSet<_>>(),
@@ -203,22 +241,10 @@ impl JobArgs {
             label: self.job.clone(),
             provenance: BTreeMap::from([("scope".to_owned(), scope.to_string())]),
             scope,
-            cargo_home: option(&self.cargo_home)?,
-            target_dir: option(&self.target_dir)?,
+            cargo_home: option(self.places.cargo_home())?,
+            target_dir: option(self.places.target_dir())?,
             repo,
         })
-    }
-}
-
-impl JobArgs {
-    /// Returns the home of cargo that was given.
-    pub(super) fn cargo_home(&self) -> Option<&Path> {
-        self.cargo_home.as_deref()
-    }
-
-    /// Returns the target directory that was given.
-    pub(super) fn target_dir(&self) -> Option<&Path> {
-        self.target_dir.as_deref()
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::args::{JobArgs, RetentionArgs, environment, now};
+use super::args::{CheckoutArgs, PlaceArgs, RetentionArgs, RootArgs, environment, now};
 use super::report::{print_json, to_stderr};
 use super::text::{bytes, line};
 use super::{Result, Status, gc};
@@ -16,22 +16,29 @@ use crate::ops::guard::{GuardReport, Place, guard};
 #[derive(Debug, Args)]
 pub(super) struct GuardArgs {
     #[command(flatten)]
-    job: JobArgs,
+    root: RootArgs,
+    #[command(flatten)]
+    checkouts: CheckoutArgs,
+    #[command(flatten)]
+    places: PlaceArgs,
     #[command(flatten)]
     retention: RetentionArgs,
     /// Show what would go and why; change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Print one JSON object to stdout
+    #[arg(long)]
+    json: bool,
 }
 
 impl GuardArgs {
     pub(super) fn run(&self) -> Result<Status> {
-        let store = self.job.root.open_or_init()?;
+        let store = self.root.open_or_init()?;
         let mode = if self.dry_run { Mode::DryRun } else { Mode::Execute };
         let (policy, pressure) = (self.retention.policy(), self.retention.pressure());
         let report = guard(&store, &self.paths()?, &pressure, &policy, now(), mode)?;
         to_stderr(&text(&report, mode));
-        if self.job.json {
+        if self.json {
             print_json(&report)?;
         }
         Ok(Status::Done)
@@ -41,17 +48,22 @@ impl GuardArgs {
     /// target: the rest is guarded all the same.
     fn paths(&self) -> Result<Vec<(Place, PathBuf)>> {
         let environment = environment();
-        let repo = self.job.repo.repo()?;
-        let mut paths = vec![(Place::Workspace, repo.clone())];
-        if let Ok(dirs) = dirs(&repo, &environment, self.job.target_dir()) {
-            paths.push((Place::Target, dirs.target_dir));
-            paths.extend(dirs.build_dir.map(|dir| (Place::Target, dir)));
-        }
-        if let Ok(home) = cargo_home(&environment, self.job.cargo_home(), &repo) {
+        let repo = self.checkouts.repo()?;
+        let mut paths = Vec::new();
+        if let Ok(home) = cargo_home(&environment, self.places.cargo_home(), &repo) {
             paths.push((Place::CargoHome, home));
         }
         let temp_dir = environment.get("TMPDIR").map_or(Path::new("/tmp"), Path::new);
         paths.push((Place::TempDir, temp_dir.to_owned()));
+        let own = std::iter::once((repo, self.places.target_dir()));
+        let dependencies = self.checkouts.dependencies()?.into_values().map(|path| (path, None));
+        for (checkout, target_dir) in own.chain(dependencies) {
+            if let Ok(dirs) = dirs(&checkout, &environment, target_dir) {
+                paths.push((Place::Target, dirs.target_dir));
+                paths.extend(dirs.build_dir.map(|dir| (Place::Target, dir)));
+            }
+            paths.push((Place::Workspace, checkout));
+        }
         Ok(paths)
     }
 }

@@ -158,6 +158,10 @@ fn hint(error: &ops::Error) -> Option<String> {
         Ops::Cargo(cargo::Error::NoToolchain(_)) => {
             "install rustc, or add a rust-toolchain.toml to the repo".to_owned()
         }
+        Ops::Unsafe { .. } => {
+            let user = fs::user_id();
+            format!("let uid {user} change the mtimes of the checkout, or check it out anew")
+        }
         Ops::Busy { .. } => "wait until it is done, or stop it".to_owned(),
         Ops::Changed(_) => "save when nothing writes there any more".to_owned(),
         Ops::Unfit { .. } => "give another place: --root, --cargo-home or --target-dir".to_owned(),

@@ -29,7 +29,7 @@ pub(super) struct ShowArgs {
     #[arg(long, value_name = "OWNER/NAME")]
     repository: Option<Repository>,
     /// List every file, directory and symlink
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     files: bool,
     /// Print the header as one JSON object to stdout
     #[arg(long)]
@@ -100,7 +100,7 @@ fn text(generation: &Generation, manifest: &Manifest) -> String {
     );
     line!(
         text,
-        "  sources  {} files and directories, {} git-ignored files kept with them",
+        "  sources  {} files and directories, {} files kept that no checkout brings",
         manifest.sources.len(),
         manifest.kept.len()
     );

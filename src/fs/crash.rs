@@ -14,9 +14,9 @@ pub const CRASH_POINTS: &[&str] = &[
     "publish: visible",
     "save: recorded",
     "restore: leased",
+    "restore: sources",
     "restore: staged",
     "restore: placed",
-    "restore: sources",
     "gc: moved",
     "gc: deleted",
 ];

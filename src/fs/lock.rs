@@ -18,7 +18,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Locks `file`, which this process just created; `None` if somebody else holds it.
+    /// Locks `file`, which was opened by `path`; `None` if somebody else holds it.
     pub fn of(file: File, path: &Path) -> Result<Option<Self>> {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Self { file })),

@@ -6,6 +6,7 @@ use std::path::Path;
 use walkdir::WalkDir;
 
 use super::error::{At, Error, Result};
+use super::space::is_mount_point;
 use super::stat::{Kind, Stat};
 use crate::model::rel_path::RelPath;
 
@@ -48,6 +49,14 @@ pub fn walk(dir: &Path, wants: impl Fn(&RelPath, Kind) -> bool) -> Result<Vec<Fo
     }
     found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
+}
+
+/// Returns every path below `dir`, sorted as a tree: all but what belongs to a filesystem itself.
+///
+/// `lost+found` of a mounted ext4 is root's, and no part of what lies on it.
+pub fn walk_tree(dir: &Path) -> Result<Vec<Found>> {
+    let is_mount_point = is_mount_point(dir)?;
+    walk(dir, |path, _| !(is_mount_point && path.as_bytes() == b"lost+found"))
 }
 
 fn is_gone(error: &walkdir::Error) -> bool {

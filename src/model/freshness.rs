@@ -40,9 +40,9 @@ pub struct Refresh {
     pub put_back: Vec<(usize, Timestamp)>,
 }
 
-/// Returns the mtimes to set in one root after its areas were restored.
+/// Returns the mtimes to set in one root whose areas are restored.
 ///
-/// `records` holds, for each restored area that recorded this root, what it recorded there. A
+/// `records` holds, for each area that is restored, what it recorded of this root, if anything. A
 /// source is unchanged if every one of them has it with the digest it has now; then it gets its
 /// recorded mtime, of several the latest. Anything else becomes no older than `bound`, which
 /// must be later than every mtime in the restored trees. Without any record nothing is touched.

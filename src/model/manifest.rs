@@ -98,7 +98,7 @@ pub struct Manifest {
     pub entries: Vec<Entry>,
     /// The sources it was built from.
     pub sources: Vec<Source>,
-    /// Git-ignored files inside the roots that its dep-info names.
+    /// Files inside the roots that its dep-info names and no checkout brings.
     pub kept: Vec<KeptFile>,
 }
 
@@ -338,14 +338,16 @@ pub enum SourceKind {
     Symlink,
 }
 
-/// A git-ignored file inside a root that dep-info names: it is put back with the target,
-/// because a build script that cargo finds fresh does not write it again.
+/// A file inside a root that dep-info names and no checkout brings: it is put back with the
+/// target, because a build script that cargo finds fresh does not write it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptFile {
     /// The root it is in.
     pub root: Root,
     /// Where it is below the root.
     pub path: RelPath,
+    /// The SHA-256 of all of it.
+    pub digest: Digest,
     /// Its metadata and contents.
     pub facts: FileFacts,
 }

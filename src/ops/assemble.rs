@@ -13,7 +13,7 @@ use super::save::Saving;
 use super::tree::{Tree, Unread, unread_facts};
 use crate::model::digest::Digest;
 use crate::model::manifest::{
-    Content, Entry, EntryKind, FileFacts, Header, KeptFile, Manifest, PackUse, RawPath,
+    Content, Entry, EntryKind, FileFacts, Header, Manifest, PackUse, RawPath,
 };
 use crate::model::timestamp::Timestamp;
 
@@ -46,15 +46,8 @@ impl Saving<'_> {
             .chain(keep.iter().map(|keep| &keep.file))
             .collect();
 
-        let lacks_packs = |known: &Known| !self.store.has_packs(&known.manifest().header.packs);
-        if facts.iter().any(Option::is_none) || known.is_some_and(lacks_packs) {
-            self.drop_half_dead(known, &mut facts)?;
-        }
         if let Some(known) = known {
-            let listed = &known.manifest().header.packs;
-            for content in facts.iter_mut().flatten().flat_map(|facts| &mut facts.contents) {
-                content.pack = packs.index(&listed[content.pack as usize]);
-            }
+            self.refer(known, &mut facts, &mut packs)?;
         }
         let missing: Vec<usize> = (0..all.len()).filter(|index| facts[*index].is_none()).collect();
         let unread: Vec<Unread> = missing.iter().map(|index| all[*index].clone()).collect();
@@ -75,11 +68,8 @@ impl Saving<'_> {
         for ((index, _), facts) in tree.files.iter().zip(&mut facts) {
             entries[*index].kind = EntryKind::File(facts);
         }
-        let kept = keep.iter().zip(facts).map(|(keep, facts)| KeptFile {
-            root: keep.root.clone(),
-            path: keep.path.clone(),
-            facts,
-        });
+        let kept: Result<Vec<_>> =
+            keep.iter().zip(facts).map(|(keep, facts)| keep.with(facts)).collect();
         let mut header = self.header(place, packs.list);
         header.entries = entries.len() as u64;
         let is_file =
@@ -90,23 +80,36 @@ impl Saving<'_> {
         Ok(Manifest {
             header,
             entries,
-            kept: kept.collect(),
+            kept: kept?,
             sources: if place.area.is_shared() { Vec::new() } else { self.sources.to_vec() },
         })
     }
 
-    /// Forgets what is known of files whose pack is less than half alive: they are read again and
-    /// carried over.
-    fn drop_half_dead(&self, known: Option<&Known>, facts: &mut [Option<FileFacts>]) -> Result<()> {
-        if known.is_none() {
+    /// Refers what is known to packs that are whole and at least half alive; forgets what is in
+    /// none, so that it is read again and carried over.
+    fn refer(
+        &self,
+        known: &Known,
+        facts: &mut [Option<FileFacts>],
+        packs: &mut Packs,
+    ) -> Result<()> {
+        let listed = &known.manifest().header.packs;
+        if facts.iter().all(Option::is_some) && self.store.has_packs(listed) {
+            for content in facts.iter_mut().flatten().flat_map(|facts| &mut facts.contents) {
+                content.pack = packs.index(&listed[content.pack as usize]);
+            }
             return Ok(());
         }
         let index = self.index()?;
         for file in facts {
-            let is_alive = |content: &Content| index.pack_of(content.digest).is_some();
-            if file.as_ref().is_some_and(|facts| !facts.contents.iter().all(is_alive)) {
-                *file = None;
-            }
+            let alive = |content: &Content| {
+                let pack = packs.index(index.pack_of(content.digest)?);
+                Some(Content { pack, ..content.clone() })
+            };
+            *file = file.take().and_then(|facts| {
+                let contents = facts.contents.iter().map(alive).collect::<Option<_>>()?;
+                Some(FileFacts { contents, ..facts })
+            });
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::extents::data_runs;
 use crate::fs::stat::{Kind, Stat};
-use crate::fs::walk::{Found, walk};
+use crate::fs::walk::{Found, walk_tree};
 use crate::model::digest::Digest;
 use crate::model::manifest::{Content, Entry, EntryKind, FileFacts, Manifest};
 use crate::model::rel_path::RelPath;
@@ -80,7 +80,7 @@ impl Known {
 
 /// Compares `dir` with `entries`. Files whose inode is not the recorded one are read.
 pub fn compare(dir: &Path, entries: &[Entry], known: Option<&Known>) -> Result<Comparison> {
-    let found = walk(dir, |_, _| true)?;
+    let found = walk_tree(dir)?;
     let by_path: HashMap<&RelPath, &Stat> =
         found.iter().map(|Found { path, stat }| (path, stat)).collect();
     let beneath = Beneath::open(dir)?;

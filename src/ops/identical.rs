@@ -29,7 +29,9 @@ impl Saving<'_> {
         }
         let (generations, _) = self.store.generations_of(&self.job.scope, &place.area)?;
         let of_series = generations.into_iter().filter(|generation| serves(&generation.id));
-        let Some(newest) = of_series.max_by_key(|generation| generation.id.number) else {
+        let Some(newest) =
+            of_series.max_by_key(|generation| (generation.header.created, generation.id.number))
+        else {
             return Ok(None);
         };
         match self.store.read(self.lease, &newest.id) {

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::Result;
 use super::progress::Progress;
+use super::sources::digest_of_file;
 use super::staged::Staged;
 use super::tree::Unread;
 use super::unpack::unpack;
+use super::{Error, Result};
 use crate::cargo::dep_info;
 use crate::cargo::sources::{below, brought_by_git};
 use crate::fs::At;
@@ -35,6 +36,17 @@ pub(super) struct Keep {
     pub(super) path: RelPath,
     /// The file itself.
     pub(super) file: Unread,
+}
+
+impl Keep {
+    /// Returns the file as a manifest has it.
+    pub(super) fn with(&self, facts: FileFacts) -> Result<KeptFile> {
+        let digest = match facts.digest() {
+            Some(digest) => digest,
+            None => digest_of_file(&self.file.path)?,
+        };
+        Ok(KeptFile { root: self.root.clone(), path: self.path.clone(), digest, facts })
+    }
 }
 
 /// Returns the files inside `roots` that the dep-info in a tree names and no checkout brings.
@@ -106,7 +118,8 @@ fn in_root(roots: &BTreeMap<Root, PathBuf>, file: &Path) -> Option<(Root, RelPat
 /// Creates the kept files that a checkout lacks, before its sources are looked at.
 ///
 /// Each appears by a rename, with the mtime `bound`, which is later than anything restored: only
-/// when the trees are in place may it look old.
+/// when the trees are in place may it look old. Returns why some could not be created: their
+/// roots will look new.
 pub(super) fn create_missing(
     store: &Store,
     lease: &Lease,
@@ -114,30 +127,30 @@ pub(super) fn create_missing(
     manifests: &[&Manifest],
     bound: Timestamp,
     progress: &Progress,
-) -> Result<()> {
+) -> Vec<Error> {
+    let mut failed = Vec::new();
     let mut seen = BTreeSet::new();
     for manifest in manifests {
         for (root, dir) in roots {
-            let dest = Beneath::open(dir)?;
             let mut lacking = Vec::new();
             for kept in manifest.kept.iter().filter(|kept| kept.root == *root) {
-                let is_first = seen.insert((root, &kept.path));
-                if is_first && dest.stat(&kept.path)?.is_none() {
+                let is_missing = dir.join(kept.path.as_path()).symlink_metadata().is_err();
+                if seen.insert((root, &kept.path)) && is_missing {
                     lacking.push(kept);
                 }
             }
             if !lacking.is_empty() {
-                create(store, lease, &dest, manifest, &lacking, bound, progress)?;
+                failed.extend(create(store, lease, dir, manifest, &lacking, bound, progress).err());
             }
         }
     }
-    Ok(())
+    failed
 }
 
 fn create(
     store: &Store,
     lease: &Lease,
-    dest: &Beneath,
+    root: &Path,
     manifest: &Manifest,
     lacking: &[&KeptFile],
     bound: Timestamp,
@@ -152,12 +165,16 @@ fn create(
     };
     let mut entries: Vec<_> = lacking.iter().enumerate().map(entry).collect();
     entries.sort_by(|a, b| a.path.cmp(&b.path));
-    let staged = Staged::within(lease, dest.path(), Path::new("kept"))?;
+    let dest = Beneath::open(root)?;
+    let staged = Staged::within(lease, root, Path::new("kept"))?;
     let staging = Beneath::open(staged.path())?;
     unpack(store, &manifest.header.packs, &entries, &staging, None, progress)?;
+    let mut done = Ok(());
     for (index, kept) in lacking.iter().enumerate() {
-        dest.create_parents(&kept.path)?;
-        dest.rename_from(&kept.path, &staging, &name(index))?;
+        let put = dest.create_parents(&kept.path);
+        let put = put.and_then(|()| dest.rename_from(&kept.path, &staging, &name(index)));
+        // One that cannot be put there keeps no other from its place.
+        done = done.and(put);
     }
-    Ok(())
+    Ok(done?)
 }

@@ -9,7 +9,7 @@ use super::{Error, Result};
 use crate::cargo::build_lock::lock_packages;
 use crate::cargo::home::{self, Shared};
 use crate::fs::stat::Kind;
-use crate::fs::walk::{Found, walk};
+use crate::fs::walk::{Found, walk, walk_tree};
 use crate::model::area::Area;
 
 /// Walks the area's directory; `None`, with the reason in the report, if there is nothing.
@@ -21,7 +21,7 @@ pub(super) fn look(
     let dir = &place.dir;
     let found = match shared(&place.area) {
         _ if !dir.is_dir() => Vec::new(),
-        None => walk(dir, |_, _| true)?,
+        None => walk_tree(dir)?,
         Some(shared) => look_at_home(job, shared, place)?,
     };
     if found.iter().any(|found| found.stat.kind != Kind::Dir) {

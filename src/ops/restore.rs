@@ -62,7 +62,12 @@ struct Restoring<'a> {
 pub fn restore(store: &Store, job: &Job, now: Timestamp, progress: &Progress) -> Result<Report> {
     let started = Instant::now();
     let reclaimed = store.reclaim();
-    let lease = store.lease(Purpose::Restore)?;
+    let lease = match store.lease(Purpose::Restore) {
+        Ok(lease) => lease,
+        // A full disk is no reason to fail a build that would have missed.
+        Err(store::Error::Io(error)) => return Ok(nothing_restored(job, error.into(), started)),
+        Err(error) => return Err(error.into()),
+    };
     crash_point("restore: leased");
     let restoring = Restoring { store, lease: &lease, job, now, boot: boot_id(), progress };
     let mut areas: Vec<Pending<'_>> =
@@ -71,9 +76,8 @@ pub fn restore(store: &Store, job: &Job, now: Timestamp, progress: &Progress) ->
     warnings.extend(reclaimed.err().map(|error| chain(&error)));
 
     // What differs from the record looks new before any tree that is older is in place.
-    let refreshing = restoring.renew_sources(&areas).unwrap_or_else(|error| {
-        let reason =
-            format!("its sources cannot be made to look as old as they are: {}", chain(&error));
+    let refreshing = restoring.renew_sources(&areas, &mut warnings).unwrap_or_else(|error| {
+        let reason = format!("its sources cannot be made to look new: {}", chain(&error));
         for area in areas.iter_mut().filter(|area| area.is_target()) {
             area.choice = None;
             area.report.fail(Error::Unsafe { reason: reason.clone() });
@@ -104,6 +108,19 @@ pub fn restore(store: &Store, job: &Job, now: Timestamp, progress: &Progress) ->
     Ok(Report { sources, seconds, warnings, ..Report::of(job.key.clone(), areas) })
 }
 
+/// Returns the report of a restore that could not begin: a miss of everything.
+fn nothing_restored(job: &Job, error: Error, started: Instant) -> Report {
+    let mut areas: Vec<_> =
+        job.places.iter().map(|place| AreaReport::new(place.area.clone())).collect();
+    if let Some(first) = areas.first_mut() {
+        first.fail(error);
+    }
+    let mut report = Report::of(job.key.clone(), areas);
+    report.warnings.clone_from(&job.warnings);
+    report.seconds = started.elapsed().as_secs_f64();
+    report
+}
+
 impl Pending<'_> {
     fn is_target(&self) -> bool {
         !self.place.area.is_shared()
@@ -124,7 +141,11 @@ impl Restoring<'_> {
 
     /// Creates kept files, compares the sources with what the chosen trees were built from, and
     /// makes new what differs. `None` if no tree is to be restored.
-    fn renew_sources(&self, areas: &[Pending<'_>]) -> Result<Option<Refreshing<'_>>> {
+    fn renew_sources(
+        &self,
+        areas: &[Pending<'_>],
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Refreshing<'_>>> {
         let Job { roots, excluded, .. } = self.job;
         let of_targets = areas.iter().filter(|area| area.is_target());
         let manifests: Vec<&Manifest> = of_targets
@@ -133,7 +154,11 @@ impl Restoring<'_> {
         let newest = manifests.iter().map(|manifest| manifest.header.newest_mtime.next()).max();
         let Some(newest) = newest else { return Ok(None) };
         let bound = newest.max(crate::fs::space::now_at(self.store.root())?);
-        kept::create_missing(self.store, self.lease, roots, &manifests, bound, self.progress)?;
+        let Self { store, lease, progress, .. } = self;
+        for error in kept::create_missing(store, lease, roots, &manifests, bound, progress) {
+            self.remove_damaged(&error, &manifests, warnings);
+            warnings.push(chain(&error));
+        }
         let refreshing = Refreshing::compare(roots, excluded, &manifests, bound)?;
         refreshing.renew()?;
         Ok(Some(refreshing))
@@ -157,7 +182,7 @@ impl Restoring<'_> {
             match self.restore_area(area.place, &choice, &mut area.report) {
                 Ok(()) => area.choice = Some(choice),
                 Err(error) => {
-                    self.remove_damaged(&error, &choice, &mut area.report);
+                    self.remove_damaged(&error, &[&choice.manifest], &mut area.report.warnings);
                     area.report.fail(error);
                 }
             }
@@ -169,14 +194,13 @@ impl Restoring<'_> {
     }
 
     /// Removes the packs that a restore found damaged, so that the next save stores them again.
-    fn remove_damaged(&self, error: &Error, choice: &Choice, report: &mut AreaReport) {
+    fn remove_damaged(&self, error: &Error, manifests: &[&Manifest], warnings: &mut Vec<String>) {
         let Error::Store(store::Error::Damaged { path, .. }) = error else { return };
-        let packs = choice.manifest.header.packs.iter().map(|pack| pack.digest);
-        for digest in packs.filter(|digest| self.store.pack_path(*digest) == *path) {
-            if let Err(error) = self.store.remove_if_damaged(digest) {
-                report.warnings.push(chain(&error));
-            }
-        }
+        let packs = manifests.iter().flat_map(|manifest| &manifest.header.packs);
+        let pack =
+            packs.map(|pack| pack.digest).find(|digest| self.store.pack_path(*digest) == *path);
+        let removed = pack.map(|digest| self.store.remove_if_damaged(self.lease, digest));
+        warnings.extend(removed.and_then(std::result::Result::err).map(|error| chain(&error)));
     }
 
     fn known(&self, place: &Place) -> Option<Known> {

@@ -66,14 +66,12 @@ fn origins(manifest: &Manifest) -> Vec<Source> {
 }
 
 fn kept_sources(manifest: &Manifest) -> impl Iterator<Item = Source> {
-    manifest.kept.iter().filter_map(|kept| {
-        Some(Source {
-            root: kept.root.clone(),
-            path: Some(kept.path.clone()),
-            kind: SourceKind::File,
-            digest: kept.facts.digest()?,
-            mtime: kept.facts.mtime,
-        })
+    manifest.kept.iter().map(|kept| Source {
+        root: kept.root.clone(),
+        path: Some(kept.path.clone()),
+        kind: SourceKind::File,
+        digest: kept.digest,
+        mtime: kept.facts.mtime,
     })
 }
 
@@ -88,13 +86,12 @@ impl Seen {
         found.is_some_and(|now| now.kind == source.kind && now.digest == Some(source.digest))
     }
 
-    /// Tells whether there was a symlink where it is not any more, or one came in place of
-    /// something.
-    fn has_lost_link(&self, source: &Source) -> bool {
-        let was_link = source.kind == SourceKind::Symlink;
-        let found = self.at(source.path.as_ref());
-        let is_link = found.is_some_and(|now| now.kind == SourceKind::Symlink);
-        (was_link || is_link) && !self.holds(source)
+    /// Tells whether something else is where there was a symlink, or one came in place of
+    /// something. One that is gone leads nowhere: then it is for rustc to say.
+    fn has_other_link(&self, source: &Source) -> bool {
+        let Some(now) = self.at(source.path.as_ref()) else { return false };
+        let concerns_link = [source.kind, now.kind].contains(&SourceKind::Symlink);
+        concerns_link && !self.holds(source)
     }
 }
 
@@ -120,10 +117,10 @@ impl<'a> Refreshing<'a> {
             let paths = of_root.filter_map(|source| source.path.clone()).collect();
             seen.insert(root, see(dir, excluded, paths)?);
         }
-        let is_link_lost = origins
+        let is_link_changed = origins
             .iter()
             .flatten()
-            .any(|source| seen.get(&source.root).is_some_and(|seen| seen.has_lost_link(source)));
+            .any(|source| seen.get(&source.root).is_some_and(|seen| seen.has_other_link(source)));
         let mut compared = Vec::new();
         for (root, dir) in roots {
             let Some(seen) = seen.remove(root) else { continue };
@@ -134,7 +131,7 @@ impl<'a> Refreshing<'a> {
             });
             let mut records: Vec<_> = of_root.collect();
             let is_left_over = kept.iter().any(|kept| kept.root == *root && !seen.holds(kept));
-            if is_link_lost || is_left_over {
+            if is_link_changed || is_left_over {
                 records = vec![Vec::new()];
             }
             let refresh = refresh(&records, &seen.observed, bound);
@@ -252,7 +249,8 @@ fn digest_of_link(path: &Path) -> Result<Digest> {
     Ok(Digest::of(target.as_os_str().as_encoded_bytes()))
 }
 
-fn digest_of_file(path: &Path) -> Result<Digest> {
+/// Returns the SHA-256 of a regular file.
+pub(super) fn digest_of_file(path: &Path) -> Result<Digest> {
     let mut hasher = Hasher::default();
     let read = open_regular(path).and_then(|mut file| io::copy(&mut file, &mut hasher));
     read.at("read", path)?;

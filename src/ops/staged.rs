@@ -47,9 +47,7 @@ impl Staged {
     pub(super) fn path(&self) -> &Path {
         &self.inner
     }
-}
 
-impl Staged {
     /// Lets what was staged take the place of `dir`, and keeps what was there until this is
     /// dropped. One step, unless `dir` is a mount point and this is inside.
     pub(super) fn take_place_of(&self, dir: &Path) -> Result<()> {
@@ -65,13 +63,30 @@ impl Staged {
         Ok(())
     }
 
+    /// Moves what is in `dir` aside and what was staged into it; all back if one step fails.
     fn exchange_children(&self, dir: &Path) -> Result<()> {
         let old = self.outer.join("old");
         DirBuilder::new().create(&old).at("create directory", &old)?;
-        for child in children(dir)?.into_iter().filter(|child| *child != self.outer) {
-            rename_into(&child, &old)?;
+        // Neither the filesystem's own directory nor what somebody stages is part of the tree.
+        let is_of_tree = |child: &PathBuf| {
+            let name = child.file_name().unwrap_or_default().as_encoded_bytes();
+            name != b"lost+found" && !name.starts_with(b".runner-cache-")
+        };
+        let out = children(dir)?.into_iter().filter(is_of_tree).map(|child| (child, old.clone()));
+        let into = children(&self.inner)?.into_iter().map(|child| (child, dir.to_owned()));
+        let mut done = Vec::new();
+        for (child, dest) in out.chain(into) {
+            match rename_into(&child, &dest) {
+                Ok(now) => done.push((now, child)),
+                Err(error) => {
+                    for (now, before) in done.into_iter().rev() {
+                        std::fs::rename(&now, &before).at("rename back to", &before)?;
+                    }
+                    return Err(error);
+                }
+            }
         }
-        children(&self.inner)?.iter().try_for_each(|child| rename_into(child, dir))
+        Ok(())
     }
 }
 
@@ -82,9 +97,10 @@ fn children(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths.at("read directory", dir)?)
 }
 
-fn rename_into(child: &Path, dir: &Path) -> Result<()> {
+fn rename_into(child: &Path, dir: &Path) -> Result<PathBuf> {
     let dest = dir.join(child.file_name().unwrap_or_default());
-    Ok(std::fs::rename(child, &dest).at("rename to", &dest)?)
+    std::fs::rename(child, &dest).at("rename to", &dest)?;
+    Ok(dest)
 }
 
 impl Drop for Staged {

@@ -18,7 +18,7 @@
 //! | `series-stranger` | damage | something under `series/` is no manifest |
 //! | `pack-unreferenced` | note | nobody names a pack; gc removes it |
 //! | `stamp-unreadable` | note | a stamp cannot be understood; the series counts as used when it was saved |
-//! | `lease-dead` | note | a process ended without dropping its lease; the next save or gc does |
+//! | `lease-dead` | note | a process ended without dropping its lease; the next save, restore or gc does |
 //! | `staging-left` | note | something in `staging/` belongs to no live process |
 //! | `trash-left` | note | something is in `trash/`: a gc runs, or was ended |
 //! | `public-mode` | note | others than the owner may read the store |

@@ -13,7 +13,6 @@ use crate::fs::crash::crash_point;
 use crate::fs::rename::rename_noreplace;
 use crate::model::area::Area;
 use crate::model::manifest::{GenerationId, GenerationNumber, Header, Manifest};
-use crate::model::names::Name;
 use crate::model::scope::Scope;
 
 /// A published generation whose header was read.
@@ -173,13 +172,6 @@ impl Generation {
     /// Returns where its manifest is.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-}
-
-impl Generation {
-    /// Returns the key of its series.
-    pub fn key(&self) -> &Name {
-        &self.id.series.key
     }
 }
 

@@ -199,11 +199,6 @@ impl Lease {
     pub fn staging_name(&self) -> String {
         staging_name(&self.id)
     }
-
-    /// Returns the name of the lease.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
 }
 
 impl Drop for Lease {

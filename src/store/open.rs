@@ -16,7 +16,6 @@ use crate::model::digest::Digest;
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(super) root: PathBuf,
-    id: String,
 }
 
 /// `store.json`.
@@ -65,7 +64,7 @@ impl Store {
         facts.check(&path)?;
         make_dirs(root)?;
         let root = root.canonicalize().at("resolve", root)?;
-        Ok(Self { root, id: facts.id })
+        Ok(Self { root })
     }
 
     /// Opens the store at `root`, making one if nothing is there.
@@ -98,11 +97,6 @@ impl Store {
             Err(failed) => return Err(failed.error).at("write", &path)?,
         }
         Self::open(root)
-    }
-
-    /// Returns the random name the store got when it was made.
-    pub fn id(&self) -> &str {
-        &self.id
     }
 
     /// Returns a name for `path` that fits in one directory entry.

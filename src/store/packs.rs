@@ -102,11 +102,6 @@ impl PackWriter<'_> {
         Ok(())
     }
 
-    /// Returns the bytes of the contents added so far.
-    pub fn content_bytes(&self) -> u64 {
-        self.content_bytes
-    }
-
     /// Flushes the pack and gives it its name, which the lease names first.
     ///
     /// A pack of that name has these bytes, or should: it is replaced in one step, and whole again
@@ -143,12 +138,20 @@ impl Store {
     /// Removes the pack named `digest` if its bytes are not those it is named by; tells whether.
     ///
     /// Nobody can use it, and the next save stores its contents again only if it is gone.
-    pub fn remove_if_damaged(&self, digest: Digest) -> Result<bool> {
+    pub fn remove_if_damaged(&self, lease: &Lease, digest: Digest) -> Result<bool> {
         if self.open_pack(digest)?.is_whole(digest)? {
             return Ok(false);
         }
+        // A save may just have replaced it by a whole one: what was moved away is looked at again.
         let path = self.pack_path(digest);
-        fs::remove_file(&path).at("remove", &path)?;
+        let moved = lease.staged_path("damaged")?;
+        fs::rename(&path, &moved).at("remove", &path)?;
+        let file = File::open(&moved).at("open", &moved)?;
+        if (PackFile { file, path: moved.clone() }).is_whole(digest)? {
+            fs::rename(&moved, &path).at("rename to", &path)?;
+            return Ok(false);
+        }
+        fs::remove_file(&moved).at("remove", &moved)?;
         Ok(true)
     }
 

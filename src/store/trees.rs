@@ -106,15 +106,6 @@ impl Store {
         Some(TreeRecord { generation: first.generation, inodes })
     }
 
-    /// Forgets what was known of `dir`.
-    pub fn forget_tree(&self, dir: &Path) -> Result<()> {
-        let path = self.tree_path(dir);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => Ok(removed.at("remove", &path)?),
-        }
-    }
-
     /// Returns the records that count for nothing: of another boot, of a directory or generation
     /// that is gone, or unreadable.
     pub fn stale_trees(&self, boot: &str) -> Result<Vec<PathBuf>> {

@@ -220,7 +220,7 @@ fn with_garbage() -> Result<Host> {
     host.save_with(&["--target-dir", "gone", "--key", "gone"])?.done()?;
     fs::remove_dir_all(host.path("gone"))?;
     write(&host.target(), "debug/app", "killed")?;
-    host.crash(host.command("save", &[]), "save: packs visible")?;
+    crash(host.command("save", &[]), "save: packs visible")?;
     let damaged = host.manifests()?.remove(0);
     fs::write(&damaged, &fs::read(&damaged)?[..40])?;
     Ok(host)

@@ -1,12 +1,13 @@
 //! Many at once: nobody loses, mixes up or sees half of anything.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
+use runner_cache::store::{Purpose, Store};
 use serde_json::Value;
 
 use crate::support::*;
@@ -99,6 +100,36 @@ fn savers_of_one_series_never_share_a_number() -> Result {
     Ok(())
 }
 
+/// Processes rarely meet between the look for a number and the rename that takes it: threads that
+/// begin on a signal do.
+#[test]
+fn savers_that_publish_at_one_instant_never_share_a_number() -> Result {
+    const SAVERS: usize = 16;
+    let host = Host::new()?;
+    build(&host.target(), "all of them")?;
+    host.save()?.done()?;
+    let store = Store::open(&host.root())?;
+    let (generations, _) = store.generations()?;
+    let [generation] = &generations[..] else { return Err("one generation expected".into()) };
+    let manifest = store.read_unleased(&generation.id)?;
+    let signal = Barrier::new(SAVERS);
+    let publish = || {
+        let lease = store.lease(Purpose::Save).map_err(|error| error.to_string())?;
+        signal.wait();
+        let id = store.publish(&lease, &manifest).map_err(|error| error.to_string())?;
+        Ok::<_, String>(u64::from(id.number))
+    };
+    let numbers = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..SAVERS).map(|_| scope.spawn(publish)).collect();
+        let published = threads.into_iter().map(|thread| thread.join().expect("it returns errors"));
+        published.collect::<std::result::Result<BTreeSet<_>, _>>()
+    })?;
+    assert_eq!(numbers, (2..=1 + SAVERS as u64).collect());
+    assert_eq!(host.manifests()?.len(), 1 + SAVERS);
+    assert_eq!(host.verify()?, [] as [&str; 0]);
+    Ok(())
+}
+
 /// Longer than it takes any two of them to meet at any two points.
 const A_WHILE: Duration = Duration::from_secs(5);
 
@@ -110,7 +141,7 @@ fn whatever_runs_at_once_every_restore_is_a_miss_or_a_tree_that_was_saved() -> R
     let saved = Mutex::new(HashMap::from([("the first".to_owned(), first)]));
     let end = Instant::now() + A_WHILE;
     let counts = [(); 3].map(|()| AtomicUsize::new(0));
-    let [saves, restores, gcs] = &counts;
+    let [saved_count, restored_count, expired_count] = &counts;
     let save = |saver: usize| -> Result {
         let dir = format!("target-{saver}");
         for round in 0.. {
@@ -118,7 +149,7 @@ fn whatever_runs_at_once_every_restore_is_a_miss_or_a_tree_that_was_saved() -> R
             let listing = build(&host.path(&dir), &of)?;
             saved.lock().map_err(|error| error.to_string())?.insert(of, listing);
             host.save_with(&["--target-dir", &dir])?.done()?;
-            saves.fetch_add(1, Ordering::Relaxed);
+            saved_count.fetch_add(1, Ordering::Relaxed);
             if Instant::now() > end {
                 break;
             }
@@ -130,7 +161,7 @@ fn whatever_runs_at_once_every_restore_is_a_miss_or_a_tree_that_was_saved() -> R
         let target = host.path(&dir);
         while Instant::now() < end {
             // Each other time over what the last one left.
-            if restores.load(Ordering::Relaxed) % 2 == 0 && target.exists() {
+            if restored_count.load(Ordering::Relaxed) % 2 == 0 && target.exists() {
                 fs::remove_dir_all(&target)?;
             }
             let before = list(&target)?;
@@ -146,14 +177,15 @@ fn whatever_runs_at_once_every_restore_is_a_miss_or_a_tree_that_was_saved() -> R
             let of = text.split(',').next().unwrap_or_default();
             let saved = saved.lock().map_err(|error| error.to_string())?;
             expect_same(saved.get(of).ok_or("never saved")?, &target, of)?;
-            restores.fetch_add(1, Ordering::Relaxed);
+            restored_count.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     };
     let gc = || -> Result {
         while Instant::now() < end {
             let report = host.gc(&["--generations", "1"])?.report;
-            gcs.fetch_add(report["expired"].as_array().map_or(0, Vec::len), Ordering::Relaxed);
+            expired_count
+                .fetch_add(report["expired"].as_array().map_or(0, Vec::len), Ordering::Relaxed);
         }
         Ok(())
     };
@@ -197,10 +229,10 @@ fn restores_into_one_home_at_once_leave_every_crate_whole() -> Result {
     host.save()?.done()?;
     for round in 0..5 {
         fs::remove_dir_all(&home)?;
-        let restores: Result<Vec<_>> =
+        let all: Result<Vec<_>> =
             (0..3).map(|_| spawn(&mut host.command("restore", &["--areas", "registry"]))).collect();
-        for restore in restores? {
-            let restored = join(restore)?.done()?;
+        for running in all? {
+            let restored = join(running)?.done()?;
             assert_eq!(restored.area("registry")["hit"], "exact", "{round}: {}", restored.stderr);
         }
         let mut now = list(&home.join("registry"))?;

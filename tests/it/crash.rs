@@ -58,7 +58,7 @@ fn a_save_that_crashes_anywhere_is_whole_or_absent() -> Result {
             write(&target, format!("debug/large-{number}"), noise(number, 17 * MIB))?;
         }
         let second = list(&target)?;
-        host.crash(host.command("save", &[]), point)?;
+        crash(host.command("save", &[]), point)?;
         expect_same(&second, &target, &why("what was to be saved"))?;
         host.verify().map_err(|error| why(&error.to_string()))?;
         let is_published = matches!(point, "publish: visible" | "save: recorded");
@@ -94,7 +94,7 @@ fn a_save_that_crashes_again_and_again_is_done_by_the_one_that_does_not() -> Res
     let target = host.target();
     for (round, point) in points(COMMANDS[0]).into_iter().enumerate() {
         build(&target, &format!("round-{round}"))?;
-        host.crash(host.command("save", &[]), point)?;
+        crash(host.command("save", &[]), point)?;
         host.verify().map_err(|error| format!("{point}: {error}"))?;
     }
     build(&target, "last")?;
@@ -117,7 +117,7 @@ fn a_restore_into_a_fresh_place_that_crashes_anywhere_leaves_all_or_nothing() ->
         let saved = list(&host.target())?;
         host.save()?.done()?;
         host.lose_target()?;
-        host.crash(host.command("restore", &[]), point)?;
+        crash(host.command("restore", &[]), point)?;
         if host.target().exists() {
             expect_same(&saved, &host.target(), point)?;
         }
@@ -149,8 +149,9 @@ fn date_all(dir: &Path, secs: i64) -> Result {
 /// compiled. So whichever tree a crash leaves, all that it was not built from must be newer.
 #[test]
 fn a_restore_over_a_tree_that_crashes_anywhere_leaves_no_source_to_be_overlooked() -> Result {
-    const BUILT_A: i64 = 1_100_000_000;
-    const BUILT_B: i64 = 1_200_000_000;
+    const BUILT_B: i64 = 1_100_000_000;
+    const BUILT_A: i64 = 1_200_000_000;
+    const LONG_AGO: i64 = 1_000_000_000;
     for point in points(COMMANDS[1]) {
         let host = Host::new()?;
         let (repo, target) = (host.repo(), host.target());
@@ -158,23 +159,23 @@ fn a_restore_over_a_tree_that_crashes_anywhere_leaves_no_source_to_be_overlooked
             write(&repo, format!("src/{name}.rs"), text)?;
             set_mtime(&repo.join(format!("src/{name}.rs")), secs, 7)
         };
-        source("lib", "same", BUILT_A - 3)?;
-        source("edited", "a", BUILT_A - 2)?;
-        source("back", "a", BUILT_A - 1)?;
+        source("lib", "same", LONG_AGO)?;
+        source("edited", "a", BUILT_A - 1)?;
+        source("back", "a", LONG_AGO + 1)?;
         build(&target, "a")?;
         date_all(&target, BUILT_A)?;
         let of_a = list(&target)?;
         host.save()?.done()?;
 
-        // Another commit is checked out and built; then one file of the first comes back.
-        source("edited", "b", BUILT_B - 2)?;
-        source("added", "b", BUILT_B - 2)?;
+        // The commit before it, as a restore left it: old and built; then one file of the other.
+        source("edited", "b", LONG_AGO)?;
+        source("added", "b", LONG_AGO)?;
         build(&target, "b")?;
         date_all(&target, BUILT_B)?;
         source("back", "a", BUILT_B + 1)?;
         let of_b = list(&target)?;
 
-        host.crash(host.command("restore", &[]), point)?;
+        crash(host.command("restore", &[]), point)?;
         let is_placed = list(&target)? == of_a;
         if !is_placed {
             expect_same(&of_b, &target, point)?;
@@ -191,8 +192,8 @@ fn a_restore_over_a_tree_that_crashes_anywhere_leaves_no_source_to_be_overlooked
         let restored = host.restore()?.done()?;
         assert_eq!(restored.area("target")["hit"], "exact", "{point}");
         expect_same(&of_a, &target, point)?;
-        assert_eq!(mtime_of("lib")?, (BUILT_A - 3, 7), "{point}");
-        assert_eq!(mtime_of("back")?, (BUILT_A - 1, 7), "{point}");
+        assert_eq!(mtime_of("lib")?, (LONG_AGO, 7), "{point}");
+        assert_eq!(mtime_of("back")?, (LONG_AGO + 1, 7), "{point}");
         for name in ["edited", "added"] {
             assert!(mtime_of(name)? > (BUILT_A, 0), "{point}: {name} is {:?}", mtime_of(name)?);
         }
@@ -229,7 +230,7 @@ fn a_restore_into_a_home_that_crashes_anywhere_leaves_every_crate_whole() -> Res
         install_crate(&home, "foreign-1.0.0")?;
         let left = list(&home)?;
 
-        host.crash(host.command("restore", &[]), point)?;
+        crash(host.command("restore", &[]), point)?;
         let now = list(&home)?;
         for name in ["kept-1.0.0", "foreign-1.0.0"] {
             assert_eq!(of_crate(&now, name), of_crate(&left, name), "{point}");
@@ -282,7 +283,7 @@ fn a_gc_that_crashes_anywhere_loses_nothing_that_is_kept() -> Result {
             gc
         };
         for point in &story {
-            host.crash(gc(), point)?;
+            crash(gc(), point)?;
             host.verify().map_err(|error| format!("{why}: {error}"))?;
         }
 
@@ -315,7 +316,7 @@ fn what_a_crashed_gc_did_not_mean_to_drop_is_there_at_once() -> Result {
         for crash_at in ["gc: moved", point] {
             let mut gc = host.store_command("gc", &ROOMY);
             gc.args(["--generations", "1"]);
-            host.crash(gc, crash_at)?;
+            crash(gc, crash_at)?;
             host.lose_target()?;
             assert_eq!(host.restore()?.done()?.areas(), ["target unpack exact"], "{point}");
             expect_same(&second, &host.target(), point)?;

@@ -125,8 +125,9 @@ fn the_save_after_a_damaged_pack_makes_the_store_whole_again() -> Result {
 
 #[test]
 fn a_damaged_manifest_gives_way_to_the_generation_before_it() -> Result {
+    type Break = fn(&Path) -> Result;
     #[rustfmt::skip]
-    let damages: [(&str, fn(&Path) -> Result); 9] = [
+    let damages: [(&str, Break); 9] = [
         ("empty",                 |path| truncate(path, 0)),
         ("truncated at once",     |path| truncate(path, 10)),
         ("truncated",             |path| truncate(path, path.metadata()?.len() / 2)),

@@ -378,3 +378,60 @@ fn a_tree_comes_back_on_btrfs() -> Result {
 fn a_tree_comes_back_on_ext4() -> Result {
     with_filesystem("a_tree_comes_back_on_ext4", "ext4", "600M", round_trip)
 }
+#[test]
+fn a_full_disk_under_the_store_keeps_nobody_from_restoring() -> Result {
+    let name = "a_full_disk_under_the_store_keeps_nobody_from_restoring";
+    with_tmpfs(name, "4M", |disk| {
+        let host = Host::new()?;
+        host.keep_store_at(&disk.join("store"))?;
+        fill(&host.target(), 1, 4)?;
+        let saved = list(&host.target())?;
+        host.save()?.done()?;
+        leave(disk, 0)?;
+        host.lose_target()?;
+        let restored = host.restore()?.done()?;
+        if restored.report["hit"] == "miss" {
+            restored.says(&["warning: ", "No space left on device", "help: free space"])?;
+            assert!(!host.target().exists());
+        } else {
+            expect_same(&saved, &host.target(), "restored from a full disk")?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn an_edited_source_on_a_read_only_disk_is_named_with_what_to_do() -> Result {
+    let name = "an_edited_source_on_a_read_only_disk_is_named_with_what_to_do";
+    with_tmpfs(name, "4M", |disk| {
+        let host = Host::within(disk)?;
+        fill(&host.target(), 1, 4)?;
+        host.save()?.done()?;
+        write(&host.repo(), "src/lib.rs", "// edited")?;
+        let before = list(&host.repo())?;
+        make_read_only(&host.repo())?;
+        let restored = host.restore()?.done()?;
+        assert_eq!(restored.areas(), ["target failed miss"]);
+        let source = host.repo().join("src/lib.rs").display().to_string();
+        restored.says(&["warning: target: ", &source, "Read-only file system", "  help: "])?;
+        expect_same(&before, &host.repo(), "a read-only checkout")
+    })
+}
+
+#[test]
+fn an_ext4_that_is_mounted_as_target_is_saved_by_a_user_who_is_not_root() -> Result {
+    let name = "an_ext4_that_is_mounted_as_target_is_saved_by_a_user_who_is_not_root";
+    with_filesystem(name, "ext4", "32M", |disk| {
+        let host = Host::new()?;
+        fs::create_dir(host.target())?;
+        succeed(Command::new("mount").arg("--bind").arg(disk).arg(host.target()))?;
+        write(&host.target(), "debug/app", "built")?;
+        let host = host.owned_by_a_user()?;
+        // What mkfs makes is root's and nobody else's.
+        std::os::unix::fs::chown(host.target().join("lost+found"), Some(0), None)?;
+        let saved = host.save()?;
+        succeed(Command::new("umount").arg(host.target()))?;
+        assert_eq!(saved.done()?.areas(), ["target published miss"]);
+        Ok(())
+    })
+}

@@ -106,6 +106,7 @@ pub(crate) fn make_nasty(target: &Path) -> Result {
 
 /// Files around the size at which contents are cut, and files with holes.
 fn make_large(target: &Path) -> Result {
+    type Data<'a> = &'a [(u64, usize)];
     let cut = 32 * MIB;
     for (name, len) in
         [("less", cut - 1), ("same", cut), ("more", cut + 1), ("much-more", 70 * MIB)]
@@ -113,7 +114,7 @@ fn make_large(target: &Path) -> Result {
         write(target, name, noise(len as u64, len))?;
     }
     #[rustfmt::skip]
-    let sparse: [(&str, u64, &[(u64, usize)]); 6] = [
+    let sparse: [(&str, u64, Data<'_>); 6] = [
         // name            size          data at, for
         ("hole-at-start",  3 << 20,      &[(2 << 20, MIB)]),
         ("hole-between",   3 << 20,      &[(0, MIB), (2 << 20, MIB)]),
@@ -411,7 +412,7 @@ fn what_lives_in_a_half_dead_pack_is_carried_over() -> Result {
     let first = host.manifests()?;
     fs::remove_file(target.join("dying"))?;
     assert_eq!(host.save()?.done()?.areas(), ["target published miss"]);
-    assert_eq!(host.packs()?, [old.clone()], "what is there was stored again");
+    assert_eq!(&host.packs()?[..], std::slice::from_ref(old), "what is there was stored again");
 
     // As gc does when it expires a generation.
     fs::remove_file(&first[0])?;
@@ -605,8 +606,9 @@ fn the_target_of_a_dependency_is_kept_beside_the_repos_own() -> Result {
 
 #[test]
 fn the_directories_are_those_that_cargo_uses() -> Result {
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
     #[rustfmt::skip]
-    let cases: [(&str, &[(&str, &str)], &[&str], &str, &[(&str, &str)]); 7] = [
+    let cases: [(&str, Pairs<'_>, &[&str], &str, Pairs<'_>); 7] = [
         // why                     variables                                 arguments                     config                               area and directory
         ("by default",             &[],                                      &[],                          "",                                  &[("target", "repo/target")]),
         ("CARGO_TARGET_DIR",       &[("CARGO_TARGET_DIR", "@/elsewhere")],   &[],                          "",                                  &[("target", "elsewhere")]),

@@ -168,18 +168,6 @@ impl Host {
         command
     }
 
-    /// Runs `command`, which has to come to the crash point and end there.
-    pub(crate) fn crash(&self, mut command: Command, point: &str) -> Result {
-        const SIGABRT: i32 = 6;
-        let output = command.env("RUNNER_CACHE_CRASH_AT", point).output()?;
-        if output.status.signal() == Some(SIGABRT) {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!("{command:?} ended with {} and not at `{point}`:\n{said}", output.status)
-            .into())
-    }
-
     /// Runs gc with further `args`, on a disk that is never too full.
     pub(crate) fn gc(&self, args: &[&str]) -> Result<Outcome> {
         let mut command = self.store_command("gc", &ROOMY);
@@ -291,11 +279,11 @@ pub(crate) fn install_crate(cargo_home: &Path, name: &str) -> Result {
     let registry = cargo_home.join("registry");
     let sources = format!("src/{INDEX}/{name}");
     write(&registry, "CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")?;
-    write(&registry, &format!("index/{INDEX}/config.json"), "{}")?;
-    write(&registry, &format!("cache/{INDEX}/{name}.crate"), format!("the crate {name}"))?;
-    write(&registry, &format!("{sources}/Cargo.toml"), format!("# {name}"))?;
-    write(&registry, &format!("{sources}/src/lib.rs"), format!("//! {name}"))?;
-    write(&registry, &format!("{sources}/.cargo-ok"), "{\"v\":1}")
+    write(&registry, format!("index/{INDEX}/config.json"), "{}")?;
+    write(&registry, format!("cache/{INDEX}/{name}.crate"), format!("the crate {name}"))?;
+    write(&registry, format!("{sources}/Cargo.toml"), format!("# {name}"))?;
+    write(&registry, format!("{sources}/src/lib.rs"), format!("//! {name}"))?;
+    write(&registry, format!("{sources}/.cargo-ok"), "{\"v\":1}")
 }
 
 /// What a run of the program came to.
@@ -543,6 +531,17 @@ pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
+/// Runs `command`, which has to come to the crash point and end there.
+pub(crate) fn crash(mut command: Command, point: &str) -> Result {
+    const SIGABRT: i32 = 6;
+    let output = command.env("RUNNER_CACHE_CRASH_AT", point).output()?;
+    if output.status.signal() == Some(SIGABRT) {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{command:?} ended with {} and not at `{point}`:\n{said}", output.status).into())
+}
+
 /// Runs a program that has to succeed.
 pub(crate) fn succeed(command: &mut Command) -> Result {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
@@ -581,6 +580,7 @@ pub(crate) fn rewrite_manifest(path: &Path, edit: impl FnOnce(&mut Vec<Value>)) 
     lines.pop();
     edit(&mut lines);
     lines.push(serde_json::json!({ "end": { "lines": lines.len() } }));
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let lines: Vec<_> = lines.iter().map(Value::to_string).collect();
+    let text = lines.join("\n") + "\n";
     Ok(fs::write(path, zstd::encode_all(text.as_bytes(), 3)?)?)
 }
