@@ -27,8 +27,8 @@ pub(super) struct Reuse<'a> {
 
 /// Writes `entries` below `dest`, which holds none of them yet.
 ///
-/// They are sorted, and the parent of each is among them or there already. Each content is
-/// compared with its digest before it is written. Memory: one content a thread, at most 32 MiB,
+/// They are sorted, and the parent of each is among them or there already. Each pack is
+/// compared with its digest. Memory: one content a thread, at most 32 MiB,
 /// and what zstd needs. After an error `dest` holds a part: the caller throws it away.
 pub(super) fn unpack(
     store: &Store,
@@ -59,8 +59,9 @@ pub(super) fn unpack(
     wanted.sort_by_key(|(pack, _)| std::cmp::Reverse(packs[*pack as usize].stored_bytes));
     let buffers = Buffers::default();
     wanted.par_iter().with_max_len(1).try_for_each(|(pack, wanted)| {
-        let pack = store.open_pack(packs[*pack as usize].digest)?;
-        buffers.with(|buffer| unpack_one(pack, wanted, dest, buffer, progress))
+        let digest = packs[*pack as usize].digest;
+        let pack = store.open_pack(digest)?;
+        buffers.with(|buffer| unpack_one(pack, digest, wanted, dest, buffer, progress))
     })?;
     finish(entries, dest)
 }
@@ -123,6 +124,7 @@ fn wanted_by_pack<'a>(files: &'a [Unfinished<'a>]) -> HashMap<u32, HashMap<Diges
 
 fn unpack_one(
     pack: PackFile,
+    digest: Digest,
     wanted: &HashMap<Digest, Places<'_>>,
     dest: &Beneath,
     buffer: &mut Vec<u8>,
@@ -130,7 +132,7 @@ fn unpack_one(
 ) -> Result<()> {
     let mut found = 0;
     let pack_path = pack.path().to_owned();
-    pack.each::<Error>(|member| {
+    pack.each::<Error>(digest, |member| {
         let Some(places) = wanted.get(&member.digest) else { return Ok(()) };
         member.read_into(buffer)?;
         found += 1;

@@ -123,6 +123,22 @@ fn the_save_after_a_damaged_pack_makes_the_store_whole_again() -> Result {
     Ok(())
 }
 
+/// A save that read nothing, because nothing had changed, referred to what was no longer there: the
+/// generation of the same tree, or its packs. Nobody saw it, for every test changed a file.
+#[test]
+fn a_lost_pack_is_stored_again_although_nothing_changed() -> Result {
+    let (host, built) = saved()?;
+    for pack in host.packs()? {
+        fs::remove_file(&pack)?;
+        host.save()?.done()?;
+        assert_eq!(host.verify()?, [""; 0], "after the loss of {}", pack.display());
+        host.lose_target()?;
+        assert_eq!(host.restore()?.areas(), ["target unpack exact"]);
+        expect_same(&built, &host.target(), "after the save")?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_damaged_manifest_gives_way_to_the_generation_before_it() -> Result {
     type Break = fn(&Path) -> Result;

@@ -1042,3 +1042,28 @@ fn a_tree_of_read_only_directories_is_replaced_by_a_user_who_is_not_root() -> Re
     host.save()?.done()?;
     Ok(())
 }
+
+/// A kept file of several contents had no digest of its own, and so was never compared.
+#[test]
+fn a_large_kept_file_with_other_bytes_looks_new() -> Result {
+    const LEN: usize = 33 << 20;
+    let host = Host::new()?;
+    let big = host.repo().join("src/big.bin");
+    write(&host.repo(), ".gitignore", "/target\n/src/big.bin\n")?;
+    write(&host.repo(), "src/big.bin", vec![b'1'; LEN])?;
+    write(&host.target(), "debug/app.d", "target/debug/app: src/big.bin\n")?;
+    let before = mtime(&big)?;
+    host.save()?.done()?;
+
+    host.lose_target()?;
+    fs::remove_file(&big)?;
+    host.restore()?.done()?;
+    assert_eq!(mtime(&big)?, before, "it comes back with its mtime");
+
+    host.lose_target()?;
+    write(&host.repo(), "src/big.bin", vec![b'2'; LEN])?;
+    set_mtime(&big, 1_577_836_800, 0)?;
+    host.restore()?.done()?;
+    assert!(mtime(&big)? > mtime(&host.target().join("debug/app.d"))?, "{:?}", mtime(&big)?);
+    Ok(())
+}

@@ -51,7 +51,7 @@ fn check_pack(store: &Store, digest: Digest, claim: &Claim, buffer: &mut Vec<u8>
     let (members, digest_of_bytes) = pack.each_and_digest(|member| {
         held.content_bytes += member.len;
         held.contents.insert(member.digest, member.len);
-        wrong.extend(member.read_into(buffer).err());
+        wrong.extend(member.read_and_compare(buffer).err());
         Ok::<_, store::Error>(())
     });
     // One cause, one finding: a pack whose bytes changed does not decompress either.
