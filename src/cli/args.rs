@@ -99,7 +99,8 @@ pub(super) struct RepoArgs {
 /// Who may restore what is saved.
 #[derive(Debug, Args)]
 pub(super) struct ScopeArgs {
-    /// The full name of the repository [default: from the remote `origin`, else local/<directory>]
+    /// The full name of the repository, without it that of the remote `origin`, else `local/` and the
+    /// name of the directory
     #[arg(long, value_name = "OWNER/NAME")]
     repository: Option<Repository>,
     /// The trust lane: protected, branch/NAME or pr/NUMBER
