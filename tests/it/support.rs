@@ -20,8 +20,8 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Erro
 /// The program as cargo built it for the tests.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_runner-cache");
 
-/// The index of crates.io, as cargo names its directories.
-pub(crate) const INDEX: &str = "index.crates.io-1949cf8c6b5b557f";
+/// A registry, as cargo names its directories.
+pub(crate) const INDEX: &str = "registry.example-1949cf8c6b5b557f";
 
 /// Options by which no disk counts as too full, whatever else is on it.
 pub(crate) const ROOMY: [&str; 6] =
