@@ -24,7 +24,7 @@ impl RestoreArgs {
         let job = Job::resolve(&self.job.ask()?, &environment(), store.root())?;
         let report = progress::watch("restoring", |progress| {
             let restore = || ops::restore::restore(&store, &job, now(), progress);
-            ops::with_threads(self.job.threads, restore)
+            ops::with_threads_to_restore(self.job.threads, restore)
         })?;
         report::report(report::Verb::Restore, &report, self.job.json)?;
         let is_missed = self.fail_on_cache_miss && report.hit == Hit::Miss;

@@ -3,6 +3,7 @@
 //! It hides the system calls. No path of the store is known here, and no file's meaning.
 
 pub mod beneath;
+pub mod bulk;
 pub mod crash;
 pub mod error;
 pub mod extents;

@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::progress::Progress;
 use super::sources::digest_of_file;
 use super::staged::Staged;
 use super::tree::Unread;
-use super::unpack::unpack;
+use super::unpack::Unpacker;
 use super::{Error, Result};
 use crate::cargo::dep_info;
 use crate::cargo::sources::{below, brought_by_git};
@@ -25,7 +24,7 @@ use crate::fs::walk::Found;
 use crate::model::manifest::{Entry, EntryKind, FileFacts, KeptFile, Manifest, Root, Source};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
-use crate::store::{Lease, Store};
+use crate::store::Lease;
 
 /// A file to keep, not read yet.
 #[derive(Clone, Debug)]
@@ -121,12 +120,11 @@ fn in_root(roots: &BTreeMap<Root, PathBuf>, file: &Path) -> Option<(Root, RelPat
 /// when the trees are in place may it look old. Returns why some could not be created: their
 /// roots will look new.
 pub(super) fn create_missing(
-    store: &Store,
+    unpacker: &Unpacker<'_>,
     lease: &Lease,
     roots: &BTreeMap<Root, PathBuf>,
     manifests: &[&Manifest],
     bound: Timestamp,
-    progress: &Progress,
 ) -> Vec<Error> {
     let mut failed = Vec::new();
     let mut seen = BTreeSet::new();
@@ -140,7 +138,7 @@ pub(super) fn create_missing(
                 }
             }
             if !lacking.is_empty() {
-                failed.extend(create(store, lease, dir, manifest, &lacking, bound, progress).err());
+                failed.extend(create(unpacker, lease, dir, manifest, &lacking, bound).err());
             }
         }
     }
@@ -148,13 +146,12 @@ pub(super) fn create_missing(
 }
 
 fn create(
-    store: &Store,
+    unpacker: &Unpacker<'_>,
     lease: &Lease,
     root: &Path,
     manifest: &Manifest,
     lacking: &[&KeptFile],
     bound: Timestamp,
-    progress: &Progress,
 ) -> Result<()> {
     let name = |index: usize| {
         RelPath::parse(index.to_string().as_bytes()).expect("digits are a path below a root")
@@ -168,7 +165,7 @@ fn create(
     let dest = Beneath::open(root)?;
     let staged = Staged::within(lease, root, Path::new("kept"))?;
     let staging = Beneath::open(staged.path())?;
-    unpack(store, &manifest.header.packs, &entries, &staging, None, progress)?;
+    unpacker.unpack(&manifest.header.packs, &entries, &staging, None)?;
     let mut done = Ok(());
     for (index, kept) in lacking.iter().enumerate() {
         let put = dest.create_parents(&kept.path);

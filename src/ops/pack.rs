@@ -15,6 +15,7 @@ use super::tree::Unread;
 use super::{Error, Result};
 use crate::fs::At;
 use crate::fs::beneath::open_regular;
+use crate::fs::bulk::Aligned;
 use crate::fs::extents::data_runs;
 use crate::fs::stat::Stat;
 use crate::model::digest::Digest;
@@ -98,15 +99,15 @@ impl Packing<'_> {
         files: &[Unread],
         batch: &[Piece],
         claimed: &Mutex<HashSet<Digest>>,
-        buffer: &mut Vec<u8>,
+        buffer: &mut Aligned,
     ) -> Result<PackedFiles> {
         let mut done = PackedFiles::default();
         let mut writer: Option<PackWriter<'_>> = None;
         let mut new = Vec::new();
         for piece in batch {
             let unread = &files[piece.file];
-            read_piece(unread, piece, buffer)?;
-            let digest = Digest::of(buffer);
+            let bytes = read_piece(unread, piece, buffer)?;
+            let digest = Digest::of(bytes);
             let content = Content { offset: piece.offset, len: piece.len, digest, pack: u32::MAX };
             done.contents.push(Packed { file: piece.file, content });
             self.progress.done(u64::from(piece.offset == 0), piece.len);
@@ -122,7 +123,7 @@ impl Packing<'_> {
                 Some(writer) => writer,
                 none => none.insert(self.store.pack_writer(self.lease, self.level)?),
             };
-            writer.append(digest, buffer)?;
+            writer.append(digest, bytes)?;
             new.push(digest);
         }
         if let Some(writer) = writer {
@@ -172,11 +173,11 @@ fn pieces_of(file: usize, unread: &Unread) -> Result<Vec<Piece>> {
     Ok(pieces)
 }
 
-fn read_piece(unread: &Unread, piece: &Piece, buffer: &mut Vec<u8>) -> Result<()> {
+fn read_piece<'a>(unread: &Unread, piece: &Piece, buffer: &'a mut Aligned) -> Result<&'a [u8]> {
     let Unread { path, stat } = unread;
     let file = open(path)?;
-    buffer.resize(usize::try_from(piece.len).expect("a content fits in memory"), 0);
-    match file.read_exact_at(buffer, piece.offset) {
+    let bytes = buffer.room(usize::try_from(piece.len).expect("a content fits in memory"));
+    match file.read_exact_at(bytes, piece.offset) {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             return Err(Error::Changed(path.clone()));
         }
@@ -185,7 +186,7 @@ fn read_piece(unread: &Unread, piece: &Piece, buffer: &mut Vec<u8>) -> Result<()
     let after = Stat::from(&file.metadata().at("read metadata", path)?);
     let same =
         (after.inode.ino, after.size, after.mtime) == (stat.inode.ino, stat.size, stat.mtime);
-    if same { Ok(()) } else { Err(Error::Changed(path.clone())) }
+    if same { Ok(bytes) } else { Err(Error::Changed(path.clone())) }
 }
 
 /// Opens a file that was a regular one when it was found; never follows a link or waits for a

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::compare::{Known, compare};
-use super::progress::Progress;
 use super::report::Mode;
 use super::staged::Staged;
-use super::unpack::{Reuse, unpack};
+use super::unpack::{Reuse, Unpacker};
 use super::{Error, Result};
 use crate::cargo::build_lock::{BuildLocks, lock_builds};
 use crate::fs::At;
@@ -15,7 +14,7 @@ use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
 use crate::fs::space::is_mount_point;
 use crate::model::manifest::Manifest;
-use crate::store::{Lease, Store};
+use crate::store::Lease;
 
 /// How long a restore waits for a build that runs in its destination. A job does not build
 /// before it restores, so whoever holds the lock is not about to be done.
@@ -29,21 +28,20 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Cargo's locks keep builds out meanwhile. In a mount point each directory of the first level
 /// (`debug`, `release`) takes its place by itself.
 pub(super) fn place(
-    store: &Store,
+    unpacker: &Unpacker<'_>,
     lease: &Lease,
     dir: &Path,
     manifest: &Manifest,
     known: Option<&Known>,
-    progress: &Progress,
 ) -> Result<Mode> {
     // A target that is a symlink to another disk stays one.
     let dir = &resolve(dir)?;
     let parent = dir.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(parent).at("create directory", parent)?;
-    progress.expect(manifest.header.bytes);
+    unpacker.progress.expect(manifest.header.bytes);
 
     if !holds_anything(dir)? {
-        let staged = stage(store, lease, dir, manifest, None, progress)?;
+        let staged = stage(unpacker, lease, dir, manifest, None)?;
         staged.take_place_of(dir)?;
         crash_point("restore: placed");
         return Ok(Mode::Unpack);
@@ -55,12 +53,12 @@ pub(super) fn place(
     };
     let comparison = compare(dir, &manifest.entries, known)?;
     if comparison.is_whole {
-        progress.done(manifest.header.files, manifest.header.bytes);
+        unpacker.progress.done(manifest.header.files, manifest.header.bytes);
         return Ok(Mode::InPlace);
     }
     let old = Beneath::open(dir)?;
     let reuse = Reuse { old: &old, paths: &comparison.same };
-    let staged = stage(store, lease, dir, manifest, Some(reuse), progress)?;
+    let staged = stage(unpacker, lease, dir, manifest, Some(reuse))?;
     staged.take_place_of(dir)?;
     crash_point("restore: placed");
     // The old tree goes with what it was exchanged for.
@@ -80,12 +78,11 @@ fn resolve(dir: &Path) -> Result<PathBuf> {
 
 /// Completes the tree of `manifest` beside `dir` and returns where.
 fn stage(
-    store: &Store,
+    unpacker: &Unpacker<'_>,
     lease: &Lease,
     dir: &Path,
     manifest: &Manifest,
     reuse: Option<Reuse<'_>>,
-    progress: &Progress,
 ) -> Result<Staged> {
     // What is mounted cannot be renamed: its tree is completed inside.
     let staged = if is_mount_point(dir)? {
@@ -94,7 +91,7 @@ fn stage(
         Staged::beside(lease, dir)?
     };
     let dest = Beneath::open(staged.path())?;
-    unpack(store, &manifest.header.packs, &manifest.entries, &dest, reuse, progress)?;
+    unpacker.unpack(&manifest.header.packs, &manifest.entries, &dest, reuse)?;
     // As a directory that cargo or a checkout makes: others may read it as far as umask allows.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(staged.path(), mode).at("set the mode of", staged.path())?;

@@ -14,6 +14,7 @@ use super::progress::Progress;
 use super::report::{AreaReport, Report, SourcesReport, chain};
 use super::shared::{Home, place_shared};
 use super::sources::Refreshing;
+use super::unpack::Unpacker;
 use super::{Error, Result, kept};
 use crate::fs::crash::crash_point;
 use crate::fs::stat::Kind;
@@ -51,7 +52,7 @@ struct Restoring<'a> {
     job: &'a Job,
     now: Timestamp,
     boot: String,
-    progress: &'a Progress,
+    unpacker: Unpacker<'a>,
 }
 
 /// Restores every area of `job`, and makes its sources look to cargo as they should.
@@ -69,7 +70,8 @@ pub fn restore(store: &Store, job: &Job, now: Timestamp, progress: &Progress) ->
         Err(error) => return Err(error.into()),
     };
     crash_point("restore: leased");
-    let restoring = Restoring { store, lease: &lease, job, now, boot: boot_id(), progress };
+    let unpacker = Unpacker::new(store, progress);
+    let restoring = Restoring { store, lease: &lease, job, now, boot: boot_id(), unpacker };
     let mut areas: Vec<Pending<'_>> =
         job.places.par_iter().map(|place| restoring.choose_for(place)).collect();
     let mut warnings = job.warnings.clone();
@@ -154,8 +156,8 @@ impl Restoring<'_> {
         let newest = manifests.iter().map(|manifest| manifest.header.newest_mtime.next()).max();
         let Some(newest) = newest else { return Ok(None) };
         let bound = newest.max(crate::fs::space::now_at(self.store.root())?);
-        let Self { store, lease, progress, .. } = self;
-        for error in kept::create_missing(store, lease, roots, &manifests, bound, progress) {
+        let unpacker = &self.unpacker;
+        for error in kept::create_missing(unpacker, self.lease, roots, &manifests, bound) {
             self.remove_damaged(&error, &manifests, warnings);
             warnings.push(chain(&error));
         }
@@ -263,13 +265,13 @@ impl Restoring<'_> {
         known: Option<&Known>,
         report: &mut AreaReport,
     ) -> Result<Placed> {
-        let Self { store, lease, progress, .. } = self;
+        let Self { unpacker, lease, .. } = self;
         let Some(kind) = shared(&area.area) else {
-            report.mode = place(store, lease, &area.dir, manifest, known, progress)?;
+            report.mode = place(unpacker, lease, &area.dir, manifest, known)?;
             return Ok(Placed::All);
         };
         let home = Home { kind, root: &self.job.cargo_home, dir: &area.dir };
-        let (mode, files) = place_shared(store, lease, &home, manifest, progress)?;
+        let (mode, files) = place_shared(unpacker, lease, &home, manifest)?;
         report.mode = mode;
         Ok(Placed::These(files))
     }

@@ -4,10 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
-use super::progress::Progress;
 use super::report::Mode;
 use super::staged::Staged;
-use super::unpack::unpack;
+use super::unpack::Unpacker;
 use super::{Error, Result};
 use crate::cargo::build_lock::lock_packages;
 use crate::cargo::home::{self, Shared};
@@ -17,7 +16,7 @@ use crate::fs::crash::crash_point;
 use crate::fs::stat::Stat;
 use crate::model::manifest::{Entry, EntryKind, Manifest};
 use crate::model::rel_path::RelPath;
-use crate::store::{Lease, Store};
+use crate::store::Lease;
 
 /// How long we wait for cargo's package lock. Cargo holds it while it downloads and extracts:
 /// 8.7 s for 36,000 files were measured; a slow line may take a minute.
@@ -29,23 +28,22 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 /// half of one; a half extraction that is in the way makes room. Cargo's package lock is held
 /// for the renames, not while packs are decompressed.
 pub(super) fn place_shared(
-    store: &Store,
+    unpacker: &Unpacker<'_>,
     lease: &Lease,
     home: &Home<'_>,
     manifest: &Manifest,
-    progress: &Progress,
 ) -> Result<(Mode, HashSet<RelPath>)> {
     let Home { kind, root: cargo_home, dir } = *home;
     std::fs::create_dir_all(dir).at("create directory", dir)?;
     let dest = Beneath::open(dir)?;
     let wanted = missing(kind, &dest, manifest)?;
-    progress.expect(wanted.bytes);
+    unpacker.progress.expect(wanted.bytes);
     if wanted.tops.is_empty() {
         return Ok((Mode::InPlace, HashSet::new()));
     }
     let staged = Staged::within(lease, dir, dir)?;
     let staging = Beneath::open(staged.path())?;
-    unpack(store, &manifest.header.packs, &wanted.entries, &staging, None, progress)?;
+    unpacker.unpack(&manifest.header.packs, &wanted.entries, &staging, None)?;
     crash_point("restore: staged");
 
     let lock = lock_packages(cargo_home, PATIENCE)?;

@@ -1,7 +1,6 @@
 //! The rung `unpack`: packs are decompressed, in parallel, into a directory of ours.
 
 use std::collections::{HashMap, HashSet};
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -11,6 +10,7 @@ use super::progress::Progress;
 use super::{Error, Result};
 use crate::fs::At;
 use crate::fs::beneath::{Beneath, finish_file};
+use crate::fs::bulk::{Aligned, BulkWriter};
 use crate::model::digest::Digest;
 use crate::model::manifest::{Entry, EntryKind, FileFacts, PackUse};
 use crate::model::rel_path::RelPath;
@@ -25,45 +25,87 @@ pub(super) struct Reuse<'a> {
     pub(super) paths: &'a HashSet<RelPath>,
 }
 
-/// Writes `entries` below `dest`, which holds none of them yet.
-///
-/// They are sorted, and the parent of each is among them or there already. Each pack is
-/// compared with its digest. Memory: one content a thread, at most 32 MiB,
-/// and what zstd needs. After an error `dest` holds a part: the caller throws it away.
-pub(super) fn unpack(
-    store: &Store,
-    packs: &[PackUse],
-    entries: &[Entry],
-    dest: &Beneath,
-    reuse: Option<Reuse<'_>>,
-    progress: &Progress,
-) -> Result<()> {
-    let is_reused = |path| reuse.is_some_and(|reuse| reuse.paths.contains(path));
-    for entry in entries {
-        if matches!(entry.kind, EntryKind::Dir { .. }) {
-            dest.create_dir(&entry.path)?;
+/// What the areas of one restore unpack with.
+pub(super) struct Unpacker<'a> {
+    pub(super) store: &'a Store,
+    pub(super) progress: &'a Progress,
+    buffers: Buffers,
+    writer: BulkWriter,
+}
+
+impl<'a> Unpacker<'a> {
+    /// Returns one without buffers yet.
+    pub(super) fn new(store: &'a Store, progress: &'a Progress) -> Self {
+        Self { store, progress, buffers: Buffers::default(), writer: BulkWriter::default() }
+    }
+
+    /// Writes `entries` below `dest`, which holds none of them yet.
+    ///
+    /// They are sorted, and the parent of each is among them or there already. Each pack is
+    /// compared with its digest. Memory: one content a thread, at most 32 MiB,
+    /// and what zstd needs. After an error `dest` holds a part: the caller throws it away.
+    pub(super) fn unpack(
+        &self,
+        packs: &[PackUse],
+        entries: &[Entry],
+        dest: &Beneath,
+        reuse: Option<Reuse<'_>>,
+    ) -> Result<()> {
+        let is_reused = |path| reuse.is_some_and(|reuse| reuse.paths.contains(path));
+        for entry in entries {
+            if matches!(entry.kind, EntryKind::Dir { .. }) {
+                dest.create_dir(&entry.path)?;
+            }
+        }
+        let (reused, files): (Vec<_>, Vec<_>) =
+            entries.iter().filter_map(Unfinished::of).partition(|file| is_reused(file.path));
+        if let Some(reuse) = reuse {
+            for file in reused {
+                dest.create_hard_link_to(file.path, reuse.old, file.path)?;
+            }
+        }
+        for file in files.iter().filter(|file| file.facts.contents.len() != 1) {
+            file.create(dest)?;
+        }
+        let mut wanted: Vec<_> = wanted_by_pack(&files).into_iter().collect();
+        // The largest first, so that none is left for one thread at the end.
+        wanted.sort_by_key(|(pack, _)| std::cmp::Reverse(packs[*pack as usize].stored_bytes));
+        wanted.par_iter().with_max_len(1).try_for_each(|(pack, wanted)| {
+            let digest = packs[*pack as usize].digest;
+            let pack = self.store.open_pack(digest)?;
+            self.buffers.with(|buffer| self.unpack_one(pack, digest, wanted, dest, buffer))
+        })?;
+        finish(entries, dest)
+    }
+
+    fn unpack_one(
+        &self,
+        pack: PackFile,
+        digest: Digest,
+        wanted: &HashMap<Digest, Places<'_>>,
+        dest: &Beneath,
+        buffer: &mut Aligned,
+    ) -> Result<()> {
+        let mut found = 0;
+        let pack_path = pack.path().to_owned();
+        pack.each::<Error>(digest, |member| {
+            let Some(places) = wanted.get(&member.digest) else { return Ok(()) };
+            let bytes = member.read_into(buffer)?;
+            found += 1;
+            for (file, offset) in places {
+                file.write(*offset, bytes, dest, &self.writer)?;
+                self.progress.done(1, member.len);
+            }
+            Ok(())
+        })?;
+        if found == wanted.len() {
+            Ok(())
+        } else {
+            let what =
+                format!("it holds {found} of {} contents that a manifest expects", wanted.len());
+            Err(crate::store::Error::Damaged { path: pack_path, what }.into())
         }
     }
-    let (reused, files): (Vec<_>, Vec<_>) =
-        entries.iter().filter_map(Unfinished::of).partition(|file| is_reused(file.path));
-    if let Some(reuse) = reuse {
-        for file in reused {
-            dest.create_hard_link_to(file.path, reuse.old, file.path)?;
-        }
-    }
-    for file in files.iter().filter(|file| file.facts.contents.len() != 1) {
-        file.create(dest)?;
-    }
-    let mut wanted: Vec<_> = wanted_by_pack(&files).into_iter().collect();
-    // The largest first, so that none is left for one thread at the end.
-    wanted.sort_by_key(|(pack, _)| std::cmp::Reverse(packs[*pack as usize].stored_bytes));
-    let buffers = Buffers::default();
-    wanted.par_iter().with_max_len(1).try_for_each(|(pack, wanted)| {
-        let digest = packs[*pack as usize].digest;
-        let pack = store.open_pack(digest)?;
-        buffers.with(|buffer| unpack_one(pack, digest, wanted, dest, buffer, progress))
-    })?;
-    finish(entries, dest)
 }
 
 /// A file whose contents come from packs, perhaps several, in any order.
@@ -94,7 +136,7 @@ impl<'a> Unfinished<'a> {
         Ok(())
     }
 
-    fn write(&self, offset: u64, bytes: &[u8], dest: &Beneath) -> Result<()> {
+    fn write(&self, offset: u64, bytes: &[u8], dest: &Beneath, writer: &BulkWriter) -> Result<()> {
         let path = || dest.full(self.path);
         let is_whole = self.facts.contents.len() == 1;
         let file =
@@ -102,7 +144,7 @@ impl<'a> Unfinished<'a> {
         if is_whole && bytes.len() as u64 != self.facts.size {
             file.set_len(self.facts.size).at("write", &path())?;
         }
-        file.write_all_at(bytes, offset).at("write", &path())?;
+        writer.write_at(&file, offset, bytes).at("write", &path())?;
         // The last to write sets the mtime; the others have written before they counted down.
         if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
             finish_file(&file, self.facts.mode, self.facts.mtime).at("write", &path())?;
@@ -120,34 +162,6 @@ fn wanted_by_pack<'a>(files: &'a [Unfinished<'a>]) -> HashMap<u32, HashMap<Diges
         }
     }
     wanted
-}
-
-fn unpack_one(
-    pack: PackFile,
-    digest: Digest,
-    wanted: &HashMap<Digest, Places<'_>>,
-    dest: &Beneath,
-    buffer: &mut Vec<u8>,
-    progress: &Progress,
-) -> Result<()> {
-    let mut found = 0;
-    let pack_path = pack.path().to_owned();
-    pack.each::<Error>(digest, |member| {
-        let Some(places) = wanted.get(&member.digest) else { return Ok(()) };
-        member.read_into(buffer)?;
-        found += 1;
-        for (file, offset) in places {
-            file.write(*offset, buffer, dest)?;
-            progress.done(1, member.len);
-        }
-        Ok(())
-    })?;
-    if found == wanted.len() {
-        Ok(())
-    } else {
-        let what = format!("it holds {found} of {} contents that a manifest expects", wanted.len());
-        Err(crate::store::Error::Damaged { path: pack_path, what }.into())
-    }
 }
 
 /// Creates what is no file of its own, then sets the times of directories, the deepest first:

@@ -10,6 +10,7 @@ use super::generations::flush_dirs;
 use super::leases::{Lease, Use};
 use super::open::Store;
 use crate::fs::At;
+use crate::fs::bulk::Aligned;
 use crate::fs::crash::crash_point;
 use crate::fs::stat::Kind;
 use crate::model::digest::{Digest, Hasher};
@@ -194,22 +195,18 @@ pub struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// Reads the bytes into `buffer`, replacing what it holds. They are those that were written
-    /// if the digest of the whole pack is that it is named by.
-    pub fn read_into(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
-        buffer.clear();
-        buffer.reserve_exact(usize::try_from(self.len).unwrap_or(0));
-        self.bytes.read_to_end(buffer).map_err(|error| damaged(self.path, &error))?;
-        if buffer.len() as u64 != self.len {
-            return Err(damaged(self.path, &format!("content {} has another length", self.digest)));
-        }
-        Ok(())
+    /// Reads the bytes into `buffer`, replacing what it holds, and returns them. They are those
+    /// that were written if the digest of the whole pack is that it is named by.
+    pub fn read_into<'b>(&mut self, buffer: &'b mut Aligned) -> Result<&'b [u8]> {
+        let len = usize::try_from(self.len).map_err(|error| damaged(self.path, &error))?;
+        let room = buffer.room(len);
+        self.bytes.read_exact(room).map_err(|error| damaged(self.path, &error))?;
+        Ok(room)
     }
 
     /// The same, and compares the digest of the bytes.
-    pub fn read_and_compare(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
-        self.read_into(buffer)?;
-        if Digest::of(buffer) != self.digest {
+    pub fn read_and_compare(&mut self, buffer: &mut Aligned) -> Result<()> {
+        if Digest::of(self.read_into(buffer)?) != self.digest {
             return Err(damaged(self.path, &format!("content {} has other bytes", self.digest)));
         }
         Ok(())

@@ -1,0 +1,165 @@
+//! Writing large contents, partly past the page cache.
+//!
+//! A write into the page cache costs the core that does it: the bytes are copied into pages that
+//! must be found first, which is slow where memory is short or a hypervisor has taken it back. A
+//! write past it (`O_DIRECT`) costs the disk's time and leaves the core to others. So a few
+//! writes go past the cache at any time, and whoever finds these taken writes into it: the disk and the cores
+//! are both busy whichever is slower. `docs/decisions/0011-large-contents-past-the-page-cache.md`.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+/// What a write past the page cache starts at in memory and in the file, and is a multiple of, in
+/// bytes. The largest logical block of common disks; open(2), `O_DIRECT`.
+const ALIGNMENT: usize = 4096;
+
+/// The least content that is written past the page cache, in bytes. What cargo reads on every
+/// build (fingerprints, dep-info) is smaller and stays in memory.
+const LEAST: usize = 1 << 20;
+
+/// How many writes go past the page cache at once: so many threads wait for the disk.
+pub const DIRECT_WRITES: usize = 2;
+
+/// Writes contents to files of one filesystem, from any number of threads.
+#[derive(Debug, Default)]
+pub struct BulkWriter {
+    direct: AtomicUsize,
+    has_no_direct: AtomicBool,
+}
+
+impl BulkWriter {
+    /// Writes all of `bytes` to `file` from `offset` on.
+    ///
+    /// Bytes that begin at a multiple of 4 KiB in memory ([`Aligned`]) may go past the page cache.
+    pub fn write_at(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let is_aligned =
+            bytes.as_ptr().align_offset(ALIGNMENT) == 0 && offset.is_multiple_of(ALIGNMENT as u64);
+        let may_be_direct =
+            bytes.len() >= LEAST && is_aligned && !self.has_no_direct.load(Ordering::Relaxed);
+        if may_be_direct && let Some(_slot) = self.slot() {
+            if write_direct(file, offset, bytes)? {
+                return Ok(());
+            }
+            self.has_no_direct.store(true, Ordering::Relaxed);
+        }
+        file.write_all_at(bytes, offset)
+    }
+
+    fn slot(&self) -> Option<Slot<'_>> {
+        let slot = Slot(&self.direct);
+        let taken = self.direct.fetch_add(1, Ordering::Relaxed);
+        (taken < DIRECT_WRITES).then_some(slot)
+    }
+}
+
+/// One of the writes past the page cache, until it is dropped.
+struct Slot<'a>(&'a AtomicUsize);
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Writes past the page cache; tells whether the filesystem can. If not, anything may be written.
+fn write_direct(file: &File, offset: u64, bytes: &[u8]) -> io::Result<bool> {
+    let flags = rustix::fs::fcntl_getfl(file)?;
+    match rustix::fs::fcntl_setfl(file, flags | OFlags::DIRECT) {
+        Ok(()) => {}
+        Err(Errno::INVAL) => return Ok(false),
+        Err(errno) => return Err(errno.into()),
+    }
+    let (blocks, rest) = bytes.split_at(bytes.len() - bytes.len() % ALIGNMENT);
+    let written = file.write_all_at(blocks, offset);
+    rustix::fs::fcntl_setfl(file, flags)?;
+    match written {
+        // Blocks larger than ours, or a filesystem that finds out late.
+        Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(false),
+        Err(error) => Err(error),
+        Ok(()) => file.write_all_at(rest, offset + blocks.len() as u64).map(|()| true),
+    }
+}
+
+/// Bytes that begin at a multiple of 4 KiB in memory, so that they can go past the page cache.
+#[derive(Debug, Default)]
+pub struct Aligned {
+    bytes: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl Aligned {
+    /// Returns room for `len` bytes that hold anything.
+    ///
+    /// Memory that was had is used again: a fresh 32 MiB costs 8,192 page faults, about as much as
+    /// copying a content through it.
+    pub fn room(&mut self, len: usize) -> &mut [u8] {
+        if self.bytes.len() < len + ALIGNMENT {
+            self.bytes = Vec::new();
+            self.bytes = vec![0; len.next_power_of_two() + ALIGNMENT];
+            self.start = self.bytes.as_ptr().align_offset(ALIGNMENT);
+        }
+        self.len = len;
+        &mut self.bytes[self.start..][..len]
+    }
+
+    /// Returns the bytes that were last made room for.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..][..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_write_every_byte_where_it_belongs() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let mut content = Aligned::default();
+        for (number, byte) in content.room(LEAST + 4099).iter_mut().enumerate() {
+            *byte = u8::try_from(number % 251).expect("less than 251");
+        }
+        let writer = BulkWriter::default();
+        let mut written = Vec::new();
+        for has_no_direct in [false, true] {
+            writer.has_no_direct.store(has_no_direct, Ordering::Relaxed);
+            let path = dir.path().join(has_no_direct.to_string());
+            let file = File::create(&path)?;
+            file.set_len(8192 + content.bytes().len() as u64)?;
+            writer.write_at(&file, 8192, content.bytes())?;
+            assert!(!rustix::fs::fcntl_getfl(&file)?.contains(OFlags::DIRECT));
+            written.push(std::fs::read(path)?);
+        }
+        assert_eq!(written[0][..8192], [0; 8192]);
+        assert_eq!(&written[0][8192..], content.bytes());
+        assert_eq!(written[0], written[1]);
+        Ok(())
+    }
+
+    #[test]
+    fn only_a_few_writes_go_past_the_page_cache_at_once() {
+        let writer = BulkWriter::default();
+        let slots: Vec<_> = (0..DIRECT_WRITES).map(|_| writer.slot()).collect();
+        assert!(slots.iter().all(Option::is_some));
+        assert!(writer.slot().is_none());
+        drop(slots);
+        assert_eq!(writer.direct.load(Ordering::Relaxed), 0);
+        assert!(writer.slot().is_some());
+    }
+
+    #[test]
+    fn memory_that_was_had_is_used_again_and_always_aligned() {
+        let mut content = Aligned::default();
+        for len in [0, 1, 5000, 100, 1 << 20, 3] {
+            assert_eq!(content.room(len).len(), len);
+            assert_eq!(content.bytes().as_ptr().align_offset(ALIGNMENT), 0, "{len}");
+        }
+        assert_eq!(content.bytes.len(), (1 << 20) + ALIGNMENT);
+    }
+}
