@@ -334,6 +334,37 @@ fn a_target_that_is_a_mount_point_is_restored_like_any_other() -> Result {
     })
 }
 
+#[test]
+fn a_mounted_target_in_which_one_directory_cannot_move_stays_as_it_was() -> Result {
+    let name = "a_mounted_target_in_which_one_directory_cannot_move_stays_as_it_was";
+    with_tmpfs(name, "12M", |_| {
+        let host = Host::new()?;
+        let target = host.target();
+        fs::create_dir(&target)?;
+        succeed(Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&target))?;
+        fill(&target, 1, 8)?;
+        host.save()?.done()?;
+
+        // Many, so that some are moved before the one that is a mount point itself, some after.
+        fs::remove_dir_all(target.join("debug"))?;
+        for number in 0..20 {
+            write(&target, format!("other{number}/file"), number.to_string())?;
+        }
+        let mounted = target.join("other7");
+        succeed(Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&mounted))?;
+        write(&mounted, "file", "mounted")?;
+        let before = list(&target)?;
+
+        let restored = host.restore()?.done()?;
+        assert_eq!(restored.area("target")["mode"], "failed", "{}", restored.stderr);
+        let warning = restored.area("target")["warnings"][0].to_string();
+        assert!(warning.contains("other7"), "{warning}");
+        expect_same(&before, &target, "after a restore that failed")?;
+        assert_eq!(host.leftovers()?, [] as [&Path; 0]);
+        Ok(())
+    })
+}
+
 /// Saves and restores with store and workspace on one filesystem, then with the store elsewhere.
 fn round_trip(disk: &Path) -> Result {
     let elsewhere = tempfile::tempdir()?;
