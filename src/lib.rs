@@ -9,6 +9,7 @@
 pub mod cargo;
 pub mod cli;
 pub mod fs;
+pub mod github;
 pub mod model;
 pub mod ops;
 pub mod store;

@@ -47,6 +47,7 @@ use Where::{Anywhere, Except, OneOf, Only};
 const RULES: &[(&str, Where)] = &[
     // Third-party crates: every dependency of Cargo.toml is here.
     ("clap",       Only(&["cli"])),
+    ("getrandom",  Only(&["github"])),
     ("humansize",  Only(&["cli"])),
     ("ignore",     OneOf(&["fs", "cargo"])),
     ("indicatif",  Only(&["cli"])),
@@ -56,6 +57,7 @@ const RULES: &[(&str, Where)] = &[
     ("serde",      Anywhere),
     ("serde_json", Anywhere),
     ("sha2",       Only(&["model"])),
+    ("strsim",     Only(&["github"])),
     ("tar",        Only(&["store"])),
     ("tempfile",   Only(&["fs", "store"])),
     ("thiserror",  Anywhere),

@@ -6,13 +6,13 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::environment::Environment;
 use super::error::{Error, Result};
 use super::lock_file::LockFile;
 use super::manifests::{self, Which};
 use super::{dirs, program, workspace};
 use crate::fs::At;
 use crate::model::digest::Digest;
+use crate::model::environment::Environment;
 
 /// What the `deps` part of a key was made from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::config::Config;
-use super::environment::Environment;
 use super::error::{Error, Result};
 use super::{program, workspace};
+use crate::model::environment::Environment;
 
 /// The directories of a workspace, all absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]

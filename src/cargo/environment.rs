@@ -1,86 +1,39 @@
-//! The environment of a job, as a value.
+//! Which variables of a job's environment change what the compilers produce.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::fmt;
+use std::ffi::OsStr;
 
 use crate::model::digest::Digest;
+use crate::model::environment::Environment;
 
-/// The variables of a job's environment.
+/// Returns the variables that change what the compilers produce, with their values as text.
 ///
-/// `Debug` shows their names only: a job's environment holds tokens.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Environment(BTreeMap<OsString, OsString>);
-
-impl Environment {
-    /// Returns the value of `name`; an empty one counts as not set.
-    ///
-    /// Workflows export empty variables by mistake (`CC=`), and cargo itself takes most of them
-    /// for unset or refuses to run.
-    pub fn get(&self, name: &str) -> Option<&OsStr> {
-        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
-    }
-
-    /// Returns every variable, empty ones included, as a child program should see them.
-    pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
-    }
-
-    /// Returns this environment with `name` set to `value`.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
-        self.0.insert(name.into(), value.into());
-        self
-    }
-
-    /// Returns this environment without `name`.
-    #[must_use]
-    pub fn without(mut self, name: &str) -> Self {
-        self.0.remove(OsStr::new(name));
-        self
-    }
-
-    /// Returns the variables that change what the compilers produce, with their values as text.
-    ///
-    /// `extra` names more of them; one that ends in `*` stands for all names that begin so. The
-    /// value of an extra variable that looks like a secret is replaced by its digest, because
-    /// what is returned is stored and shown.
-    ///
-    /// A variable that is missing here can never make a stale artifact: cargo compares flags,
-    /// compilers and the variables that build scripts name by itself. One too many is worse: it
-    /// drifts from job to job, and the key with it.
-    pub fn code_generation(&self, extra: &[String]) -> BTreeMap<String, String> {
-        let set = self.0.iter().filter(|(_, value)| !value.is_empty());
-        let named = set.filter_map(|(name, value)| Some((name.to_str()?, value)));
-        let wanted = named.filter_map(|(name, value)| {
-            if changes_code(name) {
-                return Some((name.to_owned(), text(value)));
-            }
-            let asked_for = extra.iter().any(|pattern| matches(pattern, name));
-            asked_for.then(|| (name.to_owned(), harmless_text(name, value)))
-        });
-        wanted.collect()
-    }
-
-    /// Returns the names of the variables of [`Self::code_generation`] that are set to nothing.
-    ///
-    /// We take them for unset; some build scripts do not, and fail (librocksdb-sys on `CC=`).
-    pub fn set_to_nothing(&self) -> impl Iterator<Item = &str> {
-        let empty = self.0.iter().filter(|(_, value)| value.is_empty());
-        empty.filter_map(|(name, _)| name.to_str()).filter(|name| changes_code(name))
-    }
+/// `extra` names more of them; one that ends in `*` stands for all names that begin so. The
+/// value of an extra variable that looks like a secret is replaced by its digest, because
+/// what is returned is stored and shown.
+///
+/// A variable that is missing here can never make a stale artifact: cargo compares flags,
+/// compilers and the variables that build scripts name by itself. One too many is worse: it
+/// drifts from job to job, and the key with it.
+pub fn code_generation(environment: &Environment, extra: &[String]) -> BTreeMap<String, String> {
+    let set = environment.iter().filter(|(_, value)| !value.is_empty());
+    let named = set.filter_map(|(name, value)| Some((name.to_str()?, value)));
+    let wanted = named.filter_map(|(name, value)| {
+        if changes_code(name) {
+            return Some((name.to_owned(), text(value)));
+        }
+        let asked_for = extra.iter().any(|pattern| matches(pattern, name));
+        asked_for.then(|| (name.to_owned(), harmless_text(name, value)))
+    });
+    wanted.collect()
 }
 
-impl FromIterator<(OsString, OsString)> for Environment {
-    fn from_iter<I: IntoIterator<Item = (OsString, OsString)>>(variables: I) -> Self {
-        Self(variables.into_iter().collect())
-    }
-}
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
+/// Returns the names of the variables of [`code_generation`] that are set to nothing.
+///
+/// We take them for unset; some build scripts do not, and fail (librocksdb-sys on `CC=`).
+pub fn set_to_nothing(environment: &Environment) -> impl Iterator<Item = &str> {
+    let empty = environment.iter().filter(|(_, value)| value.is_empty());
+    empty.filter_map(|(name, _)| name.to_str()).filter(|name| changes_code(name))
 }
 
 /// Cargo's and rustc's own variables that decide which compiler runs and with which flags.
@@ -233,7 +186,7 @@ mod tests {
             ("prefix alone",            "CARGO_BUILD",                                   false),
         ];
         for (why, name, want) in cases {
-            let found = environment(&[(name, "x")]).code_generation(&[]);
+            let found = code_generation(&environment(&[(name, "x")]), &[]);
             assert_eq!(found.contains_key(name), want, "{why}: {name}");
         }
     }
@@ -241,11 +194,9 @@ mod tests {
     #[test]
     fn an_empty_variable_is_as_good_as_unset_but_reported() {
         let environment = environment(&[("CC", ""), ("RUSTFLAGS", "-Cdebuginfo=1"), ("TERM", "")]);
-        assert_eq!(environment.get("CC"), None);
-        assert_eq!(environment.get("RUSTFLAGS"), Some(OsStr::new("-Cdebuginfo=1")));
         let want = BTreeMap::from([("RUSTFLAGS".to_owned(), "-Cdebuginfo=1".to_owned())]);
-        assert_eq!(environment.code_generation(&["CC".to_owned()]), want);
-        assert_eq!(environment.set_to_nothing().collect::<Vec<_>>(), ["CC"]);
+        assert_eq!(code_generation(&environment, &["CC".to_owned()]), want);
+        assert_eq!(set_to_nothing(&environment).collect::<Vec<_>>(), ["CC"]);
     }
 
     #[test]
@@ -256,12 +207,6 @@ mod tests {
         let digest = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let want = [("BLVM_A", "1"), ("BLVM_B", "2"), ("NPM_TOKEN", digest)];
         let want = want.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(environment.code_generation(&extra), BTreeMap::from(want));
-    }
-
-    #[test]
-    fn an_environment_never_shows_its_values() {
-        let shown = format!("{:?}", environment(&[("CARGO_REGISTRY_TOKEN", "hunter2")]));
-        assert_eq!(shown, r#"{"CARGO_REGISTRY_TOKEN"}"#);
+        assert_eq!(code_generation(&environment, &extra), BTreeMap::from(want));
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use super::basis::Basis;
-use super::environment::Environment;
+use super::environment::{code_generation, set_to_nothing};
 use super::error::{Error, Result};
 use super::manifests::{self, Which};
 use super::toolchain::Toolchain;
 use super::{basis, extra_inputs, workspace};
 use crate::model::digest::{Digest, Hasher};
+use crate::model::environment::Environment;
 use crate::model::names::Name;
 
 /// What a user adds to the key.
@@ -68,12 +69,12 @@ pub fn repo_key(repo: &Path, environment: &Environment, options: &KeyOptions) ->
         components.insert("toolchain-file".to_owned(), content);
     }
 
-    let variables = environment.code_generation(&options.env_vars);
+    let variables = code_generation(environment, &options.env_vars);
     let environment_digest = (!variables.is_empty()).then(|| digest_of_variables(&variables));
     let variables = variables.into_iter().map(|(name, value)| (format!("env:{name}"), value));
     components.extend(variables);
 
-    let to_nothing = environment.set_to_nothing();
+    let to_nothing = set_to_nothing(environment);
     let to_nothing = to_nothing.map(|name| format!("{name} is set to nothing; taken for unset"));
     let warnings = toolchain.warning.clone().into_iter().chain(to_nothing).collect();
     let toolchain = toolchain.digest();

@@ -6,8 +6,8 @@
 //!
 //! # Invariants
 //!
-//! - The environment is a value ([`environment::Environment`]): nothing here reads that of the
-//!   process, and children see only what the value holds.
+//! - The environment is a value, [`Environment`](crate::model::environment::Environment): nothing
+//!   here reads that of the process, and children see only what the value holds.
 //! - A key is never made of nothing: where no input is found there is an error.
 
 mod basis;

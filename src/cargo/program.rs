@@ -5,9 +5,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use super::environment::Environment;
 use super::error::{Error, Result};
 use crate::fs::At;
+use crate::model::environment::Environment;
 
 /// Runs `program` in `dir`, which exists; `None` when the program does not.
 ///

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::environment::Environment;
+use crate::model::environment::Environment;
 
 /// Returns an environment in which cargo, rustc and git run, with `cargo_home` as its own
 /// `CARGO_HOME`.

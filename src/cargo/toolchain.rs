@@ -5,11 +5,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::config::Config;
-use super::environment::Environment;
 use super::error::{Error, Result};
 use super::{dirs, program};
 use crate::fs::At;
 use crate::model::digest::{Digest, Hasher};
+use crate::model::environment::Environment;
 
 /// Which compiler builds a repo; at least one of its facts is known.
 #[derive(Clone, Debug, PartialEq, Eq)]

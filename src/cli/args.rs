@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use clap::Args;
 
 use super::{Error, Result};
-use crate::cargo::environment::Environment;
 use crate::cargo::key::KeyOptions;
+use crate::model::environment::Environment;
 use crate::model::names::Name;
 use crate::model::pressure::Pressure;
 use crate::model::quantity::{ByteSize, Percent};

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
-use crate::cargo::environment::Environment;
 use crate::fs::space::filesystem_of;
+use crate::model::environment::Environment;
 
 /// Returns `chosen`, else `$RUNNER_CACHE_ROOT`, else `/tmp/runner-cache` unless `/tmp` is in
 /// memory, else `~/.cache/runner-cache`. It need not exist.

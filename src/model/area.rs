@@ -84,6 +84,29 @@ impl TryFrom<String> for Area {
     }
 }
 
+/// What a user can choose to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kept {
+    /// `registry`.
+    Registry,
+    /// `git`.
+    Git,
+    /// `target`, and `build` where that is apart.
+    Target,
+    /// The targets of all dependencies.
+    Dependencies,
+}
+
+impl Kept {
+    /// Every choice, with the word for it.
+    pub const ALL: [(&str, Self); 4] = [
+        ("registry", Self::Registry),
+        ("git", Self::Git),
+        ("target", Self::Target),
+        ("dependencies", Self::Dependencies),
+    ];
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

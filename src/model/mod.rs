@@ -6,8 +6,10 @@
 pub mod area;
 pub mod choice;
 pub mod digest;
+pub mod environment;
 pub mod expiry;
 pub mod freshness;
+pub mod git_ref;
 pub mod manifest;
 pub mod names;
 pub mod pressure;
@@ -16,3 +18,4 @@ pub mod rel_path;
 pub mod retention;
 pub mod scope;
 pub mod timestamp;
+pub mod token;

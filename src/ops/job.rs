@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
 use crate::cargo::dirs::{Dirs, cargo_home, dirs};
-use crate::cargo::environment::Environment;
 use crate::cargo::home::Wanted;
 use crate::cargo::key::{KeyOptions, RepoKey, manifests_digest, repo_key};
 use crate::cargo::lock_file::{LockFile, Package};
 use crate::fs::At;
 use crate::model::area::Area;
+pub use crate::model::area::Kept;
 use crate::model::choice::Wish;
 use crate::model::digest::Digest;
+use crate::model::environment::Environment;
 use crate::model::manifest::{RawPath, Root, Series};
 use crate::model::names::Name;
 use crate::model::scope::Scope;
@@ -40,19 +41,6 @@ pub struct Ask {
     pub target_dir: Option<PathBuf>,
     /// Where it comes from, for people.
     pub provenance: BTreeMap<String, String>,
-}
-
-/// What a user can choose to keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kept {
-    /// `registry`.
-    Registry,
-    /// `git`.
-    Git,
-    /// `target`, and `build` where that is apart.
-    Target,
-    /// The targets of all dependencies.
-    Dependencies,
 }
 
 /// A job as it stands before anything is read or written.

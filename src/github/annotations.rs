@@ -1,0 +1,94 @@
+//! The annotations of a step: few enough that the runner shows all of them.
+
+use super::commands::{Level, annotation, plain};
+
+/// How many annotations of each level a runner shows for a step (`ExecutionContext.cs` of
+/// actions/runner); the rest it drops.
+const MAX_SHOWN: usize = 10;
+
+/// Counts annotations. What is one too many is a line of the log, and the last annotation says how
+/// many there are.
+#[derive(Debug, Default)]
+pub struct Annotations {
+    levels: [Counted; Level::ALL.len()],
+}
+
+/// The annotations of one level.
+#[derive(Debug, Default)]
+struct Counted {
+    count: usize,
+    /// The tenth: shown at the end, unless there are more.
+    tenth: Option<String>,
+}
+
+impl Annotations {
+    /// Returns the line to print for `message`.
+    pub fn line(&mut self, level: Level, message: &str) -> String {
+        let counted = &mut self.levels[level as usize];
+        counted.count += 1;
+        if counted.count < MAX_SHOWN {
+            return annotation(level, message);
+        }
+        if counted.count == MAX_SHOWN {
+            counted.tenth = Some(message.to_owned());
+        }
+        plain(&format!("{level}: {message}"))
+    }
+
+    /// Returns the lines to print when the step ends: at most one for each level.
+    pub fn last_lines(self) -> Vec<String> {
+        let levels = Level::ALL.into_iter().zip(self.levels);
+        let last = levels.filter_map(|(level, counted)| {
+            let tenth = counted.tenth?;
+            let rest = counted.count - (MAX_SHOWN - 1);
+            let rest = match rest {
+                1 => tenth,
+                _ => format!("{rest} more of this kind; the log of this step has them"),
+            };
+            Some(annotation(level, &rest))
+        });
+        last.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the lines that say, and the last lines after them.
+    fn printed(level: Level, count: usize) -> (Vec<String>, Vec<String>) {
+        let mut annotations = Annotations::default();
+        let lines = (1..=count).map(|n| annotations.line(level, &n.to_string())).collect();
+        (lines, annotations.last_lines())
+    }
+
+    #[test]
+    fn a_step_never_has_more_than_ten_annotations_of_a_level() {
+        let shown = |n: &str| format!("::warning title=runner-cache::{n}");
+        for (count, last) in [
+            (0, None),
+            (9, None),
+            (10, Some("10")),
+            (11, Some("2 more of this kind; the log of this step has them")),
+            (500, Some("491 more of this kind; the log of this step has them")),
+        ] {
+            let (lines, last_lines) = printed(Level::Warning, count);
+            let want: Vec<_> = (1..=count)
+                .map(|n| if n < 10 { shown(&n.to_string()) } else { format!("warning: {n}") })
+                .collect();
+            assert_eq!(lines, want, "{count}");
+            assert_eq!(last_lines, Vec::from_iter(last.map(shown)), "{count}");
+        }
+    }
+
+    #[test]
+    fn each_level_counts_for_itself() {
+        let mut annotations = Annotations::default();
+        for _ in 0..9 {
+            annotations.line(Level::Notice, "a");
+        }
+        assert_eq!(annotations.line(Level::Error, "b"), "::error title=runner-cache::b");
+        assert_eq!(annotations.line(Level::Notice, "c\n::d::"), "notice: c\n: :d::");
+        assert_eq!(annotations.last_lines(), ["::notice title=runner-cache::c%0A::d::"]);
+    }
+}

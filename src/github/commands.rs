@@ -1,0 +1,201 @@
+//! Workflow commands: lines on stdout that a runner obeys.
+//!
+//! A runner takes every line that starts with `::` for a command, on stderr too, and one that
+//! holds `##[` anywhere. So text of others goes through a command, which escapes it, or through
+//! [`plain`].
+
+use std::fmt;
+
+/// How grave what an annotation says is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Something to know.
+    Notice,
+    /// Something to look at.
+    Warning,
+    /// Something that failed.
+    Error,
+}
+
+impl Level {
+    /// Every level, the least grave first.
+    pub const ALL: [Self; 3] = [Self::Notice, Self::Warning, Self::Error];
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// The longest message of an annotation that a runner keeps, in UTF-16 units (`ExecutionContext.cs`
+/// of actions/runner cuts at 4096).
+const MAX_MESSAGE: usize = 4096;
+
+/// Returns the command that annotates the run; a runner shows ten of each level for a step.
+///
+/// See [`Annotations`](super::annotations::Annotations), which counts them.
+pub fn annotation(level: Level, message: &str) -> String {
+    format!("::{level} title={}::{}", property("runner-cache"), text(cut(message)))
+}
+
+/// Returns the command that shows `message` where a step is debugged.
+pub fn debug(message: &str) -> String {
+    format!("::debug::{}", text(message))
+}
+
+/// Returns the command that starts a group of lines; groups do not nest.
+pub fn group(title: &str) -> String {
+    format!("::group::{}", text(title))
+}
+
+/// Returns the command that ends a group.
+pub fn end_group() -> &'static str {
+    "::endgroup::"
+}
+
+/// Returns the command that makes the log show `***` instead of `secret`, which is not blank.
+pub fn mask(secret: &str) -> String {
+    format!("::add-mask::{}", text(secret))
+}
+
+/// Returns lines of others between commands that switch commands off and on; `token` is one that
+/// they cannot know.
+pub fn without_commands(lines: &str, token: &str) -> String {
+    let end = if lines.ends_with('\n') { "" } else { "\n" };
+    format!("::stop-commands::{token}\n{lines}{end}::{token}::")
+}
+
+/// Returns `lines` so that a runner takes none of them for a command, and a reader still knows
+/// what they said.
+pub fn plain(lines: &str) -> String {
+    // Runners end a line at a carriage return too.
+    let defused = lines.split_inclusive(['\n', '\r']).map(|line| {
+        let line = line.replace("##[", "# #[");
+        let start = line.len() - line.trim_start_matches(is_unseen).len();
+        if line[start..].starts_with("::") {
+            format!("{} {}", &line[..=start], &line[start + 1..])
+        } else {
+            line
+        }
+    });
+    defused.collect()
+}
+
+/// Tells whether a runner may skip `symbol` at the start of a line: blanks, and to be safe all
+/// that nobody sees.
+fn is_unseen(symbol: char) -> bool {
+    symbol.is_whitespace()
+        || (symbol != '"' && symbol != '\'' && symbol != '\\' && symbol.escape_debug().len() > 1)
+}
+
+/// Returns what comes after the second `::` of a command.
+fn text(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// Returns the value of a property of a command.
+fn property(value: &str) -> String {
+    text(value).replace(':', "%3A").replace(',', "%2C")
+}
+
+/// Returns as much of `message` as a runner keeps.
+fn cut(message: &str) -> &str {
+    let mut units = 0;
+    let past = message.char_indices().find(|(_, symbol)| {
+        units += symbol.len_utf16();
+        units > MAX_MESSAGE
+    });
+    past.map_or(message, |(end, _)| &message[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn commands_are_written_as_runners_read_them() {
+        let cases = [
+            (annotation(Level::Error, "100 %\r\nx"), "::error title=runner-cache::100 %25%0D%0Ax"),
+            (annotation(Level::Warning, "a: b, c"), "::warning title=runner-cache::a: b, c"),
+            (annotation(Level::Notice, ""), "::notice title=runner-cache::"),
+            (debug("a\nb"), "::debug::a%0Ab"),
+            (group("📦 areas"), "::group::📦 areas"),
+            (mask("s3cret"), "::add-mask::s3cret"),
+            (without_commands("a\n", "t0"), "::stop-commands::t0\na\n::t0::"),
+            (without_commands("a", "t0"), "::stop-commands::t0\na\n::t0::"),
+            (property("a:b,c%\n"), "a%3Ab%2Cc%25%0A"),
+        ];
+        for (got, want) in cases {
+            assert_eq!(got, want);
+        }
+    }
+
+    #[test]
+    fn a_line_of_others_is_no_command() {
+        let cases = [
+            ("nothing to do", "Compiling a v1.0 (/w)", "Compiling a v1.0 (/w)"),
+            ("a path", "use a::b;", "use a::b;"),
+            ("a command", "::error::x", ": :error::x"),
+            ("after blanks", " \t::set-output name=a::b", " \t: :set-output name=a::b"),
+            ("after a mark", "\u{feff}\u{200b}::x::", "\u{feff}\u{200b}: :x::"),
+            ("after colours", "\u{1b}::x::", "\u{1b}: :x::"),
+            ("second line", "a\n::x::\n", "a\n: :x::\n"),
+            ("after a return", "a\r::x::", "a\r: :x::"),
+            ("old commands", "a ##[error]b ###[c", "a # #[error]b ## #[c"),
+            ("both", "::##[x", ": :# #[x"),
+        ];
+        for (why, text, want) in cases {
+            assert_eq!(plain(text), want, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_cut_where_the_runner_would() {
+        let message = |count: usize| "😀".repeat(count);
+        assert_eq!(cut(&message(2048)), message(2048));
+        assert_eq!(cut(&message(2049)), message(2048));
+        assert_eq!(cut(&format!("a{}", message(2048))), format!("a{}", message(2047)));
+    }
+
+    /// Undoes the escapes as `ActionCommand.cs` does.
+    fn unescaped(text: &str) -> String {
+        text.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")
+    }
+
+    fn unescaped_property(text: &str) -> String {
+        let text = text.replace("%0D", "\r").replace("%0A", "\n").replace("%3A", ":");
+        text.replace("%2C", ",").replace("%25", "%")
+    }
+
+    /// Tells whether a runner finds a command in a line, as `ActionCommand.cs` does.
+    fn is_command(line: &str) -> bool {
+        line.trim().starts_with("::") || line.contains("##[")
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_escaped_is_one_line_and_reads_back(message in "[%0-9A-F:,\r\na ä]{0,40}") {
+            let escaped = text(&message);
+            prop_assert!(!escaped.contains(['\r', '\n']));
+            prop_assert_eq!(unescaped(&escaped), message.clone());
+            let escaped = property(&message);
+            prop_assert!(!escaped.contains(['\r', '\n', ':', ',']));
+            prop_assert_eq!(unescaped_property(&escaped), message);
+        }
+
+        #[test]
+        fn no_plain_line_is_a_command(lines in "[:#\\[ \t\r\n\u{a0}\u{85}x]{0,30}") {
+            let plain = plain(&lines);
+            for line in plain.split(['\r', '\n']) {
+                prop_assert!(!is_command(line), "{line:?} of {lines:?}");
+            }
+        }
+    }
+}

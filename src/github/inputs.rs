@@ -1,0 +1,305 @@
+//! The inputs of the Action, parsed once.
+
+mod dependency;
+mod given;
+#[cfg(test)]
+mod tests;
+mod wrong;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+
+pub use dependency::{Dependency, Wanted};
+use given::{Given, chosen, path};
+pub use wrong::{InputError, Refusal, WrongInput};
+
+use super::shown::shown;
+use crate::model::area::Kept;
+use crate::model::environment::Environment;
+use crate::model::git_ref::CommitId;
+use crate::model::names::Name;
+use crate::model::pressure::Pressure;
+use crate::model::quantity::ByteSize;
+use crate::model::retention::Policy;
+use crate::model::token::Token;
+
+/// The inputs that `action.yml` declares.
+#[rustfmt::skip]
+pub const NAMES: [&str; 32] = [
+    "mode", "enabled",
+    "repo", "dependencies", "dependency-refs", "submodules", "token",
+    "key", "extra-inputs", "env-vars", "job",
+    "areas", "cache-root", "cargo-home", "target-dir",
+    "save-if", "lookup-only", "fail-on-cache-miss", "fail-on-error",
+    "retention", "generations", "unit-saves", "disk-threshold", "low-water", "min-free", "max-size",
+    "compression-level", "hot-trees", "threads", "remote",
+    "job-status", "matrix",
+];
+
+/// What a workflow asks the Action for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one input that says yes or no")]
+pub struct Inputs {
+    /// What to do.
+    pub mode: Mode,
+    /// Whether to restore and save at all.
+    pub enabled: bool,
+
+    /// The checkout of the repo, relative to the workspace.
+    pub repo: PathBuf,
+    /// What the repo depends on, each name once.
+    pub dependencies: Vec<Dependency>,
+    /// The commits at which dependencies are checked out, whatever their refs say.
+    pub dependency_refs: BTreeMap<Name, CommitId>,
+    /// Whether dependencies that are checked out get their submodules.
+    pub submodules: bool,
+    /// Reads the dependencies that are checked out.
+    pub token: Option<Token>,
+
+    /// Used as given instead of a computed key.
+    pub key: Option<Name>,
+    /// Globs of files that are part of the key too.
+    pub extra_inputs: Vec<String>,
+    /// Variables that are part of the key too; one that ends in `*` is a prefix.
+    pub env_vars: Vec<String>,
+    /// What kind of job this is, as given: see [`super::label`].
+    pub job: Option<String>,
+    /// The matrix of the job, as JSON.
+    pub matrix: Option<String>,
+
+    /// What to keep.
+    pub areas: BTreeSet<Kept>,
+    /// The store, relative to the workspace.
+    pub cache_root: Option<PathBuf>,
+    /// Cargo's home, relative to the workspace.
+    pub cargo_home: Option<PathBuf>,
+    /// The target directory of the repo, relative to the workspace.
+    pub target_dir: Option<PathBuf>,
+
+    /// When the post step saves.
+    pub save_if: SaveIf,
+    /// Whether to say only what would be restored.
+    pub lookup_only: bool,
+    /// Whether the step fails if nothing was found.
+    pub fail_on_cache_miss: bool,
+    /// Whether the step fails if a restore or save fails.
+    pub fail_on_error: bool,
+
+    /// What is kept while there is room.
+    pub policy: Policy,
+    /// After how many saves without using it a unit leaves the stored target.
+    pub unit_saves: u16,
+    /// How full disks and the store may get.
+    pub pressure: Pressure,
+
+    /// The zstd level of what is stored anew.
+    pub compression_level: u16,
+    /// How many hot trees to keep for each target.
+    pub hot_trees: u16,
+    /// How many threads to use; without, one a core.
+    pub threads: Option<NonZeroU16>,
+
+    /// How the job went so far, if the runner says.
+    pub job_status: Option<JobStatus>,
+
+    /// What was given and means nothing, for people.
+    pub warnings: Vec<String>,
+}
+
+/// What the Action does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Restores; the post step saves.
+    Auto,
+    /// Only hands out keys and dependency refs.
+    Key,
+    /// Only restores.
+    Restore,
+    /// Only saves, at once.
+    Save,
+    /// Only makes room.
+    Gc,
+}
+
+const MODES: [(&str, Mode); 5] = [
+    ("auto", Mode::Auto),
+    ("key", Mode::Key),
+    ("restore", Mode::Restore),
+    ("save", Mode::Save),
+    ("gc", Mode::Gc),
+];
+
+/// When the post step saves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaveIf {
+    /// Whatever became of the job.
+    Always,
+    /// If the job succeeded.
+    Success,
+    /// If the lane is the protected one.
+    Protected,
+    /// Never.
+    Never,
+}
+
+/// Besides the four words, what an expression such as `github.ref == 'refs/heads/main'` yields.
+const SAVE_IFS: [(&str, SaveIf); 6] = [
+    ("always", SaveIf::Always),
+    ("success", SaveIf::Success),
+    ("protected", SaveIf::Protected),
+    ("never", SaveIf::Never),
+    ("true", SaveIf::Always),
+    ("false", SaveIf::Never),
+];
+
+/// How a job went so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobStatus {
+    /// No step failed.
+    Success,
+    /// A step failed.
+    Failure,
+    /// The job was cancelled.
+    Cancelled,
+}
+
+const JOB_STATUSES: [(&str, JobStatus); 3] = [
+    ("success", JobStatus::Success),
+    ("failure", JobStatus::Failure),
+    ("cancelled", JobStatus::Cancelled),
+];
+
+impl Inputs {
+    /// Parses the inputs of a step; the error names every one that is wrong.
+    pub fn parse(environment: &Environment) -> Result<Self, InputError> {
+        let mut given = Given::new(environment);
+        let default = Policy::default();
+        let generations = given.number("generations", 1..=u16::MAX);
+        let policy = Policy {
+            generations: generations.map_or(default.generations, usize::from),
+            ..given.value("retention").unwrap_or(default)
+        };
+        let default = Pressure::default();
+        let pressure = Pressure {
+            disk_threshold: given.value("disk-threshold").unwrap_or(default.disk_threshold),
+            low_water: given.value("low-water").unwrap_or(default.low_water),
+            min_free: given.value("min-free"),
+            max_size: given.with("max-size", max_size).flatten(),
+        };
+        let areas = given.list("areas", LIST, |text| chosen(text, &Kept::ALL));
+        let areas = if areas.is_empty() { Kept::ALL.map(|(_, kept)| kept).into() } else { areas };
+        let inputs = Self {
+            mode: given.choice("mode", &MODES).unwrap_or(Mode::Auto),
+            enabled: given.flag("enabled").unwrap_or(true),
+            repo: given.path("repo").unwrap_or_else(|| PathBuf::from(".")),
+            dependencies: dependencies(&mut given, environment),
+            dependency_refs: given.with("dependency-refs", commits).unwrap_or_default(),
+            submodules: given.choice("submodules", &SUBMODULES).unwrap_or(false),
+            token: given.with("token", token),
+            key: given.value("key"),
+            extra_inputs: given.list("extra-inputs", &[], |text| Ok(text.to_owned())),
+            env_vars: given.list("env-vars", LIST, variable),
+            job: given.with("job", job),
+            matrix: given.text("matrix").map(str::to_owned),
+            areas: areas.into_iter().collect(),
+            cache_root: given.path("cache-root"),
+            cargo_home: given.path("cargo-home"),
+            target_dir: given.path("target-dir"),
+            save_if: given.choice("save-if", &SAVE_IFS).unwrap_or(SaveIf::Always),
+            lookup_only: given.flag("lookup-only").unwrap_or(false),
+            fail_on_cache_miss: given.flag("fail-on-cache-miss").unwrap_or(false),
+            fail_on_error: given.flag("fail-on-error").unwrap_or(false),
+            policy,
+            unit_saves: given.number("unit-saves", 1..=u16::MAX).unwrap_or(3),
+            pressure,
+            // Levels above 19 need far more memory to compress and to read: zstd(1), `--ultra`.
+            compression_level: given.number("compression-level", 1..=19).unwrap_or(1),
+            hot_trees: given.number("hot-trees", 0..=1000).unwrap_or(2),
+            threads: given.number("threads", 0..=1024).and_then(NonZeroU16::new),
+            job_status: given.text("job-status").and_then(job_status),
+            warnings: unknown_inputs(environment),
+        };
+        given.with("remote", remote);
+        given.done()?;
+        Ok(inputs)
+    }
+}
+
+/// What stands between the parts of a list, besides lines.
+const LIST: &[char] = &[',', ' ', '\t'];
+
+/// As `actions/checkout` writes them.
+const SUBMODULES: [(&str, bool); 3] = [("true", true), ("false", false), ("recursive", true)];
+
+type Parsed<T> = Result<T, Refusal>;
+
+fn dependencies(given: &mut Given<'_>, environment: &Environment) -> Vec<Dependency> {
+    let home = environment.get("HOME");
+    let mut dependencies: Vec<Dependency> = given.list("dependencies", &[','], |text| {
+        let mut dependency: Dependency = text.parse()?;
+        if let Some(named) = dependency.path.take() {
+            dependency.path = Some(path(&named.to_string_lossy(), home)?);
+        }
+        Ok(dependency)
+    });
+    let mut names = BTreeSet::new();
+    dependencies.retain(|dependency| {
+        let is_first = names.insert(dependency.name.clone());
+        if !is_first {
+            let expected = "the only dependency of that name";
+            given.refuse("dependencies", None, Refusal::new(dependency.name.as_str(), expected));
+        }
+        is_first
+    });
+    dependencies
+}
+
+fn commits(text: &str) -> Parsed<BTreeMap<Name, CommitId>> {
+    let expected = "a JSON object of names and commit hashes (the output `dependency-refs`)";
+    serde_json::from_str(text).map_err(|_| Refusal::new(text, expected))
+}
+
+fn token(text: &str) -> Parsed<Token> {
+    text.parse().map_err(|_| Refusal::new("***", "a token (visible ASCII without blanks)"))
+}
+
+/// A prefix of nothing would take in all variables, and a key made of those is never the same.
+fn variable(text: &str) -> Parsed<String> {
+    let name = text.strip_suffix('*').unwrap_or(text);
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let is_name = name.bytes().all(fits) && name.starts_with(|c: char| !c.is_ascii_digit());
+    let expected = "the name of a variable (`NAME`, or `PREFIX_*` for several)";
+    is_name.then(|| text.to_owned()).ok_or_else(|| Refusal::new(text, expected))
+}
+
+fn job(text: &str) -> Parsed<String> {
+    let is_label = text.len() <= super::label::MAX_LEN && !text.contains(char::is_control);
+    let expected = format!("a kind of job (one line of {} bytes at most)", super::label::MAX_LEN);
+    is_label.then(|| text.to_owned()).ok_or_else(|| Refusal::new(text, expected))
+}
+
+fn max_size(text: &str) -> Parsed<Option<ByteSize>> {
+    if text == "none" { Ok(None) } else { Ok(Some(text.parse()?)) }
+}
+
+fn remote(text: &str) -> Parsed<()> {
+    Err(Refusal::new(text, "supported: this version keeps one host's store (leave it empty)"))
+}
+
+/// Reads what `job.status` came to. A word of another runner is no reason to fail.
+fn job_status(text: &str) -> Option<JobStatus> {
+    chosen(text, &JOB_STATUSES).ok()
+}
+
+/// Says which inputs were given that do not exist. Runners pass them on.
+fn unknown_inputs(environment: &Environment) -> Vec<String> {
+    let given = environment.iter().filter_map(|(name, _)| name.to_str()?.strip_prefix("INPUT_"));
+    let names = given.map(|name| name.to_ascii_lowercase().replace('_', "-"));
+    let unknown = names.filter(|name| !NAMES.contains(&name.as_str()));
+    let warning = |name: String| match wrong::nearest(&name, NAMES.into_iter()) {
+        Some(near) => format!("unknown input `{}`; did you mean `{near}`?", shown(&name)),
+        None => format!("unknown input `{}`", shown(&name)),
+    };
+    unknown.map(warning).collect()
+}
