@@ -11,5 +11,6 @@ mod damage;
 mod filesystems;
 mod freshness;
 mod hostile;
+mod launcher;
 mod old_stores;
 mod save_restore;
