@@ -28,6 +28,7 @@ pub mod sources;
 #[cfg(test)]
 mod testing;
 pub mod toolchain;
+pub mod units;
 mod workspace;
 
 pub use error::{Error, Result};

@@ -2,6 +2,7 @@
 //!
 //! It hides the system calls. No path of the store is known here, and no file's meaning.
 
+pub mod atime;
 pub mod beneath;
 pub mod bulk;
 pub mod crash;

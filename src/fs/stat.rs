@@ -35,6 +35,8 @@ pub struct Stat {
     pub allocated_bytes: u64,
     /// When its bytes last changed, by its own word.
     pub mtime: Timestamp,
+    /// When it was last read, as far as the mount notices; see [`super::atime`].
+    pub atime: Timestamp,
     /// Which file it is, whatever its name.
     pub inode: Inode,
     /// How many names it has.
@@ -83,6 +85,7 @@ impl From<&Metadata> for Stat {
             size: metadata.size(),
             allocated_bytes: metadata.blocks().saturating_mul(512),
             mtime: time(metadata.mtime(), metadata.mtime_nsec()),
+            atime: time(metadata.atime(), metadata.atime_nsec()),
             inode: Inode {
                 dev: metadata.dev(),
                 ino: metadata.ino(),

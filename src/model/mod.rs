@@ -19,3 +19,4 @@ pub mod retention;
 pub mod scope;
 pub mod timestamp;
 pub mod token;
+pub mod unit_use;

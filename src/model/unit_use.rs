@@ -1,0 +1,224 @@
+//! Which units of a target a job uses, and which leave the stored copy.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::rel_path::RelPath;
+use super::timestamp::Timestamp;
+
+/// A unit of a target directory: the directory that stands for it, below that.
+///
+/// `debug/.fingerprint/serde-2a8e…` or `debug/build/serde/2a8e…`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UnitDir(RelPath);
+
+impl UnitDir {
+    /// Returns the unit that this directory stands for.
+    pub fn new(dir: RelPath) -> Self {
+        Self(dir)
+    }
+
+    /// Returns the directory.
+    pub fn path(&self) -> &RelPath {
+        &self.0
+    }
+}
+
+impl fmt::Display for UnitDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.as_path().display())
+    }
+}
+
+/// What a generation remembers of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitUse {
+    /// When a job that used it last was saved.
+    pub last_used: Timestamp,
+    /// How many saves of its job since then did not use it.
+    pub unused_saves: u16,
+}
+
+/// What a save sees of a unit in the live tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// Whether cargo looked at it since the tree was restored; `None` where that cannot be told.
+    pub was_used: Option<bool>,
+    /// When it was last built.
+    pub built: Timestamp,
+}
+
+/// Where the tree that a job worked on came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was restored from a generation of the same kind of job.
+    SameJob,
+    /// It was restored from a generation of another kind of job.
+    OtherJob,
+    /// It was not restored by us.
+    Unknown,
+}
+
+/// When units leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnitPolicy {
+    /// After how many saves of a job that did not use them, 1 or more.
+    pub unit_saves: u16,
+    /// Where use cannot be told: how many seconds after they were built.
+    pub max_age_secs: i64,
+}
+
+/// Why a unit leaves the stored copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unused {
+    /// The job did not use it in so many saves.
+    Saves(u16),
+    /// It came with a tree of another job, and this job did not use it.
+    BroughtAlong,
+    /// Use cannot be told here, and it was built so many days ago.
+    BuiltDaysAgo(i64),
+}
+
+impl fmt::Display for Unused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Saves(saves) => write!(f, "not used in the last {saves} saves of this job"),
+            Self::BroughtAlong => f.write_str("came with another job's tree and was not used"),
+            Self::BuiltDaysAgo(days) => {
+                write!(f, "built {days} days ago, and the disk does not tell what is used")
+            }
+        }
+    }
+}
+
+/// What a save does with the units of a tree.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnitPlan {
+    /// What is kept, and what is remembered of it.
+    pub kept: BTreeMap<UnitDir, UnitUse>,
+    /// What leaves the stored copy, and why.
+    pub pruned: BTreeMap<UnitDir, Unused>,
+}
+
+impl UnitPolicy {
+    /// Plans which units of a tree are stored.
+    ///
+    /// What the job used is kept, always. A job that used nothing, or that did not come to its end
+    /// (`is_partial`), says nothing of the rest: all is kept as it was.
+    pub fn plan(
+        &self,
+        seen: &BTreeMap<UnitDir, Sight>,
+        remembered: &BTreeMap<UnitDir, UnitUse>,
+        origin: Origin,
+        is_partial: bool,
+        now: Timestamp,
+    ) -> UnitPlan {
+        let has_built = seen.values().any(|sight| sight.was_used == Some(true));
+        let mut plan = UnitPlan::default();
+        for (unit, sight) in seen {
+            let before = remembered
+                .get(unit)
+                .copied()
+                .unwrap_or(UnitUse { last_used: sight.built, unused_saves: 0 });
+            let days = now.secs().saturating_sub(sight.built.secs()) / 86_400;
+            let verdict = match sight.was_used {
+                Some(true) => Ok(UnitUse { last_used: now, unused_saves: 0 }),
+                _ if is_partial => Ok(before),
+                None if days * 86_400 >= self.max_age_secs => Err(Unused::BuiltDaysAgo(days)),
+                Some(false) if has_built && origin == Origin::OtherJob => Err(Unused::BroughtAlong),
+                Some(false) if has_built => {
+                    let unused_saves = before.unused_saves.saturating_add(1);
+                    if unused_saves < self.unit_saves {
+                        Ok(UnitUse { unused_saves, ..before })
+                    } else {
+                        Err(Unused::Saves(unused_saves))
+                    }
+                }
+                Some(false) | None => Ok(before),
+            };
+            match verdict {
+                Ok(kept) => drop(plan.kept.insert(unit.clone(), kept)),
+                Err(why) => drop(plan.pruned.insert(unit.clone(), why)),
+            }
+        }
+        plan
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_SECS: i64 = 10_000_000;
+    const POLICY: UnitPolicy = UnitPolicy { unit_saves: 3, max_age_secs: 30 * 86_400 };
+
+    fn unit(name: &str) -> UnitDir {
+        UnitDir::new(RelPath::parse(name.as_bytes()).expect("a path below a root"))
+    }
+
+    fn sight(was_used: Option<bool>, days: i64) -> Sight {
+        Sight { was_used, built: Timestamp::new(NOW_SECS - days * 86_400, 0) }
+    }
+
+    /// Plans for a unit `a` beside `b`, which the job used if `has_built`.
+    fn verdict(
+        was_used: Option<bool>,
+        days: i64,
+        unused_saves: Option<u16>,
+        origin: Origin,
+        is_partial: bool,
+        has_built: bool,
+    ) -> Result<u16, Unused> {
+        let mut seen = BTreeMap::from([(unit("a"), sight(was_used, days))]);
+        if has_built {
+            seen.insert(unit("b"), sight(Some(true), 0));
+        }
+        let last_used = Timestamp::new(1, 0);
+        let remembered =
+            unused_saves.map(|unused_saves| (unit("a"), UnitUse { last_used, unused_saves }));
+        let plan = POLICY.plan(
+            &seen,
+            &remembered.into_iter().collect(),
+            origin,
+            is_partial,
+            Timestamp::new(NOW_SECS, 0),
+        );
+        assert_eq!(plan.kept.len() + plan.pruned.len(), seen.len());
+        match plan.kept.get(&unit("a")) {
+            Some(kept) => Ok(kept.unused_saves),
+            None => Err(plan.pruned[&unit("a")]),
+        }
+    }
+
+    #[test]
+    fn what_was_used_stays_and_the_rest_goes_when_its_time_has_come() {
+        use Origin::{OtherJob, SameJob, Unknown};
+        use Unused::{BroughtAlong, BuiltDaysAgo, Saves};
+        #[rustfmt::skip]
+        let cases = [
+            //  why                             used         days  before   origin    partial  built  verdict
+            ("used",                            Some(true),  0,    Some(2), SameJob,  false,   true,  Ok(0)),
+            ("used, of another job",            Some(true),  0,    Some(2), OtherJob, false,   true,  Ok(0)),
+            ("used, in a job that failed",      Some(true),  0,    Some(2), SameJob,  true,    true,  Ok(0)),
+            ("not used once",                   Some(false), 0,    Some(0), SameJob,  false,   true,  Ok(1)),
+            ("not used, never seen before",     Some(false), 0,    None,    Unknown,  false,   true,  Ok(1)),
+            ("not used three times",            Some(false), 0,    Some(2), SameJob,  false,   true,  Err(Saves(3))),
+            ("not used, but the job failed",    Some(false), 0,    Some(2), SameJob,  true,    true,  Ok(2)),
+            ("not used, and nothing was",       Some(false), 0,    Some(2), SameJob,  false,   false, Ok(2)),
+            ("brought along",                   Some(false), 0,    Some(0), OtherJob, false,   true,  Err(BroughtAlong)),
+            ("brought along, nothing was used", Some(false), 0,    Some(0), OtherJob, false,   false, Ok(0)),
+            ("brought along, the job failed",   Some(false), 0,    Some(0), OtherJob, true,    true,  Ok(0)),
+            ("no telling, new",                 None,        29,   Some(9), SameJob,  false,   true,  Ok(9)),
+            ("no telling, old",                 None,        30,   Some(0), SameJob,  false,   true,  Err(BuiltDaysAgo(30))),
+            ("no telling, old, job failed",     None,        30,   Some(0), SameJob,  true,    true,  Ok(0)),
+            ("built in the future",             None,        -400, None,    Unknown,  false,   true,  Ok(0)),
+        ];
+        for (why, used, days, before, origin, partial, built, want) in cases {
+            assert_eq!(verdict(used, days, before, origin, partial, built), want, "{why}");
+        }
+    }
+}
