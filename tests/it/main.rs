@@ -11,6 +11,7 @@ mod damage;
 mod filesystems;
 mod freshness;
 mod hostile;
+mod installer;
 mod launcher;
 mod old_stores;
 mod save_restore;
