@@ -1,0 +1,3 @@
+pub fn chord() -> String {
+    "a chord from beside".to_owned()
+}
