@@ -57,6 +57,7 @@ const RULES: &[(&str, Where)] = &[
     ("serde",      Anywhere),
     ("serde_json", Anywhere),
     ("sha2",       Only(&["model"])),
+    ("signal_hook", Only(&["cli"])),
     ("strsim",     Only(&["github"])),
     ("tar",        Only(&["store"])),
     ("tempfile",   Only(&["fs", "store"])),

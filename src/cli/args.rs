@@ -106,6 +106,9 @@ pub(super) struct ScopeArgs {
     /// The trust lane: protected, branch/NAME or pr/NUMBER
     #[arg(long, default_value = "protected")]
     lane: Lane,
+    /// The lane of the branch that a pull request is based on, which may be read too
+    #[arg(long, value_name = "LANE")]
+    base_lane: Option<Lane>,
 }
 
 impl ScopeArgs {
@@ -116,6 +119,11 @@ impl ScopeArgs {
             None => repository_of(repo)?,
         };
         Ok(Scope { repository, lane: self.lane.clone() })
+    }
+
+    /// Returns the scopes that a job of the repo checked out at `repo` may read.
+    pub(super) fn readable(&self, repo: &Path) -> Result<Vec<Scope>> {
+        Ok(self.scope(repo)?.chain(self.base_lane.as_ref()))
     }
 }
 
@@ -238,10 +246,12 @@ impl JobArgs {
             dependencies: self.repo.dependencies()?,
             areas: self.areas.iter().copied().collect::<BTreeSet<_>>(),
             key: self.repo.key(),
+            dependency_keys: BTreeMap::new(),
             key_options: self.repo.key_options(),
             label: self.job.clone(),
             provenance: BTreeMap::from([("scope".to_owned(), scope.to_string())]),
             scope,
+            base: self.scope.base_lane.clone(),
             cargo_home: option(self.places.cargo_home())?,
             target_dir: option(self.places.target_dir())?,
             repo,
@@ -266,7 +276,7 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 /// Asks git for `owner/name` of the remote `origin`; a checkout without one is `local/<its name>`.
-fn repository_of(repo: &Path) -> Result<Repository> {
+pub(super) fn repository_of(repo: &Path) -> Result<Repository> {
     let args = ["config", "--get", "remote.origin.url"];
     let output = Command::new("git").args(args).current_dir(repo).stderr(Stdio::null()).output();
     let url = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());

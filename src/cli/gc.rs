@@ -28,7 +28,7 @@ impl GcArgs {
         let store = self.root.open()?;
         let mode = if self.dry_run { Mode::DryRun } else { Mode::Execute };
         let pressure = self.retention.pressure();
-        let report = gc(&store, &self.retention.policy(), Some(&pressure), now(), mode)?;
+        let report = gc(&store, &self.retention.policy(), Some(&pressure), &[], now(), mode)?;
         to_stderr(&text(&report, mode));
         if self.json {
             print_json(&report)?;
@@ -50,6 +50,10 @@ pub(super) fn text(report: &GcReport, mode: Mode) -> String {
     for expired in &report.expired {
         let size = bytes(expired.frees_bytes);
         line!(text, "{drops} {} ({size}): {}", expired.id, expired.reason);
+    }
+    for mirror in &report.mirrors {
+        let size = bytes(mirror.frees_bytes);
+        line!(text, "{drops} mirror `{}` ({size}): {}", mirror.path.display(), mirror.reason);
     }
     for damage in &report.damaged {
         line!(text, "{drops} `{}`: it is damaged: {}", damage.path.display(), damage.what);

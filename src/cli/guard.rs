@@ -1,16 +1,15 @@
 //! `runner-cache guard`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::{CheckoutArgs, PlaceArgs, RetentionArgs, RootArgs, environment, now};
+use super::args::{CheckoutArgs, PlaceArgs, RetentionArgs, RootArgs, ScopeArgs, environment, now};
 use super::report::{print_json, to_stderr};
 use super::text::{bytes, line};
 use super::{Result, Status, gc};
-use crate::cargo::dirs::{cargo_home, dirs};
 use crate::ops::gc::Mode;
-use crate::ops::guard::{GuardReport, Place, guard};
+use crate::ops::guard::{GuardReport, Place, guard, places};
 
 /// Options of `guard`.
 #[derive(Debug, Args)]
@@ -21,6 +20,8 @@ pub(super) struct GuardArgs {
     checkouts: CheckoutArgs,
     #[command(flatten)]
     places: PlaceArgs,
+    #[command(flatten)]
+    scope: ScopeArgs,
     #[command(flatten)]
     retention: RetentionArgs,
     /// Show what would go and why; change nothing
@@ -36,39 +37,28 @@ impl GuardArgs {
         let store = self.root.open_or_init()?;
         let mode = if self.dry_run { Mode::DryRun } else { Mode::Execute };
         let (policy, pressure) = (self.retention.policy(), self.retention.pressure());
-        let report = guard(&store, &self.paths()?, &pressure, &policy, now(), mode)?;
-        to_stderr(&text(&report, mode));
+        // Whose job this is decides what goes first, and nothing more.
+        let readable = self.scope.readable(&self.checkouts.repo()?).unwrap_or_default();
+        let report = guard(&store, &self.paths()?, &pressure, &policy, &readable, now(), mode)?;
+        to_stderr(&lines(&report, mode));
+        for warning in &report.warnings {
+            to_stderr(&format!("warning: {warning}\n"));
+        }
         if self.json {
             print_json(&report)?;
         }
         Ok(Status::Done)
     }
 
-    /// Returns every path whose filesystem matters to the job. A directory that is no repo has no
-    /// target: the rest is guarded all the same.
     fn paths(&self) -> Result<Vec<(Place, PathBuf)>> {
-        let environment = environment();
-        let repo = self.checkouts.repo()?;
-        let mut paths = Vec::new();
-        if let Ok(home) = cargo_home(&environment, self.places.cargo_home(), &repo) {
-            paths.push((Place::CargoHome, home));
-        }
-        let temp_dir = environment.get("TMPDIR").map_or(Path::new("/tmp"), Path::new);
-        paths.push((Place::TempDir, temp_dir.to_owned()));
-        let own = std::iter::once((repo, self.places.target_dir()));
-        let dependencies = self.checkouts.dependencies()?.into_values().map(|path| (path, None));
-        for (checkout, target_dir) in own.chain(dependencies) {
-            if let Ok(dirs) = dirs(&checkout, &environment, target_dir) {
-                paths.push((Place::Target, dirs.target_dir));
-                paths.extend(dirs.build_dir.map(|dir| (Place::Target, dir)));
-            }
-            paths.push((Place::Workspace, checkout));
-        }
-        Ok(paths)
+        let (repo, dependencies) = (self.checkouts.repo()?, self.checkouts.dependencies()?);
+        let (home, target) = (self.places.cargo_home(), self.places.target_dir());
+        Ok(places(&repo, dependencies.into_values(), home, target, &environment()))
     }
 }
 
-fn text(report: &GuardReport, mode: Mode) -> String {
+/// Returns what a guard saw and did, for people; its warnings are not among it.
+pub(super) fn lines(report: &GuardReport, mode: Mode) -> String {
     let mut text = String::new();
     for watched in &report.filesystems {
         let places: Vec<_> = watched.places.iter().map(ToString::to_string).collect();
@@ -83,9 +73,5 @@ fn text(report: &GuardReport, mode: Mode) -> String {
             bytes(after.total_bytes)
         );
     }
-    text += &gc::text(&report.gc, mode);
-    for warning in &report.warnings {
-        line!(text, "warning: {warning}");
-    }
-    text
+    text + &gc::text(&report.gc, mode)
 }

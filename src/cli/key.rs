@@ -7,13 +7,11 @@ use serde::Serialize;
 
 use super::args::{RepoArgs, RootArgs, ScopeArgs, environment};
 use super::report::{print_json, to_stderr, to_stdout};
-use super::text::{first_line, line, short_key};
+use super::text::{self, first_line, line};
 use super::{Error, Result, Status};
-use crate::cargo::explain::changes;
 use crate::cargo::key::{KeyOptions, RepoKey, repo_key};
-use crate::model::area::Area;
 use crate::model::names::Name;
-use crate::store::{Generation, Store};
+use crate::ops::explain::explain;
 use crate::{ops, store};
 
 /// Options of `key`.
@@ -71,7 +69,7 @@ impl KeyArgs {
             of_dependencies,
             explanation,
         };
-        to_stderr(&text(&keys));
+        to_stderr(&lines(&keys));
         if self.json {
             print_json(&keys)?;
         } else {
@@ -81,34 +79,23 @@ impl KeyArgs {
     }
 
     fn explanation(&self, key: &RepoKey) -> Result<Explanation> {
-        let newest = match self.root.open() {
-            Ok(store) => self.newest(&store)?,
+        let since = match self.root.open() {
+            Ok(store) => {
+                explain(&store, &self.scope.readable(&self.repo.repo()?)?, &key.components)?
+            }
             // Without a store there is nothing to compare with.
             Err(Error::Ops(ops::Error::Store(store::Error::Missing(_)))) => None,
             Err(error) => return Err(error),
         };
-        let changes = newest
-            .as_ref()
-            .map(|newest| changes(&newest.header.components, &key.components))
-            .unwrap_or_default();
-        let since = newest.map(|newest| {
-            let header = newest.header;
-            format!("{} of {}", short_key(header.cache_key.as_str()), header.created.date_time())
-        });
-        Ok(Explanation { components: key.components.clone(), since, changes })
-    }
-
-    /// Returns the newest generation of the target that this scope may read.
-    fn newest(&self, store: &Store) -> Result<Option<Generation>> {
-        let mut generations = Vec::new();
-        for scope in self.scope.scope(&self.repo.repo()?)?.chain() {
-            generations.extend(store.generations_of(&scope, &Area::Target)?.0);
-        }
-        Ok(generations.into_iter().max_by_key(|generation| generation.header.created))
+        Ok(Explanation {
+            components: key.components.clone(),
+            since: since.as_ref().map(text::since),
+            changes: since.map(|since| since.changes).unwrap_or_default(),
+        })
     }
 }
 
-fn text(keys: &Keys) -> String {
+fn lines(keys: &Keys) -> String {
     let mut text = format!("key from {}\n", keys.basis);
     for (name, key) in &keys.of_dependencies {
         line!(text, "  {name}: {key}");

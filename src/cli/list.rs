@@ -39,6 +39,7 @@ struct Row {
     created: Timestamp,
     last_used: Option<Timestamp>,
     job: String,
+    partial: bool,
     files: u64,
     bytes: u64,
     stored_bytes: u64,
@@ -81,6 +82,7 @@ impl Row {
             created: header.created,
             last_used,
             job: header.job.clone(),
+            partial: header.partial,
             files: header.files,
             bytes: header.bytes,
             stored_bytes: header.packs.iter().map(|pack| pack.stored_bytes).sum(),
@@ -98,7 +100,7 @@ fn text(list: &List) -> String {
         }
         line!(
             text,
-            "  {:<20} {:<26} #{:<3} {} {:>6} files {:>10}  {}",
+            "  {:<20} {:<26} #{:<3} {} {:>6} files {:>10}  {}{}",
             row.area.to_string(),
             short_key(row.key.as_str()),
             row.number,
@@ -106,6 +108,7 @@ fn text(list: &List) -> String {
             row.files,
             bytes(row.bytes),
             row.job,
+            if row.partial { ", partial" } else { "" },
         );
     }
     let (count, packs) = (list.generations.len(), list.packs);

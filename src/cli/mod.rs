@@ -1,7 +1,9 @@
 //! The command line: the only code that prints, reads arguments and the environment, and chooses
 //! exit statuses.
 
+mod action;
 mod args;
+mod checkout;
 mod gc;
 mod guard;
 mod key;
@@ -12,6 +14,7 @@ mod restore;
 mod root;
 mod save;
 mod show;
+mod signals;
 mod text;
 mod verify;
 
@@ -19,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::fs::crash::{Fate, arm};
 use crate::ops;
 
 /// How the program ended, as the shell sees it. Part of the interface.
@@ -34,6 +38,10 @@ pub enum Status {
     Miss = 3,
     /// `verify` found damage.
     Damage = 4,
+    /// SIGINT ended it early: 128 and the number of the signal, as shells have it.
+    Interrupted = 130,
+    /// SIGTERM ended it early.
+    Terminated = 143,
 }
 
 impl From<Status> for ExitCode {
@@ -58,6 +66,8 @@ enum Command {
     Restore(restore::RestoreArgs),
     /// Save registry, git dependencies and targets
     Save(save::SaveArgs),
+    /// Check a dependency out beside the repo, from a mirror that the host fetches once
+    Checkout(checkout::CheckoutArgs),
     /// Drop what retention no longer keeps, then what no generation names
     Gc(gc::GcArgs),
     /// Look at every disk a job uses, and make room if one is too full
@@ -68,22 +78,31 @@ enum Command {
     Show(show::ShowArgs),
     /// Check every invariant of the store; change nothing
     Verify(verify::VerifyArgs),
+    /// Be a step of the Action
+    #[command(hide = true)]
+    Action(action::ActionArgs),
 }
 
 /// Parses the command line, runs the command, reports what failed.
 pub fn main() -> ExitCode {
-    if let Some(point) = std::env::var_os("RUNNER_CACHE_CRASH_AT") {
-        crate::fs::crash::arm(&point.to_string_lossy());
+    for (name, fate) in
+        [("RUNNER_CACHE_CRASH_AT", Fate::End), ("RUNNER_CACHE_PAUSE_AT", Fate::Pause)]
+    {
+        if let Some(point) = std::env::var_os(name) {
+            arm(&point.to_string_lossy(), fate);
+        }
     }
     let result = match Cli::parse().command {
         Command::Key(args) => args.run(),
         Command::Restore(args) => args.run(),
         Command::Save(args) => args.run(),
+        Command::Checkout(args) => args.run(),
         Command::Gc(args) => args.run(),
         Command::Guard(args) => args.run(),
         Command::List(args) => args.run(),
         Command::Show(args) => args.run(),
         Command::Verify(args) => args.run(),
+        Command::Action(args) => Ok(args.run()),
     };
     let status = result.unwrap_or_else(|error| {
         report::error(&error);

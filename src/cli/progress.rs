@@ -1,4 +1,4 @@
-//! Progress bars, on a terminal only.
+//! Work that is watched: progress bars on a terminal, and signals that end it early.
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,20 +6,36 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::signals::Signals;
+use super::{Result, Status};
 use crate::ops::progress::Progress;
 
-/// Runs `work` and draws how far it is, if stderr is a terminal and this is no CI job.
-pub(super) fn watch<T: Send>(what: &'static str, work: impl FnOnce(&Progress) -> T + Send) -> T {
+/// Runs `work`, which SIGINT and SIGTERM stop. Draws how far it is, if stderr is a terminal and this
+/// is no CI job. Returns beside what came of it the status to end with if a signal came.
+pub(super) fn watch<T: Send>(
+    what: &'static str,
+    work: impl FnOnce(&Progress) -> T + Send,
+) -> Result<(T, Option<Status>)> {
     let progress = Progress::default();
+    let signals = Signals::stop(&progress, |status| status as i32)?;
+    let done = draw_while(what, &progress, work);
+    Ok((done, signals.status()))
+}
+
+fn draw_while<T: Send>(
+    what: &'static str,
+    progress: &Progress,
+    work: impl FnOnce(&Progress) -> T + Send,
+) -> T {
     // CI runners may give a terminal (act does); they say so by `CI`.
     let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
     if is_ci || !std::io::stderr().is_terminal() {
-        return work(&progress);
+        return work(progress);
     }
     let is_done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| draw(what, &progress, &is_done));
-        let result = work(&progress);
+        scope.spawn(|| draw(what, progress, &is_done));
+        let result = work(progress);
         is_done.store(true, Ordering::Release);
         result
     })

@@ -17,7 +17,7 @@ pub(super) fn error(error: &Error) {
         line!(text, "  cause: {error}");
         cause = error.source();
     }
-    let advice = if let Error::Ops(error) = error { hint(error) } else { None };
+    let advice = if let Error::Ops(error) = error { hint(error, &OPTIONS) } else { None };
     if let Some(hint) = advice {
         line!(text, "  help: {hint}");
     }
@@ -40,7 +40,7 @@ pub(super) fn report(verb: Verb, report: &Report, json: bool) -> Result<()> {
         for warning in &area.warnings {
             to_stderr(&format!("warning: {}: {warning}\n", area.name));
         }
-        if let Some(hint) = area.failure.as_ref().and_then(hint) {
+        if let Some(hint) = area.failure.as_ref().and_then(|error| hint(error, &OPTIONS)) {
             to_stderr(&format!("  help: {hint}\n"));
         }
     }
@@ -70,7 +70,8 @@ pub(super) fn to_stderr(text: &str) {
     drop(std::io::stderr().write_all(text.as_bytes()));
 }
 
-fn table(verb: Verb, report: &Report) -> String {
+/// Returns what a restore or save did, a line an area, for people.
+pub(super) fn table(verb: Verb, report: &Report) -> String {
     let mut text = String::new();
     let names = report.areas.iter().map(|area| area.name.to_string().len());
     let width = names.max().unwrap_or(0).max("sources".len());
@@ -107,7 +108,8 @@ fn table(verb: Verb, report: &Report) -> String {
     text
 }
 
-fn how(area: &AreaReport) -> String {
+/// Returns which way an area went, for people.
+pub(super) fn how(area: &AreaReport) -> String {
     match area.mode {
         Mode::Nothing => "nothing".to_owned(),
         Mode::Failed => "failed".to_owned(),
@@ -118,7 +120,8 @@ fn how(area: &AreaReport) -> String {
     }
 }
 
-fn name(hit: Hit) -> &'static str {
+/// Returns the word for how well something matches.
+pub(super) fn name(hit: Hit) -> &'static str {
     match hit {
         Hit::Exact => "exact",
         Hit::Fallback => "fallback",
@@ -126,34 +129,57 @@ fn name(hit: Hit) -> &'static str {
     }
 }
 
+/// What people call the settings that advice is about.
+pub(super) struct Settings {
+    pub(super) root: &'static str,
+    pub(super) repo: &'static str,
+    pub(super) dependency: &'static str,
+    pub(super) places: &'static str,
+    pub(super) max_size: &'static str,
+}
+
+/// On the command line.
+const OPTIONS: Settings = Settings {
+    root: "--root",
+    repo: "--repo DIR",
+    dependency: "--dependency NAME=DIR",
+    places: "--root, --cargo-home or --target-dir",
+    max_size: "run `runner-cache gc --max-size SIZE`",
+};
+
 /// Returns what to do about an error, if we know.
-fn hint(error: &ops::Error) -> Option<String> {
+pub(super) fn hint(error: &ops::Error, settings: &Settings) -> Option<String> {
     use ops::Error as Ops;
     use store::Error as Store;
+    let Settings { root: root_setting, repo, dependency, places, max_size } = settings;
     let hint = match error {
         Ops::Store(Store::Untrusted { root, .. }) => {
             let root = root.display();
             format!(
-                "give another with --root, or make it yours alone: chown and chmod 700 `{root}`"
+                "give another with {root_setting}, or make it yours alone: chown and chmod 700 `{root}`"
             )
         }
         Ops::Store(Store::Missing(_)) => {
-            "give the store's directory with --root, or save something first".to_owned()
+            format!("give the store's directory with {root_setting}, or save something first")
         }
         Ops::Store(Store::NewerFormat { .. }) => {
-            "use the newer runner-cache that wrote it, or another store with --root".to_owned()
+            format!(
+                "use the newer runner-cache that wrote it, or another store with {root_setting}"
+            )
         }
         Ops::Store(Store::Damaged { path, .. }) if path.ends_with("store.json") => {
-            "remove the whole store, which costs one build, or give another with --root".to_owned()
+            format!(
+                "remove the whole store, which costs one build, or give another with {root_setting}"
+            )
         }
         Ops::Store(Store::Damaged { .. } | Store::PackMissing(_)) => {
             "the next save stores it again; `runner-cache verify` shows all damage".to_owned()
         }
         Ops::Cargo(cargo::Error::RepoMissing(_)) => {
-            "check it out first, or give its path: --repo DIR, --dependency NAME=DIR".to_owned()
+            format!("check it out first, or give its path: {repo}, {dependency}")
         }
         Ops::Cargo(cargo::Error::NoInputs(_)) => {
-            "give the directory with the repo's Cargo.toml: --repo DIR".to_owned()
+            format!("give the directory with the repo's Cargo.toml: {repo}")
         }
         Ops::Cargo(cargo::Error::NoToolchain(_)) => {
             "install rustc, or add a rust-toolchain.toml to the repo".to_owned()
@@ -162,11 +188,13 @@ fn hint(error: &ops::Error) -> Option<String> {
             let user = fs::user_id();
             format!("let uid {user} change the mtimes of the checkout, or check it out anew")
         }
+        Ops::Checkout(error) => return super::checkout::hint(error),
         Ops::Busy { .. } => "wait until it is done, or stop it".to_owned(),
+        Ops::Stopped => "run it again: what it had begun is gone".to_owned(),
         Ops::Changed(_) => "save when nothing writes there any more".to_owned(),
-        Ops::Unfit { .. } => "give another place: --root, --cargo-home or --target-dir".to_owned(),
+        Ops::Unfit { .. } => format!("give another place: {places}"),
         Ops::Io(error) | Ops::Store(Store::Io(error)) if error.is_full() => {
-            "free space on that filesystem, or run `runner-cache gc --max-size SIZE`".to_owned()
+            format!("free space on that filesystem, or {max_size}")
         }
         Ops::Io(error) | Ops::Store(Store::Io(error)) if error.is_denied() => {
             format!("let uid {} write there, or give another place", fs::user_id())

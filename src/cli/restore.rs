@@ -22,12 +22,13 @@ impl RestoreArgs {
     pub(super) fn run(&self) -> Result<Status> {
         let store = self.job.root.open_or_init()?;
         let job = Job::resolve(&self.job.ask()?, &environment(), store.root())?;
-        let report = progress::watch("restoring", |progress| {
+        let (report, ended) = progress::watch("restoring", |progress| {
             let restore = || ops::restore::restore(&store, &job, now(), progress);
             ops::with_threads_to_restore(self.job.threads, restore)
         })?;
+        let report = report?;
         report::report(report::Verb::Restore, &report, self.job.json)?;
         let is_missed = self.fail_on_cache_miss && report.hit == Hit::Miss;
-        Ok(if is_missed { Status::Miss } else { Status::Done })
+        Ok(ended.unwrap_or(if is_missed { Status::Miss } else { Status::Done }))
     }
 }

@@ -19,6 +19,9 @@ pub(super) struct SaveArgs {
     #[arg(long, value_name = "1-19", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(i32).range(1..=19))]
     compression_level: i32,
+    /// Mark the targets as those of a job that failed or was cancelled: a restore prefers others
+    #[arg(long)]
+    partial: bool,
     #[command(flatten)]
     retention: RetentionArgs,
 }
@@ -27,20 +30,22 @@ impl SaveArgs {
     pub(super) fn run(&self) -> Result<Status> {
         let store = self.job.root.open_or_init()?;
         let job = Job::resolve(&self.job.ask()?, &environment(), store.root())?;
-        let options = SaveOptions { level: self.compression_level, now: now() };
-        let report = progress::watch("saving", |progress| {
+        let options =
+            SaveOptions { level: self.compression_level, partial: self.partial, now: now() };
+        let (report, ended) = progress::watch("saving", |progress| {
             let save = || ops::save::save(&store, &job, options, progress);
             ops::with_threads(self.job.threads, save)
         })?;
+        let report = report?;
         report::report(report::Verb::Save, &report, self.job.json)?;
         let is_full = |area: &AreaReport| area.failure.as_ref().is_some_and(ops::Error::is_full);
         if report.areas.iter().any(is_full) {
             // Not for this save any more, but for the next, and for the build that is next.
             let (policy, pressure) = (self.retention.policy(), self.retention.pressure());
-            let gc = gc(&store, &policy, Some(&pressure), now(), Mode::Execute)?;
+            let gc = gc(&store, &policy, Some(&pressure), &job.readable, now(), Mode::Execute)?;
             report::to_stderr(&super::gc::text(&gc, Mode::Execute));
         }
         let has_failed = report.areas.iter().any(|area| area.mode == reports::Mode::Failed);
-        Ok(if has_failed { Status::Failed } else { Status::Done })
+        Ok(ended.unwrap_or(if has_failed { Status::Failed } else { Status::Done }))
     }
 }

@@ -75,13 +75,14 @@ fn text(generation: &Generation, manifest: &Manifest) -> String {
     let header = &manifest.header;
     let stored = header.packs.iter().map(|pack| pack.stored_bytes).sum();
     let mut text = format!(
-        "{}\n  scope    {}\n  key      {}\n  number   {}\n  saved    {} UTC by job `{}`\n  from     `{}`\n",
+        "{}\n  scope    {}\n  key      {}\n  number   {}\n  saved    {} UTC by job `{}`{}\n  from     `{}`\n",
         header.series.area,
         header.series.scope,
         header.series.key,
         u64::from(generation.id.number),
         header.created.date_time(),
         header.job,
+        if header.partial { ", which failed or was cancelled" } else { "" },
         header.directory,
     );
     for (root, path) in &header.roots {

@@ -1,5 +1,7 @@
 //! Numbers and keys as people read them.
 
+use crate::ops::explain::Since;
+
 /// Adds a line to a text, as `println!` does to stdout.
 macro_rules! line {
     ($text:expr, $($line:tt)*) => {{
@@ -21,6 +23,11 @@ pub(super) fn short_key(key: &str) -> String {
         .map(|part| part.get(..8).filter(|_| part.len() == 64).unwrap_or(part))
         .collect();
     parts.join("-")
+}
+
+/// Returns which generation a key is compared with.
+pub(super) fn since(since: &Since) -> String {
+    format!("{} of {}", short_key(since.key.as_str()), since.created.date_time())
 }
 
 /// Returns seconds as people read them: `0.34 s`.

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::error::{At, Result};
 
-/// A file locked exclusively with `flock`, for as long as this lives.
+/// A file locked with `flock`, exclusively unless it says otherwise, for as long as this lives.
 ///
 /// There is no stale lock to break: the kernel drops it when the process ends, however it ends.
 #[derive(Debug)]
@@ -20,18 +20,17 @@ pub struct Lock {
 impl Lock {
     /// Locks `file`, which was opened by `path`; `None` if somebody else holds it.
     pub fn of(file: File, path: &Path) -> Result<Option<Self>> {
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { file })),
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(errno) => Err(errno).at("lock", path),
-        }
+        Self::take(file, path, FlockOperation::NonBlockingLockExclusive)
     }
 
     /// Locks the file at `path`, creating it if missing; `None` if somebody else holds it.
     pub fn try_exclusive(path: &Path) -> Result<Option<Self>> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).append(true).create(true).open(path).at("open", path)?;
-        Self::of(file, path)
+        Self::of(open(path)?, path)
+    }
+
+    /// The same, together with others who share it; `None` if somebody holds it exclusively.
+    pub fn try_shared(path: &Path) -> Result<Option<Self>> {
+        Self::take(open(path)?, path, FlockOperation::NonBlockingLockShared)
     }
 
     /// Locks the file at `path`, trying for at most `patience`.
@@ -51,4 +50,16 @@ impl Lock {
     pub fn file(&self) -> &File {
         &self.file
     }
+
+    fn take(file: File, path: &Path, how: FlockOperation) -> Result<Option<Self>> {
+        match rustix::fs::flock(&file, how) {
+            Ok(()) => Ok(Some(Self { file })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(errno).at("lock", path),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    OpenOptions::new().read(true).append(true).create(true).open(path).at("open", path)
 }

@@ -1,4 +1,4 @@
-//! What we ask of the kernel: walking, opening beneath a root, times, renames, locks, space.
+//! What we ask of the kernel: walking, opening beneath a root, times, renames, locks, space, signals.
 //!
 //! It hides the system calls. No path of the store is known here, and no file's meaning.
 
@@ -9,6 +9,7 @@ pub mod crash;
 pub mod error;
 pub mod extents;
 pub mod lock;
+pub mod process;
 pub mod remove;
 pub mod rename;
 pub mod space;

@@ -4,7 +4,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags};
-use rustix::io::Errno;
 
 use super::error::{At, Result};
 use super::stat::Stat;
@@ -55,16 +54,36 @@ pub fn now_at(dir: &Path) -> Result<Timestamp> {
 /// Tells whether something is mounted at `dir`, also another directory of the same filesystem.
 /// Linux before 5.8 cannot tell such a one.
 pub fn is_mount_point(dir: &Path) -> Result<bool> {
-    let mount = |path: &Path| {
-        let asked = StatxFlags::MNT_ID;
-        let stat = rustix::fs::statx(CWD, path, AtFlags::empty(), asked)?;
-        Ok::<_, Errno>((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_mnt_id))
-    };
     match (dir.exists(), dir.parent()) {
-        (true, Some(parent)) => {
-            let own = mount(dir).at("read metadata", dir)?;
-            Ok(own != mount(parent).at("read metadata", parent)?)
-        }
+        (true, Some(parent)) => Ok(mount_of(dir)? != mount_of(parent)?),
         _ => Ok(false),
+    }
+}
+
+/// Tells whether `path` lies on what is mounted at `/`, or would lie there: in a container that is
+/// what goes with it.
+pub fn is_on_root_mount(path: &Path) -> Result<bool> {
+    Ok(mount_of(&nearest_existing(path))? == mount_of(Path::new("/"))?)
+}
+
+/// Returns what tells mounts apart.
+fn mount_of(path: &Path) -> Result<(u32, u32, u64)> {
+    let asked = StatxFlags::MNT_ID;
+    let stat = rustix::fs::statx(CWD, path, AtFlags::empty(), asked).at("read metadata", path)?;
+    Ok((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_mnt_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_elsewhere_is_not_on_the_root_mount() -> Result<()> {
+        let cases =
+            [("/", true), ("/proc", false), ("/proc/self/nothing", false), ("/nothing/here", true)];
+        for (path, want) in cases {
+            assert_eq!(is_on_root_mount(Path::new(path))?, want, "{path}");
+        }
+        Ok(())
     }
 }

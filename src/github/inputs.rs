@@ -22,6 +22,7 @@ use crate::model::names::Name;
 use crate::model::pressure::Pressure;
 use crate::model::quantity::ByteSize;
 use crate::model::retention::Policy;
+pub use crate::model::save_plan::{JobStatus, SaveIf};
 use crate::model::token::Token;
 
 /// The inputs that `action.yml` declares.
@@ -130,19 +131,6 @@ const MODES: [(&str, Mode); 5] = [
     ("gc", Mode::Gc),
 ];
 
-/// When the post step saves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SaveIf {
-    /// Whatever became of the job.
-    Always,
-    /// If the job succeeded.
-    Success,
-    /// If the lane is the protected one.
-    Protected,
-    /// Never.
-    Never,
-}
-
 /// Besides the four words, what an expression such as `github.ref == 'refs/heads/main'` yields.
 const SAVE_IFS: [(&str, SaveIf); 6] = [
     ("always", SaveIf::Always),
@@ -152,17 +140,6 @@ const SAVE_IFS: [(&str, SaveIf); 6] = [
     ("true", SaveIf::Always),
     ("false", SaveIf::Never),
 ];
-
-/// How a job went so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JobStatus {
-    /// No step failed.
-    Success,
-    /// A step failed.
-    Failure,
-    /// The job was cancelled.
-    Cancelled,
-}
 
 const JOB_STATUSES: [(&str, JobStatus); 3] = [
     ("success", JobStatus::Success),

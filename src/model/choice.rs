@@ -53,10 +53,11 @@ pub struct Chosen {
 
 /// Returns the best of `candidates`, if any will do.
 ///
-/// In this order: the exact key before a fallback; equal roots before others; the own job before
-/// others; the same environment; the own scope before those it inherits from; the newest. A
-/// fallback of another toolchain will not do where the toolchain matters: cargo could use none of
-/// it. The order of the candidates does not matter.
+/// In this order: the exact key before a fallback; equal roots before others; what a whole job
+/// saved before what a failed or cancelled one did; the own job before others; the same
+/// environment; the own scope before those it inherits from; the newest. A fallback of another
+/// toolchain will not do where the toolchain matters: cargo could use none of it. The order of the
+/// candidates does not matter.
 pub fn choose(wish: &Wish, candidates: &[(&GenerationId, &Header)]) -> Option<Chosen> {
     let ranked = candidates.iter().enumerate().filter_map(|(index, (id, header))| {
         let place = wish.chain.iter().position(|scope| *scope == id.series.scope)?;
@@ -65,11 +66,12 @@ pub fn choose(wish: &Wish, candidates: &[(&GenerationId, &Header)]) -> Option<Ch
             return None;
         }
         let same_roots = wish.roots.is_empty() || wish.roots == header.roots;
+        let whole = !header.partial;
         let same_job = wish.job == header.job;
         let same_environment = wish.environment == header.environment;
         let inherited = std::cmp::Reverse(place);
         let age = (header.created, id.number, &id.series.key);
-        let rank = (exact, same_roots, same_job, same_environment, inherited, age);
+        let rank = (exact, same_roots, whole, same_job, same_environment, inherited, age);
         let hit = if exact { Hit::Exact } else { Hit::Fallback };
         Some((rank, Chosen { index, hit, same_roots, same_job }))
     });
@@ -85,9 +87,13 @@ mod tests {
 
     type Case<'a> = (&'a str, &'a [&'a str], Option<(usize, Hit)>);
 
-    /// `lane key toolchain root job created`, in one line.
+    /// `lane key toolchain root job created`, in one line; `partial` may follow.
     fn generation(text: &str) -> (GenerationId, Header) {
-        let words: Vec<_> = text.split_whitespace().collect();
+        let (facts, partial) = match text.strip_suffix(" partial") {
+            Some(facts) => (facts, true),
+            None => (text, false),
+        };
+        let words: Vec<_> = facts.split_whitespace().collect();
         let [lane, key, toolchain, root, job_name, created] = words[..] else { panic!("{text}") };
         let scope = Scope {
             repository: "a/b".parse().expect("a repository"),
@@ -99,6 +105,7 @@ mod tests {
             cache_key: key.parse().expect("a key"),
             created: Timestamp::new(created.parse().expect("seconds"), 0),
             job: job_name.to_owned(),
+            partial,
             toolchain: Digest::of(toolchain.as_bytes()),
             environment: None,
             components: BTreeMap::new(),
@@ -126,7 +133,7 @@ mod tests {
             job: "j".to_owned(),
         };
         #[rustfmt::skip]
-        let cases: [Case<'_>; 10] = [
+        let cases: [Case<'_>; 14] = [
             ("nothing there",             &[],                                               None),
             ("exact before newer",        &["pr/7 x t r j 9", "pr/7 k t r j 1"],             Some((1, Hit::Exact))),
             ("fallback by toolchain",     &["pr/7 x t r j 1"],                               Some((0, Hit::Fallback))),
@@ -137,6 +144,10 @@ mod tests {
             ("newest of equals",          &["pr/7 k t r j 1", "pr/7 k t r j 2"],             Some((1, Hit::Exact))),
             ("never another pr",          &["pr/8 k t r j 9", "branch/main k t r j 9"],      None),
             ("exact at other roots",      &["pr/7 x t r j 9", "pr/7 k t q i 1"],             Some((1, Hit::Exact))),
+            ("a partial one is a hit",    &["pr/7 k t r j 1 partial"],                       Some((0, Hit::Exact))),
+            ("whole before newer, own",   &["pr/7 k t r j 9 partial", "protected k t r i 1"], Some((1, Hit::Exact))),
+            ("exact before whole",        &["pr/7 k t r j 1 partial", "pr/7 x t r j 9"],     Some((0, Hit::Exact))),
+            ("roots before whole",        &["pr/7 k t r j 1 partial", "pr/7 k t q j 9"],     Some((0, Hit::Exact))),
         ];
         for (why, lines, want) in cases {
             let generations: Vec<_> = lines.iter().map(|line| generation(line)).collect();

@@ -11,7 +11,7 @@ use super::manifest::{GenerationId, GenerationNumber, Series};
 use super::pressure::{Pressure, Strain};
 use super::quantity::{ByteSize, rough_duration};
 use super::retention::{Filesystem, Policy};
-use super::scope::Lane;
+use super::scope::{Lane, Scope};
 use super::timestamp::Timestamp;
 
 /// What is known of a store.
@@ -23,6 +23,8 @@ pub struct StoreFacts {
     pub packs: BTreeMap<Digest, u64>,
     /// Packs that stay whoever drops them: live leases name them.
     pub leased_packs: BTreeSet<Digest>,
+    /// What the mirrors that stay need on disk in bytes.
+    pub mirror_bytes: u64,
 }
 
 /// What is known of one series.
@@ -43,6 +45,8 @@ pub struct GenerationFacts {
     pub number: GenerationNumber,
     /// What kind of job saved it.
     pub job: String,
+    /// Whether that job failed or was cancelled.
+    pub partial: bool,
     /// When it was saved.
     pub created: Timestamp,
     /// Whether a live lease names it.
@@ -114,7 +118,7 @@ pub enum Reason {
     Strained(Strain),
     /// The store is too large.
     TooLarge {
-        /// What its packs and manifests need.
+        /// What its packs, manifests and mirrors need.
         size: ByteSize,
         /// What they may need.
         max_size: ByteSize,
@@ -191,9 +195,10 @@ impl StoreFacts {
     /// Returns what goes: by `policy` first, and then, if `pressure` asks for more room on the
     /// filesystem of the store or a smaller store, what is missed least.
     ///
-    /// That is: generations of pull requests, then of branches, then protected ones; among them
-    /// the least recently used series first, and its oldest generation first. A leased
-    /// generation never goes. The order of the facts does not matter.
+    /// That is: generations of pull requests, then of branches, then protected ones and those that
+    /// a job of `readable` scopes is about to restore; among them the least recently used series
+    /// first, and its oldest generation first. A leased generation never goes. The order of the
+    /// facts does not matter.
     ///
     /// A store has few inodes. If evicting all of it would not bring enough of them, none is
     /// evicted for their sake: it would only cost builds.
@@ -201,6 +206,7 @@ impl StoreFacts {
         &self,
         policy: &Policy,
         pressure: Option<(&Pressure, &Filesystem)>,
+        readable: &[Scope],
         now: Timestamp,
     ) -> Plan {
         let mut ledger = Ledger::of(self);
@@ -215,7 +221,7 @@ impl StoreFacts {
         }
         if let Some((pressure, filesystem)) = pressure {
             let mut need = Need::of(self, pressure, filesystem);
-            let candidates = self.candidates(&gone, now);
+            let candidates = self.candidates(&gone, readable, now);
             plan.missing_inodes = need.give_up_inodes(ledger.clone(), &candidates);
             for (series, generation) in candidates {
                 let Some(reason) = need.reason(&ledger) else { break };
@@ -231,22 +237,25 @@ impl StoreFacts {
     fn candidates(
         &self,
         gone: &BTreeSet<(&Series, GenerationNumber)>,
+        readable: &[Scope],
         now: Timestamp,
     ) -> Vec<Candidate<'_>> {
         let mut candidates: Vec<_> = self.series.iter().flat_map(SeriesFacts::unleased).collect();
         candidates
             .retain(|(series, generation)| !gone.contains(&(&series.series, generation.number)));
         candidates.sort_by_key(|(series, generation)| {
-            (series.trust(), series.last_used_by(now), &series.series, generation.number)
+            let is_ours = readable.contains(&series.series.scope);
+            let trust = if is_ours { Trust::Protected } else { series.trust() };
+            (trust, series.last_used_by(now), &series.series, generation.number)
         });
         candidates
     }
 
-    /// Returns what packs and manifests need on disk in bytes.
+    /// Returns what packs, manifests and mirrors need on disk in bytes.
     pub fn stored_bytes(&self) -> u64 {
         let generations = self.series.iter().flat_map(|series| &series.generations);
         let manifests: u64 = generations.map(|generation| generation.manifest_bytes).sum();
-        manifests + self.packs.values().sum::<u64>()
+        manifests + self.packs.values().sum::<u64>() + self.mirror_bytes
     }
 }
 

@@ -130,6 +130,9 @@ impl TryFrom<String> for CommitId {
     }
 }
 
+/// A commit.
+pub type Commit = CommitId;
+
 #[cfg(test)]
 mod tests {
     use super::*;

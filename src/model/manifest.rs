@@ -113,6 +113,9 @@ pub struct Header {
     pub created: Timestamp,
     /// What kind of job saved it.
     pub job: String,
+    /// Whether that job failed or was cancelled, so that some of what it builds may be lacking.
+    #[serde(skip_serializing_if = "is_whole", default)]
+    pub partial: bool,
     /// The digest of the toolchain part of the key.
     pub toolchain: Digest,
     /// The digest of the environment part of the key, if there was one.
@@ -138,6 +141,11 @@ pub struct Header {
     pub bytes: u64,
     /// The packs that hold its contents.
     pub packs: Vec<PackUse>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_whole(partial: &bool) -> bool {
+    !partial
 }
 
 /// A pack that a generation takes contents from.

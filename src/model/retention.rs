@@ -49,6 +49,15 @@ impl Filesystem {
         Percent::of(self.total_inodes.saturating_sub(self.free_inodes), self.total_inodes)
     }
 
+    /// Returns it as it will be when `bytes` of it are free again.
+    #[must_use]
+    pub fn relieved(&self, bytes: u64) -> Self {
+        let mut relieved = self.clone();
+        relieved.free_bytes = self.free_bytes.saturating_add(bytes);
+        relieved.used_bytes = self.used_bytes.saturating_sub(bytes);
+        relieved
+    }
+
     /// Returns the bytes that are written or may be.
     pub fn usable_bytes(&self) -> u64 {
         self.used_bytes.saturating_add(self.free_bytes)
@@ -161,7 +170,8 @@ impl Policy {
         expired
     }
 
-    /// Returns the generations of a kept series that enough newer ones of their job follow.
+    /// Returns the generations of a kept series that enough newer ones of their job follow. Those
+    /// of failed and cancelled jobs are counted by themselves, so that they push out no whole one.
     fn superseded<'a>(
         &self,
         facts: &'a SeriesFacts,
@@ -170,9 +180,9 @@ impl Policy {
         let mut newest_first: Vec<_> = facts.generations.iter().collect();
         newest_first.sort_by_key(|generation| std::cmp::Reverse(generation.number));
         let newest: Option<GenerationNumber> = newest_first.first().map(|newest| newest.number);
-        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut seen: BTreeMap<(&str, bool), usize> = BTreeMap::new();
         newest_first.into_iter().filter_map(move |generation| {
-            let newer = seen.entry(&generation.job).or_default();
+            let newer = seen.entry((&generation.job, generation.partial)).or_default();
             *newer += 1;
             let goes = *newer > limit && !generation.leased && Some(generation.number) != newest;
             let reason = || Reason::Superseded { limit, job: generation.job.clone() };

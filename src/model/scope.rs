@@ -18,6 +18,21 @@ impl Repository {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns the name without the owner.
+    pub fn name(&self) -> &str {
+        self.0.split_once('/').map_or("", |(_, name)| name)
+    }
+
+    /// Returns one directory name for it, at most 203 bytes long: `owner%2Fname`.
+    pub fn dir_name(&self) -> String {
+        dir_name(&self.0)
+    }
+
+    /// Tells whether both are one repository: servers do not mind the case of letters.
+    pub fn is_same_as(&self, other: &str) -> bool {
+        self.0.eq_ignore_ascii_case(other)
+    }
 }
 
 impl FromStr for Repository {
@@ -118,14 +133,20 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Returns the scopes a job of this scope may read, its own first: never that of
-    /// another repository, of another pull request or of another branch.
-    pub fn chain(&self) -> Vec<Self> {
-        let mut chain = vec![self.clone()];
+    /// Returns the scopes a job of this scope may read: its own, that of the branch it is based
+    /// on, the protected one.
+    ///
+    /// Never that of another repository or of another pull request. A protected scope reads itself
+    /// alone, whatever its base is said to be.
+    pub fn chain(&self, base: Option<&Lane>) -> Vec<Self> {
+        let mut lanes = vec![&self.lane];
         if self.lane != Lane::Protected {
-            chain.push(Self { repository: self.repository.clone(), lane: Lane::Protected });
+            lanes.extend(base.filter(|base| matches!(base, Lane::Branch(_))));
+            lanes.push(&Lane::Protected);
+            lanes.dedup();
         }
-        chain
+        let scope = |lane: &Lane| Self { repository: self.repository.clone(), lane: lane.clone() };
+        lanes.into_iter().map(scope).collect()
     }
 
     /// Returns the scope as one directory name: `owner%2Fname@branch%2Ffix`.
@@ -137,15 +158,26 @@ impl Scope {
         escape(self.repository.as_str(), &mut name);
         name.push('@');
         escape(&self.lane.to_string(), &mut name);
-        if name.len() > MAX_DIR_NAME {
-            let digest = Digest::of(name.as_bytes()).to_string();
-            let keep = MAX_DIR_NAME - digest.len() - 1;
-            name.truncate(keep);
-            name.push('~');
-            name.push_str(&digest);
-        }
-        name
+        shorten(name)
     }
+}
+
+/// Returns `text` as one directory name, by the rules of [`Scope::dir_name`].
+pub(super) fn dir_name(text: &str) -> String {
+    let mut name = String::new();
+    escape(text, &mut name);
+    shorten(name)
+}
+
+/// Ends a name that is too long for a directory entry in its digest.
+fn shorten(mut name: String) -> String {
+    if name.len() > MAX_DIR_NAME {
+        let digest = Digest::of(name.as_bytes()).to_string();
+        name.truncate(MAX_DIR_NAME - digest.len() - 1);
+        name.push('~');
+        name.push_str(&digest);
+    }
+    name
 }
 
 /// The longest name of a Linux directory entry in bytes (`NAME_MAX`).
@@ -194,12 +226,26 @@ mod tests {
     }
 
     #[test]
-    fn a_pull_request_reads_its_own_lane_and_the_protected_one() -> Result<(), ParseNameError> {
-        assert_eq!(
-            scope("a/b", "pr/7")?.chain(),
-            [scope("a/b", "pr/7")?, scope("a/b", "protected")?]
-        );
-        assert_eq!(scope("a/b", "protected")?.chain(), [scope("a/b", "protected")?]);
+    fn a_job_reads_its_own_lane_then_its_bases_then_the_protected_one() -> Result<(), ParseNameError>
+    {
+        #[rustfmt::skip]
+        let cases: [(&str, Option<&str>, &[&str]); 9] = [
+            ("pr/7",        None,                &["pr/7", "protected"]),
+            ("pr/7",        Some("branch/next"), &["pr/7", "branch/next", "protected"]),
+            ("pr/7",        Some("protected"),   &["pr/7", "protected"]),
+            ("pr/7",        Some("pr/8"),        &["pr/7", "protected"]),
+            ("branch/a",    None,                &["branch/a", "protected"]),
+            ("branch/a",    Some("branch/next"), &["branch/a", "branch/next", "protected"]),
+            ("branch/a",    Some("branch/a"),    &["branch/a", "protected"]),
+            ("protected",   None,                &["protected"]),
+            ("protected",   Some("branch/next"), &["protected"]),
+        ];
+        for (own, base, want) in cases {
+            let base: Option<Lane> = base.map(str::parse).transpose()?;
+            let chain = scope("a/b", own)?.chain(base.as_ref());
+            let want: Result<Vec<_>, _> = want.iter().map(|lane| scope("a/b", lane)).collect();
+            assert_eq!(chain, want?, "{own} based on {base:?}");
+        }
         Ok(())
     }
 

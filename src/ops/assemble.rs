@@ -132,7 +132,7 @@ impl Saving<'_> {
         if let Some(index) = self.index.get() {
             return Ok(index);
         }
-        let index = Index::read(self.store, self.lease, &self.job.scope.chain())?;
+        let index = Index::read(self.store, self.lease, &self.job.readable)?;
         Ok(self.index.get_or_init(|| index))
     }
 
@@ -142,6 +142,8 @@ impl Saving<'_> {
             cache_key: self.job.key.clone(),
             created: self.options.now,
             job: self.job.label.clone(),
+            // What a failed job downloaded is whole all the same.
+            partial: self.options.partial && !place.area.is_shared(),
             toolchain: place.toolchain,
             environment: place.environment,
             components: place.components.clone(),

@@ -7,6 +7,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::Result;
+use super::progress::Progress;
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::extents::data_runs;
@@ -79,16 +80,24 @@ impl Known {
 }
 
 /// Compares `dir` with `entries`. Files whose inode is not the recorded one are read.
-pub fn compare(dir: &Path, entries: &[Entry], known: Option<&Known>) -> Result<Comparison> {
+pub fn compare(
+    dir: &Path,
+    entries: &[Entry],
+    known: Option<&Known>,
+    progress: &Progress,
+) -> Result<Comparison> {
     let found = walk_tree(dir)?;
     let by_path: HashMap<&RelPath, &Stat> =
         found.iter().map(|Found { path, stat }| (path, stat)).collect();
     let beneath = Beneath::open(dir)?;
     let verdicts: Result<Vec<bool>> = entries
         .par_iter()
-        .map(|entry| match by_path.get(&entry.path) {
-            Some(stat) => is_same(entry, stat, &by_path, &beneath, known),
-            None => Ok(false),
+        .map(|entry| {
+            progress.go_on()?;
+            match by_path.get(&entry.path) {
+                Some(stat) => is_same(entry, stat, &by_path, &beneath, known),
+                None => Ok(false),
+            }
         })
         .collect();
     let mut verdicts = verdicts?;

@@ -31,6 +31,14 @@ pub enum Error {
         holder: &'static str,
     },
 
+    /// Somebody told it to stop: [`Progress::stop`](super::progress::Progress::stop).
+    #[error("stopped before it was done")]
+    Stopped,
+
+    /// Git could not do its part of a checkout.
+    #[error(transparent)]
+    Checkout(#[from] super::checkout::Error),
+
     /// A file was written while it was saved.
     #[error("`{}` changed while it was read", .0.display())]
     Changed(PathBuf),

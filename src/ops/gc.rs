@@ -10,9 +10,11 @@ use super::report::chain;
 use crate::fs::space::filesystem_of;
 use crate::model::expiry::{Expired, GenerationFacts, Plan, SeriesFacts, StoreFacts};
 use crate::model::manifest::{GenerationId, Series};
+use crate::model::mirror::{DroppedMirror, MirrorFacts, dropped_mirrors};
 use crate::model::pressure::Pressure;
 use crate::model::quantity::ByteSize;
 use crate::model::retention::{Policy, as_text};
+use crate::model::scope::Scope;
 use crate::model::timestamp::Timestamp;
 use crate::store::{self, Event, GcLock, Store, Swept, boot_id};
 
@@ -32,11 +34,13 @@ pub struct GcReport {
     pub other_gc_runs: bool,
     /// The generations that went, each with the reason, in the order in which they were chosen.
     pub expired: Vec<Expired>,
+    /// The mirrors that went, the least recently used first.
+    pub mirrors: Vec<DroppedMirror>,
     /// The manifests that went because they are damaged.
     pub damaged: Vec<Damage>,
     /// How many packs went.
     pub packs: usize,
-    /// The bytes of the manifests and packs that went.
+    /// The bytes of the manifests, packs and mirrors that went.
     pub bytes: u64,
     /// How many dead processes had left something.
     pub dead_leases: usize,
@@ -66,18 +70,20 @@ const STAGED_SECS: u32 = 3600;
 
 /// Expires, evicts and sweeps.
 ///
-/// One gc runs at a time; it never waits for jobs, and what a live lease names stays.
+/// One gc runs at a time; it never waits for jobs, and what a live lease names stays. What
+/// `readable` scopes hold is what the job at hand is about to restore: of it, the least goes.
 pub fn gc(
     store: &Store,
     policy: &Policy,
     pressure: Option<&Pressure>,
+    readable: &[Scope],
     now: Timestamp,
     mode: Mode,
 ) -> Result<GcReport> {
     match mode {
         Mode::DryRun => {
-            let facts = Facts::read(store)?;
-            let plan = facts.plan(store, policy, pressure, now)?;
+            let mut facts = Facts::read(store)?;
+            let plan = facts.plan(store, policy, pressure, readable, now)?;
             facts.foresee(store, plan)
         }
         Mode::Execute => {
@@ -85,8 +91,8 @@ pub fn gc(
                 return Ok(GcReport { other_gc_runs: true, ..GcReport::default() });
             };
             let dead_leases = store.reclaim()?;
-            let facts = Facts::read(store)?;
-            let plan = facts.plan(store, policy, pressure, now)?;
+            let mut facts = Facts::read(store)?;
+            let plan = facts.plan(store, policy, pressure, readable, now)?;
             let report = facts.carry_out(store, &lock, plan, now)?;
             Ok(GcReport { dead_leases, ..report })
         }
@@ -96,6 +102,9 @@ pub fn gc(
 /// What is known before anything is decided.
 struct Facts {
     of_store: StoreFacts,
+    mirrors: Vec<MirrorFacts>,
+    /// Those of them that go, once it is decided.
+    dropped: Vec<DroppedMirror>,
     damaged: Vec<Damage>,
     damaged_bytes: u64,
     /// Manifests that cannot be read and are not ours to delete: of a newer program, say.
@@ -112,6 +121,7 @@ impl Facts {
             let facts = GenerationFacts {
                 number: generation.id.number,
                 job: generation.header.job,
+                partial: generation.header.partial,
                 created: generation.header.created,
                 leased,
                 packs: generation.header.packs.iter().map(|pack| pack.digest).collect(),
@@ -124,7 +134,10 @@ impl Facts {
                 series: Vec::new(),
                 packs: store.packs()?.packs.into_iter().collect(),
                 leased_packs: leased.packs,
+                mirror_bytes: 0,
             },
+            mirrors: store.mirrors()?,
+            dropped: Vec::new(),
             damaged: Vec::new(),
             damaged_bytes: 0,
             unread: Vec::new(),
@@ -150,21 +163,38 @@ impl Facts {
     }
 
     /// Decides. While packs cannot go, nothing is evicted: that would cost builds and free
-    /// almost nothing.
+    /// almost nothing. Mirrors go before generations are evicted.
     fn plan(
-        &self,
+        &mut self,
         store: &Store,
         policy: &Policy,
         pressure: Option<&Pressure>,
+        readable: &[Scope],
         now: Timestamp,
     ) -> Result<Plan> {
         let filesystem = filesystem_of(store.root())?;
         let pressure = pressure.filter(|_| self.unread.is_empty());
-        Ok(self.of_store.plan(policy, pressure.map(|pressure| (pressure, &filesystem)), now))
+        if let Some(pressure) = pressure {
+            let expired_bytes = self.of_store.plan(policy, None, readable, now).bytes;
+            let kept_bytes = self.of_store.stored_bytes().saturating_sub(expired_bytes);
+            let later = filesystem.relieved(expired_bytes);
+            self.dropped =
+                dropped_mirrors(&self.mirrors, kept_bytes, (pressure, &later), policy, now);
+        }
+        let dropped_bytes = self.dropped_bytes();
+        let mirror_bytes: u64 = self.mirrors.iter().map(|mirror| mirror.bytes).sum();
+        self.of_store.mirror_bytes = mirror_bytes - dropped_bytes;
+        let later = filesystem.relieved(dropped_bytes);
+        Ok(self.of_store.plan(policy, pressure.map(|pressure| (pressure, &later)), readable, now))
+    }
+
+    fn dropped_bytes(&self) -> u64 {
+        self.dropped.iter().map(|mirror| mirror.frees_bytes).sum()
     }
 
     fn foresee(self, store: &Store, plan: Plan) -> Result<GcReport> {
-        let swept = Swept { bytes: plan.bytes + self.damaged_bytes, ..Swept::default() };
+        let bytes = plan.bytes + self.damaged_bytes + self.dropped_bytes();
+        let swept = Swept { bytes, ..Swept::default() };
         Ok(GcReport {
             dead_leases: store.holdings()?.dead_leases.len(),
             stale_trees: store.stale_trees(&boot_id())?.len(),
@@ -174,7 +204,7 @@ impl Facts {
     }
 
     fn carry_out(
-        self,
+        mut self,
         store: &Store,
         lock: &GcLock,
         plan: Plan,
@@ -183,14 +213,22 @@ impl Facts {
         store.clear_staging(lock, now.minus(STAGED_SECS, 0))?;
         let ids: Vec<_> = plan.expired.iter().map(|expired| expired.id.clone()).collect();
         let paths: Vec<_> = self.damaged.iter().map(|damage| damage.path.clone()).collect();
-        let swept = match store.sweep(lock, &ids, &paths) {
+        let mirrors: Vec<_> = self.dropped.iter().map(|mirror| mirror.path.as_path()).collect();
+        let sweep = || {
+            let gone = store.drop_mirrors(lock, &mirrors)?;
+            Ok((gone, store.sweep(lock, &ids, &paths)?))
+        };
+        let (gone, mut swept) = match sweep() {
             // Moving to the trash needs a directory there. The records make a little room.
             Err(store::Error::Io(error)) if error.is_full() => {
                 store.forget_trees(lock)?;
-                store.sweep(lock, &ids, &paths)?
+                sweep()?
             }
             swept => swept?,
         };
+        // What somebody uses stayed.
+        self.dropped.retain(|mirror| gone.contains(&mirror.path));
+        swept.bytes += self.dropped_bytes();
         let stale = store.stale_trees(&boot_id())?;
         store.forget_stale_trees(lock, &stale)?;
         let packs = swept.packs.len();
@@ -217,6 +255,7 @@ impl Facts {
         }
         GcReport {
             expired: plan.expired,
+            mirrors: self.dropped,
             damaged: self.damaged,
             bytes: swept.bytes,
             missing_bytes: plan.missing_bytes,

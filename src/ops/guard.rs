@@ -8,9 +8,12 @@ use serde::Serialize;
 use super::error::Result;
 use super::gc::{GcReport, Mode, gc};
 use super::report::chain;
+use crate::cargo::dirs;
 use crate::fs::space::filesystem_of;
+use crate::model::environment::Environment;
 use crate::model::pressure::{Pressure, Strain};
 use crate::model::retention::{Filesystem, Policy};
+use crate::model::scope::Scope;
 use crate::model::timestamp::Timestamp;
 use crate::store::Store;
 
@@ -64,21 +67,52 @@ pub struct Watched {
     pub after: Filesystem,
 }
 
+/// Returns every path whose filesystem matters to a job: of its checkouts, of their target
+/// directories, of cargo's home and of temporary files.
+///
+/// A directory that is no repo has no target: the rest is guarded all the same.
+pub fn places(
+    repo: &Path,
+    dependencies: impl IntoIterator<Item = PathBuf>,
+    cargo_home: Option<&Path>,
+    target_dir: Option<&Path>,
+    environment: &Environment,
+) -> Vec<(Place, PathBuf)> {
+    let mut places = Vec::new();
+    if let Ok(home) = dirs::cargo_home(environment, cargo_home, repo) {
+        places.push((Place::CargoHome, home));
+    }
+    let temp_dir = environment.get("TMPDIR").map_or(Path::new("/tmp"), Path::new);
+    places.push((Place::TempDir, temp_dir.to_owned()));
+    let own = std::iter::once((repo.to_owned(), target_dir));
+    let dependencies = dependencies.into_iter().map(|path| (path, None));
+    for (checkout, target_dir) in own.chain(dependencies) {
+        if let Ok(dirs) = dirs::dirs(&checkout, environment, target_dir) {
+            places.push((Place::Target, dirs.target_dir));
+            places.extend(dirs.build_dir.map(|dir| (Place::Target, dir)));
+        }
+        places.push((Place::Workspace, checkout));
+    }
+    places
+}
+
 /// Measures the filesystems of the store and of `paths`, makes room in the store if its own is
 /// too full, and warns of everything that the store cannot help.
 ///
-/// A path that does not exist yet counts as on the filesystem that would hold it.
+/// A path that does not exist yet counts as on the filesystem that would hold it. What
+/// `readable` scopes hold is what the job is about to restore: other lanes make room first.
 pub fn guard(
     store: &Store,
     paths: &[(Place, PathBuf)],
     pressure: &Pressure,
     policy: &Policy,
+    readable: &[Scope],
     now: Timestamp,
     mode: Mode,
 ) -> Result<GuardReport> {
     let mut warnings = warnings_of_place(store.root(), paths);
     let mut filesystems = measure(store, paths, &mut warnings)?;
-    let gc = gc(store, policy, Some(pressure), now, mode)?;
+    let gc = gc(store, policy, Some(pressure), readable, now, mode)?;
     for watched in &mut filesystems {
         watched.after = filesystem_of(&watched.before.path)?;
         let of_store = watched.places.contains(&Place::Store);

@@ -15,11 +15,10 @@ impl Saving<'_> {
         known: Option<&Known>,
         new: &Manifest,
     ) -> Result<Option<GenerationId>> {
-        let chain = self.job.scope.chain();
         let serves = |id: &GenerationId| {
             id.series.key == place.series_key
                 && id.series.area == place.area
-                && chain.contains(&id.series.scope)
+                && self.job.readable.contains(&id.series.scope)
         };
         // One that lost a pack cannot be restored, whatever it says.
         let is_same = |old: &Manifest| self.store.has_packs(&old.header.packs) && is_same(old, new);
@@ -42,7 +41,9 @@ impl Saving<'_> {
     }
 }
 
-/// Tells whether two manifests hold the same tree built from the same sources at the same roots.
+/// Tells whether two manifests hold the same tree built from the same sources at the same roots,
+/// and the new one says no more of it: what a job left that failed is published again as whole by one that
+/// did not.
 ///
 /// The mtimes of sources do not count: the older record goes with the older mtimes of the tree.
 /// In `CARGO_HOME` no mtime counts, for other jobs move those of directories, and cargo ignores
@@ -66,7 +67,8 @@ fn is_same(old: &Manifest, new: &Manifest) -> bool {
     let same_kept = |(a, b): (&KeptFile, &KeptFile)| {
         (&a.root, &a.path) == (&b.root, &b.path) && has_same_bytes(&a.facts, &b.facts)
     };
-    old.entries.len() == new.entries.len()
+    (new.header.partial || !old.header.partial)
+        && old.entries.len() == new.entries.len()
         && old.kept.len() == new.kept.len()
         && (old.header.roots == new.header.roots || !mtimes_count)
         && old.entries.iter().zip(&new.entries).all(same_entry)

@@ -16,7 +16,7 @@ use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::manifest::{RawPath, Root, Series};
 use crate::model::names::Name;
-use crate::model::scope::Scope;
+use crate::model::scope::{Lane, Scope};
 
 /// What a user asks for.
 #[derive(Clone, Debug)]
@@ -29,12 +29,17 @@ pub struct Ask {
     pub areas: BTreeSet<Kept>,
     /// Used as given instead of the computed key.
     pub key: Option<Name>,
+    /// Used as given for the targets of these dependencies: what a job was told before it built, so
+    /// that a lock file that the build makes does not move them.
+    pub dependency_keys: BTreeMap<Name, Name>,
     /// Further inputs of the key.
     pub key_options: KeyOptions,
     /// What kind of job this is.
     pub label: String,
     /// Who may restore what it saves.
     pub scope: Scope,
+    /// The lane of the branch it is based on, which it may read too.
+    pub base: Option<Lane>,
     /// `--cargo-home`.
     pub cargo_home: Option<PathBuf>,
     /// `--target-dir`.
@@ -48,8 +53,12 @@ pub struct Ask {
 pub struct Job {
     /// Who may restore what it saves.
     pub scope: Scope,
+    /// The scopes it may read, its own first.
+    pub readable: Vec<Scope>,
     /// The key that is handed out.
     pub key: Name,
+    /// The key of each dependency.
+    pub dependency_keys: BTreeMap<Name, Name>,
     /// What kind of job this is.
     pub label: String,
     /// The checkouts, canonical.
@@ -106,7 +115,9 @@ impl Job {
         let cargo_key = ask.key.clone().unwrap_or_else(|| key.key.clone());
         let mut job = Self {
             scope: ask.scope.clone(),
+            readable: ask.scope.chain(ask.base.as_ref()),
             key: cargo_key.clone(),
+            dependency_keys: BTreeMap::new(),
             label: ask.label.clone(),
             excluded: vec![store_root.to_owned(), home.clone()],
             roots,
@@ -168,11 +179,13 @@ impl Job {
             let its = dirs(dir, environment, None)?;
             self.add_dirs(&its);
             workspaces.insert(its.workspace_root.clone());
+            let its_key = repo_key(dir, environment, &KeyOptions::default())?;
+            let given = ask.dependency_keys.get(name);
+            let series_key = given.unwrap_or(&its_key.key).clone();
+            self.dependency_keys.insert(name.clone(), series_key.clone());
             if !ask.areas.contains(&Kept::Dependencies) || own.target_dir == its.target_dir {
                 continue;
             }
-            let its_key = repo_key(dir, environment, &KeyOptions::default())?;
-            let series_key = its_key.key.clone();
             let area = Area::DependencyTarget(name.clone());
             self.add_place(area, &its.target_dir, &its, &series_key, &its_key);
             if let Some(build_dir) = &its.build_dir {
@@ -215,6 +228,21 @@ impl Job {
         Ok(())
     }
 
+    /// Returns each part of the key of the target by name, as text; nothing if no area is wanted.
+    pub fn components(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        let of_target = self.places.iter().find(|place| place.area == Area::Target);
+        of_target.or(self.places.first()).map_or(&NONE, |place| &place.components)
+    }
+
+    /// Returns the same job, with only the areas that `wanted` picks.
+    #[must_use]
+    pub fn only(&self, wanted: impl Fn(&Area) -> bool) -> Self {
+        let mut job = self.clone();
+        job.places.retain(|place| wanted(&place.area));
+        job
+    }
+
     /// Returns the series that an area is saved to.
     pub fn series(&self, place: &Place) -> Series {
         let key = place.series_key.clone();
@@ -225,7 +253,7 @@ impl Job {
     pub fn wish(&self, place: &Place) -> Wish {
         let is_shared = place.area.is_shared();
         Wish {
-            chain: self.scope.chain(),
+            chain: self.readable.clone(),
             key: place.series_key.clone(),
             toolchain: (!is_shared).then_some(place.toolchain),
             environment: place.environment,

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
+use super::Result;
 use super::job::{Job, Place};
+use super::locks::keep_packages_still;
+use super::progress::Progress;
 use super::report::AreaReport;
-use super::shared::{PATIENCE, needs_mark};
-use super::{Error, Result};
-use crate::cargo::build_lock::lock_packages;
+use super::shared::needs_mark;
 use crate::cargo::home::{self, Shared};
 use crate::fs::stat::Kind;
 use crate::fs::walk::{Found, walk, walk_tree};
@@ -17,12 +18,13 @@ pub(super) fn look(
     job: &Job,
     place: &Place,
     report: &mut AreaReport,
+    progress: &Progress,
 ) -> Result<Option<Vec<Found>>> {
     let dir = &place.dir;
     let found = match shared(&place.area) {
         _ if !dir.is_dir() => Vec::new(),
         None => walk_tree(dir)?,
-        Some(shared) => look_at_home(job, shared, place)?,
+        Some(shared) => look_at_home(job, shared, place, progress)?,
     };
     if found.iter().any(|found| found.stat.kind != Kind::Dir) {
         return Ok(Some(found));
@@ -42,13 +44,10 @@ pub(super) fn look(
 }
 
 /// Walks what the lock files name of `CARGO_HOME`, leaving out half extractions.
-fn look_at_home(job: &Job, kind: Shared, place: &Place) -> Result<Vec<Found>> {
+fn look_at_home(job: &Job, kind: Shared, place: &Place, progress: &Progress) -> Result<Vec<Found>> {
     // What cargo is about to write is not whole: while the lock is held, it writes nothing. What
     // changes after the walk is noticed when it is read.
-    let Some(_lock) = lock_packages(&job.cargo_home, PATIENCE)? else {
-        let path = job.cargo_home.join(".package-cache");
-        return Err(Error::Busy { path, holder: "a cargo that downloads or extracts" });
-    };
+    let _lock = keep_packages_still(&job.cargo_home, progress)?;
     let wanted = &job.wanted;
     let mut found = walk(&place.dir, |path, what| match what {
         Kind::Dir => wanted.may_hold(kind, path),

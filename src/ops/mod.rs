@@ -5,8 +5,10 @@
 
 mod assemble;
 mod buffers;
+pub mod checkout;
 pub mod compare;
 mod error;
+pub mod explain;
 pub mod gc;
 pub mod guard;
 
@@ -14,12 +16,15 @@ mod identical;
 mod index;
 pub mod job;
 mod kept;
+mod locks;
 mod look;
+pub mod lookup;
 mod pack;
 mod place;
 pub mod progress;
 pub mod report;
 pub mod restore;
+pub mod root;
 pub mod save;
 mod shared;
 mod sources;

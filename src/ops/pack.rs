@@ -68,7 +68,7 @@ impl Packing<'_> {
     /// Reads `files` and writes packs of what the store does not hold yet.
     ///
     /// Each file is read once. Memory: one content a thread, at most 32 MiB, and what zstd needs.
-    /// A file that changes meanwhile is an error. When this returns, the packs are visible and
+    /// A file that changes meanwhile is an error, and so is being told to stop. When this returns, the packs are visible and
     /// flushed.
     pub(super) fn pack(&self, files: &[Unread]) -> Result<PackedFiles> {
         let pieces: Result<Vec<Vec<Piece>>> =
@@ -105,6 +105,7 @@ impl Packing<'_> {
         let mut writer: Option<PackWriter<'_>> = None;
         let mut new = Vec::new();
         for piece in batch {
+            self.progress.go_on()?;
             let unread = &files[piece.file];
             let bytes = read_piece(unread, piece, buffer)?;
             let digest = Digest::of(bytes);

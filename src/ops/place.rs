@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Result;
 use super::compare::{Known, compare};
+use super::locks::keep_builds_out;
 use super::report::Mode;
 use super::staged::Staged;
 use super::unpack::{Reuse, Unpacker};
-use super::{Error, Result};
-use crate::cargo::build_lock::{BuildLocks, lock_builds};
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
@@ -47,11 +47,8 @@ pub(super) fn place(
         return Ok(Mode::Unpack);
     }
 
-    let _locks = match lock_builds(dir, PATIENCE)? {
-        BuildLocks::Held(locks) => locks,
-        BuildLocks::Busy(path) => return Err(Error::Busy { path, holder: "a cargo build" }),
-    };
-    let comparison = compare(dir, &manifest.entries, known)?;
+    let _locks = keep_builds_out(dir, PATIENCE, unpacker.progress)?;
+    let comparison = compare(dir, &manifest.entries, known, unpacker.progress)?;
     if comparison.is_whole {
         unpacker.progress.done(manifest.header.files, manifest.header.bytes);
         return Ok(Mode::InPlace);

@@ -1,13 +1,19 @@
-//! How far an operation is, for whoever watches.
+//! How far an operation is, for whoever watches, and whether it should go on.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-/// How far an operation is. Shared by its threads; somebody else may look at any time.
+use super::{Error, Result};
+
+/// How far an operation is, and whether it should go on. Shared by its threads; somebody else may
+/// look, or stop it, at any time.
 #[derive(Debug, Default)]
 pub struct Progress {
     total_bytes: AtomicU64,
     done_bytes: AtomicU64,
     done_files: AtomicU64,
+    stop: Arc<AtomicBool>,
 }
 
 /// A look at a [`Progress`].
@@ -40,5 +46,77 @@ impl Progress {
             done_bytes: self.done_bytes.load(Ordering::Relaxed),
             done_files: self.done_files.load(Ordering::Relaxed),
         }
+    }
+
+    /// Makes the operation end soon: areas that are not done yet fail with [`Error::Stopped`], and
+    /// leave nothing behind.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    /// Tells whether it should end.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Returns what [`Self::stop`] sets, for a signal handler, which can do no more than that.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    /// Fails once it should end: what takes long asks between its steps.
+    pub(super) fn go_on(&self) -> Result<()> {
+        if self.is_stopped() { Err(Error::Stopped) } else { Ok(()) }
+    }
+
+    /// Attempts something again and again until it comes to something, for at most `patience`;
+    /// returns what came last. Ends early when it should end.
+    pub(super) fn attempt<T>(
+        &self,
+        patience: Duration,
+        mut attempt: impl FnMut() -> Result<Attempt<T>>,
+    ) -> Result<T> {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let started = Instant::now();
+        loop {
+            self.go_on()?;
+            match attempt()? {
+                Attempt::Came(to) => return Ok(to),
+                Attempt::Nothing(so_far) if started.elapsed() >= patience => return Ok(so_far),
+                Attempt::Nothing(_) => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+}
+
+/// What came of an attempt.
+pub(super) enum Attempt<T> {
+    /// This.
+    Came(T),
+    /// Nothing, and this if there is no other attempt.
+    Nothing(T),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_is_repeated_until_it_comes_to_something_or_is_told_to_stop() -> Result<()> {
+        let progress = Progress::default();
+        let mut attempts = 0;
+        let third = || {
+            attempts += 1;
+            Ok(if attempts == 3 { Attempt::Came(attempts) } else { Attempt::Nothing(0) })
+        };
+        assert_eq!(progress.attempt(Duration::from_mins(1), third)?, 3);
+        assert_eq!(progress.attempt(Duration::ZERO, || Ok(Attempt::Nothing(7)))?, 7);
+
+        let stopped = progress.attempt(Duration::MAX, || {
+            progress.stop();
+            Ok(Attempt::Nothing(()))
+        });
+        assert!(matches!(stopped, Err(Error::Stopped)));
+        Ok(())
     }
 }

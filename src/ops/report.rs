@@ -157,6 +157,17 @@ pub struct Report {
 }
 
 impl Report {
+    /// Sums this up with what was done with further areas of the same job afterwards.
+    #[must_use]
+    pub fn and(mut self, later: Self) -> Self {
+        self.areas.extend(later.areas);
+        let warnings = later.warnings.into_iter().filter(|it| !self.warnings.contains(it));
+        let warnings: Vec<_> = self.warnings.iter().cloned().chain(warnings).collect();
+        let (sources, units) = (later.sources, later.units);
+        let seconds = self.seconds + later.seconds;
+        Self { sources, units, seconds, warnings, ..Self::of(self.cache_key, self.areas) }
+    }
+
     /// Sums up areas.
     pub fn of(cache_key: Name, areas: Vec<AreaReport>) -> Self {
         let wanted = || areas.iter().filter(|area| area.wanted).map(|area| area.hit);

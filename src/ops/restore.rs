@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::compare::{Known, has_same_bytes};
 use super::job::{Job, Place};
 use super::look::shared;
+use super::lookup::{Choice, choose};
 use super::place::{holds_anything, place};
 use super::progress::Progress;
 use super::report::{AreaReport, Report, SourcesReport, chain};
@@ -19,24 +20,17 @@ use super::{Error, Result, kept};
 use crate::fs::crash::crash_point;
 use crate::fs::stat::Kind;
 use crate::fs::walk::walk;
-use crate::model::choice::{Chosen, Hit, choose};
-use crate::model::manifest::{EntryKind, GenerationId, Manifest};
+use crate::model::choice::Hit;
+use crate::model::manifest::{EntryKind, Manifest};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
-use crate::store::{self, Event, Generation, Lease, Purpose, Store, TreeRecord, boot_id};
+use crate::store::{self, Event, Lease, Purpose, Store, TreeRecord, boot_id};
 
 /// One area on its way.
 struct Pending<'a> {
     place: &'a Place,
     report: AreaReport,
     choice: Option<Choice>,
-}
-
-/// The generation that an area is to be restored to.
-struct Choice {
-    id: GenerationId,
-    chosen: Chosen,
-    manifest: Manifest,
 }
 
 /// Which files of an area this restore wrote or compared.
@@ -57,7 +51,8 @@ struct Restoring<'a> {
 
 /// Restores every area of `job`, and makes its sources look to cargo as they should.
 ///
-/// An area that fails is a miss with a warning, and what was there before is there still. Killed
+/// An area that fails is a miss with a warning, and what was there before is there still. Told to
+/// stop, it fails those that are not in place yet. Killed
 /// at any instruction, each area is in place whole or not at all, and no source looks older than
 /// the tree that was built from other bytes. Any number of saves and restores may run at once.
 pub fn restore(store: &Store, job: &Job, now: Timestamp, progress: &Progress) -> Result<Report> {
@@ -133,7 +128,8 @@ impl Restoring<'_> {
     fn choose_for<'a>(&self, place: &'a Place) -> Pending<'a> {
         let started = Instant::now();
         let mut report = AreaReport::new(place.area.clone());
-        let choice = self.choose(place, &mut report).unwrap_or_else(|error| {
+        let choice = choose(self.store, self.lease, self.job, place, &mut report);
+        let choice = choice.unwrap_or_else(|error| {
             report.fail(error);
             None
         });
@@ -181,7 +177,8 @@ impl Restoring<'_> {
     fn put_in_place(&self, area: &mut Pending<'_>) {
         let started = Instant::now();
         if let Some(choice) = area.choice.take() {
-            match self.restore_area(area.place, &choice, &mut area.report) {
+            let restored = self.unpacker.progress.go_on();
+            match restored.and_then(|()| self.restore_area(area.place, &choice, &mut area.report)) {
                 Ok(()) => area.choice = Some(choice),
                 Err(error) => {
                     self.remove_damaged(&error, &[&choice.manifest], &mut area.report.warnings);
@@ -206,23 +203,15 @@ impl Restoring<'_> {
     }
 
     fn known(&self, place: &Place) -> Option<Known> {
-        let chain = self.job.scope.chain();
-        Known::of(self.store, self.lease, &chain, &place.dir, &self.boot)
+        Known::of(self.store, self.lease, &self.job.readable, &place.dir, &self.boot)
     }
 
     fn restore_area(&self, place: &Place, choice: &Choice, report: &mut AreaReport) -> Result<()> {
-        let Choice { id, chosen, manifest } = choice;
+        let Choice { id, manifest, .. } = choice;
         place.check(self.store.root(), &self.job.cargo_home)?;
         let known = self.known(place);
         let placed = self.place(place, manifest, known.as_ref(), report)?;
-        let header = &manifest.header;
-        report.hit = chosen.hit;
-        (report.files, report.bytes) = (header.files, header.bytes);
-        report.stored_bytes = header.packs.iter().map(|pack| pack.stored_bytes).sum();
-        report.generation = Some(id.to_string());
-        report.id = Some(id.clone());
-        report.matched_key = Some(header.cache_key.clone());
-        report.notes.extend(self.remarks(place, chosen, manifest));
+        choice.tell(self.job, place, report);
         // What only saves time or room later is no failure: the area is in place.
         if let Err(error) = self.store.stamp(&id.series, self.now) {
             report.warnings.push(chain(&error));
@@ -231,31 +220,6 @@ impl Restoring<'_> {
             report.warnings.push(chain(&error));
         }
         Ok(())
-    }
-
-    /// Chooses a generation and reads its manifest. One that cannot be used is passed over with a
-    /// warning, and the next best is taken.
-    fn choose(&self, place: &Place, report: &mut AreaReport) -> Result<Option<Choice>> {
-        let wish = self.job.wish(place);
-        let mut generations: Vec<Generation> = Vec::new();
-        for scope in &wish.chain {
-            let (found, failures) = self.store.generations_of(scope, &place.area)?;
-            generations.extend(found);
-            report.warnings.extend(failures.iter().map(|error| chain(error)));
-        }
-        report.wanted = !generations.is_empty() || self.job.counts_on(&place.area);
-        loop {
-            let candidates: Vec<_> =
-                generations.iter().map(|generation| (&generation.id, &generation.header)).collect();
-            let Some(chosen) = choose(&wish, &candidates) else { return Ok(None) };
-            let id = generations[chosen.index].id.clone();
-            match self.store.read(self.lease, &id) {
-                Ok(manifest) => return Ok(Some(Choice { id, chosen, manifest })),
-                Err(store::Error::Gone(_)) => {}
-                Err(error) => report.warnings.push(chain(&error)),
-            }
-            generations.swap_remove(chosen.index);
-        }
     }
 
     fn place(
@@ -274,31 +238,6 @@ impl Restoring<'_> {
         let (mode, files) = place_shared(unpacker, lease, &home, manifest)?;
         report.mode = mode;
         Ok(Placed::These(files))
-    }
-
-    fn remarks(&self, place: &Place, chosen: &Chosen, manifest: &Manifest) -> Vec<String> {
-        let mut remarks = Vec::new();
-        let header = &manifest.header;
-        if chosen.hit == Hit::Fallback {
-            remarks.push(format!(
-                "no generation for this key; the nearest is of {}",
-                header.cache_key
-            ));
-        }
-        if !chosen.same_roots {
-            for (root, path) in self.job.raw_roots() {
-                if let Some(saved) = header.roots.get(&root).filter(|saved| **saved != path) {
-                    remarks.push(format!(
-                        "`{root}` was at `{saved}` when this was saved and is at `{path}` now: cargo \
-                         builds path dependencies outside the workspace again"
-                    ));
-                }
-            }
-        }
-        if !place.area.is_shared() && header.job != self.job.label {
-            remarks.push(format!("saved by job `{}`", header.job));
-        }
-        remarks
     }
 
     /// Records what is at the directory now, so that the save need not read it.

@@ -10,15 +10,17 @@ use super::compare::Known;
 use super::index::Index;
 use super::job::{Job, Place};
 use super::kept::{self, Keep};
+use super::locks::keep_builds_out;
 use super::look::look;
 use super::progress::Progress;
 use super::report::{AreaReport, Mode, Report, SourcesReport, chain};
 use super::tree::{Tree, Unread};
 use super::{Error, Result, sources};
-use crate::cargo::build_lock::{BuildLocks, lock_builds, lock_files};
+use crate::cargo::build_lock::lock_files;
 use crate::fs::crash::crash_point;
 use crate::fs::lock::Lock;
 use crate::fs::walk::Found;
+use crate::model::area::Area;
 use crate::model::choice::Hit;
 use crate::model::manifest::{GenerationId, Source};
 use crate::model::timestamp::Timestamp;
@@ -34,15 +36,12 @@ struct BuildGuard {
 }
 
 impl BuildGuard {
-    fn of(place: &Place) -> Result<Self> {
+    fn of(place: &Place, progress: &Progress) -> Result<Self> {
         if place.area.is_shared() {
             return Ok(Self { dir: None, locks: Vec::new() });
         }
-        let dir = place.dir.clone();
-        match lock_builds(&dir, PATIENCE)? {
-            BuildLocks::Held(locks) => Ok(Self { dir: Some(dir), locks }),
-            BuildLocks::Busy(path) => Err(Error::Busy { path, holder: "a cargo build" }),
-        }
+        let locks = keep_builds_out(&place.dir, PATIENCE, progress)?;
+        Ok(Self { dir: Some(place.dir.clone()), locks })
     }
 
     /// Fails if a build began where there was no lock file to hold.
@@ -61,6 +60,8 @@ impl BuildGuard {
 pub struct SaveOptions {
     /// The zstd level of new packs, 1 to 19.
     pub level: i32,
+    /// Whether the job failed or was cancelled: its targets are marked as partial.
+    pub partial: bool,
     /// The time of the save.
     pub now: Timestamp,
 }
@@ -79,8 +80,8 @@ pub(super) struct Saving<'a> {
 
 /// Saves every area of `job`.
 ///
-/// An area that fails leaves the store as it was for that area, and a warning in its report.
-/// Killed at any instruction, each area is published whole or not at all. Any number of saves
+/// An area that fails leaves the store as it was for that area, and a warning in its report. Told
+/// to stop, it fails those that are not done yet. Killed at any instruction, each area is published whole or not at all. Any number of saves
 /// and restores may run at once.
 pub fn save(store: &Store, job: &Job, options: SaveOptions, progress: &Progress) -> Result<Report> {
     let started = Instant::now();
@@ -88,7 +89,7 @@ pub fn save(store: &Store, job: &Job, options: SaveOptions, progress: &Progress)
     let lease = store.lease(Purpose::Save)?;
     crash_point("save: leased");
     // Builds are kept out before the sources are read, so that none compiles what is edited after.
-    let guards: Vec<_> = job.places.iter().map(BuildGuard::of).collect();
+    let guards: Vec<_> = job.places.iter().map(|place| BuildGuard::of(place, progress)).collect();
     let has_target = job.places.iter().any(|place| !place.area.is_shared());
     let sources = if has_target { sources::record(&job.roots, &job.excluded)? } else { Vec::new() };
     let saving = Saving {
@@ -111,6 +112,19 @@ pub fn save(store: &Store, job: &Job, options: SaveOptions, progress: &Progress)
     Ok(report)
 }
 
+/// Saves the areas that cost least and help most first, `registry` and `git`; then the others. Who
+/// may be stopped on the way loses the least so.
+pub fn save_shared_first(
+    store: &Store,
+    job: &Job,
+    options: SaveOptions,
+    progress: &Progress,
+) -> Result<Report> {
+    let shared = save(store, &job.only(Area::is_shared), options, progress)?;
+    let targets = save(store, &job.only(|area| !area.is_shared()), options, progress)?;
+    Ok(shared.and(targets))
+}
+
 impl Saving<'_> {
     fn report(&self, place: &Place, guard: Result<BuildGuard>) -> AreaReport {
         let started = Instant::now();
@@ -126,8 +140,9 @@ impl Saving<'_> {
     }
 
     fn save_area(&self, place: &Place, guard: &BuildGuard, report: &mut AreaReport) -> Result<()> {
+        self.progress.go_on()?;
         place.check(self.store.root(), &self.job.cargo_home)?;
-        let Some(found) = look(self.job, place, report)? else { return Ok(()) };
+        let Some(found) = look(self.job, place, report, self.progress)? else { return Ok(()) };
         let after_stats = crate::fs::space::now_at(self.store.root())?;
         let tree = Tree::of(&place.dir, &found)?;
         let special = tree.special.iter().map(|path| {
@@ -159,8 +174,7 @@ impl Saving<'_> {
     }
 
     fn known(&self, place: &Place) -> Option<Known> {
-        let chain = self.job.scope.chain();
-        Known::of(self.store, self.lease, &chain, &place.dir, &self.boot)
+        Known::of(self.store, self.lease, &self.job.readable, &place.dir, &self.boot)
     }
 
     fn find_kept(&self, place: &Place, found: &[Found]) -> Result<Vec<Keep>> {

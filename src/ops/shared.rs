@@ -2,13 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::time::Duration;
 
+use super::Result;
+use super::locks::keep_packages_still;
 use super::report::Mode;
 use super::staged::Staged;
 use super::unpack::Unpacker;
-use super::{Error, Result};
-use crate::cargo::build_lock::lock_packages;
 use crate::cargo::home::{self, Shared};
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
@@ -17,10 +16,6 @@ use crate::fs::stat::Stat;
 use crate::model::manifest::{Entry, EntryKind, Manifest};
 use crate::model::rel_path::RelPath;
 use crate::store::Lease;
-
-/// How long we wait for cargo's package lock. Cargo holds it while it downloads and extracts:
-/// 8.7 s for 36,000 files were measured; a slow line may take a minute.
-pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Adds what `dir` lacks of `manifest`; never deletes or replaces what is whole.
 ///
@@ -46,11 +41,7 @@ pub(super) fn place_shared(
     unpacker.unpack(&manifest.header.packs, &wanted.entries, &staging, None)?;
     crash_point("restore: staged");
 
-    let lock = lock_packages(cargo_home, PATIENCE)?;
-    let Some(_lock) = lock else {
-        let path = cargo_home.join(".package-cache");
-        return Err(Error::Busy { path, holder: "a cargo that downloads or extracts" });
-    };
+    let _lock = keep_packages_still(cargo_home, unpacker.progress)?;
     let mut placed = HashSet::new();
     for top in &wanted.tops {
         dest.create_parents(top)?;

@@ -89,6 +89,7 @@ impl<'a> Unpacker<'a> {
         let mut found = 0;
         let pack_path = pack.path().to_owned();
         pack.each::<Error>(digest, |member| {
+            self.progress.go_on()?;
             let Some(places) = wanted.get(&member.digest) else { return Ok(()) };
             let bytes = member.read_into(buffer)?;
             found += 1;

@@ -30,6 +30,8 @@ pub enum Purpose {
     Restore,
     /// It checks the store.
     Verify,
+    /// It checks a dependency out.
+    Checkout,
 }
 
 /// Something a live process relies on.
@@ -192,6 +194,11 @@ impl Lease {
     pub(super) fn staged_path(&self, what: &str) -> Result<PathBuf> {
         let count = self.staged.fetch_add(1, Ordering::Relaxed);
         Ok(self.staging_dir()?.join(format!("{what}-{count}")))
+    }
+
+    /// Returns the locked file: a program that has it open keeps the lease alive after this process.
+    pub fn file(&self) -> &File {
+        self.lock.file()
     }
 
     /// Returns what the name of a directory begins with that this process stages outside the

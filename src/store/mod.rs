@@ -11,6 +11,7 @@
 //! │                              one generation; its name is its publication
 //! ├── stamps/<scope>/<area>/<key>  when the series was last used
 //! ├── trees/<digest>.zst         what we left at a directory; disposable
+//! ├── mirrors/<server>/<repository>.git  a bare git repository; disposable
 //! ├── leases/<id>                one a live process, held with flock
 //! ├── journal/<yyyy-mm>.jsonl    one line a restore, save, expiry
 //! ├── staging/<lease id>/        garbage unless that lease is alive
@@ -35,6 +36,9 @@
 //! what nobody names to `trash/`, looks again, puts back what got named meanwhile, and deletes
 //! the rest. So either the process sees that the thing is gone, or gc sees that it is named.
 //! Why that is enough: `docs/decisions/0002-leases.md`.
+//!
+//! Mirrors have a lock each: shared by who reads one, held alone by who fetches into it or moves it
+//! to `trash/`.
 
 mod error;
 mod examine;
@@ -43,6 +47,7 @@ mod journal;
 mod leases;
 mod leftovers;
 mod manifest_file;
+mod mirrors;
 mod open;
 mod packs;
 #[cfg(test)]
@@ -58,6 +63,7 @@ pub use examine::{Examined, Holdings};
 pub use generations::Generation;
 pub use journal::Event;
 pub use leases::{Lease, LeaseFacts, Purpose, Use};
+pub use mirrors::{Mirror, MirrorLock, OwnedMirror};
 pub use open::Store;
 pub use packs::{Member, PackFile, PackList, PackWriter};
 pub use sweep::{GcLock, Swept};
@@ -103,6 +109,10 @@ impl Store {
 
     fn trees_dir(&self) -> PathBuf {
         self.root.join("trees")
+    }
+
+    fn mirrors_dir(&self) -> PathBuf {
+        self.root.join("mirrors")
     }
 
     fn leases_dir(&self) -> PathBuf {

@@ -36,8 +36,8 @@ struct Features {
     incompatible: Vec<String>,
 }
 
-const DIRS: [&str; 8] =
-    ["packs", "series", "stamps", "trees", "leases", "journal", "staging", "trash"];
+const DIRS: [&str; 9] =
+    ["packs", "series", "stamps", "trees", "mirrors", "leases", "journal", "staging", "trash"];
 
 /// What the specification asks a tagged cache directory to begin with.
 const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\

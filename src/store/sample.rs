@@ -65,6 +65,7 @@ pub(crate) fn manifest(series: &Series, secs: i64, packs: &[(PackUse, Vec<&str>)
         cache_key: series.key.clone(),
         created: Timestamp::new(secs, 0),
         job: "test".to_owned(),
+        partial: false,
         toolchain: Digest::of(b"toolchain"),
         environment: None,
         components: [].into(),

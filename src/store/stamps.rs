@@ -1,4 +1,4 @@
-//! When a series was last used: our own word, never a directory's mtime.
+//! When a series, or a mirror, was last used: our own word, never a directory's mtime.
 
 use std::fs;
 use std::io::{self, Write};
@@ -21,15 +21,19 @@ impl Store {
         if self.last_used(series)?.is_some_and(|before| before >= now) {
             return Ok(());
         }
-        let path = self.stamp_path(series);
-        let dir = path.parent().unwrap_or(&path);
+        self.write_stamp(&self.stamp_path(series), now)
+    }
+
+    /// Writes `now` to the stamp at `path` in one step.
+    pub(super) fn write_stamp(&self, path: &Path, now: Timestamp) -> Result<()> {
+        let dir = path.parent().unwrap_or(path);
         let staging = self.staging_dir();
         let mut staged =
             tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
-        writeln!(staged, "{}.{:09}", now.secs(), now.nanos()).at("write", &path)?;
+        writeln!(staged, "{}.{:09}", now.secs(), now.nanos()).at("write", path)?;
         loop {
             create_dirs(dir)?;
-            match staged.persist(&path) {
+            match staged.persist(path) {
                 Ok(_) => return Ok(()),
                 // gc removed the directory because it was empty.
                 Err(failed)
@@ -38,7 +42,7 @@ impl Store {
                 {
                     staged = failed.file;
                 }
-                Err(failed) => return Ok(Err(failed.error).at("write", &path)?),
+                Err(failed) => return Ok(Err(failed.error).at("write", path)?),
             }
         }
     }
@@ -46,13 +50,7 @@ impl Store {
     /// Returns when `series` was last used. A stamp that is missing or cannot be understood is
     /// none.
     pub fn last_used(&self, series: &Series) -> Result<Option<Timestamp>> {
-        let path = self.stamp_path(series);
-        let text = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
-            text => text.at("read", &path)?,
-        };
-        Ok(parse(&text))
+        read_stamp(&self.stamp_path(series))
     }
 
     /// Returns the stamps that cannot be understood.
@@ -86,6 +84,16 @@ impl Store {
         }
         remove_empty_dirs(&dir)
     }
+}
+
+/// Returns the time of the stamp at `path`. One that is missing or cannot be understood is none.
+pub(super) fn read_stamp(path: &Path) -> Result<Option<Timestamp>> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
+        text => text.at("read", path)?,
+    };
+    Ok(parse(&text))
 }
 
 /// Removes the empty directories below `dir`, and those that only hold empty ones.

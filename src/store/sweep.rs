@@ -175,7 +175,8 @@ impl Store {
         Ok(named)
     }
 
-    fn move_to(&self, trash: &Path, path: &Path) -> Result<()> {
+    /// Moves `path`, which lies below the root, to where it would be if `trash` were the root.
+    pub(super) fn move_to(&self, trash: &Path, path: &Path) -> Result<()> {
         let below = path.strip_prefix(self.root()).expect("paths of the store lie below its root");
         let dest = trash.join(below);
         let dir = dest.parent().unwrap_or(trash);

@@ -29,12 +29,13 @@ fn run(host: &Host, args: &[&str]) -> Result<Outcome> {
 }
 
 /// Every command, as a script would call it.
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 10] = [
     &["key", "--explain"],
     &["restore"],
     &["save"],
     &["gc"],
     &["gc", "--dry-run"],
+    &["checkout", "org/dep"],
     &["guard"],
     &["list"],
     &["show"],
@@ -52,6 +53,7 @@ fn the_fields_of_each_object_are_those_that_the_readme_names() -> Result {
         "damaged",
         "dead_leases",
         "expired",
+        "mirrors",
         "missing_bytes",
         "missing_inodes",
         "other_gc_runs",
@@ -89,7 +91,7 @@ fn the_fields_of_each_object_are_those_that_the_readme_names() -> Result {
         (&["list"],                        "",                  vec!["generations", "pack_bytes", "packs"]),
         (&["verify"],                      "",                  vec!["bytes", "contents", "findings", "generations", "packs"]),
         (&["gc", "--dry-run"],             "",                  GC.to_vec()),
-        (&["list"],                        "/generations/0",    vec!["area", "bytes", "created", "files", "job", "key", "last_used", "number", "scope", "stored_bytes"]),
+        (&["list"],                        "/generations/0",    vec!["area", "bytes", "created", "files", "job", "key", "last_used", "number", "partial", "scope", "stored_bytes"]),
     ];
     let readme = include_str!("../../README.md");
     for (args, at, want) in cases {

@@ -1,9 +1,13 @@
 //! What users rely on, driven as they drive it: the real program, real directories, real locks.
 
+mod fake_runner;
+mod git_server;
 mod support;
 mod workshop;
 
+mod action;
 mod cargo;
+mod checkouts;
 mod commands;
 mod concurrency;
 mod crash;
@@ -12,6 +16,9 @@ mod filesystems;
 mod freshness;
 mod hostile;
 mod installer;
+mod lanes;
 mod launcher;
 mod old_stores;
+mod partial;
 mod save_restore;
+mod stopping;

@@ -16,7 +16,7 @@ const PACK_BYTES: u64 = 100;
 
 /// Reads `[repository@]lane area key used generation…`: when it was used in hours ago or `-`, and
 /// generations as `number:job:packs`, a letter a pack, `*` behind a leased one, `@` and hours
-/// before when it was saved (1000 ago if not said).
+/// before when it was saved (1000 ago if not said), `~` before the job of a partial one.
 fn series(text: &str) -> SeriesFacts {
     let words: Vec<_> = text.split_whitespace().collect();
     let [scope, area, key, used, generations @ ..] = &words[..] else { panic!("{text}") };
@@ -36,9 +36,11 @@ fn generation(text: &str) -> GenerationFacts {
     let (text, created) = text.split_once('@').unwrap_or((text, "1000"));
     let parts: Vec<_> = text.split(':').collect();
     let [number, job, packs] = parts[..] else { panic!("{text}") };
+    let partial = job.starts_with('~');
     GenerationFacts {
         number: format!("{number:0>10}").parse().expect("a number"),
-        job: job.to_owned(),
+        job: job.trim_start_matches('~').to_owned(),
+        partial,
         created: hours_ago(created),
         leased,
         packs: packs.chars().map(pack).collect(),
@@ -62,7 +64,7 @@ fn store(lines: &[&str], more: &str) -> StoreFacts {
     let named = series.iter().flat_map(|series| &series.generations).flat_map(|it| &it.packs);
     let packs = named.copied().chain(more.chars().map(pack));
     let packs = packs.map(|digest| (digest, PACK_BYTES)).collect();
-    StoreFacts { series, packs, leased_packs: BTreeSet::new() }
+    StoreFacts { series, packs, leased_packs: BTreeSet::new(), mirror_bytes: 0 }
 }
 
 /// `key#number` of each, in order.
@@ -111,13 +113,14 @@ fn the_policy_keeps_what_was_used_last_and_drops_the_rest_when_it_is_old() {
         ("equally old",             policy, &["protected target b 30 1:j:b", "protected target a 30 1:j:b", "protected target d 30 1:j:b",
                                               "protected target c 30 1:j:b"], &["d#1"]),
         ("three of each job",       policy, &["protected target a 1 1:j:a 2:j:a 3:i:a 4:j:a 5:j:a 6:j:a"], &["a#1", "a#2"]),
+        ("partial ones apart",      policy, &["protected target a 1 1:j:a 2:~j:a 3:~j:a 4:~j:a 5:~j:a"], &["a#2"]),
         ("leased ones count",       policy, &["protected target a 1 1:j:a* 2:j:a 3:j:a 4:j:a 5:j:a*"], &["a#2"]),
         ("the newest stays",        tight,  &["protected target a 1 1:j:a 2:i:a 3:j:a"], &["a#1", "a#2"]),
         ("number 10 after 9",       tight,  &["protected target a 1 10:j:a 9:j:a"], &["a#9"]),
         ("no generation",           none,   &["protected target a 99"], &[]),
     ];
     for (why, policy, lines, want) in cases {
-        assert_eq!(names(&store(lines, "").plan(policy, None, now())), *want, "{why}");
+        assert_eq!(names(&store(lines, "").plan(policy, None, &[], now())), *want, "{why}");
     }
 }
 
@@ -172,10 +175,39 @@ fn under_pressure_what_is_missed_least_goes_first() {
         ("inodes that nobody has, and bytes", calm, &filesystem(850, 95), &lanes, "",      &["c#1", "d#1"],               (0, 17)),
     ];
     for (why, pressure, filesystem, lines, unnamed, want, missing) in cases {
-        let plan =
-            store(lines, unnamed).plan(&Policy::default(), Some((pressure, filesystem)), now());
+        let plan = store(lines, unnamed).plan(
+            &Policy::default(),
+            Some((pressure, filesystem)),
+            &[],
+            now(),
+        );
         assert_eq!(names(&plan), *want, "{why}");
         assert_eq!((plan.missing_bytes, plan.missing_inodes), *missing, "{why}");
+    }
+}
+
+#[test]
+fn what_the_job_is_about_to_restore_is_missed_as_much_as_what_is_protected() {
+    let lines = [
+        "pr/7 target own 5 1:j:a",
+        "branch/next target base 6 1:j:b",
+        "protected target main 7 1:j:c",
+        "pr/8 target other 1 1:j:d",
+        "c/d@pr/7 target elsewhere 2 1:j:e",
+    ];
+    let readable = [lines[0], lines[1], lines[2]].map(|line| series(line).series.scope);
+    let pressure = Pressure { max_size: Some(ByteSize(0)), ..Pressure::default() };
+    #[rustfmt::skip]
+    let cases: [(&str, &[Scope], [&str; 5]); 3] = [
+        ("a job of nobody",           &[],           ["own#1", "elsewhere#1", "other#1", "base#1", "main#1"]),
+        ("a job of the pull request", &readable,     ["elsewhere#1", "other#1", "main#1", "base#1", "own#1"]),
+        ("a protected job",           &readable[2..], ["own#1", "elsewhere#1", "other#1", "base#1", "main#1"]),
+    ];
+    for (why, readable, want) in cases {
+        let filesystem = filesystem(0, 0);
+        let pressure = Some((&pressure, &filesystem));
+        let plan = store(&lines, "").plan(&Policy::default(), pressure, readable, now());
+        assert_eq!(names(&plan), want, "{why}");
     }
 }
 
@@ -185,13 +217,17 @@ fn a_pack_is_freed_when_its_last_generation_goes() {
     let mut store =
         store(&["pr/1 target a 99 1:j:ab 2:j:bb 3:j:bc", "protected target k 1 1:j:c"], "xyz");
     store.leased_packs.insert(pack('x'));
-    let plan = store.plan(&none, None, now());
+    let plan = store.plan(&none, None, &[], now());
     let frees: Vec<_> = plan.expired.iter().map(|expired| expired.frees_bytes).collect();
     assert_eq!(frees, [101, 1, 101], "`a`, then nothing, then `b`; `c` is named elsewhere");
     assert_eq!((plan.unreferenced_packs, plan.unreferenced_bytes), (2, 200), "`x` is leased");
     assert_eq!((plan.packs, plan.bytes), (4, 403));
     store.packs.remove(&pack('a'));
-    assert_eq!(store.plan(&none, None, now()).expired[0].frees_bytes, 1, "a pack that is missing");
+    assert_eq!(
+        store.plan(&none, None, &[], now()).expired[0].frees_bytes,
+        1,
+        "a pack that is missing"
+    );
 }
 
 #[test]
@@ -205,7 +241,7 @@ fn the_reason_says_what_people_can_check() {
     let strained = Pressure { max_size: Some(ByteSize(150)), ..Pressure::default() };
     let of = |used_bytes| {
         let filesystem = filesystem(used_bytes, 0);
-        let plan = store(&lines, "").plan(&policy, Some((&strained, &filesystem)), now());
+        let plan = store(&lines, "").plan(&policy, Some((&strained, &filesystem)), &[], now());
         plan.expired.iter().map(|expired| expired.reason.to_string()).collect::<Vec<_>>()
     };
     let unused =
@@ -251,6 +287,7 @@ prop_compose! {
         };
         let letters = "abcdefghxy".chars().zip(sizes).enumerate();
         StoreFacts {
+            mirror_bytes: 0,
             series: lines.iter().enumerate().map(line).collect(),
             packs: letters.filter(|(index, _)| *index != gone).map(|(_, (letter, bytes))| (pack(letter), bytes)).collect(),
             leased_packs: "abcdefghxy".chars().nth(leased).map(pack).into_iter().collect(),
@@ -311,7 +348,7 @@ proptest! {
     fn no_leased_generation_goes_and_none_goes_twice(
         store in any_store(), policy in any_policy(), (pressure, filesystem) in any_pressure(),
     ) {
-        let plan = store.plan(&policy, Some((&pressure, &filesystem)), now());
+        let plan = store.plan(&policy, Some((&pressure, &filesystem)), &[], now());
         for series in &store.series {
             for generation in &series.generations {
                 let id = GenerationId { series: series.series.clone(), number: generation.number };
@@ -323,7 +360,7 @@ proptest! {
 
     #[test]
     fn the_newest_generation_of_a_series_that_the_policy_keeps_stays(store in any_store(), policy in any_policy()) {
-        let plan = store.plan(&policy, None, now());
+        let plan = store.plan(&policy, None, &[], now());
         for series in &store.series {
             let gone: Vec<_> = plan.expired.iter().filter(|expired| expired.id.series == series.series).collect();
             let newest = series.generations.iter().map(|generation| generation.number).max();
@@ -336,7 +373,7 @@ proptest! {
     fn a_plan_frees_exactly_what_it_promises(
         store in any_store(), policy in any_policy(), (pressure, filesystem) in any_pressure(),
     ) {
-        let plan = store.plan(&policy, Some((&pressure, &filesystem)), now());
+        let plan = store.plan(&policy, Some((&pressure, &filesystem)), &[], now());
         prop_assert_eq!(plan.bytes, store.stored_bytes() - bytes_without(&store, &plan.expired));
         prop_assert_eq!(plan.unreferenced_bytes, store.stored_bytes() - bytes_without(&store, &[]));
         let promised: u64 = plan.expired.iter().map(|expired| expired.frees_bytes).sum();
@@ -354,14 +391,14 @@ proptest! {
             series.generations.sort_by_key(|generation| by_seed(generation.number.to_string()));
         }
         let pressure = Some((&pressure, &filesystem));
-        prop_assert_eq!(store.plan(&policy, pressure, now()), shuffled.plan(&policy, pressure, now()));
+        prop_assert_eq!(store.plan(&policy, pressure, &[], now()), shuffled.plan(&policy, pressure, &[], now()));
     }
 
     #[test]
     fn pressure_takes_enough_and_not_one_more(
         store in any_store(), policy in any_policy(), (pressure, filesystem) in any_pressure(),
     ) {
-        let plan = store.plan(&policy, Some((&pressure, &filesystem)), now());
+        let plan = store.plan(&policy, Some((&pressure, &filesystem)), &[], now());
         let too_large = pressure.max_size.map_or(0, |max| store.stored_bytes().saturating_sub(max.0));
         let wanted = pressure.wanted(&filesystem);
         let needed = wanted.bytes.max(too_large);
@@ -382,7 +419,7 @@ proptest! {
         store in any_store(), (pressure, filesystem) in any_pressure(),
     ) {
         let keep_all = Policy { shared_series: 99, target_series: 99, generations: 99, ..Policy::default() };
-        let plan = store.plan(&keep_all, Some((&pressure, &filesystem)), now());
+        let plan = store.plan(&keep_all, Some((&pressure, &filesystem)), &[], now());
         let gone: BTreeSet<_> = plan.expired.iter().map(|expired| expired.id.clone()).collect();
         let touched = store.series.iter().filter(|series| gone.iter().any(|id| id.series == series.series));
         let Some(most_trusted) = touched.map(SeriesFacts::trust).max() else { return Ok(()) };

@@ -21,7 +21,7 @@ fn days(days: i64) -> Timestamp {
 }
 
 fn collect(store: &Store, pressure: Option<&Pressure>, mode: Mode) -> Result<GcReport> {
-    Ok(gc(store, &Policy::default(), pressure, days(100), mode)?)
+    Ok(gc(store, &Policy::default(), pressure, &[], days(100), mode)?)
 }
 
 fn generations(store: &Store) -> Result<Vec<String>> {

@@ -1,0 +1,335 @@
+//! The step that stands in the workflow: makes room, checks dependencies out, restores.
+
+use super::checkouts::check_out;
+use super::log::Log;
+use super::outputs::Outputs;
+use super::step::Step;
+use super::summary::Summary;
+use super::{told, told_of};
+use crate::cli::args::now;
+use crate::cli::report::{Verb, name, table};
+use crate::cli::signals::Signals;
+use crate::cli::text::{bytes, line, seconds, short_key};
+use crate::cli::{Result, Status, guard, text};
+use crate::fs::space::filesystem_of;
+use crate::github::inputs::{InputError, Inputs, Mode};
+use crate::github::state::{Stage, State};
+use crate::model::choice::Hit;
+use crate::model::environment::Environment;
+use crate::model::save_plan::SavePlan;
+use crate::ops;
+use crate::ops::explain::explain;
+use crate::ops::job::Job;
+use crate::ops::lookup::look_up;
+use crate::ops::progress::Progress;
+use crate::ops::report::Report;
+use crate::ops::restore::restore;
+use crate::ops::save::save_shared_first;
+use crate::store::Store;
+
+/// Runs the step. Whatever fails, the outputs are set.
+pub(super) fn run(environment: &Environment) -> Status {
+    let mut log = Log::new();
+    let status = match Step::of(environment) {
+        Ok(step) => Main::of(&step, &mut log).run(),
+        Err(InputError(wrong)) => {
+            for wrong in wrong {
+                log.error(&wrong.to_string());
+            }
+            Status::Failed
+        }
+    };
+    log.finish();
+    status
+}
+
+struct Main<'a> {
+    step: &'a Step,
+    log: &'a mut Log,
+    progress: Progress,
+    state: State,
+    outputs: Outputs,
+    summary: Summary,
+    has_failed: bool,
+}
+
+impl<'a> Main<'a> {
+    fn of(step: &'a Step, log: &'a mut Log) -> Self {
+        Self {
+            step,
+            log,
+            progress: Progress::default(),
+            state: State::started(),
+            outputs: Outputs::default(),
+            summary: Summary::default(),
+            has_failed: false,
+        }
+    }
+
+    fn run(mut self) -> Status {
+        let signals = Signals::stop(&self.progress, |status| status as i32);
+        // The post step runs whatever becomes of this one.
+        self.hand_on();
+        let warnings = self.step.inputs.warnings.iter().chain(&self.step.trust.warnings);
+        for warning in warnings {
+            self.log.warn(warning);
+        }
+        self.work();
+        if let Err(error) = self.outputs.write(&self.step.files) {
+            self.log.error(&ops::report::chain(&error));
+            self.has_failed = true;
+        }
+        self.summary.write(&self.step.files, self.log);
+        let ended = match &signals {
+            Ok(signals) => signals.status(),
+            Err(error) => {
+                self.log.warn(&told(error));
+                None
+            }
+        };
+        ended.unwrap_or(if self.has_failed { Status::Failed } else { Status::Done })
+    }
+
+    fn work(&mut self) {
+        let Inputs { mode, enabled, fail_on_cache_miss, .. } = self.step.inputs;
+        // A job that only hands out keys needs it too: what it checks out, the others need not fetch.
+        let store = if enabled { self.open() } else { None };
+        if let Some(store) = store.as_ref().filter(|_| !matches!(mode, Mode::Key | Mode::Save)) {
+            self.guard(store);
+        }
+        self.tell_free_space(store.as_ref());
+        if mode == Mode::Gc {
+            return;
+        }
+        // At the end of a job they are there, and have been built in.
+        if mode != Mode::Save && !self.check_out(store.as_ref()) {
+            return;
+        }
+        let job = self.resolve(store.as_ref());
+        let mut hit = Hit::Miss;
+        if let (Some(store), Some(job)) = (&store, &job) {
+            match mode {
+                Mode::Auto | Mode::Restore => hit = self.restore(store, job),
+                Mode::Save => self.save(store, job),
+                Mode::Key | Mode::Gc => {}
+            }
+        }
+        let was_to_restore = enabled && matches!(mode, Mode::Auto | Mode::Restore);
+        if was_to_restore && fail_on_cache_miss && hit == Hit::Miss {
+            self.log.error("nothing was found, and `fail-on-cache-miss` is `true`");
+            self.has_failed = true;
+        }
+    }
+
+    /// A cache never fails a build, unless the workflow wants it to.
+    fn trouble(&mut self, message: &str) {
+        if self.step.inputs.fail_on_error {
+            self.log.error(message);
+            self.has_failed = true;
+        } else {
+            self.log.warn(message);
+        }
+    }
+
+    /// Hands on to the post step what is known by now.
+    fn hand_on(&mut self) {
+        if let Err(error) = self.state.save(&self.step.files, &self.step.runner) {
+            self.log.warn(&ops::report::chain(&error));
+        }
+    }
+
+    fn open(&mut self) -> Option<Store> {
+        let opened = self.try_open();
+        opened.map_err(|error| self.trouble(&told(&error))).ok()
+    }
+
+    fn try_open(&mut self) -> Result<Store> {
+        let choice = self.step.root()?;
+        if let Some(wanted) = &choice.not_mounted {
+            let (root, wanted) = (choice.root.display(), wanted.display());
+            let instead = if choice.lasts {
+                format!("the store is at `{root}` instead")
+            } else {
+                "the store goes with the container".to_owned()
+            };
+            self.log.warn(&format!(
+                "`{wanted}` is not mounted into the container of this job: {instead}. Add to the \
+                 job:\ncontainer:\n  volumes:\n    - {wanted}:{wanted}"
+            ));
+        }
+        self.state.set_root(&choice.root);
+        let store = Store::open_or_init(&choice.root)?;
+        match store.reclaim() {
+            Ok(0) => {}
+            Ok(dead) => self.log.lines(&format!("cleared up after {dead} killed processes")),
+            Err(error) => self.log.warn(&told(&error.into())),
+        }
+        Ok(store)
+    }
+
+    fn guard(&mut self, store: &Store) {
+        self.log.group("🔍 Disk");
+        match self.step.guard(store) {
+            Ok(report) => {
+                self.log.lines(&guard::lines(&report, ops::gc::Mode::Execute));
+                self.log.end_group();
+                let warnings = report.warnings.iter().chain(&report.gc.warnings);
+                for warning in warnings {
+                    self.log.warn(warning);
+                }
+                self.summary.disk(&report);
+            }
+            Err(error) => {
+                self.log.end_group();
+                self.trouble(&told(&error));
+            }
+        }
+    }
+
+    fn tell_free_space(&mut self, store: Option<&Store>) {
+        let place = store.map_or(self.step.runner.workspace.as_path(), Store::root);
+        self.outputs.free_bytes = filesystem_of(place).ok().map(|it| it.free_bytes);
+    }
+
+    /// Checks out the dependencies that are to be; without them there is nothing to build.
+    fn check_out(&mut self, store: Option<&Store>) -> bool {
+        let Ok(refs) = check_out(self.step, store, &self.progress, self.log) else {
+            self.has_failed = true;
+            return false;
+        };
+        self.outputs.dependency_refs.clone_from(&refs);
+        self.state.dependency_refs = refs;
+        true
+    }
+
+    /// Finds out the keys, before the build can change what they are made from.
+    fn resolve(&mut self, store: Option<&Store>) -> Option<Job> {
+        let root = store.map_or(self.step.runner.temp_dir.as_path(), Store::root);
+        let resolve = || Ok(Job::resolve(&self.step.ask()?, &self.step.for_children(), root)?);
+        match resolve() {
+            Ok(job) => {
+                let basis = job.components().get("basis").cloned().unwrap_or_default();
+                let lane = &job.scope.lane;
+                let reason = &self.step.trust.reason;
+                self.log.lines(&format!(
+                    "🔍 key {} from {basis}\n   lane {lane}, because this is {reason}",
+                    job.key
+                ));
+                self.summary.job(&job, reason);
+                self.outputs.cache_key = Some(job.key.clone());
+                self.outputs.dependency_keys.clone_from(&job.dependency_keys);
+                self.state.key = Some(job.key.clone());
+                self.state.dependency_keys.clone_from(&job.dependency_keys);
+                self.hand_on();
+                Some(job)
+            }
+            // A job that hands out keys has nothing else to do.
+            Err(error) if self.step.inputs.mode == Mode::Key => {
+                self.log.error(&told(&error));
+                self.has_failed = true;
+                None
+            }
+            Err(error) => {
+                self.trouble(&told(&error));
+                None
+            }
+        }
+    }
+
+    fn restore(&mut self, store: &Store, job: &Job) -> Hit {
+        let is_lookup = self.step.inputs.lookup_only;
+        self.log.group(if is_lookup { "🚀 Looking up" } else { "🚀 Restoring" });
+        let restored = ops::with_threads_to_restore(self.step.threads(), || {
+            if is_lookup { look_up(store, job) } else { restore(store, job, now(), &self.progress) }
+        });
+        let report = match restored {
+            Ok(report) => report,
+            Err(error) => {
+                self.log.end_group();
+                self.trouble(&told(&error.into()));
+                return Hit::Miss;
+            }
+        };
+        self.log.lines(&table(Verb::Restore, &report));
+        if report.hit != Hit::Exact {
+            self.explain(store, job);
+        }
+        self.log.end_group();
+        self.tell(Verb::Restore, &report);
+        self.outputs.tell(&report, !is_lookup);
+        self.log.lines(&outcome(&report));
+        if !is_lookup && !self.progress.is_stopped() {
+            self.state.stage = Stage::Restored;
+            self.hand_on();
+        }
+        report.hit
+    }
+
+    /// Says what of the key differs from that of the last generation.
+    fn explain(&mut self, store: &Store, job: &Job) {
+        let Ok(Some(since)) = explain(store, &job.readable, job.components()) else { return };
+        let mut lines = format!("changed since {}:\n", text::since(&since));
+        for change in &since.changes {
+            line!(lines, "  {change}");
+        }
+        self.log.lines(&lines);
+        self.summary.why(&since);
+    }
+
+    /// Says what went wrong in the areas, and puts all of it into the summary.
+    fn tell(&mut self, verb: Verb, report: &Report) {
+        for warning in &report.warnings {
+            self.log.warn(warning);
+        }
+        for area in &report.areas {
+            let texts = told_of(area);
+            for text in &texts {
+                if area.failure.is_some() {
+                    self.trouble(text);
+                } else {
+                    self.log.warn(text);
+                }
+            }
+        }
+        self.summary.report(verb, report);
+    }
+
+    fn save(&mut self, store: &Store, job: &Job) {
+        let Inputs { save_if, job_status, .. } = self.step.inputs;
+        let plan = SavePlan::of(save_if, job_status, &job.scope.lane, true);
+        if let SavePlan::Nothing(reason) = plan {
+            self.log.lines(&format!("nothing is saved: {reason}"));
+            return;
+        }
+        self.log.group("🚀 Saving");
+        let options = self.step.save_options(plan == SavePlan::Partial);
+        let save = || save_shared_first(store, job, options, &self.progress);
+        match ops::with_threads(self.step.threads(), save) {
+            Ok(report) => {
+                self.log.lines(&table(Verb::Save, &report));
+                self.log.end_group();
+                self.tell(Verb::Save, &report);
+            }
+            Err(error) => {
+                self.log.end_group();
+                self.trouble(&told(&error.into()));
+            }
+        }
+        if !self.progress.is_stopped() {
+            self.guard(store);
+        }
+    }
+}
+
+/// Returns the line that says how it went to whoever opens no group.
+fn outcome(report: &Report) -> String {
+    let restored = report.areas.iter().filter(|area| area.hit != Hit::Miss);
+    let size = restored.map(|area| area.bytes).sum();
+    let (emoji, hit) = match report.hit {
+        Hit::Exact => ("✅", name(Hit::Exact)),
+        Hit::Fallback => ("⚠️", name(Hit::Fallback)),
+        Hit::Miss => ("❌", name(Hit::Miss)),
+    };
+    let (key, took) = (short_key(report.cache_key.as_str()), seconds(report.seconds));
+    format!("{emoji} {hit}: {} in {took}, key {key}", bytes(size))
+}

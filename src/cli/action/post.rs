@@ -1,0 +1,156 @@
+//! The step that runs when the job ends: saves, and makes room.
+//!
+//! It never fails a job: whatever goes wrong is a warning. It may be killed anywhere.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::deadline;
+use super::log::Log;
+use super::step::Step;
+use super::summary::Summary;
+use super::{told, told_of};
+use crate::cli::report::{Verb, table};
+use crate::cli::signals::Signals;
+use crate::cli::{Result, Status, guard};
+use crate::github::inputs::{InputError, Inputs, Mode};
+use crate::github::state::{NoState, Stage, State};
+use crate::model::environment::Environment;
+use crate::model::save_plan::SavePlan;
+use crate::ops;
+use crate::ops::job::{Ask, Job};
+use crate::ops::progress::Progress;
+use crate::ops::save::save_shared_first;
+use crate::store::{self, Store};
+
+/// Runs the step; it always succeeds.
+pub(super) fn run(environment: &Environment) -> Status {
+    let mut log = Log::new();
+    let done = catch_unwind(AssertUnwindSafe(|| begin(environment, &mut log)));
+    if done.is_err() {
+        log.warn("the post step came to an end that it should not have; the log says where");
+    }
+    log.finish();
+    Status::Done
+}
+
+fn begin(environment: &Environment, log: &mut Log) {
+    let step = match Step::of(environment) {
+        Ok(step) => step,
+        Err(InputError(wrong)) => {
+            for wrong in wrong {
+                log.warn(&wrong.to_string());
+            }
+            return;
+        }
+    };
+    let Inputs { mode, enabled, lookup_only, job_status, .. } = step.inputs;
+    if mode != Mode::Auto || !enabled || lookup_only {
+        log.lines("nothing is to be saved");
+        return;
+    }
+    let progress = Progress::default();
+    if let Some(budget) = deadline::budget(job_status, environment) {
+        deadline::keep(budget, progress.stop_flag());
+    }
+    // A second signal finds nothing to wait for, and a job that goes on.
+    if let Err(error) = Signals::stop(&progress, |_| 0) {
+        log.warn(&told(&error));
+    }
+    let mut post = Post { step: &step, log, progress, summary: Summary::default() };
+    let done = match State::parse(environment, &step.runner) {
+        Ok(state) => post.work(&state),
+        Err(no_state) => post.clear_up(no_state),
+    };
+    if let Err(error) = done {
+        post.log.warn(&told(&error));
+    }
+    post.summary.write(&step.files, post.log);
+}
+
+struct Post<'a> {
+    step: &'a Step,
+    log: &'a mut Log,
+    progress: Progress,
+    summary: Summary,
+}
+
+impl Post<'_> {
+    /// The main step did not come so far: there is nothing to save, but perhaps something to
+    /// remove.
+    fn clear_up(&mut self, no_state: NoState) -> Result<()> {
+        self.log.lines(&format!("nothing is saved: {no_state}"));
+        match Store::open(&self.step.root()?.root) {
+            Err(store::Error::Missing(_)) => Ok(()),
+            opened => Ok(opened?.reclaim().map(drop)?),
+        }
+    }
+
+    fn work(&mut self, state: &State) -> Result<()> {
+        let root = match state.root() {
+            Some(root) => root.to_owned(),
+            None => self.step.root()?.root,
+        };
+        let store = Store::open_or_init(&root)?;
+        let Inputs { save_if, job_status, .. } = self.step.inputs;
+        let is_restored = state.stage == Stage::Restored;
+        let plan = SavePlan::of(save_if, job_status, &self.step.trust.lane, is_restored);
+        let saved = match plan {
+            SavePlan::Nothing(reason) => {
+                self.log.lines(&format!("nothing is saved: {reason}"));
+                Ok(())
+            }
+            SavePlan::Whole => self.save(&store, state, false),
+            SavePlan::Partial => self.save(&store, state, true),
+        };
+        // Room is made also after a save that found none.
+        if !self.progress.is_stopped() {
+            self.guard(&store);
+        }
+        saved
+    }
+
+    fn save(&mut self, store: &Store, state: &State, partial: bool) -> Result<()> {
+        let ask = self.step.ask()?;
+        let ask = Ask {
+            // As they were before the build, which may have made lock files.
+            key: state.key.clone().or(ask.key),
+            dependency_keys: state.dependency_keys.clone(),
+            ..ask
+        };
+        let job = Job::resolve(&ask, &self.step.for_children(), store.root())?;
+        self.summary.job(&job, &self.step.trust.reason);
+        let title = if partial { "🚀 Saving, targets as partial" } else { "🚀 Saving" };
+        self.log.group(title);
+        let options = self.step.save_options(partial);
+        let save = || save_shared_first(store, &job, options, &self.progress);
+        let saved = ops::with_threads(self.step.threads(), save);
+        let table = saved.as_ref().map(|report| table(Verb::Save, report)).unwrap_or_default();
+        self.log.lines(&table);
+        self.log.end_group();
+        let report = saved?;
+        for warning in report.warnings.iter().cloned().chain(report.areas.iter().flat_map(told_of))
+        {
+            self.log.warn(&warning);
+        }
+        self.summary.report(Verb::Save, &report);
+        Ok(())
+    }
+
+    fn guard(&mut self, store: &Store) {
+        self.log.group("🔍 Disk");
+        let guarded = self.step.guard(store);
+        if let Ok(report) = &guarded {
+            self.log.lines(&guard::lines(report, ops::gc::Mode::Execute));
+            self.summary.disk(report);
+        }
+        self.log.end_group();
+        match guarded {
+            Ok(report) => {
+                for warning in report.warnings.iter().chain(&report.gc.warnings) {
+                    self.log.warn(warning);
+                }
+            }
+            Err(error) => self.log.warn(&told(&error)),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What a step is to do, where, and how far it is trusted.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::cargo::key::KeyOptions;
+use crate::cli::args::{now, repository_of};
+use crate::cli::{Error, Result};
+use crate::github::event::Payload;
+use crate::github::files::Files;
+use crate::github::inputs::{InputError, Inputs};
+use crate::github::label::label;
+use crate::github::runner::Runner;
+use crate::github::trust::Trust;
+use crate::model::environment::Environment;
+use crate::model::names::Name;
+use crate::model::scope::Scope;
+use crate::ops::gc::Mode;
+use crate::ops::guard::{GuardReport, guard, places};
+use crate::ops::job::Ask;
+use crate::ops::root::{RootChoice, in_container, on_host};
+use crate::ops::save::SaveOptions;
+use crate::store::Store;
+
+/// What a step is to do, where, and how far it is trusted.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// Everything that the runner set.
+    pub(super) environment: Environment,
+    pub(super) inputs: Inputs,
+    pub(super) runner: Runner,
+    pub(super) trust: Trust,
+    pub(super) files: Files,
+}
+
+impl Step {
+    /// Reads the inputs, what the runner says, and the event.
+    pub(super) fn of(environment: &Environment) -> std::result::Result<Self, InputError> {
+        // A directory that is gone is none to start from: then the runner's variables must do.
+        let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let inputs = Inputs::parse(environment)?;
+        let runner = Runner::of(environment, &cwd);
+        let trust = Trust::of(&runner, &Payload::read(runner.event_path.as_deref()));
+        let files = Files::of(environment);
+        Ok(Self { environment: environment.clone(), inputs, runner, trust, files })
+    }
+
+    /// Returns the environment without what is meant for this step alone: tokens, for one.
+    pub(super) fn for_children(&self) -> Environment {
+        let is_ours = |name: &std::ffi::OsStr| {
+            let name = name.as_encoded_bytes();
+            ["INPUT_", "STATE_", "ACTIONS_"].iter().any(|ours| name.starts_with(ours.as_bytes()))
+        };
+        let variables = self.environment.iter().filter(|(name, _)| !is_ours(name));
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// Returns the checkout of the repo.
+    pub(super) fn repo(&self) -> PathBuf {
+        self.absolute(&self.inputs.repo)
+    }
+
+    fn absolute(&self, path: &Path) -> PathBuf {
+        self.runner.workspace.join(path)
+    }
+
+    /// Returns where each dependency is, or is to be.
+    pub(super) fn dependencies(&self) -> BTreeMap<Name, PathBuf> {
+        let place = |path: &Option<PathBuf>, name: &Name| match path {
+            Some(path) => self.absolute(path),
+            None => self.repo().join("..").join(name.as_str()),
+        };
+        let dependencies = self.inputs.dependencies.iter();
+        dependencies.map(|it| (it.name.clone(), place(&it.path, &it.name))).collect()
+    }
+
+    /// Returns who may restore what this job saves.
+    pub(super) fn scope(&self) -> Result<Scope> {
+        let repository = match &self.runner.repository {
+            Some(repository) => repository.clone(),
+            None => repository_of(&self.repo())?,
+        };
+        Ok(Scope { repository, lane: self.trust.lane.clone() })
+    }
+
+    /// Returns what this job asks for.
+    pub(super) fn ask(&self) -> Result<Ask> {
+        let Inputs { areas, key, extra_inputs, env_vars, cargo_home, target_dir, .. } =
+            &self.inputs;
+        let absolute = |path: &Option<PathBuf>| path.as_deref().map(|path| self.absolute(path));
+        Ok(Ask {
+            repo: self.repo(),
+            dependencies: self.dependencies(),
+            areas: areas.clone(),
+            key: key.clone(),
+            dependency_keys: BTreeMap::new(),
+            key_options: KeyOptions {
+                extra_inputs: extra_inputs.clone(),
+                env_vars: env_vars.clone(),
+            },
+            label: label(&self.inputs, &self.runner),
+            scope: self.scope()?,
+            base: self.trust.base.clone(),
+            cargo_home: absolute(cargo_home),
+            target_dir: absolute(target_dir),
+            provenance: self.runner.provenance(),
+        })
+    }
+
+    /// Returns where the store is.
+    pub(super) fn root(&self) -> Result<RootChoice> {
+        let chosen = self.inputs.cache_root.as_deref().map(|root| self.absolute(root));
+        let choice = if self.runner.is_container {
+            let tool_cache = self.runner.tool_cache.as_deref();
+            in_container(chosen.as_deref(), &self.environment, tool_cache)?
+        } else {
+            let root = on_host(chosen.as_deref(), &self.environment)?.ok_or_else(|| {
+                Error::Refused(
+                    "cannot place the store: /tmp is in memory and HOME is not set".to_owned(),
+                )
+            })?;
+            RootChoice { root, not_mounted: None, lasts: true }
+        };
+        Ok(RootChoice { root: self.absolute(&choice.root), ..choice })
+    }
+
+    /// Looks at every disk the job uses, and makes room where one is too full.
+    pub(super) fn guard(&self, store: &Store) -> Result<GuardReport> {
+        let Inputs { pressure, policy, cargo_home, target_dir, .. } = &self.inputs;
+        let readable = self.scope()?.chain(self.trust.base.as_ref());
+        let absolute = |path: &Option<PathBuf>| path.as_deref().map(|path| self.absolute(path));
+        let (home, target) = (absolute(cargo_home), absolute(target_dir));
+        let places = places(
+            &self.repo(),
+            self.dependencies().into_values(),
+            home.as_deref(),
+            target.as_deref(),
+            &self.for_children(),
+        );
+        Ok(guard(store, &places, pressure, policy, &readable, now(), Mode::Execute)?)
+    }
+
+    /// Returns how a save is done.
+    pub(super) fn save_options(&self, partial: bool) -> SaveOptions {
+        SaveOptions { level: self.inputs.compression_level.into(), partial, now: now() }
+    }
+
+    /// Returns how many threads to use; 0 for one a core.
+    pub(super) fn threads(&self) -> usize {
+        self.inputs.threads.map_or(0, |threads| usize::from(threads.get()))
+    }
+}

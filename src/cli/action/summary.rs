@@ -1,0 +1,141 @@
+//! The summary of a step: what people read without opening the log.
+
+use std::fmt::Write as _;
+
+use super::log::Log;
+use crate::cli::report::{Verb, how, name};
+use crate::cli::text::{bytes, seconds, since};
+use crate::github::files::Files;
+use crate::github::summary::{Markdown, Side, Table};
+use crate::model::choice::Hit;
+use crate::ops::explain::Since;
+use crate::ops::guard::GuardReport;
+use crate::ops::job::Job;
+use crate::ops::report::{Mode, Report, chain};
+
+/// The summary of a step, in Markdown.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    title: Option<&'static str>,
+    result: Option<&'static str>,
+    text: String,
+}
+
+impl Summary {
+    /// Tells which key it is about, and who may read what is saved under it.
+    pub(super) fn job(&mut self, job: &Job, reason: &str) {
+        let key = Markdown::code(job.key.as_str());
+        let lane = Markdown::code(&job.scope.lane.to_string());
+        let (label, reason) = (Markdown::code(&job.label), Markdown::text(reason));
+        self.add(format_args!("\nKey {key}, job {label}, lane {lane} because this is {reason}.\n"));
+    }
+
+    /// Tells what was restored or saved.
+    pub(super) fn report(&mut self, verb: Verb, report: &Report) {
+        (self.title, self.result) = match (verb, report.hit) {
+            (Verb::Save, _) => (Some("saved"), None),
+            (Verb::Restore, Hit::Miss) => (Some("nothing restored"), None),
+            (Verb::Restore, hit) => (Some("restored"), Some(name(hit))),
+        };
+        let mut table = Table::new(&[
+            ("Area", Side::Left),
+            ("", Side::Left),
+            ("Files", Side::Right),
+            ("Size", Side::Right),
+            ("In packs", Side::Right),
+            ("Time", Side::Right),
+        ]);
+        for area in report.areas.iter().filter(|area| area.mode != Mode::Nothing || area.files > 0)
+        {
+            table.row([
+                Markdown::code(&area.name.to_string()),
+                Markdown::text(&how(area)),
+                Markdown::text(&area.files.to_string()),
+                Markdown::text(&bytes(area.bytes)),
+                Markdown::text(&bytes(area.stored_bytes)),
+                Markdown::text(&seconds(area.seconds)),
+            ]);
+        }
+        if !table.is_empty() {
+            self.add(format_args!("{table}"));
+        }
+        let sources = &report.sources;
+        if sources.restored + sources.changed > 0 {
+            let (old, new) = (sources.restored, sources.changed);
+            self.add(format_args!("Sources: {old} as built, {new} new to cargo.\n\n"));
+        }
+        for area in &report.areas {
+            let area_name = Markdown::code(&area.name.to_string());
+            for note in area.notes.iter().filter(|_| area.mode != Mode::Nothing) {
+                self.add(format_args!("- {area_name}: {}\n", Markdown::text(note)));
+            }
+            for warning in &area.warnings {
+                self.add(format_args!("- ⚠️ {area_name}: {}\n", Markdown::text(warning)));
+            }
+        }
+        for warning in &report.warnings {
+            self.add(format_args!("- ⚠️ {}\n", Markdown::text(warning)));
+        }
+    }
+
+    /// Tells why a restore was not exact.
+    pub(super) fn why(&mut self, last: &Since) {
+        self.add(format_args!("\nChanged since {}:\n\n", Markdown::text(&since(last))));
+        for change in &last.changes {
+            self.add(format_args!("- {}\n", Markdown::text(change)));
+        }
+    }
+
+    /// Tells how full the disks were and are, and what had to go.
+    pub(super) fn disk(&mut self, report: &GuardReport) {
+        let mut table = Table::new(&[
+            ("Disk", Side::Left),
+            ("Holds", Side::Left),
+            ("Before", Side::Right),
+            ("After", Side::Right),
+            ("Free", Side::Right),
+        ]);
+        for watched in &report.filesystems {
+            let places: Vec<_> = watched.places.iter().map(ToString::to_string).collect();
+            table.row([
+                Markdown::code(&watched.before.path.display().to_string()),
+                Markdown::text(&places.join(", ")),
+                Markdown::text(&watched.before.used().to_string()),
+                Markdown::text(&watched.after.used().to_string()),
+                Markdown::text(&bytes(watched.after.free_bytes)),
+            ]);
+        }
+        self.add(format_args!("{table}"));
+        if report.gc.expired.is_empty() {
+            return;
+        }
+        let mut table =
+            Table::new(&[("Dropped", Side::Left), ("Freed", Side::Right), ("Why", Side::Left)]);
+        for expired in &report.gc.expired {
+            table.row([
+                Markdown::code(&expired.id.to_string()),
+                Markdown::text(&bytes(expired.frees_bytes)),
+                Markdown::text(&expired.reason.to_string()),
+            ]);
+        }
+        self.add(format_args!("{table}"));
+    }
+
+    fn add(&mut self, text: std::fmt::Arguments<'_>) {
+        self.text.write_fmt(text).expect("a string takes any text");
+    }
+
+    /// Adds it to the summary of the step.
+    pub(super) fn write(&self, files: &Files, log: &mut Log) {
+        if self.text.is_empty() {
+            return;
+        }
+        let title = self.title.map(|title| format!(": {title}")).unwrap_or_default();
+        let result = self.result.map(|result| format!(", {result}")).unwrap_or_default();
+        let text = format!("### runner-cache{title}{result}\n{}", self.text);
+        // It is for people, and the log says the same.
+        if let Err(error) = files.summary(&text) {
+            log.lines(&format!("no summary: {}", chain(&error)));
+        }
+    }
+}

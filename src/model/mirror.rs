@@ -1,0 +1,146 @@
+//! Which mirrors go when the disk fills.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::expiry::Reason;
+use super::pressure::{Pressure, Strain};
+use super::quantity::ByteSize;
+use super::retention::{Filesystem, Policy, as_text};
+use super::timestamp::Timestamp;
+
+/// What is known of a mirror: the bare git repository of a dependency.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorFacts {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it needs on disk in bytes.
+    pub bytes: u64,
+    /// When a checkout last used it, by our own stamp.
+    pub last_used: Timestamp,
+}
+
+/// A mirror that goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DroppedMirror {
+    /// Where it is.
+    #[serde(serialize_with = "as_text")]
+    pub path: PathBuf,
+    /// Why.
+    pub reason: Reason,
+    /// What that frees in bytes.
+    pub frees_bytes: u64,
+}
+
+/// Returns the mirrors that go, the least recently used first, if `pressure` asks for more room on
+/// the `filesystem` of the store or for a smaller store. The packs and manifests need `kept_bytes`.
+///
+/// They go before any generation: a mirror costs one clone, a generation a build. One that was used
+/// within the `min_age` of the `policy` stays; so does every mirror without pressure.
+pub fn dropped_mirrors(
+    mirrors: &[MirrorFacts],
+    kept_bytes: u64,
+    (pressure, filesystem): (&Pressure, &Filesystem),
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<DroppedMirror> {
+    let is_of_bytes = |strain: &Strain| !matches!(strain, Strain::Inodes { .. });
+    let strain = pressure.strains(filesystem).into_iter().find(is_of_bytes);
+    let disk_bytes = pressure.wanted(filesystem).bytes;
+    let size = ByteSize(kept_bytes + mirrors.iter().map(|mirror| mirror.bytes).sum::<u64>());
+    let max_size = pressure.max_size.unwrap_or(size);
+    let store_bytes = size.0.saturating_sub(max_size.0);
+
+    let mut idle: Vec<_> = mirrors.iter().collect();
+    idle.retain(|mirror| now.secs_since(mirror.last_used) > policy.min_age.as_secs());
+    idle.sort_by_key(|mirror| (mirror.last_used, &mirror.path));
+    let mut dropped = Vec::new();
+    let mut freed_bytes = 0;
+    for mirror in idle {
+        let reason = match strain {
+            Some(strain) if freed_bytes < disk_bytes => Reason::Strained(strain),
+            _ if freed_bytes < store_bytes => Reason::TooLarge { size, max_size },
+            _ => break,
+        };
+        freed_bytes += mirror.bytes;
+        dropped.push(DroppedMirror {
+            path: mirror.path.clone(),
+            reason,
+            frees_bytes: mirror.bytes,
+        });
+    }
+    dropped
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::quantity::Percent;
+
+    const NOW: i64 = 1_000_000;
+    const DAY: i64 = 24 * 3600;
+
+    /// Why, the pressure, the bytes used on the disk, how long each mirror is idle, and which go.
+    type Case<'a> = (&'a str, Pressure, u64, &'a [i64], &'a [&'a str]);
+
+    /// Returns mirrors of 10 bytes, each with its last use as so many seconds ago.
+    fn mirrors(idle_secs: &[i64]) -> Vec<MirrorFacts> {
+        let mirror = |secs: &i64| MirrorFacts {
+            path: secs.to_string().into(),
+            bytes: 10,
+            last_used: Timestamp::new(NOW - secs, 0),
+        };
+        idle_secs.iter().map(mirror).collect()
+    }
+
+    /// Returns a disk of 100 bytes with so many used.
+    fn disk(used_bytes: u64) -> Filesystem {
+        Filesystem {
+            device: 1,
+            path: "/".into(),
+            total_bytes: 100,
+            free_bytes: 100 - used_bytes,
+            used_bytes,
+            total_inodes: 0,
+            free_inodes: 0,
+            is_memory: false,
+        }
+    }
+
+    #[test]
+    fn mirrors_go_under_pressure_and_the_least_recently_used_first() {
+        let percent = |number| Percent::of(number, 100);
+        let calm = Pressure {
+            disk_threshold: percent(80),
+            low_water: percent(70),
+            min_free: Some(ByteSize(0)),
+            max_size: None,
+        };
+        let capped = |bytes| Pressure { max_size: Some(ByteSize(bytes)), ..calm };
+        let policy = Policy { min_age: Duration::from_hours(24), ..Policy::default() };
+        #[rustfmt::skip]
+        let cases: [Case; 9] = [
+            //  why                        pressure    used  idle seconds                        goes
+            ("no pressure",                calm,         80, &[9 * DAY, 8 * DAY],                &[]),
+            ("a full disk",                calm,        100, &[8 * DAY, 9 * DAY, 7 * DAY],       &["777600", "691200", "604800"]),
+            ("two of three are enough",    calm,         81, &[8 * DAY, 9 * DAY, 7 * DAY],       &["777600", "691200"]),
+            ("all are not enough",         calm,        100, &[8 * DAY, DAY],                    &["691200"]),
+            ("used within a day",          calm,        100, &[DAY, 10, 0],                      &[]),
+            ("used in the future",         calm,        100, &[-9 * DAY],                        &[]),
+            ("a store that is too large",  capped(39),   10, &[8 * DAY, 9 * DAY],                &["777600", "691200"]),
+            ("a little too large",         capped(40),   10, &[8 * DAY, 9 * DAY],                &["777600"]),
+            ("a store as large as it may", capped(50),   10, &[8 * DAY, 9 * DAY],                &[]),
+        ];
+        for (why, pressure, used, idle_secs, want) in cases {
+            let mirrors = mirrors(idle_secs);
+            let now = Timestamp::new(NOW, 0);
+            let dropped = dropped_mirrors(&mirrors, 30, (&pressure, &disk(used)), &policy, now);
+            let paths: Vec<_> =
+                dropped.iter().map(|gone| gone.path.to_str().unwrap_or("")).collect();
+            assert_eq!(paths, want, "{why}");
+        }
+    }
+}

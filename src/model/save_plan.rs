@@ -1,0 +1,95 @@
+//! What the end of a job saves: from how the job went and what its workflow asked for.
+
+use super::scope::Lane;
+
+/// When the end of a job saves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaveIf {
+    /// Whatever became of the job.
+    Always,
+    /// If the job succeeded.
+    Success,
+    /// If the lane is the protected one.
+    Protected,
+    /// Never.
+    Never,
+}
+
+/// How a job went so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobStatus {
+    /// No step failed.
+    Success,
+    /// A step failed.
+    Failure,
+    /// The job was cancelled.
+    Cancelled,
+}
+
+/// What is saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SavePlan {
+    /// Every area, as it is.
+    Whole,
+    /// Every area, targets marked as partial: some of what the job builds may be lacking.
+    Partial,
+    /// Nothing, for this reason, a clause.
+    Nothing(&'static str),
+}
+
+impl SavePlan {
+    /// Decides. `status` is how the job went, if the runner tells; `restored` whether all that was
+    /// to be restored was in place before it built.
+    pub fn of(save_if: SaveIf, status: Option<JobStatus>, lane: &Lane, restored: bool) -> Self {
+        let succeeded = status == Some(JobStatus::Success);
+        match save_if {
+            SaveIf::Never => Self::Nothing("`save-if` is `never`"),
+            SaveIf::Protected if *lane != Lane::Protected => {
+                Self::Nothing("`save-if` is `protected`, and the lane of this job is not")
+            }
+            SaveIf::Success if !succeeded => {
+                Self::Nothing("`save-if` is `success`, and the job did not succeed")
+            }
+            _ if succeeded && restored => Self::Whole,
+            _ => Self::Partial,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::JobStatus::{Cancelled, Failure, Success};
+    use super::SaveIf::{Always, Never, Protected};
+    use super::SavePlan::{Nothing, Partial, Whole};
+    use super::*;
+
+    #[test]
+    fn what_failed_and_cancelled_jobs_save_is_marked() {
+        const NEVER: SavePlan = Nothing("`save-if` is `never`");
+        const LANE: SavePlan = Nothing("`save-if` is `protected`, and the lane of this job is not");
+        const STATUS: SavePlan = Nothing("`save-if` is `success`, and the job did not succeed");
+        let (main, fork) = (Lane::Protected, Lane::Pr(7));
+        #[rustfmt::skip]
+        let cases = [
+            // save-if          status           lane   restored  plan
+            (Always,            Some(Success),   &main, true,     Whole),
+            (Always,            Some(Success),   &fork, true,     Whole),
+            (Always,            Some(Success),   &main, false,    Partial),
+            (Always,            Some(Failure),   &main, true,     Partial),
+            (Always,            Some(Cancelled), &fork, true,     Partial),
+            (Always,            None,            &main, true,     Partial),
+            (SaveIf::Success,   Some(Success),   &fork, true,     Whole),
+            (SaveIf::Success,   Some(Failure),   &main, true,     STATUS),
+            (SaveIf::Success,   Some(Cancelled), &main, true,     STATUS),
+            (SaveIf::Success,   None,            &main, true,     STATUS),
+            (Protected,         Some(Success),   &main, true,     Whole),
+            (Protected,         Some(Failure),   &main, true,     Partial),
+            (Protected,         Some(Success),   &fork, true,     LANE),
+            (Never,             Some(Success),   &main, true,     NEVER),
+        ];
+        for (save_if, status, lane, restored, want) in cases {
+            let why = format!("{save_if:?}, {status:?}, {lane}, {restored}");
+            assert_eq!(SavePlan::of(save_if, status, lane, restored), want, "{why}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Why a key is not that of the last generation.
+
+use std::collections::BTreeMap;
+
+use super::Result;
+use crate::cargo::explain::changes;
+use crate::model::area::Area;
+use crate::model::names::Name;
+use crate::model::scope::Scope;
+use crate::model::timestamp::Timestamp;
+use crate::store::Store;
+
+/// How a key stands against that of the newest generation of the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// The key that generation was saved under.
+    pub key: Name,
+    /// When it was saved.
+    pub created: Timestamp,
+    /// What changed since, a line each.
+    pub changes: Vec<String>,
+}
+
+/// Compares the parts of a key with those of the newest generation of the target that `readable`
+/// scopes have, if they have one.
+pub fn explain(
+    store: &Store,
+    readable: &[Scope],
+    components: &BTreeMap<String, String>,
+) -> Result<Option<Since>> {
+    let mut generations = Vec::new();
+    for scope in readable {
+        generations.extend(store.generations_of(scope, &Area::Target)?.0);
+    }
+    let newest = generations.into_iter().max_by_key(|generation| generation.header.created);
+    Ok(newest.map(|newest| Since {
+        changes: changes(&newest.header.components, components),
+        created: newest.header.created,
+        key: newest.header.cache_key,
+    }))
+}

@@ -1,0 +1,172 @@
+//! Mirrors: bare git repositories of dependencies, so that a host clones each of them once.
+//!
+//! What is in one is git's affair, and git keeps it whole: here are only its name, its lock, its
+//! stamp, and the step by which a new one takes the place of an old one. Any of them may be removed at
+//! any time: that costs a clone.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::Result;
+use super::generations::{create_dirs, read_dir};
+use super::leases::random_id;
+use super::open::Store;
+use super::stamps::read_stamp;
+use super::sweep::GcLock;
+use crate::fs::At;
+use crate::fs::lock::Lock;
+use crate::fs::remove::remove_tree;
+use crate::fs::stat::Kind;
+use crate::fs::walk::walk;
+use crate::model::mirror::MirrorFacts;
+use crate::model::scope::Repository;
+use crate::model::server::ServerUrl;
+use crate::model::timestamp::Timestamp;
+
+/// The name of a mirror, which need not exist.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    /// What the names of all its files begin with.
+    base: PathBuf,
+}
+
+/// Proof that nobody changes a mirror, for as long as this lives.
+#[derive(Debug)]
+pub struct MirrorLock {
+    lock: Lock,
+}
+
+/// Proof that nobody else uses a mirror, for as long as this lives.
+#[derive(Debug)]
+pub struct OwnedMirror {
+    mirror: Mirror,
+    lock: MirrorLock,
+}
+
+/// A mirror that is there.
+const WHOLE: &str = ".git";
+/// One that is being cloned, and one that another took the place of: garbage unless the lock is held.
+const UNFINISHED: [&str; 2] = [".new", ".old"];
+
+impl Store {
+    /// Returns the name of the mirror of `repository` on `server`.
+    pub fn mirror(&self, server: &ServerUrl, repository: &Repository) -> Result<Mirror> {
+        let dir = self.mirrors_dir().join(server.dir_name());
+        create_dirs(&dir)?;
+        Ok(Mirror { base: dir.join(repository.dir_name()) })
+    }
+
+    /// Records that a checkout used `mirror` at `now`.
+    pub fn stamp_mirror(&self, mirror: &Mirror, now: Timestamp) -> Result<()> {
+        self.write_stamp(&mirror.beside(".used"), now)
+    }
+
+    /// Returns every mirror, and what killed processes left of others.
+    pub fn mirrors(&self) -> Result<Vec<MirrorFacts>> {
+        let mut mirrors = Vec::new();
+        for server in read_dir(&self.mirrors_dir())?.iter().filter(|path| path.is_dir()) {
+            for path in read_dir(server)? {
+                let Some(mirror) = Mirror::at(&path) else { continue };
+                let last_used = read_stamp(&mirror.beside(".used"))?.unwrap_or_default();
+                let files = match walk(&path, |_, _| true) {
+                    Err(_) if !path.exists() => continue,
+                    files => files?,
+                };
+                let files = files.iter().filter(|found| found.stat.kind == Kind::File);
+                let bytes = files.map(|found| found.stat.allocated_bytes).sum();
+                mirrors.push(MirrorFacts { path, bytes, last_used });
+            }
+        }
+        Ok(mirrors)
+    }
+
+    /// Moves the mirrors at `paths` to `trash/`, which the next [`Store::settle`] empties; returns
+    /// which went. One that somebody uses stays.
+    pub fn drop_mirrors(&self, _lock: &GcLock, paths: &[&Path]) -> Result<Vec<PathBuf>> {
+        let trash = self.trash_dir().join(random_id());
+        let mut dropped = Vec::new();
+        for path in paths.iter().filter(|path| path.starts_with(self.mirrors_dir())) {
+            let Some(mirror) = Mirror::at(path) else { continue };
+            let Some(_owned) = mirror.try_own()? else { continue };
+            self.move_to(&trash, path)?;
+            dropped.push((*path).to_owned());
+        }
+        Ok(dropped)
+    }
+}
+
+impl Mirror {
+    /// Returns the mirror that the directory at `path` is, or was to become.
+    fn at(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let mut suffixes = UNFINISHED.iter().chain([&WHOLE]);
+        let base = suffixes.find_map(|suffix| name.strip_suffix(suffix))?;
+        Some(Self { base: path.with_file_name(base) })
+    }
+
+    /// Returns where the git repository is.
+    pub fn path(&self) -> PathBuf {
+        self.beside(WHOLE)
+    }
+
+    /// Returns the file that is locked.
+    pub fn lock_path(&self) -> PathBuf {
+        self.beside(".lock")
+    }
+
+    /// Lets nobody change it; `None` if somebody is about to.
+    pub fn try_share(&self) -> Result<Option<MirrorLock>> {
+        let lock = Lock::try_shared(&self.lock_path())?;
+        Ok(lock.map(|lock| MirrorLock { lock }))
+    }
+
+    /// Lets nobody else use it; `None` if somebody does.
+    pub fn try_own(&self) -> Result<Option<OwnedMirror>> {
+        let lock = Lock::try_exclusive(&self.lock_path())?;
+        let owned = |lock| OwnedMirror { mirror: self.clone(), lock: MirrorLock { lock } };
+        Ok(lock.map(owned))
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = OsString::from(&self.base);
+        path.push(suffix);
+        path.into()
+    }
+}
+
+impl MirrorLock {
+    /// Returns the locked file: a program that has it open keeps the lock after this process.
+    pub fn file(&self) -> &File {
+        self.lock.file()
+    }
+}
+
+impl OwnedMirror {
+    /// Returns the lock.
+    pub fn lock(&self) -> &MirrorLock {
+        &self.lock
+    }
+
+    /// Returns where to make a new mirror. Nothing is there, not even what a killed process left.
+    pub fn new_path(&self) -> Result<PathBuf> {
+        for suffix in UNFINISHED {
+            remove_tree(&self.mirror.beside(suffix))?;
+        }
+        Ok(self.mirror.beside(UNFINISHED[0]))
+    }
+
+    /// Lets what was made at [`Self::new_path`] take the place of the mirror. A crash on the way
+    /// leaves the old one, the new one or none.
+    pub fn adopt(&self) -> Result<()> {
+        let [new, old] = UNFINISHED.map(|suffix| self.mirror.beside(suffix));
+        let path = self.mirror.path();
+        match fs::rename(&path, &old) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed.at("rename to", &old)?,
+        }
+        fs::rename(&new, &path).at("rename to", &path)?;
+        Ok(remove_tree(&old)?)
+    }
+}

@@ -1,0 +1,484 @@
+//! A runner directory and what a runner does for one step, after the sources of actions/runner
+//! 2.336.0: the variables it sets, the files it reads back, and how it ends a step.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{PROGRAM, Result, paths, succeed, write};
+
+/// A runner with a repository that it checks out, and a store.
+pub(crate) struct FakeRunner {
+    _dir: TempDir,
+    base: PathBuf,
+}
+
+/// One job: what a workflow says about the step, and what the runner remembers between main and post.
+pub(crate) struct Job<'a> {
+    runner: &'a FakeRunner,
+    inputs: BTreeMap<String, String>,
+    variables: BTreeMap<String, String>,
+    state: BTreeMap<String, String>,
+    event: Value,
+}
+
+/// What became of a step.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// Its exit status; none if a signal ended it.
+    pub(crate) status: Option<i32>,
+    /// What it wrote to stdout and stderr.
+    pub(crate) log: String,
+    pub(crate) outputs: BTreeMap<String, String>,
+    pub(crate) summary: String,
+}
+
+impl FakeRunner {
+    /// Makes a runner whose repository holds a program of two crates.
+    pub(crate) fn new() -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("runner-cache-runner-").tempdir()?;
+        let base = dir.path().canonicalize()?;
+        let runner = Self { _dir: dir, base };
+        for below in ["home", "origin/app", "_work/_temp/_runner_file_commands", "_work/_tool"] {
+            fs::create_dir_all(runner.path(below))?;
+        }
+        runner.commit(&[
+            ("Cargo.toml", "[workspace]\nmembers = [\"more\"]\n[package]\nname = \"app\"\nversion = \"0.1.0\"\n\
+                 edition = \"2024\"\n[dependencies]\nmore = { path = \"more\" }\n"),
+            ("src/main.rs", "fn main() {\n    println!(\"{}\", more::ANSWER);\n}\n"),
+            ("more/Cargo.toml", "[package]\nname = \"more\"\nversion = \"0.1.0\"\nedition = \"2024\"\n"),
+            ("more/src/lib.rs", "pub const ANSWER: u32 = 42;\n"),
+            (".gitignore", "/target\n"),
+        ])?;
+        let mut cargo = runner.command("cargo", &runner.path("origin/app"));
+        succeed(cargo.args(["generate-lockfile", "--offline"]))?;
+        runner.commit(&[])?;
+        runner.check_out()?;
+        Ok(runner)
+    }
+
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.base.join(below)
+    }
+
+    pub(crate) fn workspace(&self) -> PathBuf {
+        self.path("_work/app/app")
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path("store")
+    }
+
+    /// Commits files to the repository.
+    pub(crate) fn commit(&self, files: &[(&str, &str)]) -> Result {
+        self.commit_to(&self.path("origin/app"), files)
+    }
+
+    /// Commits files to the repository at `dir`, which is made.
+    pub(crate) fn commit_to(&self, dir: &Path, files: &[(&str, &str)]) -> Result {
+        for (path, text) in files {
+            write(dir, path, text)?;
+        }
+        if !dir.join(".git").exists() {
+            succeed(self.git(dir).args(["init", "-q", "-b", "main"]))?;
+        }
+        succeed(self.git(dir).args(["add", "-A"]))?;
+        succeed(self.git(dir).args(["commit", "-q", "-m", "a commit"]))
+    }
+
+    /// Returns the commit that the repository at `dir` is at.
+    pub(crate) fn head(&self, dir: &Path) -> Result<String> {
+        let output = self.git(dir).args(["rev-parse", "HEAD"]).output()?;
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+
+    /// Removes a file from the repository and has git ignore it.
+    pub(crate) fn untrack(&self, path: &str) -> Result {
+        fs::remove_file(self.path("origin/app").join(path))?;
+        self.commit(&[(".gitignore", &format!("/target\n{path}\n"))])
+    }
+
+    /// Checks the repository out as if the workspace had never been there.
+    pub(crate) fn check_out(&self) -> Result {
+        let workspace = self.workspace();
+        if workspace.exists() {
+            fs::remove_dir_all(&workspace)?;
+        }
+        fs::create_dir_all(workspace.parent().unwrap_or(&self.base))?;
+        let mut git = self.git(&self.base);
+        succeed(git.args(["clone", "-q"]).arg(self.path("origin/app")).arg(workspace))
+    }
+
+    fn git(&self, dir: &Path) -> Command {
+        let mut git = self.command("git", dir);
+        for (name, value) in [("AUTHOR", "a"), ("COMMITTER", "c")] {
+            git.env(format!("GIT_{name}_NAME"), value);
+            git.env(format!("GIT_{name}_EMAIL"), "a@example.org");
+        }
+        git
+    }
+
+    fn command(&self, program: &str, dir: &Path) -> Command {
+        let toolchain = Path::new(env!("CARGO")).parent().unwrap_or(Path::new("/"));
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", toolchain.display()))
+            .env("HOME", self.path("home"))
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .current_dir(dir)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Builds and runs the program; returns how many crates were compiled.
+    pub(crate) fn build(&self) -> Result<usize> {
+        let mut cargo = self.command("cargo", &self.workspace());
+        let output = cargo.args(["build", "--offline", "--message-format=json"]).output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+        }
+        let mut compiled = 0;
+        for line in String::from_utf8(output.stdout)?.lines() {
+            let message: Value = serde_json::from_str(line)?;
+            compiled += usize::from(message["fresh"] == false);
+        }
+        let program = self
+            .command(&self.workspace().join("target/debug/app").to_string_lossy(), &self.base)
+            .output()?;
+        assert_eq!(String::from_utf8(program.stdout)?, "42\n");
+        Ok(compiled)
+    }
+
+    /// Returns a job of a push to the default branch.
+    pub(crate) fn job(&self, inputs: &[(&str, &str)]) -> Job<'_> {
+        let event = json!({
+            "ref": "refs/heads/main",
+            "repository": { "full_name": "owner/app", "default_branch": "main" },
+        });
+        let mut job = Job {
+            runner: self,
+            inputs: defaults(),
+            variables: BTreeMap::new(),
+            state: BTreeMap::new(),
+            event,
+        };
+        let store = self.store().to_string_lossy().into_owned();
+        for (name, value) in [
+            ("cache-root", store.as_str()),
+            ("job-status", "success"),
+            ("disk-threshold", "100%"),
+            ("min-free", "0"),
+        ] {
+            job.input(name, value);
+        }
+        for (name, value) in inputs {
+            job.input(name, value);
+        }
+        job
+    }
+
+    /// Returns what kinds of generations are in the store, sorted: scope, area, whether partial.
+    pub(crate) fn list(&self) -> Result<Vec<String>> {
+        let output = self
+            .command(PROGRAM, &self.base)
+            .arg("list")
+            .arg("--json")
+            .arg("--root")
+            .arg(self.store())
+            .output()?;
+        let listed: Value = serde_json::from_slice(&output.stdout)?;
+        let row = |row: &Value| {
+            let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+            let partial = if row["partial"] == true { " partial" } else { "" };
+            format!("{} {}{partial}", text("scope"), text("area"))
+        };
+        let mut rows: Vec<_> =
+            listed["generations"].as_array().into_iter().flatten().map(row).collect();
+        rows.sort();
+        // Cargo may write a `.d` file anew although nothing changed: then there are two of a kind.
+        rows.dedup();
+        Ok(rows)
+    }
+
+    /// Fails unless the store is whole and nobody left anything in it.
+    pub(crate) fn verify(&self) -> Result {
+        let output = self
+            .command(PROGRAM, &self.base)
+            .arg("verify")
+            .arg("--json")
+            .arg("--root")
+            .arg(self.store())
+            .output()?;
+        let report: Value = serde_json::from_slice(&output.stdout)?;
+        assert_eq!(report["findings"], json!([]));
+        for dir in ["staging", "leases", "trash"] {
+            assert_eq!(paths(&self.store().join(dir))?, [] as [PathBuf; 0], "{dir}");
+        }
+        Ok(())
+    }
+}
+
+impl Job<'_> {
+    /// Sets an input, as `with:` does.
+    pub(crate) fn input(&mut self, name: &str, value: &str) {
+        self.inputs.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Sets a variable, as `env:` does.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.variables.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Makes it a job of a pull request into `main` from a fork.
+    pub(crate) fn of_pull_request(&mut self, number: u64) {
+        let git_ref = format!("refs/pull/{number}/merge");
+        self.event = json!({
+            "number": number,
+            "pull_request": {
+                "number": number,
+                "base": { "ref": "main", "repo": { "full_name": "owner/app" } },
+                "head": { "ref": "main", "repo": { "full_name": "stranger/app", "fork": true } },
+            },
+            "repository": { "full_name": "owner/app", "default_branch": "main" },
+        });
+        for (name, value) in [
+            ("GITHUB_EVENT_NAME", "pull_request"),
+            ("GITHUB_REF", git_ref.as_str()),
+            ("GITHUB_BASE_REF", "main"),
+            ("GITHUB_HEAD_REF", "main"),
+        ] {
+            self.set(name, value);
+        }
+    }
+
+    /// Forgets what main handed on.
+    pub(crate) fn forget_state(&mut self) {
+        self.state.clear();
+    }
+
+    /// Replaces what main handed on, each value by what `change` makes of it.
+    pub(crate) fn change_state(&mut self, change: impl Fn(&str) -> String) {
+        for value in self.state.values_mut() {
+            *value = change(value);
+        }
+    }
+
+    pub(crate) fn main(&mut self) -> Result<Done> {
+        let child = self.start("main")?;
+        self.finish(child)
+    }
+
+    /// Runs the post step of a job with that status: `success`, `failure` or `cancelled`.
+    pub(crate) fn post(&mut self, status: &str) -> Result<Done> {
+        let child = self.start_post(status)?;
+        self.finish(child)
+    }
+
+    pub(crate) fn start_post(&mut self, status: &str) -> Result<Child> {
+        self.input("job-status", status);
+        self.start("post")
+    }
+
+    /// Starts a step as `NodeScriptActionHandler.cs` does.
+    pub(crate) fn start(&self, stage: &str) -> Result<Child> {
+        let FakeRunner { base, .. } = self.runner;
+        let temp = base.join("_work/_temp");
+        let event_path = temp.join("_github_workflow/event.json");
+        write(&temp, "_github_workflow/event.json", self.event.to_string())?;
+        let mut command = self.runner.command(PROGRAM, &self.runner.workspace());
+        command.args(["action", stage]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for (name, path) in [
+            ("GITHUB_WORKSPACE", self.runner.workspace()),
+            ("RUNNER_WORKSPACE", base.join("_work/app")),
+            ("RUNNER_TEMP", temp),
+            ("RUNNER_TOOL_CACHE", base.join("_work/_tool")),
+            ("GITHUB_EVENT_PATH", event_path),
+        ] {
+            command.env(name, path);
+        }
+        for (name, value) in [
+            ("CI", "true"),
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_ACTION", "__self"),
+            ("GITHUB_EVENT_NAME", "push"),
+            ("GITHUB_JOB", "test"),
+            ("GITHUB_REF", "refs/heads/main"),
+            ("GITHUB_REPOSITORY", "owner/app"),
+            ("GITHUB_RUN_ATTEMPT", "1"),
+            ("GITHUB_RUN_ID", "42"),
+            ("GITHUB_SERVER_URL", "https://github.invalid"),
+            ("GITHUB_SHA", "0123456789abcdef0123456789abcdef01234567"),
+            ("GITHUB_WORKFLOW", "CI"),
+            ("RUNNER_ARCH", "X64"),
+            ("RUNNER_NAME", "fake"),
+            ("RUNNER_OS", "Linux"),
+            ("RUNNER_TRACKING_ID", "github_0"),
+            ("ACTIONS_RUNTIME_TOKEN", "secret-of-the-runner"),
+        ] {
+            command.env(name, value);
+        }
+        for (name, value) in &self.inputs {
+            // Blanks become underscores, hyphens stay: `Handler.cs`.
+            command.env(format!("INPUT_{}", name.replace(' ', "_").to_uppercase()), value);
+        }
+        for (name, value) in &self.state {
+            command.env(format!("STATE_{name}"), value);
+        }
+        for name in FILES {
+            let path = self.file(name);
+            fs::write(&path, "")?;
+            command.env(name, path);
+        }
+        command.envs(&self.variables);
+        Ok(command.spawn()?)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.runner.path("_work/_temp/_runner_file_commands").join(name)
+    }
+
+    /// Waits for a step, and processes what it wrote to its files, also if it was killed.
+    pub(crate) fn finish(&mut self, child: Child) -> Result<Done> {
+        let output = child.wait_with_output()?;
+        let log = String::from_utf8(output.stdout)? + &String::from_utf8(output.stderr)?;
+        for pair in pairs(&fs::read_to_string(self.file("GITHUB_STATE"))?)? {
+            self.state.insert(pair.0, pair.1);
+        }
+        let outputs = pairs(&fs::read_to_string(self.file("GITHUB_OUTPUT"))?)?;
+        Ok(Done {
+            status: output.status.code(),
+            log,
+            outputs: outputs.into_iter().collect(),
+            summary: fs::read_to_string(self.file("GITHUB_STEP_SUMMARY"))?,
+        })
+    }
+}
+
+const FILES: [&str; 5] =
+    ["GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STEP_SUMMARY"];
+
+/// Ends a step as `ProcessInvoker.cs` does, one process and no group: SIGINT, SIGTERM 7.5 s later,
+/// SIGKILL after 2.5 s more. Returns how long it took.
+pub(crate) fn cancel(child: &mut Child) -> Result<Duration> {
+    let started = Instant::now();
+    let pid = Pid::from_raw(child.id().try_into()?).ok_or("no process")?;
+    for (signal, patience_millis) in
+        [(Signal::INT, 7500), (Signal::TERM, 2500), (Signal::KILL, 60_000)]
+    {
+        kill_process(pid, signal)?;
+        let sent = Instant::now();
+        while sent.elapsed() < Duration::from_millis(patience_millis) {
+            if child.try_wait()?.is_some() {
+                return Ok(started.elapsed());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    Err("it does not die".into())
+}
+
+impl Done {
+    /// Fails unless the step succeeded.
+    pub(crate) fn ok(self) -> Result<Self> {
+        if self.status == Some(0) {
+            Ok(self)
+        } else {
+            Err(format!("{}:\n{}", self.status.unwrap_or(-1), self.log).into())
+        }
+    }
+
+    pub(crate) fn output(&self, name: &str) -> &str {
+        self.outputs.get(name).map_or("", String::as_str)
+    }
+
+    /// Returns the messages of the annotations of a level, unescaped.
+    pub(crate) fn annotations(&self, level: &str) -> Vec<String> {
+        let start = format!("::{level} ");
+        let lines = self.log.lines().filter_map(|line| line.strip_prefix(&start)?.split_once("::"));
+        let unescape =
+            |text: &str| text.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%");
+        lines.map(|(_, message)| unescape(message)).collect()
+    }
+
+    /// Fails unless some annotation of a level has `part`.
+    pub(crate) fn annotates(&self, level: &str, part: &str) -> Result {
+        if self.annotations(level).iter().any(|message| message.contains(part)) {
+            return Ok(());
+        }
+        Err(format!("no {level} says {part:?}:\n{}", self.log).into())
+    }
+}
+
+/// Reads a file of names and values as strictly as `FileCommandManager.cs` on Linux.
+fn pairs(text: &str) -> Result<Vec<(String, String)>> {
+    let mut pairs = Vec::new();
+    let mut lines = text.split_inclusive('\n');
+    while let Some(line) = lines.next() {
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        if line.is_empty() {
+            continue;
+        }
+        let (equals, heredoc) = (line.find('='), line.find("<<"));
+        let at = match (equals, heredoc) {
+            (Some(equals), heredoc) if heredoc.is_none_or(|at| equals < at) => {
+                if equals == 0 {
+                    return Err("an empty name".into());
+                }
+                pairs.push((line[..equals].to_owned(), line[equals + 1..].to_owned()));
+                continue;
+            }
+            (_, Some(at)) => at,
+            _ => return Err(format!("Invalid format {line:?}").into()),
+        };
+        let (name, delimiter) = (&line[..at], &line[at + 2..]);
+        if name.is_empty() || delimiter.is_empty() {
+            return Err(format!("Invalid format {line:?}").into());
+        }
+        let mut value = Vec::new();
+        loop {
+            let line = lines.next().ok_or("Matching delimiter not found")?;
+            let end = line.strip_suffix('\n').unwrap_or(line);
+            if end == delimiter {
+                break;
+            }
+            value.push(line.strip_suffix('\n').ok_or("EOF marker missing new line")?);
+        }
+        pairs.push((name.to_owned(), value.join("\n")));
+    }
+    Ok(pairs)
+}
+
+/// Returns the defaults of the inputs in `action.yml`, evaluated as for a job without a matrix.
+fn defaults() -> BTreeMap<String, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("action.yml");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let inputs = text.split("\ninputs:\n").nth(1).and_then(|rest| rest.split("\noutputs:").next());
+    let mut defaults = BTreeMap::new();
+    let mut name = "";
+    for line in inputs.unwrap_or_default().lines() {
+        if let Some(default) = line.strip_prefix("    default: ") {
+            let default = default.trim_matches('"');
+            let value = match default {
+                "${{ github.token }}" => "ghs_secret",
+                "${{ job.status }}" => "success",
+                "${{ toJSON(matrix) }}" => "null",
+                plain => plain,
+            };
+            defaults.insert(name.to_owned(), value.to_owned());
+        } else if let Some(input) = line
+            .strip_prefix("  ")
+            .filter(|line| !line.starts_with(' '))
+            .and_then(|line| line.strip_suffix(':'))
+        {
+            name = input;
+        }
+    }
+    defaults
+}
