@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::args::{JobArgs, RetentionArgs, environment, now};
 use super::{Result, Status, progress, report};
+use crate::model::unit_use::UnitPolicy;
 use crate::ops;
 use crate::ops::gc::{Mode, gc};
 use crate::ops::job::Job;
@@ -22,6 +23,10 @@ pub(super) struct SaveArgs {
     /// Mark the targets as those of a job that failed or was cancelled: a restore prefers others
     #[arg(long)]
     partial: bool,
+    /// After how many saves of its job that did not use it a unit is stored no more
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    unit_saves: u16,
     #[command(flatten)]
     retention: RetentionArgs,
 }
@@ -30,8 +35,12 @@ impl SaveArgs {
     pub(super) fn run(&self) -> Result<Status> {
         let store = self.job.root.open_or_init()?;
         let job = Job::resolve(&self.job.ask()?, &environment(), store.root())?;
-        let options =
-            SaveOptions { level: self.compression_level, partial: self.partial, now: now() };
+        let options = SaveOptions {
+            level: self.compression_level,
+            partial: self.partial,
+            units: UnitPolicy { unit_saves: self.unit_saves },
+            now: now(),
+        };
         let (report, ended) = progress::watch("saving", |progress| {
             let save = || ops::save::save(&store, &job, options, progress);
             ops::with_threads(self.job.threads, save)

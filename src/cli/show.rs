@@ -7,7 +7,7 @@ use super::report::{print_json, to_stdout};
 use super::text::{bytes, first_line, line};
 use super::{Error, Result, Status};
 use crate::model::area::Area;
-use crate::model::manifest::{Entry, EntryKind, Manifest};
+use crate::model::manifest::{Entry, EntryKind, Manifest, Unit};
 use crate::model::scope::Repository;
 use crate::store::{Generation, Store};
 
@@ -31,6 +31,9 @@ pub(super) struct ShowArgs {
     /// List every file, directory and symlink
     #[arg(long, conflicts_with = "json")]
     files: bool,
+    /// List every unit of a target, and when a job last used it
+    #[arg(long, conflicts_with = "json")]
+    units: bool,
     /// Print the header as one JSON object to stdout
     #[arg(long)]
     json: bool,
@@ -48,6 +51,10 @@ impl ShowArgs {
         }
         if self.files {
             let lines: Vec<_> = manifest.entries.iter().map(line).collect();
+            to_stdout(&lines.concat())?;
+        }
+        if self.units {
+            let lines: Vec<_> = manifest.units.iter().map(unit_line).collect();
             to_stdout(&lines.concat())?;
         }
         Ok(Status::Done)
@@ -144,4 +151,16 @@ fn line(entry: &Entry) -> String {
         EntryKind::HardLink { of } => format!("h      {:>12} {path} = {of}\n", ""),
         EntryKind::Symlink { target, .. } => format!("l      {:>12} {path} -> {target}\n", ""),
     }
+}
+
+fn unit_line(unit: &Unit) -> String {
+    let mut text = String::new();
+    let used = &unit.used;
+    let unused = match used.unused_saves {
+        0 => String::new(),
+        1 => "  not by the last save's job".to_owned(),
+        saves => format!("  not by the jobs of the last {saves} saves"),
+    };
+    line!(text, "{}  used {}{unused}", unit.dir, used.last_used.date_time());
+    text
 }

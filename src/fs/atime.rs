@@ -30,16 +30,6 @@ pub(super) fn unread() -> Timespec {
     Timespec { tv_sec: UNREAD_SECS, tv_nsec: 0 }
 }
 
-/// Makes `path` look as if nobody had read it. Its mtime stays, its ctime does not.
-pub fn forget_reads(path: &Path) -> Result<()> {
-    let times = Timestamps {
-        last_access: unread(),
-        last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-    };
-    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-    rustix::fs::utimensat(rustix::fs::CWD, path, &times, flags).at("set the atime of", path)
-}
-
 /// Tells whether reads are noticed in `dir`, by trying: not on a mount with `noatime`, and not on
 /// some network filesystems.
 pub fn notices_reads(dir: &Path) -> Result<bool> {
@@ -75,7 +65,7 @@ mod tests {
         let path = dir.path().join("file");
         std::fs::write(&path, "text")?;
         assert!(Stat::of(&path)?.was_read(), "new");
-        forget_reads(&path)?;
+        set_unread(&std::fs::File::open(&path)?)?;
         std::fs::OpenOptions::new().append(true).open(&path)?.write_all(b"more")?;
         assert!(!Stat::of(&path)?.was_read(), "only written and looked at");
         std::fs::read(&path)?;
@@ -87,7 +77,7 @@ mod tests {
     fn the_mtime_stays_when_reads_are_forgotten() -> std::result::Result<(), Box<dyn Error>> {
         let file = tempfile::NamedTempFile::new()?;
         let before = Stat::of(file.path())?.mtime;
-        forget_reads(file.path())?;
+        set_unread(file.as_file())?;
         assert_eq!(Stat::of(file.path())?.mtime, before);
         assert_eq!(Timestamp::new(UNREAD_SECS, 0), Stat::of(file.path())?.atime);
         Ok(())

@@ -14,6 +14,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::atime::unread;
 use super::error::{At, Error, Result};
 use super::rename::rename_noreplace_at;
 use super::stat::{Kind, Stat};
@@ -153,6 +154,14 @@ impl Beneath {
         set().map_err(|errno| self.refused("set the mtime of", path, errno))
     }
 
+    /// Makes a file look as if nobody had read it; see [`super::atime`]. Its mtime stays.
+    pub fn forget_reads(&self, path: &RelPath) -> Result<()> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let times = Timestamps { last_access: unread(), last_modification: OMITTED };
+        let set = || rustix::fs::utimensat(self.parent(path)?, name(path), &times, flags);
+        set().map_err(|errno| self.refused("set the atime of", path, errno))
+    }
+
     /// Sets the mtime of the directory that is held open.
     pub fn set_own_mtime(&self, mtime: Timestamp) -> Result<()> {
         rustix::fs::futimens(&self.dir, &only_mtime(mtime)).at("set the mtime of", &self.path)
@@ -238,9 +247,12 @@ fn name(path: &RelPath) -> &[u8] {
     path.file_name()
 }
 
+/// A time that stays as it is.
+const OMITTED: Timespec = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+
 fn only_mtime(mtime: Timestamp) -> Timestamps {
     Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_access: OMITTED,
         last_modification: Timespec { tv_sec: mtime.secs(), tv_nsec: mtime.nanos().into() },
     }
 }

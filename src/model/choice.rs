@@ -51,14 +51,19 @@ pub struct Chosen {
     pub same_job: bool,
 }
 
-/// Returns the best of `candidates`, if any will do.
+/// How many generations have their sources compared with the checkout at most: reading a manifest
+/// takes time.
+pub const MOST_RIVALS: usize = 8;
+
+/// Returns which of `candidates` will do best, as far as their headers tell, the best first.
 ///
-/// In this order: the exact key before a fallback; equal roots before others; what a whole job
-/// saved before what a failed or cancelled one did; the own job before others; the same
-/// environment; the own scope before those it inherits from; the newest. A fallback of another
-/// toolchain will not do where the toolchain matters: cargo could use none of it. The order of the
-/// candidates does not matter.
-pub fn choose(wish: &Wish, candidates: &[(&GenerationId, &Header)]) -> Option<Chosen> {
+/// In this order: the exact key before a fallback; equal roots before others; the own job before
+/// others; what a whole job saved before what a failed or cancelled one did; the same environment.
+/// Among equals the one should be taken whose sources agree with the checkout in most files
+/// ([`most_agreeing`]); where that does not matter or tell, the first: the own scope before those
+/// it inherits from, the newest. A fallback of another toolchain will not do where the toolchain
+/// matters: cargo could use none of it. The order of the candidates does not matter.
+pub fn rivals(wish: &Wish, candidates: &[(&GenerationId, &Header)]) -> Vec<Chosen> {
     let ranked = candidates.iter().enumerate().filter_map(|(index, (id, header))| {
         let place = wish.chain.iter().position(|scope| *scope == id.series.scope)?;
         let exact = id.series.key == wish.key;
@@ -66,16 +71,27 @@ pub fn choose(wish: &Wish, candidates: &[(&GenerationId, &Header)]) -> Option<Ch
             return None;
         }
         let same_roots = wish.roots.is_empty() || wish.roots == header.roots;
-        let whole = !header.partial;
         let same_job = wish.job == header.job;
+        let whole = !header.partial;
         let same_environment = wish.environment == header.environment;
         let inherited = std::cmp::Reverse(place);
         let age = (header.created, id.number, &id.series.key);
-        let rank = (exact, same_roots, whole, same_job, same_environment, inherited, age);
+        let rank = (exact, same_roots, same_job, whole, same_environment);
         let hit = if exact { Hit::Exact } else { Hit::Fallback };
-        Some((rank, Chosen { index, hit, same_roots, same_job }))
+        Some((rank, (inherited, age), Chosen { index, hit, same_roots, same_job }))
     });
-    ranked.max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, chosen)| chosen)
+    let mut ranked: Vec<_> = ranked.collect();
+    ranked.sort_by(|a, b| (&b.0, &b.1).cmp(&(&a.0, &a.1)));
+    let best = ranked.first().map(|(rank, ..)| *rank);
+    let rivals = ranked.into_iter().take_while(|(rank, ..)| Some(*rank) == best);
+    rivals.take(MOST_RIVALS).map(|(.., chosen)| chosen).collect()
+}
+
+/// Returns which of the rivals to take, given in how many files each agrees with the checkout: the
+/// first of those that agree in most.
+pub fn most_agreeing(agreements: &[u64]) -> Option<usize> {
+    let most = agreements.iter().max()?;
+    agreements.iter().position(|agreement| agreement == most)
 }
 
 #[cfg(test)]
@@ -133,7 +149,7 @@ mod tests {
             job: "j".to_owned(),
         };
         #[rustfmt::skip]
-        let cases: [Case<'_>; 14] = [
+        let cases: [Case<'_>; 15] = [
             ("nothing there",             &[],                                               None),
             ("exact before newer",        &["pr/7 x t r j 9", "pr/7 k t r j 1"],             Some((1, Hit::Exact))),
             ("fallback by toolchain",     &["pr/7 x t r j 1"],                               Some((0, Hit::Fallback))),
@@ -145,7 +161,8 @@ mod tests {
             ("never another pr",          &["pr/8 k t r j 9", "branch/main k t r j 9"],      None),
             ("exact at other roots",      &["pr/7 x t r j 9", "pr/7 k t q i 1"],             Some((1, Hit::Exact))),
             ("a partial one is a hit",    &["pr/7 k t r j 1 partial"],                       Some((0, Hit::Exact))),
-            ("whole before newer, own",   &["pr/7 k t r j 9 partial", "protected k t r i 1"], Some((1, Hit::Exact))),
+            ("whole before newer, own",   &["pr/7 k t r j 9 partial", "protected k t r j 1"], Some((1, Hit::Exact))),
+            ("own job before whole",      &["pr/7 k t r j 1 partial", "pr/7 k t r i 9"],     Some((0, Hit::Exact))),
             ("exact before whole",        &["pr/7 k t r j 1 partial", "pr/7 x t r j 9"],     Some((0, Hit::Exact))),
             ("roots before whole",        &["pr/7 k t r j 1 partial", "pr/7 k t q j 9"],     Some((0, Hit::Exact))),
         ];
@@ -153,10 +170,11 @@ mod tests {
             let generations: Vec<_> = lines.iter().map(|line| generation(line)).collect();
             let mut candidates: Vec<_> =
                 generations.iter().map(|(id, header)| (id, header)).collect();
-            let took = choose(&wish, &candidates).map(|chosen| (chosen.index, chosen.hit));
+            let took = rivals(&wish, &candidates).first().map(|chosen| (chosen.index, chosen.hit));
             assert_eq!(took, want, "{why}");
             candidates.reverse();
-            let took = choose(&wish, &candidates)
+            let took = rivals(&wish, &candidates)
+                .first()
                 .map(|chosen| (lines.len() - 1 - chosen.index, chosen.hit));
             assert_eq!(took, want, "{why}, the other way round");
         }

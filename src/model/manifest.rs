@@ -14,6 +14,7 @@ use super::names::{Name, ParseNameError};
 use super::rel_path::{JsonBytes, RelPath};
 use super::scope::Scope;
 use super::timestamp::Timestamp;
+use super::unit_use::{UnitDir, UnitUse};
 
 /// The number of a generation in its series, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -100,6 +101,8 @@ pub struct Manifest {
     pub sources: Vec<Source>,
     /// Files inside the roots that its dep-info names and no checkout brings.
     pub kept: Vec<KeptFile>,
+    /// Its units, sorted, and when they were used; none where an older version saved it.
+    pub units: Vec<Unit>,
 }
 
 /// What is known of a generation before any entry is read: the first line of its manifest.
@@ -344,6 +347,16 @@ pub enum SourceKind {
     Dir,
     /// A symbolic link.
     Symlink,
+}
+
+/// A unit of a target, and what is remembered of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unit {
+    /// The directory that stands for it.
+    pub dir: UnitDir,
+    /// When it was used.
+    #[serde(flatten)]
+    pub used: UnitUse,
 }
 
 /// A file inside a root that dep-info names and no checkout brings: it is put back with the

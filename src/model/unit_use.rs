@@ -54,9 +54,9 @@ pub struct Sight {
 /// Where the tree that a job worked on came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// It was restored from a generation of the same kind of job.
+    /// It was restored from a generation of the same key and kind of job.
     SameJob,
-    /// It was restored from a generation of another kind of job.
+    /// It was restored from a fallback, or from a generation of another kind of job.
     OtherJob,
     /// It was not restored by us.
     Unknown,
@@ -67,9 +67,11 @@ pub enum Origin {
 pub struct UnitPolicy {
     /// After how many saves of a job that did not use them, 1 or more.
     pub unit_saves: u16,
-    /// Where use cannot be told: how many seconds after they were built.
-    pub max_age_secs: i64,
 }
+
+/// Where use cannot be told: how many days after it was built a unit leaves. One that is in use is
+/// built anew once in that time, and one that is not takes room for it.
+const MAX_AGE_DAYS: i64 = 30;
 
 /// Why a unit leaves the stored copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -77,7 +79,7 @@ pub struct UnitPolicy {
 pub enum Unused {
     /// The job did not use it in so many saves.
     Saves(u16),
-    /// It came with a tree of another job, and this job did not use it.
+    /// It came with a tree of another key or kind of job, and this job did not use it.
     BroughtAlong,
     /// Use cannot be told here, and it was built so many days ago.
     BuiltDaysAgo(i64),
@@ -87,7 +89,9 @@ impl fmt::Display for Unused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Saves(saves) => write!(f, "not used in the last {saves} saves of this job"),
-            Self::BroughtAlong => f.write_str("came with another job's tree and was not used"),
+            Self::BroughtAlong => {
+                f.write_str("came with the tree of another key or job and was not used")
+            }
             Self::BuiltDaysAgo(days) => {
                 write!(f, "built {days} days ago, and the disk does not tell what is used")
             }
@@ -128,7 +132,7 @@ impl UnitPolicy {
             let verdict = match sight.was_used {
                 Some(true) => Ok(UnitUse { last_used: now, unused_saves: 0 }),
                 _ if is_partial => Ok(before),
-                None if days * 86_400 >= self.max_age_secs => Err(Unused::BuiltDaysAgo(days)),
+                None if days >= MAX_AGE_DAYS => Err(Unused::BuiltDaysAgo(days)),
                 Some(false) if has_built && origin == Origin::OtherJob => Err(Unused::BroughtAlong),
                 Some(false) if has_built => {
                     let unused_saves = before.unused_saves.saturating_add(1);
@@ -154,7 +158,7 @@ mod tests {
     use super::*;
 
     const NOW_SECS: i64 = 10_000_000;
-    const POLICY: UnitPolicy = UnitPolicy { unit_saves: 3, max_age_secs: 30 * 86_400 };
+    const POLICY: UnitPolicy = UnitPolicy { unit_saves: 3 };
 
     fn unit(name: &str) -> UnitDir {
         UnitDir::new(RelPath::parse(name.as_bytes()).expect("a path below a root"))

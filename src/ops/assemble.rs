@@ -11,11 +11,13 @@ use super::pack::{PackedFiles, Packing};
 use super::report::AreaReport;
 use super::save::Saving;
 use super::tree::{Tree, Unread, unread_facts};
+use super::units::units_of;
 use crate::model::digest::Digest;
 use crate::model::manifest::{
     Content, Entry, EntryKind, FileFacts, Header, Manifest, PackUse, RawPath,
 };
 use crate::model::timestamp::Timestamp;
+use crate::model::unit_use::UnitPlan;
 
 impl Saving<'_> {
     /// Completes the manifest: contents of unchanged files are taken from what is known, the
@@ -25,6 +27,7 @@ impl Saving<'_> {
         place: &Place,
         tree: &Tree,
         keep: &[Keep],
+        plan: &UnitPlan,
         known: Option<&Known>,
         report: &mut AreaReport,
     ) -> Result<Manifest> {
@@ -82,6 +85,7 @@ impl Saving<'_> {
             entries,
             kept: kept?,
             sources: if place.area.is_shared() { Vec::new() } else { self.sources.to_vec() },
+            units: units_of(plan),
         })
     }
 

@@ -1,29 +1,30 @@
 //! Looking up which generation of each area a restore would take.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::Result;
 use super::job::{Job, Place};
 use super::report::{AreaReport, Report, chain};
-use crate::model::choice::{self, Chosen, Hit};
-use crate::model::manifest::{GenerationId, Header, Manifest};
+use super::{Result, sources};
+use crate::model::choice::{Chosen, Hit, most_agreeing, rivals};
+use crate::model::digest::Digest;
+use crate::model::manifest::{GenerationId, Header, Manifest, Root, Source, SourceKind};
+use crate::model::rel_path::RelPath;
 use crate::store::{self, Generation, Lease, Purpose, Store};
 
 /// Says what a restore of `job` would take, and puts nothing in place.
 pub fn look_up(store: &Store, job: &Job) -> Result<Report> {
     let started = Instant::now();
     let lease = store.lease(Purpose::Restore)?;
-    let look_up = |place: &Place| {
-        let mut report = AreaReport::new(place.area.clone());
-        match choose(store, &lease, job, place, &mut report) {
-            Ok(choice) => choice.iter().for_each(|choice| choice.tell(job, place, &mut report)),
-            Err(error) => report.fail(error),
+    let areas = choose(store, &lease, job).into_iter().map(|(place, mut report, choice)| {
+        if let Some(choice) = choice {
+            choice.tell(job, place, &mut report);
         }
         report
-    };
-    let areas = job.places.par_iter().map(look_up).collect();
+    });
+    let areas = areas.collect();
     let mut report = Report::of(job.key.clone(), areas);
     report.warnings.clone_from(&job.warnings);
     report.seconds = started.elapsed().as_secs_f64();
@@ -35,6 +36,8 @@ pub(super) struct Choice {
     pub(super) id: GenerationId,
     pub(super) chosen: Chosen,
     pub(super) manifest: Manifest,
+    /// Of how many that are as near by key, paths and job it agrees best with the checkout.
+    of: usize,
 }
 
 impl Choice {
@@ -46,20 +49,56 @@ impl Choice {
         report.stored_bytes = header.packs.iter().map(|pack| pack.stored_bytes).sum();
         report.generation = Some(self.id.to_string());
         report.id = Some(self.id.clone());
+        report.units.kept = self.manifest.units.len() as u64;
         report.matched_key = Some(header.cache_key.clone());
         report.notes.extend(remarks(job, place, &self.chosen, header));
+        if self.of > 1 {
+            report.notes.push(format!(
+                "of {} generations as near, the one built from sources most like these",
+                self.of
+            ));
+        }
     }
 }
 
-/// Chooses a generation and reads its manifest. One that cannot be used is passed over with a
-/// warning, and the next best is taken.
-pub(super) fn choose(
+/// Chooses a generation for each area of `job` and reads its manifest, none where there is none.
+pub(super) fn choose<'a>(
+    store: &Store,
+    lease: &Lease,
+    job: &'a Job,
+) -> Vec<(&'a Place, AreaReport, Option<Choice>)> {
+    let rivals = |place: &'a Place| {
+        let started = Instant::now();
+        let mut report = AreaReport::new(place.area.clone());
+        let rivals = rivals_of(store, lease, job, place, &mut report).unwrap_or_else(|error| {
+            report.fail(error);
+            Vec::new()
+        });
+        report.seconds = started.elapsed().as_secs_f64();
+        (place, report, rivals)
+    };
+    let areas: Vec<_> = job.places.par_iter().map(rivals).collect();
+    // Each file is read once, however many generations there are, and none if there is no choice.
+    let has_rivals = areas.iter().any(|(.., rivals)| rivals.len() > 1);
+    let files = if has_rivals { files_of(job) } else { HashMap::new() };
+    let settle = |(place, report, mut rivals): (_, _, Vec<Choice>)| {
+        let agreements: Vec<_> = rivals.iter().map(|it| agreement(&it.manifest, &files)).collect();
+        let of = rivals.len();
+        let choice = most_agreeing(&agreements).map(|index| rivals.swap_remove(index));
+        (place, report, choice.map(|choice| Choice { of, ..choice }))
+    };
+    areas.into_iter().map(settle).collect()
+}
+
+/// Reads the manifests of the generations that are nearest, the best first. Those that cannot be
+/// used are passed over with a warning, and the next best are taken.
+fn rivals_of(
     store: &Store,
     lease: &Lease,
     job: &Job,
     place: &Place,
     report: &mut AreaReport,
-) -> Result<Option<Choice>> {
+) -> Result<Vec<Choice>> {
     let wish = job.wish(place);
     let mut generations: Vec<Generation> = Vec::new();
     for scope in &wish.chain {
@@ -71,15 +110,49 @@ pub(super) fn choose(
     loop {
         let candidates: Vec<_> =
             generations.iter().map(|generation| (&generation.id, &generation.header)).collect();
-        let Some(chosen) = choice::choose(&wish, &candidates) else { return Ok(None) };
-        let id = generations[chosen.index].id.clone();
-        match store.read(lease, &id) {
-            Ok(manifest) => return Ok(Some(Choice { id, chosen, manifest })),
-            Err(store::Error::Gone(_)) => {}
-            Err(error) => report.warnings.push(chain(&error)),
+        let mut nearest = rivals(&wish, &candidates);
+        if place.area.is_shared() {
+            // What is in `CARGO_HOME` was not built from these sources.
+            nearest.truncate(1);
         }
-        generations.swap_remove(chosen.index);
+        let mut readable = Vec::new();
+        let mut unusable = HashSet::new();
+        for chosen in nearest {
+            let id = generations[chosen.index].id.clone();
+            match store.read(lease, &id) {
+                Ok(manifest) => readable.push(Choice { id, chosen, manifest, of: 1 }),
+                Err(error) => {
+                    unusable.insert(id);
+                    if !matches!(error, store::Error::Gone(_)) {
+                        report.warnings.push(chain(&error));
+                    }
+                }
+            }
+        }
+        if !readable.is_empty() || unusable.is_empty() {
+            return Ok(readable);
+        }
+        generations.retain(|generation| !unusable.contains(&generation.id));
     }
+}
+
+/// The digest of each file that is checked out now.
+type Files = HashMap<(Root, Option<RelPath>), Digest>;
+
+fn files_of(job: &Job) -> Files {
+    // What cannot be read agrees with nothing; the restore itself will say why.
+    let sources = sources::record(&job.roots, &job.excluded).unwrap_or_default();
+    let files = sources.into_iter().filter(|source| source.kind == SourceKind::File);
+    files.map(|source| ((source.root, source.path), source.digest)).collect()
+}
+
+/// Returns in how many files the sources that a tree was built from are what is checked out.
+fn agreement(manifest: &Manifest, files: &Files) -> u64 {
+    let agrees = |source: &&Source| {
+        source.kind == SourceKind::File
+            && files.get(&(source.root.clone(), source.path.clone())) == Some(&source.digest)
+    };
+    manifest.sources.iter().filter(agrees).count() as u64
 }
 
 fn remarks(job: &Job, place: &Place, chosen: &Chosen, header: &Header) -> Vec<String> {

@@ -30,6 +30,7 @@ mod shared;
 mod sources;
 mod staged;
 mod tree;
+mod units;
 mod unpack;
 pub mod verify;
 

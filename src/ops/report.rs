@@ -57,6 +57,9 @@ pub struct AreaReport {
     /// What went wrong, with its causes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Its units; none in `registry` and `git`.
+    #[serde(skip)]
+    pub units: UnitsReport,
     /// Whether its absence counts: an area that nobody ever saved is not missed.
     #[serde(skip)]
     pub wanted: bool,
@@ -79,6 +82,7 @@ impl AreaReport {
             bytes: 0,
             stored_bytes: 0,
             seconds: 0.0,
+            units: UnitsReport::default(),
             generation: None,
             matched_key: None,
             notes: Vec::new(),
@@ -163,9 +167,8 @@ impl Report {
         self.areas.extend(later.areas);
         let warnings = later.warnings.into_iter().filter(|it| !self.warnings.contains(it));
         let warnings: Vec<_> = self.warnings.iter().cloned().chain(warnings).collect();
-        let (sources, units) = (later.sources, later.units);
         let seconds = self.seconds + later.seconds;
-        Self { sources, units, seconds, warnings, ..Self::of(self.cache_key, self.areas) }
+        Self { sources: later.sources, seconds, warnings, ..Self::of(self.cache_key, self.areas) }
     }
 
     /// Sums up areas.
@@ -176,6 +179,10 @@ impl Report {
             (None | Some(_), None | Some(Hit::Miss)) => Hit::Miss,
             _ => Hit::Fallback,
         };
+        let units = UnitsReport {
+            kept: areas.iter().map(|area| area.units.kept).sum(),
+            pruned: areas.iter().map(|area| area.units.pruned).sum(),
+        };
         let of_target = areas.iter().find(|area| area.name == Area::Target);
         let matched = of_target.into_iter().chain(&areas).find_map(|area| area.matched_key.clone());
         Self {
@@ -184,7 +191,7 @@ impl Report {
             matched_key: matched,
             areas,
             sources: SourcesReport::default(),
-            units: UnitsReport::default(),
+            units,
             seconds: 0.0,
             warnings: Vec::new(),
         }

@@ -15,6 +15,7 @@ use super::progress::Progress;
 use super::report::{AreaReport, Report, SourcesReport, chain};
 use super::shared::{Home, place_shared};
 use super::sources::Refreshing;
+use super::units::forget_reads;
 use super::unpack::Unpacker;
 use super::{Error, Result, kept};
 use crate::fs::crash::crash_point;
@@ -67,8 +68,8 @@ pub fn restore(store: &Store, job: &Job, now: Timestamp, progress: &Progress) ->
     crash_point("restore: leased");
     let unpacker = Unpacker::new(store, progress);
     let restoring = Restoring { store, lease: &lease, job, now, boot: boot_id(), unpacker };
-    let mut areas: Vec<Pending<'_>> =
-        job.places.par_iter().map(|place| restoring.choose_for(place)).collect();
+    let pending = |(place, report, choice)| Pending { place, report, choice };
+    let mut areas: Vec<_> = choose(store, &lease, job).into_iter().map(pending).collect();
     let mut warnings = job.warnings.clone();
     warnings.extend(reclaimed.err().map(|error| chain(&error)));
 
@@ -125,18 +126,6 @@ impl Pending<'_> {
 }
 
 impl Restoring<'_> {
-    fn choose_for<'a>(&self, place: &'a Place) -> Pending<'a> {
-        let started = Instant::now();
-        let mut report = AreaReport::new(place.area.clone());
-        let choice = choose(self.store, self.lease, self.job, place, &mut report);
-        let choice = choice.unwrap_or_else(|error| {
-            report.fail(error);
-            None
-        });
-        report.seconds = started.elapsed().as_secs_f64();
-        Pending { place, report, choice }
-    }
-
     /// Creates kept files, compares the sources with what the chosen trees were built from, and
     /// makes new what differs. `None` if no tree is to be restored.
     fn renew_sources(
@@ -213,6 +202,11 @@ impl Restoring<'_> {
         let placed = self.place(place, manifest, known.as_ref(), report)?;
         choice.tell(self.job, place, report);
         // What only saves time or room later is no failure: the area is in place.
+        if !place.area.is_shared()
+            && let Err(error) = forget_reads(&place.dir, &manifest.entries)
+        {
+            report.warnings.push(chain(&error));
+        }
         if let Err(error) = self.store.stamp(&id.series, self.now) {
             report.warnings.push(chain(&error));
         }

@@ -13,7 +13,7 @@ use super::kept::{self, Keep};
 use super::locks::keep_builds_out;
 use super::look::look;
 use super::progress::Progress;
-use super::report::{AreaReport, Mode, Report, SourcesReport, chain};
+use super::report::{AreaReport, Mode, Report, SourcesReport, UnitsReport, chain};
 use super::tree::{Tree, Unread};
 use super::{Error, Result, sources};
 use crate::cargo::build_lock::lock_files;
@@ -24,6 +24,7 @@ use crate::model::area::Area;
 use crate::model::choice::Hit;
 use crate::model::manifest::{GenerationId, Source};
 use crate::model::timestamp::Timestamp;
+use crate::model::unit_use::UnitPolicy;
 use crate::store::{Event, Lease, Purpose, Store, TreeRecord, boot_id};
 
 /// How long a save waits for a build that still runs in its directory.
@@ -62,6 +63,8 @@ pub struct SaveOptions {
     pub level: i32,
     /// Whether the job failed or was cancelled: its targets are marked as partial.
     pub partial: bool,
+    /// When units leave the stored copy.
+    pub units: UnitPolicy,
     /// The time of the save.
     pub now: Timestamp,
 }
@@ -144,6 +147,9 @@ impl Saving<'_> {
         place.check(self.store.root(), &self.job.cargo_home)?;
         let Some(found) = look(self.job, place, report, self.progress)? else { return Ok(()) };
         let after_stats = crate::fs::space::now_at(self.store.root())?;
+        let known = self.known(place);
+        // Atimes count from the walk: nothing is read before.
+        let (found, plan) = self.leave_unused(place, found, known.as_ref())?;
         let tree = Tree::of(&place.dir, &found)?;
         let special = tree.special.iter().map(|path| {
             format!("`{}` is a socket, fifo or device and is left out", path.display())
@@ -151,8 +157,9 @@ impl Saving<'_> {
         report.warnings.extend(special);
         let keep = self.find_kept(place, &found)?;
 
-        let known = self.known(place);
-        let manifest = self.assemble(place, &tree, &keep, known.as_ref(), report)?;
+        let manifest = self.assemble(place, &tree, &keep, &plan, known.as_ref(), report)?;
+        report.units =
+            UnitsReport { kept: plan.kept.len() as u64, pruned: plan.pruned.len() as u64 };
         guard.check()?;
         (report.files, report.bytes) = (manifest.header.files, manifest.header.bytes);
 

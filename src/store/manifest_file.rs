@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::FORMAT;
 use super::error::{Error, Result, damaged};
 use crate::fs::At;
-use crate::model::manifest::{Entry, Header, KeptFile, Manifest, Source};
+use crate::model::manifest::{Entry, Header, KeptFile, Manifest, Source, Unit};
 
 /// The level manifests are compressed at. They are small and read often; 3 is zstd's default.
 const LEVEL: i32 = 3;
@@ -28,6 +28,7 @@ enum Line<'a> {
     Entry(&'a Entry),
     Source(&'a Source),
     Kept(&'a KeptFile),
+    Unit(&'a Unit),
     End { lines: u64 },
 }
 
@@ -38,6 +39,7 @@ enum OwnedLine {
     Entry(Entry),
     Source(Source),
     Kept(KeptFile),
+    Unit(Unit),
     End { lines: u64 },
 }
 
@@ -51,7 +53,9 @@ pub(super) fn write(manifest: &Manifest, file: &File) -> io::Result<()> {
     serde_json::to_writer(&mut out, &first)?;
     let of_tree = manifest.entries.iter().map(Line::Entry);
     let of_roots = manifest.sources.iter().map(Line::Source);
-    for line in of_tree.chain(of_roots).chain(manifest.kept.iter().map(Line::Kept)) {
+    let of_builds = manifest.kept.iter().map(Line::Kept);
+    let of_units = manifest.units.iter().map(Line::Unit);
+    for line in of_tree.chain(of_roots).chain(of_builds).chain(of_units) {
         out.write_all(b"\n")?;
         serde_json::to_writer(&mut out, &line)?;
         lines += 1;
@@ -92,7 +96,8 @@ pub(super) fn read_flawed(path: &Path) -> Result<Manifest> {
     let header = parse_first(&line, path)?;
     let capacity = usize::try_from(header.entries).unwrap_or(0).min(1 << 20);
     let entries = Vec::with_capacity(capacity);
-    let mut manifest = Manifest { header, entries, sources: Vec::new(), kept: Vec::new() };
+    let mut manifest =
+        Manifest { header, entries, sources: Vec::new(), kept: Vec::new(), units: Vec::new() };
     let mut count = 1;
     loop {
         if next(&mut line)? == 0 {
@@ -102,6 +107,7 @@ pub(super) fn read_flawed(path: &Path) -> Result<Manifest> {
             OwnedLine::Entry(entry) => manifest.entries.push(entry),
             OwnedLine::Source(source) => manifest.sources.push(source),
             OwnedLine::Kept(kept) => manifest.kept.push(kept),
+            OwnedLine::Unit(unit) => manifest.units.push(unit),
             OwnedLine::End { lines } if lines == count => break,
             OwnedLine::End { lines } => {
                 return Err(damaged(path, &format!("it has {count} lines instead of {lines}")));

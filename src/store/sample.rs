@@ -78,7 +78,7 @@ pub(crate) fn manifest(series: &Series, secs: i64, packs: &[(PackUse, Vec<&str>)
         bytes: sizes.sum(),
         packs: packs.iter().map(|(pack, _)| pack.clone()).collect(),
     };
-    Manifest { header, entries, sources: Vec::new(), kept: Vec::new() }
+    Manifest { header, entries, sources: Vec::new(), kept: Vec::new(), units: Vec::new() }
 }
 
 /// Publishes a generation at `secs` seconds after 1970, with a pack for each list of contents.

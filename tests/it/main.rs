@@ -22,3 +22,4 @@ mod old_stores;
 mod partial;
 mod save_restore;
 mod stopping;
+mod units;

@@ -92,8 +92,10 @@ impl<'a> Main<'a> {
 
     fn work(&mut self) {
         let Inputs { mode, enabled, fail_on_cache_miss, .. } = self.step.inputs;
-        // A job that only hands out keys needs it too: what it checks out, the others need not fetch.
-        let store = if enabled { self.open() } else { None };
+        // What a job that only hands out keys checks out, the others need not fetch.
+        let checks_out = self.step.inputs.dependencies.iter().any(|it| it.checkout.is_some());
+        let uses_store = enabled && (mode != Mode::Key || checks_out);
+        let store = if uses_store { self.open() } else { None };
         if let Some(store) = store.as_ref().filter(|_| !matches!(mode, Mode::Key | Mode::Save)) {
             self.guard(store);
         }

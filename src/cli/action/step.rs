@@ -15,6 +15,7 @@ use crate::github::trust::Trust;
 use crate::model::environment::Environment;
 use crate::model::names::Name;
 use crate::model::scope::Scope;
+use crate::model::unit_use::UnitPolicy;
 use crate::ops::gc::Mode;
 use crate::ops::guard::{GuardReport, guard, places};
 use crate::ops::job::Ask;
@@ -142,7 +143,8 @@ impl Step {
 
     /// Returns how a save is done.
     pub(super) fn save_options(&self, partial: bool) -> SaveOptions {
-        SaveOptions { level: self.inputs.compression_level.into(), partial, now: now() }
+        let units = UnitPolicy { unit_saves: self.inputs.unit_saves };
+        SaveOptions { level: self.inputs.compression_level.into(), partial, units, now: now() }
     }
 
     /// Returns how many threads to use; 0 for one a core.

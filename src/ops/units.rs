@@ -1,0 +1,134 @@
+//! The units of a target: which of them a job used, and which leave the stored copy.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::Result;
+use super::compare::Known;
+use super::job::Place;
+use super::save::Saving;
+use crate::cargo::units::{Units, crate_of, incremental_of, is_fingerprint};
+use crate::fs::atime::notices_reads;
+use crate::fs::beneath::Beneath;
+use crate::fs::stat::Kind;
+use crate::fs::walk::Found;
+use crate::model::manifest::{Entry, EntryKind, Header, Manifest, Unit};
+use crate::model::rel_path::RelPath;
+use crate::model::timestamp::Timestamp;
+use crate::model::unit_use::{Origin, Sight, UnitDir, UnitPlan, UnitUse};
+
+/// Returns what the manifest remembers of the units that are stored.
+pub(super) fn units_of(plan: &UnitPlan) -> Vec<Unit> {
+    plan.kept.iter().map(|(dir, used)| Unit { dir: dir.clone(), used: *used }).collect()
+}
+
+/// Makes every fingerprint of a restored tree look unread, so that the save can tell which ones
+/// cargo read meanwhile. One that is not there any more is none.
+pub(super) fn forget_reads(dir: &Path, entries: &[Entry]) -> Result<()> {
+    let tree = Beneath::open(dir)?;
+    entries.par_iter().try_for_each(|Entry { path, kind }| {
+        let is_file = matches!(kind, EntryKind::File(_) | EntryKind::HardLink { .. });
+        if is_file && is_fingerprint(path) && tree.stat(path)?.is_some_and(|stat| stat.was_read()) {
+            tree.forget_reads(path)?;
+        }
+        Ok(())
+    })
+}
+
+impl Saving<'_> {
+    /// Leaves out the units that the job no longer uses.
+    pub(super) fn leave_unused(
+        &self,
+        place: &Place,
+        found: Vec<Found>,
+        known: Option<&Known>,
+    ) -> Result<(Vec<Found>, UnitPlan)> {
+        if place.area.is_shared() {
+            return Ok((found, UnitPlan::default()));
+        }
+        let units = Units::among(found.iter().map(|found| &found.path));
+        let seen = sights(&units, &found, &place.dir)?;
+        let (remembered, origin) = match known.map(Known::manifest) {
+            None => (BTreeMap::new(), Origin::Unknown),
+            Some(manifest) => (remembered(manifest), self.origin(place, manifest)),
+        };
+        let policy = self.options.units;
+        let plan = policy.plan(&seen, &remembered, origin, self.options.partial, self.options.now);
+        Ok((without(&units, &plan, found), plan))
+    }
+
+    fn origin(&self, place: &Place, manifest: &Manifest) -> Origin {
+        let Header { series, job, .. } = &manifest.header;
+        let is_same = series.key == place.series_key && *job == self.job.label;
+        if is_same { Origin::SameJob } else { Origin::OtherJob }
+    }
+}
+
+fn remembered(manifest: &Manifest) -> BTreeMap<UnitDir, UnitUse> {
+    manifest.units.iter().map(|unit| (unit.dir.clone(), unit.used)).collect()
+}
+
+/// Looks at the fingerprint of each unit: whether it was read, and when it was written.
+fn sights(units: &Units, found: &[Found], dir: &Path) -> Result<BTreeMap<UnitDir, Sight>> {
+    let mut seen: BTreeMap<UnitDir, Sight> = BTreeMap::new();
+    let notices = units.iter().next().is_none() || notices_reads(dir)?;
+    let unseen = Sight { was_used: notices.then_some(false), built: Timestamp::default() };
+    for unit in units.iter() {
+        seen.insert(unit.clone(), unseen);
+    }
+    for Found { path, stat } in found {
+        if stat.kind == Kind::File
+            && is_fingerprint(path)
+            && let Some(sight) = units.of(path).and_then(|unit| seen.get_mut(unit))
+        {
+            sight.built = sight.built.max(stat.mtime);
+            if stat.was_read() {
+                sight.was_used = sight.was_used.map(|_| true);
+            }
+        }
+    }
+    Ok(seen)
+}
+
+/// Drops what belongs to units that leave, and of `incremental` what no unit that stays can be of.
+///
+/// The names there carry another hash than the unit's, so that only the crate tells: as many of its
+/// directories stay as units of it do, the newest.
+fn without(units: &Units, plan: &UnitPlan, found: Vec<Found>) -> Vec<Found> {
+    if plan.pruned.is_empty() {
+        return found;
+    }
+    let dropped = surplus_incremental(units, plan, &found);
+    let stays = |found: &Found| {
+        let is_of_pruned = units.of(&found.path).is_some_and(|unit| plan.pruned.contains_key(unit));
+        let incremental = incremental_of(&found.path).map(|(dir, _)| dir);
+        !is_of_pruned && !incremental.is_some_and(|dir| dropped.contains(&dir))
+    };
+    found.into_iter().filter(stays).collect()
+}
+
+fn surplus_incremental(units: &Units, plan: &UnitPlan, found: &[Found]) -> HashSet<RelPath> {
+    let mut of_crate: HashMap<_, BTreeSet<&UnitDir>> = HashMap::new();
+    let mut sessions: HashMap<_, Vec<(Timestamp, RelPath)>> = HashMap::new();
+    for Found { path, stat } in found {
+        if let Some((dir, of)) = incremental_of(path) {
+            if dir == *path {
+                sessions.entry(of).or_default().push((stat.mtime, dir));
+            }
+        } else if let (Some(of), Some(unit)) = (crate_of(path), units.of(path))
+            && plan.kept.contains_key(unit)
+        {
+            of_crate.entry(of).or_default().insert(unit);
+        }
+    }
+    let mut surplus = HashSet::new();
+    for (of, mut dirs) in sessions {
+        dirs.sort();
+        let stay = of_crate.get(&of).map_or(0, BTreeSet::len);
+        let go = dirs.len().saturating_sub(stay);
+        surplus.extend(dirs.into_iter().take(go).map(|(_, dir)| dir));
+    }
+    surplus
+}

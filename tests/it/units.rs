@@ -1,0 +1,184 @@
+//! Units: what a job used is stored, and what nobody uses any more leaves the stored copy. Cargo is
+//! the judge of both.
+
+use std::path::Path;
+
+use walkdir::WalkDir;
+
+use crate::workshop::Edit::{Remove, Write};
+use crate::workshop::Side::{Kept, Wiped};
+use crate::workshop::{Built, Result, Workshop, manifest};
+
+/// A program that depends on a chain of crates beside it, each of which has a build script.
+fn workshop() -> Result<Workshop> {
+    let script = "fn main() { println!(\"cargo::rerun-if-changed=build.rs\"); }\n";
+    let lib = "pub const SAY: &str = env!(\"CARGO_PKG_VERSION\");\n";
+    Workshop::new(&[
+        ("app/Cargo.toml", &manifest("app", &["../one", "../two"])),
+        ("app/.gitignore", "/target\n/Cargo.lock\n"),
+        ("app/src/main.rs", "fn main() { println!(\"one={}\\ntwo={}\", one::SAY, two::SAY); }\n"),
+        ("one/Cargo.toml", &manifest("one", &["../two"])),
+        ("one/build.rs", script),
+        ("one/src/lib.rs", lib),
+        ("two/Cargo.toml", &manifest("two", &[])),
+        ("two/build.rs", script),
+        ("two/src/lib.rs", lib),
+    ])
+}
+
+/// Throws away, clones, restores, builds what the workshop's cargo arguments say, and saves.
+fn job(shop: &Workshop) -> Result<(Built, serde_json::Value)> {
+    shop.clone_anew()?;
+    shop.restore()?;
+    let built = shop.build(Wiped)?;
+    Ok((built, shop.save()?))
+}
+
+/// The units of a target directory, by their fingerprints.
+fn units(target: &Path) -> Result<usize> {
+    let mut count = 0;
+    for entry in WalkDir::new(target) {
+        let entry = entry?;
+        let parent = entry.path().parent().and_then(Path::file_name);
+        count += usize::from(parent.is_some_and(|name| name == ".fingerprint"));
+    }
+    Ok(count)
+}
+
+fn bytes(target: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in WalkDir::new(target) {
+        let entry = entry?;
+        if entry.file_type().is_file() {
+            bytes += entry.metadata()?.len();
+        }
+    }
+    Ok(bytes)
+}
+
+fn bump(shop: &Workshop, version: &str) -> Result {
+    let manifests: Vec<_> = [
+        ("one/Cargo.toml", manifest("one", &["../two"])),
+        ("two/Cargo.toml", manifest("two", &[])),
+    ]
+    .map(|(path, text)| (path, text.replace("0.1.0", version)))
+    .into();
+    let edits: Vec<_> = manifests.iter().map(|(path, text)| Write(path, text)).collect();
+    shop.edit(Kept, &edits)?;
+    shop.commit()
+}
+
+/// How often the dependencies are bumped.
+const BUMPS: u32 = 30;
+
+#[test]
+fn what_was_stored_does_not_grow_while_dependencies_are_bumped_thirty_times() -> Result {
+    let mut shop = workshop()?;
+    shop.edit(Kept, &[Remove("one/build.rs"), Remove("two/build.rs")])?;
+    shop.commit()?;
+    // Each round compiles all in both workshops: without linking that is quick.
+    shop.cargo = vec!["check"];
+    job(&shop)?;
+    for number in 1..=BUMPS {
+        bump(&shop, &format!("0.1.{number}"))?;
+        let (built, _) = job(&shop)?;
+        assert_eq!(built.compiled, ["app", "one", "two"].map(str::to_owned).into());
+        shop.build(Kept)?;
+    }
+    shop.clone_anew()?;
+    shop.restore()?;
+    let target = shop.path(Wiped, "app/target");
+    let stored = (units(&target)?, bytes(&target)?);
+    assert_eq!(shop.build(Wiped)?.compiled, [].into(), "nothing used is gone");
+
+    shop.cargo = vec!["check", "--target-dir", "clean"];
+    shop.build(Wiped)?;
+    let clean = shop.path(Wiped, "app/clean");
+    let clean = (units(&clean)?, bytes(&clean)?);
+    assert_eq!(stored.0, clean.0);
+    assert!(stored.1 * 10 <= clean.1 * 12, "{stored:?} stored, {clean:?} of a clean build");
+    let kept = shop.path(Kept, "app/target");
+    assert!(units(&kept)? >= clean.0 * 10, "it grows where nothing is pruned");
+    Ok(())
+}
+
+#[test]
+fn a_unit_leaves_after_three_saves_of_its_job_that_did_not_use_it() -> Result {
+    let mut shop = workshop()?;
+    shop.commit()?;
+    shop.clone_anew()?;
+    shop.build(Wiped)?;
+    let one_profile = units(&shop.path(Wiped, "app/target"))?;
+    shop.cargo = vec!["build", "--release"];
+    shop.build(Wiped)?;
+    let saved = shop.save()?;
+    assert_eq!(saved["units"], serde_json::json!({"kept": one_profile * 2, "pruned": 0}));
+
+    shop.cargo = vec!["build"];
+    let mut seen = Vec::new();
+    for round in 0..4 {
+        let text = format!("// {round}\nfn main() {{ println!(\"one={{}}\", one::SAY); }}\n");
+        shop.edit(Kept, &[Write("app/src/main.rs", &text)])?;
+        shop.commit()?;
+        let (built, saved) = job(&shop)?;
+        assert_eq!(built.compiled, ["app".to_owned()].into(), "round {round}");
+        let count = |name: &str| saved["units"][name].as_u64().map(usize::try_from);
+        seen.push((count("kept").ok_or("no units")??, count("pruned").ok_or("no units")??));
+    }
+    let both = one_profile * 2;
+    assert_eq!(seen, [(both, 0), (both, 0), (one_profile, one_profile), (one_profile, 0)]);
+    assert!(shop.path(Wiped, "app/target/release/deps").exists(), "the live tree keeps them");
+    Ok(())
+}
+
+#[test]
+fn a_job_that_failed_prunes_nothing_and_another_kind_of_job_stores_only_its_own() -> Result {
+    let mut shop = workshop()?;
+    shop.commit()?;
+    let (_, saved) = job(&shop)?;
+    let built = saved["units"]["kept"].as_u64().ok_or("no units")?;
+
+    shop.options = vec!["--job", "check"];
+    shop.cargo = vec!["check"];
+    shop.clone_anew()?;
+    shop.restore()?;
+    let checked = shop.build(Wiped)?;
+    assert_eq!(checked.compiled, ["app", "one", "two"].map(str::to_owned).into());
+    let partial = shop.runner_cache_command("save").arg("--partial").output()?;
+    let partial: serde_json::Value = serde_json::from_slice(&partial.stdout)?;
+    assert_eq!(partial["units"]["pruned"], 0, "{partial}");
+    assert!(partial["units"]["kept"].as_u64() > Some(built), "{partial}");
+
+    // The build scripts are units of both kinds of job, the three crates are not.
+    shop.options = vec!["--job", "lint"];
+    let (checked, saved) = job(&shop)?;
+    assert_eq!(checked.compiled, ["app", "one", "two"].map(str::to_owned).into());
+    assert_eq!(saved["units"]["kept"].as_u64(), Some(built), "{saved}");
+    assert_eq!(saved["units"]["pruned"], 3, "{saved}");
+    let (checked, _) = job(&shop)?;
+    assert_eq!(checked.compiled, [].into());
+    Ok(())
+}
+
+#[test]
+fn two_branches_that_take_turns_are_each_compiled_once() -> Result {
+    let shop = workshop()?;
+    shop.commit()?;
+    shop.git(Kept, "app", &["branch", "other"])?;
+    let mut compiled = Vec::new();
+    for round in 0..3 {
+        for (branch, text) in [("main", "one"), ("other", "two")] {
+            shop.git(Kept, "app", &["checkout", "-q", branch])?;
+            if round == 0 {
+                let program = format!("fn main() {{ println!(\"is={text}\"); }}\n");
+                shop.edit(Kept, &[Write("app/src/main.rs", &program)])?;
+                shop.commit()?;
+            }
+            let (built, _) = job(&shop)?;
+            assert_eq!(built.prints["is"], text);
+            compiled.push(built.compiled.len());
+        }
+    }
+    assert_eq!(compiled[2..], [0; 4], "after its first build nothing of a branch is compiled");
+    Ok(())
+}
