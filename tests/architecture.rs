@@ -46,6 +46,7 @@ use Where::{Anywhere, Except, OneOf, Only};
 #[rustfmt::skip]
 const RULES: &[(&str, Where)] = &[
     // Third-party crates: every dependency of Cargo.toml is here.
+    ("base64",     Only(&["ops"])),
     ("clap",       Only(&["cli"])),
     ("getrandom",  Only(&["github"])),
     ("humansize",  Only(&["cli"])),

@@ -13,7 +13,7 @@ use crate::model::git_ref::GitRef;
 use crate::model::names::Name;
 use crate::model::scope::Repository;
 use crate::model::server::ServerUrl;
-use crate::ops::checkout::{self, Checkout, Request, Token, check_out};
+use crate::ops::checkout::{self, Checkout, Request, check_out};
 use crate::store::Purpose;
 
 /// Options of `checkout`.
@@ -68,7 +68,8 @@ impl CheckoutArgs {
         };
         let environment = environment();
         let text = |name| environment.get(name).and_then(|value| value.to_str());
-        let token = text("GITHUB_TOKEN").and_then(Token::new);
+        let token = text("GITHUB_TOKEN").map(str::trim).map(str::parse).transpose();
+        let token = token.map_err(|error| Error::Refused(format!("GITHUB_TOKEN: {error}")))?;
         let server = match &self.server {
             Some(server) => server.clone(),
             None => text("GITHUB_SERVER_URL")

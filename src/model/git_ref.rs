@@ -130,9 +130,6 @@ impl TryFrom<String> for CommitId {
     }
 }
 
-/// A commit.
-pub type Commit = CommitId;
-
 #[cfg(test)]
 mod tests {
     use super::*;

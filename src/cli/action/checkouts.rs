@@ -10,9 +10,9 @@ use crate::cli::args::now;
 use crate::cli::checkout::text;
 use crate::cli::{Error, Result};
 use crate::github::inputs::Wanted;
-use crate::model::git_ref::{Commit, GitRef};
+use crate::model::git_ref::{CommitId, GitRef};
 use crate::model::names::Name;
-use crate::ops::checkout::{Checkout, Request, Token, check_out as check_out_one};
+use crate::ops::checkout::{Checkout, Request, check_out as check_out_one};
 use crate::ops::progress::Progress;
 use crate::store::{Purpose, Store};
 
@@ -29,7 +29,7 @@ pub(super) fn check_out(
     store: Option<&Store>,
     progress: &Progress,
     log: &mut Log,
-) -> std::result::Result<BTreeMap<Name, Commit>, NotThere> {
+) -> std::result::Result<BTreeMap<Name, CommitId>, NotThere> {
     let mut refs = BTreeMap::new();
     let paths = step.dependencies();
     let wanted: Vec<_> = step
@@ -78,10 +78,10 @@ fn one(
     wanted: &Wanted,
     dest: PathBuf,
     progress: &Progress,
-) -> Result<(Checkout, Commit)> {
+) -> Result<(Checkout, CommitId)> {
     let refused = |what: String| Error::Refused(what);
     // What a setup job found counts more than what the ref is now.
-    let pinned = step.inputs.dependency_refs.get(name).map(Commit::as_str);
+    let pinned = step.inputs.dependency_refs.get(name).map(CommitId::as_str);
     let git_ref = pinned.or(wanted.git_ref.as_ref().map(GitRef::as_str));
     let request = Request {
         name: name.clone(),
@@ -97,7 +97,7 @@ fn one(
             .server_url
             .parse()
             .map_err(|error| refused(format!("GITHUB_SERVER_URL: {error}")))?,
-        token: step.inputs.token.as_ref().and_then(|token| Token::new(token.reveal())),
+        token: step.inputs.token.clone(),
         submodules: step.inputs.submodules,
     };
     let lease = store.lease(Purpose::Checkout)?;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::github::files::{self, Files};
 use crate::model::choice::Hit;
-use crate::model::git_ref::Commit;
+use crate::model::git_ref::CommitId;
 use crate::model::names::Name;
 use crate::ops::report::{AreaReport, Report};
 
@@ -16,7 +16,7 @@ use crate::ops::report::{AreaReport, Report};
 pub(super) struct Outputs {
     pub(super) cache_key: Option<Name>,
     pub(super) dependency_keys: BTreeMap<Name, Name>,
-    pub(super) dependency_refs: BTreeMap<Name, Commit>,
+    pub(super) dependency_refs: BTreeMap<Name, CommitId>,
     pub(super) free_bytes: Option<u64>,
     hit: bool,
     matched_key: Option<Name>,

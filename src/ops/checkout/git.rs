@@ -12,10 +12,11 @@ use std::time::Duration;
 use super::super::progress::Progress;
 use super::super::{Error as OpsError, Result};
 use super::error::{Error, Said};
-use super::token::Token;
+use super::token;
 use crate::fs::process::{Urgency, end_group};
 use crate::model::environment::Environment;
 use crate::model::server::{Scheme, ServerUrl};
+use crate::model::token::Token;
 
 /// The oldest git that takes configuration from a variable (`--config-env`): what keeps a token
 /// from its arguments, which every user of the host can read.
@@ -125,7 +126,7 @@ impl<'a> Git<'a> {
             let header = format!("http.{server}/.extraHeader");
             // The first forgets what the user's configuration adds: two such headers are an error.
             command.args(["-c", &format!("{header}="), &format!("--config-env={header}={HEADER}")]);
-            command.env(HEADER, token.header());
+            command.env(HEADER, token::header(token));
         }
         command
     }
@@ -143,7 +144,7 @@ impl<'a> Git<'a> {
             return Ok(output.stdout);
         }
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let stderr = self.token.map_or(stderr.to_string(), |token| token.mask(&stderr));
+        let stderr = self.token.map_or(stderr.to_string(), |token| token::mask(token, &stderr));
         match Said::of(&stderr) {
             Said(nothing) if nothing.is_empty() => {
                 Err(Failure::Ended(Said(format!("git ended with {}", output.status))))

@@ -18,7 +18,6 @@ use std::time::Instant;
 use serde::Serialize;
 
 pub use self::error::{Error, Said};
-pub use self::token::Token;
 
 use self::dest::{Dest, Draft};
 use self::git::Git;
@@ -34,6 +33,7 @@ use crate::model::retention::as_text;
 use crate::model::scope::Repository;
 use crate::model::server::ServerUrl;
 use crate::model::timestamp::Timestamp;
+use crate::model::token::Token;
 use crate::store::{Lease, Store};
 
 /// A dependency that is to be checked out.

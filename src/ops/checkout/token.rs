@@ -1,85 +1,35 @@
-//! What opens private repositories.
+//! How a token gets to the server, and to nobody else: git gets it in a variable.
 
-use std::fmt;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
-/// A token for the git server. It is shown nowhere and written nowhere: git gets it in a variable.
-#[derive(Clone)]
-pub struct Token(String);
+use crate::model::token::Token;
 
-/// Letters of base64, in the order of their values: RFC 4648.
-const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-impl Token {
-    /// Returns the token in `text`, which counts without the space around it; empty is none.
-    pub fn new(text: &str) -> Option<Self> {
-        let text = text.trim();
-        (!text.is_empty()).then(|| Self(text.to_owned()))
-    }
-
-    /// Returns the header that brings it to the server, as `actions/checkout` sends it.
-    pub(super) fn header(&self) -> String {
-        format!("AUTHORIZATION: basic {}", self.encoded())
-    }
-
-    /// Replaces it in `text`, as it is and as the header has it.
-    pub(super) fn mask(&self, text: &str) -> String {
-        text.replace(&self.encoded(), "***").replace(&self.0, "***")
-    }
-
-    fn encoded(&self) -> String {
-        base64(format!("x-access-token:{}", self.0).as_bytes())
-    }
+/// Returns the header that brings `token` to the server, as `actions/checkout` sends it.
+pub(super) fn header(token: &Token) -> String {
+    format!("AUTHORIZATION: basic {}", encoded(token))
 }
 
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(***)")
-    }
+/// Replaces `token` in `text`, as it is and as the header has it.
+pub(super) fn mask(token: &Token, text: &str) -> String {
+    text.replace(&encoded(token), "***").replace(token.reveal(), "***")
 }
 
-fn base64(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= three.len() { letter.into() } else { '=' });
-        }
-    }
-    text
+fn encoded(token: &Token) -> String {
+    BASE64_STANDARD.encode(format!("x-access-token:{}", token.reveal()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::token::ParseTokenError;
 
     #[test]
-    fn base64_is_that_of_the_rfc() {
-        let cases = [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-            ("foobar", "Zm9vYmFy"),
-            ("~~>~~?", "fn4+fn4/"),
-        ];
-        for (text, want) in cases {
-            assert_eq!(base64(text.as_bytes()), want, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_token_is_shown_nowhere() {
-        let token = Token::new(" ghs_secret\n").map(|token| {
-            let shown = format!("{token:?}");
-            let masked = token.mask(&format!("ghs_secret, {}", token.header()));
-            (shown, masked)
-        });
-        let want = ("Token(***)".to_owned(), "***, AUTHORIZATION: basic ***".to_owned());
-        assert_eq!(token, Some(want));
-        assert!(Token::new(" \n").is_none());
+    fn what_git_says_is_shown_without_the_token() -> Result<(), ParseTokenError> {
+        let token = "ghs_secret".parse()?;
+        assert_eq!(header(&token), "AUTHORIZATION: basic eC1hY2Nlc3MtdG9rZW46Z2hzX3NlY3JldA==");
+        let masked = mask(&token, &format!("ghs_secret, {}", header(&token)));
+        assert_eq!(masked, "***, AUTHORIZATION: basic ***");
+        Ok(())
     }
 }
