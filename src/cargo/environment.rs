@@ -36,6 +36,36 @@ pub fn set_to_nothing(environment: &Environment) -> impl Iterator<Item = &str> {
     empty.filter_map(|(name, _)| name.to_str()).filter(|name| changes_code(name))
 }
 
+/// Which units a variable that changes code makes cargo build again, as far as it is in no unit's own
+/// fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All: it changes what every call of rustc is given.
+    Everything,
+    /// Those of path packages.
+    PathPackages,
+    /// None: build scripts that read it say so, and cargo looks at what they said.
+    Nothing,
+}
+
+/// Returns what cargo builds again when `name` changes.
+pub fn reach(name: &str) -> Reach {
+    let for_all =
+        ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS"];
+    let of_target = |suffix| name.starts_with("CARGO_TARGET_") && name.ends_with(suffix);
+    if for_all.contains(&name)
+        || name.starts_with("CARGO_PROFILE_")
+        || of_target("_RUSTFLAGS")
+        || of_target("_LINKER")
+    {
+        Reach::Everything
+    } else if ["CARGO_INCREMENTAL", "CARGO_BUILD_INCREMENTAL"].contains(&name) {
+        Reach::PathPackages
+    } else {
+        Reach::Nothing
+    }
+}
+
 /// Cargo's and rustc's own variables that decide which compiler runs and with which flags.
 /// Not `CARGO_HOME`, `CARGO_TARGET_DIR` (paths), `CARGO_TERM_*`, `CARGO_NET_*`, `CARGO_HTTP_*`,
 /// `RUST_BACKTRACE`, `RUST_LOG` (talk), `CARGO_REGISTRY_TOKEN`, `CARGO_REGISTRIES_*` (tokens).
@@ -188,6 +218,24 @@ mod tests {
         for (why, name, want) in cases {
             let found = code_generation(&environment(&[(name, "x")]), &[]);
             assert_eq!(found.contains_key(name), want, "{why}: {name}");
+        }
+    }
+
+    #[test]
+    fn a_variable_reaches_the_units_whose_calls_of_rustc_it_changes() {
+        use Reach::{Everything, Nothing, PathPackages};
+        let cases = [
+            ("RUSTFLAGS", Everything),
+            ("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", Everything),
+            ("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER", Everything),
+            ("CARGO_PROFILE_DEV_OPT_LEVEL", Everything),
+            ("CARGO_INCREMENTAL", PathPackages),
+            ("RUSTDOCFLAGS", Nothing),
+            ("CFLAGS", Nothing),
+            ("BLVM_SIGN", Nothing),
+        ];
+        for (name, want) in cases {
+            assert_eq!(reach(name), want, "{name}");
         }
     }
 

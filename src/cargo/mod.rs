@@ -19,6 +19,7 @@ pub mod environment;
 pub mod error;
 pub mod explain;
 mod extra_inputs;
+pub mod fingerprint;
 pub mod home;
 pub mod key;
 pub mod lock_file;
@@ -29,6 +30,6 @@ pub mod sources;
 mod testing;
 pub mod toolchain;
 pub mod units;
-mod workspace;
+pub mod workspace;
 
 pub use error::{Error, Result};

@@ -69,6 +69,12 @@ fn root_by(manifest: &Table, dir: &Path, package: &Path) -> Option<PathBuf> {
     Some(without_dots(&dir.join(root)))
 }
 
+/// Returns the name of the package in `dir`, if there is one.
+pub fn package_name(dir: &Path) -> Option<String> {
+    let manifest = read(&dir.join(MANIFEST)).ok()??;
+    Some(manifest.get("package")?.get("name")?.as_str()?.to_owned())
+}
+
 fn read(path: &Path) -> Result<Option<Table>> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,

@@ -6,6 +6,7 @@ use std::io::Write;
 use super::text::{bytes, line, seconds, short_key};
 use super::{Error, Result};
 use crate::model::choice::Hit;
+use crate::model::rebuild;
 use crate::ops::report::{AreaReport, Mode, Report};
 use crate::{cargo, fs, ops, store};
 
@@ -23,6 +24,9 @@ pub(super) fn error(error: &Error) {
     }
     to_stderr(&text);
 }
+
+/// How many lines say which crates cargo will build again.
+const MAX_REBUILD_LINES: usize = 10;
 
 /// What a report is of.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +103,15 @@ pub(super) fn table(verb: Verb, report: &Report) -> String {
         let (old, new) = (sources.restored, sources.changed);
         line!(text, "{:<width$}  {old} as built, {new} new to cargo", "sources");
     }
+    if !report.rebuilds.is_empty() {
+        line!(text, "cargo will build {} again", crates(report.rebuilds.len()));
+        for why in rebuild::lines(&report.rebuilds, MAX_REBUILD_LINES) {
+            line!(text, "  {why}");
+        }
+    }
+    if let Some(reuse) = &report.reuse {
+        line!(text, "{reuse}");
+    }
     let key = short_key(report.cache_key.as_str());
     let took = seconds(report.seconds);
     match verb {
@@ -106,6 +119,10 @@ pub(super) fn table(verb: Verb, report: &Report) -> String {
         Verb::Restore => line!(text, "restored {key} in {took}: {}", name(report.hit)),
     }
     text
+}
+
+fn crates(count: usize) -> String {
+    if count == 1 { "1 crate".to_owned() } else { format!("{count} crates") }
 }
 
 /// Returns which way an area went, for people.

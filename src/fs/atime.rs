@@ -18,8 +18,8 @@ use super::stat::Stat;
 const UNREAD_SECS: i64 = 1_000_000_000;
 
 impl Stat {
-    /// Tells whether the file was read, or made, since its atime was last set to
-    /// [`unread`].
+    /// Tells whether the file was read, or made, since reads of it were forgotten
+    /// ([`super::beneath::Beneath::forget_reads`]).
     pub fn was_read(&self) -> bool {
         self.atime.secs() != UNREAD_SECS
     }

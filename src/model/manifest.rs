@@ -14,6 +14,7 @@ use super::names::{Name, ParseNameError};
 use super::rel_path::{JsonBytes, RelPath};
 use super::scope::Scope;
 use super::timestamp::Timestamp;
+use super::unit_graph::UnitGraph;
 use super::unit_use::{UnitDir, UnitUse};
 
 /// The number of a generation in its series, from 1.
@@ -103,6 +104,8 @@ pub struct Manifest {
     pub kept: Vec<KeptFile>,
     /// Its units, sorted, and when they were used; none where an older version saved it.
     pub units: Vec<Unit>,
+    /// Its units that can become stale; empty where an older version saved it.
+    pub graph: UnitGraph,
 }
 
 /// What is known of a generation before any entry is read: the first line of its manifest.

@@ -1,5 +1,6 @@
 //! Which units of a target a job uses, and which leave the stored copy.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -24,6 +25,15 @@ impl UnitDir {
     /// Returns the directory.
     pub fn path(&self) -> &RelPath {
         &self.0
+    }
+
+    /// Returns the name of the package that it is a unit of.
+    pub fn crate_name(&self) -> Cow<'_, str> {
+        let mut names: Vec<_> = self.0.components().collect();
+        let last = names.pop().unwrap_or_default();
+        let dash = last.iter().rposition(|byte| *byte == b'-');
+        let name = dash.map_or_else(|| names.pop().unwrap_or(last), |dash| &last[..dash]);
+        String::from_utf8_lossy(name)
     }
 }
 
@@ -195,6 +205,18 @@ mod tests {
         match plan.kept.get(&unit("a")) {
             Some(kept) => Ok(kept.unused_saves),
             None => Err(plan.pruned[&unit("a")]),
+        }
+    }
+
+    #[test]
+    fn a_unit_says_what_package_it_is_of_in_both_layouts() {
+        let cases = [
+            ("debug/.fingerprint/proc-macro2-0123456789abcdef", "proc-macro2"),
+            ("debug/build/proc-macro2/0123456789abcdef", "proc-macro2"),
+            ("0123456789abcdef", "0123456789abcdef"),
+        ];
+        for (dir, want) in cases {
+            assert_eq!(unit(dir).crate_name(), want, "{dir}");
         }
     }
 

@@ -17,6 +17,7 @@ use crate::model::manifest::{
     Content, Entry, EntryKind, FileFacts, Header, Manifest, PackUse, RawPath,
 };
 use crate::model::timestamp::Timestamp;
+use crate::model::unit_graph::UnitGraph;
 use crate::model::unit_use::UnitPlan;
 
 impl Saving<'_> {
@@ -84,6 +85,7 @@ impl Saving<'_> {
             header,
             entries,
             kept: kept?,
+            graph: UnitGraph::default(),
             sources: if place.area.is_shared() { Vec::new() } else { self.sources.to_vec() },
             units: units_of(plan),
         })

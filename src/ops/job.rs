@@ -65,6 +65,8 @@ pub struct Job {
     pub roots: BTreeMap<Root, PathBuf>,
     /// `CARGO_HOME`.
     pub cargo_home: PathBuf,
+    /// The variables that it has.
+    pub environment: Environment,
     /// The areas, in the order in which they are reported.
     pub places: Vec<Place>,
     /// What the lock files name of `CARGO_HOME`; nothing where there is no lock file.
@@ -128,6 +130,7 @@ impl Job {
             provenance: ask.provenance.clone(),
             warnings: key.warnings.clone(),
             cargo_home: home,
+            environment: environment.clone(),
         };
         for (kept, area, below) in
             [(Kept::Registry, Area::Registry, "registry"), (Kept::Git, Area::Git, "git")]

@@ -10,6 +10,7 @@ pub mod compare;
 mod error;
 pub mod explain;
 pub mod gc;
+mod graph;
 pub mod guard;
 
 mod identical;
@@ -22,8 +23,10 @@ pub mod lookup;
 mod pack;
 mod place;
 pub mod progress;
+mod rebuild;
 pub mod report;
 pub mod restore;
+mod reuse;
 pub mod root;
 pub mod save;
 mod shared;

@@ -9,6 +9,8 @@ use crate::model::area::Area;
 use crate::model::choice::Hit;
 use crate::model::manifest::GenerationId;
 use crate::model::names::Name;
+use crate::model::rebuild::Rebuild;
+use crate::model::reuse::Reuse;
 
 /// Which way an area was restored or saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -63,6 +65,9 @@ pub struct AreaReport {
     /// Whether its absence counts: an area that nobody ever saved is not missed.
     #[serde(skip)]
     pub wanted: bool,
+    /// How much of what the job used came from the cache.
+    #[serde(skip)]
+    pub reuse: Option<Reuse>,
     /// Which generation that is.
     #[serde(skip)]
     pub id: Option<GenerationId>,
@@ -88,6 +93,7 @@ impl AreaReport {
             notes: Vec::new(),
             warnings: Vec::new(),
             wanted: true,
+            reuse: None,
             id: None,
             failure: None,
         }
@@ -153,6 +159,12 @@ pub struct Report {
     pub sources: SourcesReport,
     /// The units.
     pub units: UnitsReport,
+    /// The crates that cargo will build again although their target was restored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rebuilds: Vec<Rebuild>,
+    /// How much of what the job used came from the cache, where that can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<Reuse>,
     /// How long it took.
     pub seconds: f64,
     /// What was noticed about the job as a whole.
@@ -192,6 +204,8 @@ impl Report {
             areas,
             sources: SourcesReport::default(),
             units,
+            rebuilds: Vec::new(),
+            reuse: None,
             seconds: 0.0,
             warnings: Vec::new(),
         }

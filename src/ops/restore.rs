@@ -12,9 +12,10 @@ use super::look::shared;
 use super::lookup::{Choice, choose};
 use super::place::{holds_anything, place};
 use super::progress::Progress;
+use super::rebuild::explain;
 use super::report::{AreaReport, Report, SourcesReport, chain};
 use super::shared::{Home, place_shared};
-use super::sources::Refreshing;
+use super::sources::{Outcome, Refreshing};
 use super::units::forget_reads;
 use super::unpack::Unpacker;
 use super::{Error, Result, kept};
@@ -23,6 +24,7 @@ use crate::fs::stat::Kind;
 use crate::fs::walk::walk;
 use crate::model::choice::Hit;
 use crate::model::manifest::{EntryKind, Manifest};
+use crate::model::rebuild::Rebuild;
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 use crate::store::{self, Event, Lease, Purpose, Store, TreeRecord, boot_id};
@@ -85,6 +87,7 @@ pub fn restore(store: &Store, job: &Job, now: Timestamp, progress: &Progress) ->
     crash_point("restore: sources");
     areas.par_iter_mut().for_each(|area| restoring.put_in_place(area));
     let mut sources = SourcesReport::default();
+    let mut rebuilds = Vec::new();
     if let Some(refreshing) = refreshing {
         // What is as recorded looks old only if every tree is one that was built from it.
         let strangers = restoring.strangers(&areas, &refreshing);
@@ -100,10 +103,11 @@ pub fn restore(store: &Store, job: &Job, now: Timestamp, progress: &Progress) ->
                 strangers.join(", ")
             ));
         }
+        rebuilds = restoring.rebuilds(&areas, &refreshing.outcome(strangers.is_empty()));
     }
     let areas = areas.into_iter().map(|area| area.report).collect();
     let seconds = started.elapsed().as_secs_f64();
-    Ok(Report { sources, seconds, warnings, ..Report::of(job.key.clone(), areas) })
+    Ok(Report { sources, rebuilds, seconds, warnings, ..Report::of(job.key.clone(), areas) })
 }
 
 /// Returns the report of a restore that could not begin: a miss of everything.
@@ -161,6 +165,15 @@ impl Restoring<'_> {
         let live = known.filter(|dir| holds_anything(dir).unwrap_or(true));
         let all = live.chain(refreshing.strange_targets());
         all.map(|dir| format!("`{}`", dir.display())).collect()
+    }
+
+    /// Returns the crates that cargo will build again, of each target that was restored.
+    fn rebuilds(&self, areas: &[Pending<'_>], outcome: &Outcome<'_>) -> Vec<Rebuild> {
+        let of_targets = areas.par_iter().filter(|area| area.is_target());
+        let of_areas = of_targets.filter_map(|area| Some((area.place, area.choice.as_ref()?)));
+        let explained = of_areas
+            .flat_map(|(place, choice)| explain(self.job, place, &choice.manifest, outcome));
+        explained.collect()
     }
 
     fn put_in_place(&self, area: &mut Pending<'_>) {

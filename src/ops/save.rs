@@ -1,5 +1,6 @@
 //! Saving: what changed goes into packs, and what is there now becomes a generation.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use super::compare::Known;
+use super::graph::{self, Surroundings};
 use super::index::Index;
 use super::job::{Job, Place};
 use super::kept::{self, Keep};
@@ -14,7 +16,9 @@ use super::locks::keep_builds_out;
 use super::look::look;
 use super::progress::Progress;
 use super::report::{AreaReport, Mode, Report, SourcesReport, UnitsReport, chain};
+use super::reuse::reuse;
 use super::tree::{Tree, Unread};
+use super::units::Left;
 use super::{Error, Result, sources};
 use crate::cargo::build_lock::lock_files;
 use crate::fs::crash::crash_point;
@@ -23,8 +27,10 @@ use crate::fs::walk::Found;
 use crate::model::area::Area;
 use crate::model::choice::Hit;
 use crate::model::manifest::{GenerationId, Source};
+use crate::model::reuse::Reuse;
 use crate::model::timestamp::Timestamp;
-use crate::model::unit_use::UnitPolicy;
+use crate::model::unit_graph::UnitGraph;
+use crate::model::unit_use::{Sight, UnitDir, UnitPolicy};
 use crate::store::{Event, Lease, Purpose, Store, TreeRecord, boot_id};
 
 /// How long a save waits for a build that still runs in its directory.
@@ -106,9 +112,12 @@ pub fn save(store: &Store, job: &Job, options: SaveOptions, progress: &Progress)
         progress,
     };
     let areas = job.places.par_iter().zip(guards).map(|(place, guard)| saving.report(place, guard));
-    let areas = areas.collect();
+    let areas: Vec<_> = areas.collect();
+    let reused = areas.iter().filter_map(|area| area.reuse.clone());
+    let reused = reused.reduce(Reuse::with);
     let mut report = Report::of(job.key.clone(), areas);
     report.sources = SourcesReport { checked: sources.len() as u64, ..SourcesReport::default() };
+    report.reuse = reused;
     report.warnings.clone_from(&job.warnings);
     report.warnings.extend(reclaimed.err().map(|error| chain(&error)));
     report.seconds = started.elapsed().as_secs_f64();
@@ -149,7 +158,10 @@ impl Saving<'_> {
         let after_stats = crate::fs::space::now_at(self.store.root())?;
         let known = self.known(place);
         // Atimes count from the walk: nothing is read before.
-        let (found, plan) = self.leave_unused(place, found, known.as_ref())?;
+        let Left { found, seen, plan } = self.leave_unused(place, found, known.as_ref())?;
+        if !place.area.is_shared() {
+            report.reuse = reuse(known.as_ref().map(Known::manifest), &seen);
+        }
         let tree = Tree::of(&place.dir, &found)?;
         let special = tree.special.iter().map(|path| {
             format!("`{}` is a socket, fifo or device and is left out", path.display())
@@ -157,7 +169,8 @@ impl Saving<'_> {
         report.warnings.extend(special);
         let keep = self.find_kept(place, &found)?;
 
-        let manifest = self.assemble(place, &tree, &keep, &plan, known.as_ref(), report)?;
+        let mut manifest = self.assemble(place, &tree, &keep, &plan, known.as_ref(), report)?;
+        manifest.graph = self.graph(place, &found, &seen);
         report.units =
             UnitsReport { kept: plan.kept.len() as u64, pruned: plan.pruned.len() as u64 };
         guard.check()?;
@@ -190,6 +203,21 @@ impl Saving<'_> {
         }
         let Job { roots, excluded, .. } = self.job;
         kept::find(&place.dir, found, &place.workspace_root, roots, self.sources, excluded)
+    }
+
+    /// Records which units can become stale.
+    /// Records which crates a restore will find stale, as far as this job used them.
+    fn graph(&self, place: &Place, found: &[Found], seen: &BTreeMap<UnitDir, Sight>) -> UnitGraph {
+        if place.area.is_shared() {
+            return UnitGraph::default();
+        }
+        let Job { roots, excluded, cargo_home, environment, .. } = self.job;
+        let (dir, workspace_root, sources) = (&place.dir, &place.workspace_root, self.sources);
+        let around =
+            Surroundings { dir, workspace_root, roots, sources, excluded, cargo_home, environment };
+        let is_used =
+            |unit: &UnitDir| seen.get(unit).is_none_or(|sight| sight.was_used != Some(false));
+        graph::record(found, &around, is_used)
     }
 
     /// Records what is at the directory, so that the next job need not read it.

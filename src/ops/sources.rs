@@ -60,6 +60,9 @@ pub(super) struct Refreshing<'a> {
     roots: Vec<(&'a Path, Seen, Refresh)>,
 }
 
+/// Every source as it is when all is done, by the directory of its root and its path there.
+pub(super) type Outcome<'a> = BTreeMap<(&'a Path, Option<&'a RelPath>), (&'a Observed, Timestamp)>;
+
 /// Returns what a generation was built from: its sources, and the files kept with it.
 fn origins(manifest: &Manifest) -> Vec<Source> {
     manifest.sources.iter().cloned().chain(kept_sources(manifest)).collect()
@@ -143,6 +146,22 @@ impl<'a> Refreshing<'a> {
     /// Returns target directories inside the roots that nobody restored.
     pub(super) fn strange_targets(&self) -> impl Iterator<Item = &PathBuf> {
         self.roots.iter().flat_map(|(_, seen, _)| &seen.strange_targets)
+    }
+
+    /// Returns every source with the mtime it has once all is done.
+    pub(super) fn outcome(&self, is_put_back: bool) -> Outcome<'_> {
+        let mut outcome = Outcome::new();
+        for (dir, seen, refresh) in &self.roots {
+            for now in &seen.observed {
+                outcome.insert((*dir, now.path.as_ref()), (now, now.mtime));
+            }
+            let put_back = refresh.put_back.iter().filter(|_| is_put_back);
+            for (index, mtime) in refresh.renewed.iter().chain(put_back) {
+                let now = &seen.observed[*index];
+                outcome.insert((*dir, now.path.as_ref()), (now, *mtime));
+            }
+        }
+        outcome
     }
 
     /// Makes everything look new that is not as recorded. Always sound, whatever trees are there.

@@ -37,6 +37,15 @@ pub(super) fn forget_reads(dir: &Path, entries: &[Entry]) -> Result<()> {
     })
 }
 
+/// A tree without the units that leave.
+#[derive(Default)]
+pub(super) struct Left {
+    pub(super) found: Vec<Found>,
+    /// Every unit that was there.
+    pub(super) seen: BTreeMap<UnitDir, Sight>,
+    pub(super) plan: UnitPlan,
+}
+
 impl Saving<'_> {
     /// Leaves out the units that the job no longer uses.
     pub(super) fn leave_unused(
@@ -44,9 +53,9 @@ impl Saving<'_> {
         place: &Place,
         found: Vec<Found>,
         known: Option<&Known>,
-    ) -> Result<(Vec<Found>, UnitPlan)> {
+    ) -> Result<Left> {
         if place.area.is_shared() {
-            return Ok((found, UnitPlan::default()));
+            return Ok(Left { found, ..Left::default() });
         }
         let units = Units::among(found.iter().map(|found| &found.path));
         let seen = sights(&units, &found, &place.dir)?;
@@ -56,7 +65,7 @@ impl Saving<'_> {
         };
         let policy = self.options.units;
         let plan = policy.plan(&seen, &remembered, origin, self.options.partial, self.options.now);
-        Ok((without(&units, &plan, found), plan))
+        Ok(Left { found: without(&units, &plan, found), seen, plan })
     }
 
     fn origin(&self, place: &Place, manifest: &Manifest) -> Origin {

@@ -10,6 +10,7 @@ use super::FORMAT;
 use super::error::{Error, Result, damaged};
 use crate::fs::At;
 use crate::model::manifest::{Entry, Header, KeptFile, Manifest, Source, Unit};
+use crate::model::unit_graph::UnitGraph;
 
 /// The level manifests are compressed at. They are small and read often; 3 is zstd's default.
 const LEVEL: i32 = 3;
@@ -29,7 +30,7 @@ enum Line<'a> {
     Source(&'a Source),
     Kept(&'a KeptFile),
     Unit(&'a Unit),
-    End { lines: u64 },
+    End { lines: u64, graph: &'a UnitGraph },
 }
 
 /// The same, owned.
@@ -40,7 +41,11 @@ enum OwnedLine {
     Source(Source),
     Kept(KeptFile),
     Unit(Unit),
-    End { lines: u64 },
+    End {
+        lines: u64,
+        #[serde(default)]
+        graph: UnitGraph,
+    },
 }
 
 /// Writes `manifest` to `file`, compressed and whole.
@@ -61,7 +66,7 @@ pub(super) fn write(manifest: &Manifest, file: &File) -> io::Result<()> {
         lines += 1;
     }
     out.write_all(b"\n")?;
-    serde_json::to_writer(&mut out, &Line::End { lines })?;
+    serde_json::to_writer(&mut out, &Line::End { lines, graph: &manifest.graph })?;
     out.write_all(b"\n")?;
     out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
     Ok(())
@@ -96,8 +101,14 @@ pub(super) fn read_flawed(path: &Path) -> Result<Manifest> {
     let header = parse_first(&line, path)?;
     let capacity = usize::try_from(header.entries).unwrap_or(0).min(1 << 20);
     let entries = Vec::with_capacity(capacity);
-    let mut manifest =
-        Manifest { header, entries, sources: Vec::new(), kept: Vec::new(), units: Vec::new() };
+    let mut manifest = Manifest {
+        header,
+        entries,
+        sources: Vec::new(),
+        kept: Vec::new(),
+        units: Vec::new(),
+        graph: UnitGraph::default(),
+    };
     let mut count = 1;
     loop {
         if next(&mut line)? == 0 {
@@ -108,8 +119,11 @@ pub(super) fn read_flawed(path: &Path) -> Result<Manifest> {
             OwnedLine::Source(source) => manifest.sources.push(source),
             OwnedLine::Kept(kept) => manifest.kept.push(kept),
             OwnedLine::Unit(unit) => manifest.units.push(unit),
-            OwnedLine::End { lines } if lines == count => break,
-            OwnedLine::End { lines } => {
+            OwnedLine::End { lines, graph } if lines == count => {
+                manifest.graph = graph;
+                break;
+            }
+            OwnedLine::End { lines, .. } => {
                 return Err(damaged(path, &format!("it has {count} lines instead of {lines}")));
             }
         }

@@ -11,6 +11,7 @@ use crate::model::manifest::{
 use crate::model::rel_path::RelPath;
 use crate::model::scope::Scope;
 use crate::model::timestamp::Timestamp;
+use crate::model::unit_graph::UnitGraph;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -78,7 +79,8 @@ pub(crate) fn manifest(series: &Series, secs: i64, packs: &[(PackUse, Vec<&str>)
         bytes: sizes.sum(),
         packs: packs.iter().map(|(pack, _)| pack.clone()).collect(),
     };
-    Manifest { header, entries, sources: Vec::new(), kept: Vec::new(), units: Vec::new() }
+    let graph = UnitGraph::default();
+    Manifest { header, entries, sources: Vec::new(), kept: Vec::new(), units: Vec::new(), graph }
 }
 
 /// Publishes a generation at `secs` seconds after 1970, with a pack for each list of contents.

@@ -12,6 +12,7 @@ mod commands;
 mod concurrency;
 mod crash;
 mod damage;
+mod explain;
 mod filesystems;
 mod freshness;
 mod hostile;

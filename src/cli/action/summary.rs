@@ -8,10 +8,14 @@ use crate::cli::text::{bytes, seconds, since};
 use crate::github::files::Files;
 use crate::github::summary::{Markdown, Side, Table};
 use crate::model::choice::Hit;
+use crate::model::rebuild::lines;
 use crate::ops::explain::Since;
 use crate::ops::guard::GuardReport;
 use crate::ops::job::Job;
 use crate::ops::report::{Mode, Report, chain};
+
+/// How many crates that cargo will build again are named.
+const MOST_REBUILDS: usize = 10;
 
 /// The summary of a step, in Markdown.
 #[derive(Debug, Default)]
@@ -63,6 +67,12 @@ impl Summary {
         if sources.restored + sources.changed > 0 {
             let (old, new) = (sources.restored, sources.changed);
             self.add(format_args!("Sources: {old} as built, {new} new to cargo.\n\n"));
+        }
+        for rebuild in lines(&report.rebuilds, MOST_REBUILDS) {
+            self.add(format_args!("- 🔨 {}\n", Markdown::text(&rebuild)));
+        }
+        if let Some(reuse) = &report.reuse {
+            self.add(format_args!("Units: {}.\n\n", Markdown::text(&reuse.to_string())));
         }
         for area in &report.areas {
             let area_name = Markdown::code(&area.name.to_string());

@@ -1,0 +1,226 @@
+//! What cargo wrote down of a unit: what it depends on, and what it is compared with.
+//!
+//! In the directory of a fingerprint, `lib-sib` holds the hash, `lib-sib.json` what went into it, and
+//! `dep-lib-sib` what rustc read. Written by `write_fingerprint` and `EncodedDepInfo` of cargo 1.95
+//! (`core/compiler/fingerprint`). What cannot be understood is `None`: another cargo wrote it.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::model::rel_path::RelPath;
+
+/// What cargo compares a unit with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// The hashes of the units it depends on, as they were when it was built.
+    pub deps: Vec<u64>,
+    /// What makes it stale.
+    pub checks: Vec<Check>,
+}
+
+/// One thing that makes a unit stale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// A file that rustc read is newer than this file of the target directory.
+    DepInfo(RelPath),
+    /// One of `paths`, from the package's directory on, is newer than `output` in the target directory;
+    /// of a directory, anything in it.
+    Changed {
+        /// What the build script printed.
+        output: RelPath,
+        /// What it asked to be compared.
+        paths: Vec<PathBuf>,
+    },
+    /// A variable has another value.
+    Variable(Variable),
+    /// Of a path package: the newest file of the whole package is another one, or newer.
+    Package {
+        /// The newest, from the package's directory on.
+        newest: PathBuf,
+    },
+    /// Nothing that a checkout changes.
+    Other,
+}
+
+/// A variable, and the value that it had; none if it was not set.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Option<String>,
+}
+
+impl Fingerprint {
+    /// Reads the JSON of a fingerprint.
+    pub fn parse(json: &[u8]) -> Option<Self> {
+        let file: File = serde_json::from_slice(json).ok()?;
+        let deps = file.deps.into_iter().map(|Dep(_, _, _, hash)| hash).collect();
+        let checks = file.local.into_iter().map(Check::of).collect::<Option<_>>()?;
+        Some(Self { deps, checks })
+    }
+}
+
+/// Reads the hash of a fingerprint: 16 hex digits, the lowest byte first. Cargo empties the file when
+/// it begins to build the unit.
+pub fn hash(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok().filter(|text| text.len() == 16)?;
+    let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hex.then(|| u64::from_str_radix(text, 16).ok().map(u64::swap_bytes))?
+}
+
+/// Reads which variables rustc looked at, `env!` and `option_env!`, from the dep-info in a fingerprint's
+/// directory. Those that cargo or a build script sets are not among them.
+pub fn variables(dep_info: &[u8]) -> Option<Vec<Variable>> {
+    let mut bytes = Bytes(dep_info);
+    let mark = bytes.take(6)?;
+    if mark != b"\x01\0\0\0\xff\x01" {
+        return None;
+    }
+    for _ in 0..bytes.number()? {
+        bytes.take(1)?;
+        bytes.text()?;
+        // Checksums are an unstable feature.
+        if bytes.take(1)? != b"\0" {
+            return None;
+        }
+    }
+    let count = bytes.number()?;
+    let variable = |_| {
+        let name = String::from_utf8(bytes.text()?.to_vec()).ok()?;
+        let value = match bytes.take(1)? {
+            b"\0" => None,
+            _ => Some(String::from_utf8(bytes.text()?.to_vec()).ok()?),
+        };
+        Some(Variable { name, value })
+    };
+    (0..count).map(variable).collect()
+}
+
+impl Check {
+    /// `None` where a path cannot be one of the target directory.
+    fn of(local: Local) -> Option<Self> {
+        Some(match local {
+            Local::CheckDepInfo { dep_info } => Self::DepInfo(parse(&dep_info)?),
+            Local::RerunIfChanged { output, paths } => {
+                Self::Changed { output: parse(&output)?, paths }
+            }
+            Local::RerunIfEnvChanged { var, val } => {
+                Self::Variable(Variable { name: var, value: val })
+            }
+            // `1795266152.889983977s (src/lib.rs)`; of other packages the version or revision.
+            Local::Precalculated(text) => {
+                let newest = text.strip_suffix(')').and_then(|text| text.split_once("s ("));
+                newest.map_or(Self::Other, |(_, path)| Self::Package { newest: path.into() })
+            }
+        })
+    }
+}
+
+fn parse(path: &str) -> Option<RelPath> {
+    RelPath::parse(path.as_bytes()).ok()
+}
+
+#[derive(Deserialize)]
+struct File {
+    deps: Vec<Dep>,
+    local: Vec<Local>,
+}
+
+/// The hash of the package, the name, whether it is public, the hash of the fingerprint.
+#[derive(Deserialize)]
+struct Dep(serde::de::IgnoredAny, serde::de::IgnoredAny, serde::de::IgnoredAny, u64);
+
+#[derive(Deserialize)]
+enum Local {
+    CheckDepInfo { dep_info: String },
+    RerunIfChanged { output: String, paths: Vec<PathBuf> },
+    RerunIfEnvChanged { var: String, val: Option<String> },
+    Precalculated(String),
+}
+
+/// Bytes that are taken from the front.
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        self.take(4)?.try_into().ok().map(u32::from_le_bytes)
+    }
+
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let len = self.number()?;
+        self.take(len as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> RelPath {
+        parse(text).expect("a path below a root")
+    }
+
+    fn variable(name: &str, value: Option<&str>) -> Variable {
+        Variable { name: name.to_owned(), value: value.map(str::to_owned) }
+    }
+
+    #[test]
+    fn each_kind_of_check_is_read_and_what_is_unknown_is_not_guessed() {
+        let dep_info = "debug/.fingerprint/a-0123456789abcdef/dep-lib-a";
+        #[rustfmt::skip]
+        let cases = [
+            (r#"{"CheckDepInfo":{"dep_info":"@","checksum":false}}"#,               Some(Check::DepInfo(path(dep_info)))),
+            (r#"{"RerunIfChanged":{"output":"@","paths":["in.txt","/etc/x"]}}"#,    Some(Check::Changed { output: path(dep_info), paths: vec!["in.txt".into(), "/etc/x".into()] })),
+            (r#"{"RerunIfEnvChanged":{"var":"CC","val":null}}"#,                    Some(Check::Variable(variable("CC", None)))),
+            (r#"{"RerunIfEnvChanged":{"var":"CC","val":"cc"}}"#,                    Some(Check::Variable(variable("CC", Some("cc"))))),
+            (r#"{"Precalculated":"1795266152.889983977s (a (b)/x.rs)"}"#,           Some(Check::Package { newest: "a (b)/x.rs".into() })),
+            (r#"{"Precalculated":"1.0.219"}"#,                                      Some(Check::Other)),
+            (r#"{"CheckTheMoon":{}}"#,                                              None),
+            (r#"{"CheckDepInfo":{"dep_info":"/etc/passwd","checksum":false}}"#,     None),
+            (r#"{"CheckDepInfo":{"dep_info":"debug/../x","checksum":false}}"#,      None),
+            (r#"{"Precalculated":7}"#,                                              None),
+        ];
+        for (local, want) in cases {
+            let local = local.replace('@', dep_info);
+            let json = format!(r#"{{"rustc":1,"deps":[],"local":[{local}],"kind":0}}"#);
+            let got = Fingerprint::parse(json.as_bytes()).map(|print| print.checks);
+            assert_eq!(got, want.map(|check| vec![check]), "{local}");
+        }
+    }
+
+    #[test]
+    fn the_hash_that_a_dependent_names_is_the_one_in_the_file() {
+        let json =
+            br#"{"deps":[[14774982557008667206,"sib",false,13265965849542754830]],"local":[]}"#;
+        let want = Fingerprint { deps: vec![13_265_965_849_542_754_830], checks: Vec::new() };
+        assert_eq!(Fingerprint::parse(json), Some(want));
+        assert_eq!(hash(b"0e827570a72d1ab8"), Some(13_265_965_849_542_754_830));
+        for no_hash in [&b""[..], b"0e827570a72d1ab", b"+e827570a72d1ab8", b"\xff\xff"] {
+            assert_eq!(hash(no_hash), None);
+        }
+        for no_json in [&b""[..], b"{}", br#"{"deps":[[1,2,3]],"local":[]}"#, b"[]"] {
+            assert_eq!(Fingerprint::parse(no_json), None);
+        }
+    }
+
+    #[test]
+    fn variables_are_read_after_the_files_and_a_torn_file_has_none() {
+        let whole = b"\x01\0\0\0\xff\x01\x01\0\0\0\x00\x0a\0\0\0src/lib.rs\0\
+            \x02\0\0\0\x04\0\0\0BARR\x01\x03\0\0\0baz\x04\0\0\0FOOO\0";
+        let want = vec![variable("BARR", Some("baz")), variable("FOOO", None)];
+        assert_eq!(variables(whole), Some(want));
+        for len in 0..whole.len() {
+            assert_eq!(variables(&whole[..len]), None, "{len} bytes");
+        }
+        assert_eq!(variables(b"\x01\0\0\0\xff\x01\xff\xff\xff\xff"), None);
+        assert_eq!(variables(b"\x01\0\0\0\xff\x02\0\0\0\0\0\0\0\0"), None);
+    }
+}

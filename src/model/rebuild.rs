@@ -1,0 +1,336 @@
+//! Which crates cargo will build again, and why.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+use super::timestamp::Timestamp;
+use super::unit_graph::{GraphPackage, GraphUnit, UnitGraph};
+
+/// How many names a line shows.
+const SHOWN: usize = 3;
+
+/// A crate that cargo will build again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuild {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why cargo builds a crate again; of several reasons the first of this list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It was built by another toolchain.
+    Toolchain(String),
+    /// It was built with other flags: the variables that changed.
+    Flags(Vec<String>),
+    /// The lock file names this version of it, and it was built in another.
+    NeverBuilt(String),
+    /// It lies at another path, and cargo knows it by that.
+    Moved(Moved),
+    /// These files of it, or that it reads, changed, are new or are gone.
+    Changed(BTreeSet<String>),
+    /// These directories hold other names.
+    Listed(BTreeSet<String>),
+    /// These variables, which it reads, changed.
+    Variables(BTreeSet<String>),
+    /// This is newer than what was built from it, although it is as it was when that was saved.
+    Newer(String),
+    /// Its build did not come to an end, or what it depends on was built again since.
+    Unfinished,
+    /// It depends on crates that are built again.
+    Dependency(BTreeSet<String>),
+}
+
+/// Where something was, and where it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The absolute path it was built at.
+    pub old: String,
+    /// The absolute path it has now.
+    pub new: String,
+}
+
+/// How everything that a graph names is now.
+#[derive(Clone, Debug, Default)]
+pub struct Now {
+    /// Why all crates are built again, if they are.
+    pub everything: Option<Reason>,
+    /// The names of all crates of the tree.
+    pub crates: BTreeSet<String>,
+    /// Why all path crates are built again, if they are.
+    pub every_path_crate: Option<Reason>,
+    /// The packages that were built in another version, with the one that is wanted.
+    pub new_versions: BTreeMap<String, String>,
+    /// Each package, by its index.
+    pub packages: Vec<PackageNow>,
+    /// The names of the variables that have other values, by their index.
+    pub variables: BTreeMap<u32, String>,
+    /// Each path that a unit names, by its number.
+    pub paths: BTreeMap<u32, PathNow>,
+}
+
+/// How a package is now.
+#[derive(Clone, Debug, Default)]
+pub struct PackageNow {
+    /// Where it was and is, if cargo takes it for another.
+    pub moved: Option<Moved>,
+    /// Its manifest, if that is not as recorded: cargo builds it again unless only a comment changed.
+    pub manifest: Option<String>,
+    /// The newest mtime of its files.
+    pub newest: Timestamp,
+    /// Its files that are not as recorded.
+    pub changed: Vec<String>,
+}
+
+/// How a file is now, or a directory with all that is in it.
+#[derive(Clone, Debug, Default)]
+pub struct PathNow {
+    /// How it is called to people.
+    pub shown: String,
+    /// Its mtime, of a directory the newest of all in it; none if it is gone.
+    pub mtime: Option<Timestamp>,
+    /// It, if it is a file that is not as recorded, else such files in it.
+    pub changed: Vec<String>,
+    /// It and directories in it that hold other names than recorded.
+    pub listed: Vec<String>,
+    /// Where it was and is.
+    pub moved: Option<Moved>,
+}
+
+/// Returns the crates that cargo will build again, each once: first those that have a reason of their
+/// own, then those that depend on them.
+///
+/// It takes for granted that the same command of cargo follows, on the same graph of packages. Of a
+/// package whose build script names no file, all files count, also those that its manifest excludes.
+pub fn rebuilds(graph: &UnitGraph, now: &Now) -> Vec<Rebuild> {
+    if let Some(reason) = &now.everything {
+        let of = |name: &String| Rebuild { name: name.clone(), reason: reason.clone() };
+        return now.crates.iter().map(of).collect();
+    }
+    let mut own: BTreeMap<&str, Reason> = BTreeMap::new();
+    for unit in &graph.units {
+        let Some(package) = graph.packages.get(unit.package as usize) else { continue };
+        if let Some(reason) = own_reason(graph, unit, now) {
+            match own.get_mut(package.name.as_str()) {
+                Some(known) => known.join(reason),
+                None => drop(own.insert(&package.name, reason)),
+            }
+        }
+    }
+    let mut dependents: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let users = users(graph);
+    for cause in own.keys() {
+        for name in built_because_of(graph, &users, cause) {
+            if !own.contains_key(name) {
+                dependents.entry(name).or_default().insert((*cause).to_owned());
+            }
+        }
+    }
+    let rebuild = |(name, reason): (&str, Reason)| Rebuild { name: name.to_owned(), reason };
+    let dependents = dependents.into_iter().map(|(name, on)| (name, Reason::Dependency(on)));
+    own.into_iter().chain(dependents).map(rebuild).collect()
+}
+
+/// Returns why a unit is stale by itself.
+fn own_reason(graph: &UnitGraph, unit: &GraphUnit, now: &Now) -> Option<Reason> {
+    let GraphPackage { name, dir, .. } = graph.packages.get(unit.package as usize)?;
+    if let Some(reason) = now.every_path_crate.as_ref().filter(|_| dir.is_some()) {
+        return Some(reason.clone());
+    }
+    if let Some(version) = now.new_versions.get(name) {
+        return Some(Reason::NeverBuilt(version.clone()));
+    }
+    let package = now.packages.get(unit.package as usize);
+    let fixed = || unit.fixed.iter().filter_map(|path| now.paths.get(path));
+    let moved = package.and_then(|package| package.moved.as_ref());
+    if let Some(moved) = moved.or_else(|| fixed().find_map(|path| path.moved.as_ref())) {
+        return Some(Reason::Moved(moved.clone()));
+    }
+    let paths = unit.files.iter().filter_map(|path| now.paths.get(path)).chain(fixed());
+    let stale: Vec<_> =
+        paths.filter(|path| path.mtime.is_none_or(|mtime| mtime > unit.built)).collect();
+    let gone = stale.iter().filter(|path| path.mtime.is_none()).map(|path| path.shown.clone());
+    let changed = stale.iter().flat_map(|path| path.changed.iter().cloned());
+    let mut changed: BTreeSet<_> = changed.chain(gone).collect();
+    let newer = package.filter(|package| unit.whole_package && package.newest > unit.built);
+    changed.extend(newer.into_iter().flat_map(|package| package.changed.iter().cloned()));
+    changed.extend(package.and_then(|package| package.manifest.clone()));
+    if !changed.is_empty() {
+        return Some(Reason::Changed(changed));
+    }
+    let listed: BTreeSet<_> = stale.iter().flat_map(|path| path.listed.iter().cloned()).collect();
+    if !listed.is_empty() {
+        return Some(Reason::Listed(listed));
+    }
+    let variables = unit.variables.iter().filter_map(|index| now.variables.get(index).cloned());
+    let variables: BTreeSet<_> = variables.collect();
+    if !variables.is_empty() {
+        return Some(Reason::Variables(variables));
+    }
+    let newer_path = stale.first().map(|path| path.shown.clone());
+    let newer_path = newer_path.or_else(|| newer.map(|_| name.clone()));
+    let was_built_since =
+        |dep: &u32| graph.units.get(*dep as usize).is_some_and(|dep| dep.built > unit.built);
+    let is_unfinished = unit.is_unfinished || unit.deps.iter().any(was_built_since);
+    newer_path.map(Reason::Newer).or_else(|| is_unfinished.then_some(Reason::Unfinished))
+}
+
+/// Returns, for each unit, those that depend on it.
+fn users(graph: &UnitGraph) -> Vec<Vec<usize>> {
+    let mut users = vec![Vec::new(); graph.units.len()];
+    for (index, unit) in graph.units.iter().enumerate() {
+        for dep in &unit.deps {
+            if let Some(users) = users.get_mut(*dep as usize) {
+                users.push(index);
+            }
+        }
+    }
+    users
+}
+
+/// Returns the names of the crates with units that depend on any unit of the crate `cause`.
+fn built_because_of<'a>(
+    graph: &'a UnitGraph,
+    users: &[Vec<usize>],
+    cause: &str,
+) -> BTreeSet<&'a str> {
+    let name = |index: usize| {
+        let package = graph.units[index].package as usize;
+        graph.packages.get(package).map(|package| package.name.as_str())
+    };
+    let mut reached = vec![false; graph.units.len()];
+    let mut next: Vec<_> =
+        (0..graph.units.len()).filter(|index| name(*index) == Some(cause)).collect();
+    let mut names = BTreeSet::new();
+    while let Some(index) = next.pop() {
+        for user in &users[index] {
+            if !std::mem::replace(&mut reached[*user], true) {
+                names.extend(name(*user));
+                next.push(*user);
+            }
+        }
+    }
+    names
+}
+
+impl Reason {
+    /// Returns the word that stands for it in JSON.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Toolchain(_) => "toolchain",
+            Self::Flags(_) => "flags",
+            Self::NeverBuilt(_) => "never-built",
+            Self::Moved(_) => "moved",
+            Self::Changed(_) => "changed-file",
+            Self::Listed(_) => "changed-directory",
+            Self::Variables(_) => "changed-variable",
+            Self::Newer(_) => "newer-file",
+            Self::Unfinished => "unfinished",
+            Self::Dependency(_) => "dependency",
+        }
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Toolchain(_) => 0,
+            Self::Flags(_) => 1,
+            Self::NeverBuilt(_) => 2,
+            Self::Moved(_) => 3,
+            Self::Changed(_) => 4,
+            Self::Listed(_) => 5,
+            Self::Variables(_) => 6,
+            Self::Newer(_) => 7,
+            Self::Unfinished => 8,
+            Self::Dependency(_) => 9,
+        }
+    }
+
+    /// Adds what another unit of the crate says.
+    fn join(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::Changed(known), Self::Changed(names))
+            | (Self::Listed(known), Self::Listed(names))
+            | (Self::Variables(known), Self::Variables(names)) => known.extend(names),
+            (known, other) if other.rank() < known.rank() => *known = other,
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Toolchain(change) => write!(f, "built by another toolchain, {change}"),
+            Self::Flags(names) => write!(f, "built with other flags, {}", some(names.iter(), "")),
+            Self::NeverBuilt(version) => write!(f, "{version} was never built here"),
+            Self::Moved(Moved { old, new }) => {
+                write!(f, "is at `{new}`; it would be fresh at `{old}`, where it was built")
+            }
+            Self::Changed(paths) => write!(f, "{} changed", some(paths.iter(), "`")),
+            Self::Listed(dirs) => write!(f, "{} lists other names", some(dirs.iter(), "`")),
+            Self::Variables(names) => {
+                write!(f, "{} has another value", some(names.iter(), ""))
+            }
+            Self::Newer(path) => write!(f, "`{path}` is newer than what was built from it"),
+            Self::Unfinished => f.write_str("its last build did not come to an end"),
+            Self::Dependency(on) => write!(f, "depends on {}", some(on.iter(), "")),
+        }
+    }
+}
+
+impl Serialize for Rebuild {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Rebuild", 3)?;
+        object.serialize_field("crate", &self.name)?;
+        object.serialize_field("reason", self.reason.code())?;
+        object.serialize_field("detail", &self.reason.to_string())?;
+        object.end()
+    }
+}
+
+/// Returns what `rebuilds` says in at most `max` lines: crates with one reason share a line, those that
+/// only depend on others come last.
+pub fn lines(rebuilds: &[Rebuild], max: usize) -> Vec<String> {
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    for Rebuild { name, reason } in rebuilds {
+        let why = match reason {
+            Reason::Dependency(_) => String::new(),
+            reason => reason.to_string(),
+        };
+        match groups.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((why, vec![name])),
+        }
+    }
+    let line = |(why, names): &(String, Vec<&str>)| {
+        let why = match (why.as_str(), names.len()) {
+            ("", 1) => "depends on these",
+            ("", _) => "depend on these",
+            (why, _) => why,
+        };
+        format!("{}: {why}", some(names.iter(), ""))
+    };
+    let mut lines: Vec<_> = groups.iter().take(max).map(line).collect();
+    if groups.len() > max {
+        let hidden: usize = groups[max - 1..].iter().map(|(_, names)| names.len()).sum();
+        lines.truncate(max - 1);
+        lines.push(format!("and {hidden} more"));
+    }
+    lines
+}
+
+/// Lists the first names and counts the others.
+fn some<T: fmt::Display>(names: impl ExactSizeIterator<Item = T>, quote: &str) -> String {
+    let more = names.len().saturating_sub(SHOWN);
+    let names: Vec<_> = names.take(SHOWN).map(|name| format!("{quote}{name}{quote}")).collect();
+    let names = names.join(", ");
+    if more == 0 { names } else { format!("{names} and {more} more") }
+}
+
+#[cfg(test)]
+mod tests;

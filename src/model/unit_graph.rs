@@ -1,0 +1,78 @@
+//! What a generation remembers of its units, so that a restore can tell which cargo will build again.
+//!
+//! Only units that something outside `CARGO_HOME` can make stale are remembered, and those that depend
+//! on one. How it stands on disk: `docs/FORMAT.md`.
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::manifest::RawPath;
+use super::timestamp::Timestamp;
+
+/// The units that can become stale, and what makes them so.
+///
+/// Units name packages, variables and each other by their index. They name paths by one number: that of
+/// a source of the manifest, or, from the number of sources on, of one of [`Self::others`]. A number
+/// that leads nowhere stands for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UnitGraph {
+    /// The packages that the units are of.
+    pub packages: Vec<GraphPackage>,
+    /// Variables that units were built with.
+    pub variables: Vec<GraphVariable>,
+    /// Paths that are no sources of the manifest, absolute.
+    pub others: Vec<RawPath>,
+    /// The units.
+    pub units: Vec<GraphUnit>,
+}
+
+/// A package that units are of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GraphPackage {
+    /// Its name.
+    pub name: String,
+    /// Its absolute directory, of a path package.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dir: Option<RawPath>,
+    /// Whether that lies outside the root of the workspace: then cargo knows it by that path.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_outside: bool,
+}
+
+/// A variable that units were built with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GraphVariable {
+    /// Its name.
+    pub name: String,
+    /// The digest of its value; none if it was not set.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub value: Option<Digest>,
+}
+
+/// A unit that can become stale.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraphUnit {
+    /// Its package.
+    pub package: u32,
+    /// The time that cargo compares with: when the build of the unit began.
+    pub built: Timestamp,
+    /// Paths in its package. Wherever that lies, cargo looks for them there.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub files: Vec<u32>,
+    /// Paths elsewhere. Cargo looks for them where they were.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub fixed: Vec<u32>,
+    /// Whether every file of the package counts: its build script names none.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub whole_package: bool,
+    /// Variables.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub variables: Vec<u32>,
+    /// Units that it depends on.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub deps: Vec<u32>,
+    /// Whether its build did not come to an end, or one that it depends on was built again since.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_unfinished: bool,
+}

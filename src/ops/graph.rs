@@ -1,0 +1,349 @@
+//! Recording which units of a tree can become stale, and by what.
+
+mod read;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use self::read::{Read, read};
+use crate::cargo::fingerprint::{Check, Variable};
+use crate::cargo::units::Units;
+use crate::cargo::workspace::package_name;
+use crate::fs::walk::Found;
+use crate::model::digest::Digest;
+use crate::model::environment::Environment;
+use crate::model::manifest::{RawPath, Root, Source, SourceKind};
+use crate::model::rel_path::RelPath;
+use crate::model::timestamp::Timestamp;
+use crate::model::unit_graph::{GraphPackage, GraphUnit, GraphVariable, UnitGraph};
+use crate::model::unit_use::UnitDir;
+
+/// What a tree was built in.
+pub(super) struct Surroundings<'a> {
+    /// The tree.
+    pub(super) dir: &'a Path,
+    /// What relative paths of dep-info start from.
+    pub(super) workspace_root: &'a Path,
+    /// The checkouts.
+    pub(super) roots: &'a BTreeMap<Root, PathBuf>,
+    /// Their sources.
+    pub(super) sources: &'a [Source],
+    /// Directories that hold no sources, this tree and `cargo_home` among them.
+    pub(super) excluded: &'a [PathBuf],
+    /// `CARGO_HOME`: cargo looks at no mtime there.
+    pub(super) cargo_home: &'a Path,
+    /// The variables of the job.
+    pub(super) environment: &'a Environment,
+}
+
+/// Records the units of the tree that was `found` which the job uses.
+pub(super) fn record(
+    found: &[Found],
+    around: &Surroundings<'_>,
+    is_used: impl Fn(&UnitDir) -> bool,
+) -> UnitGraph {
+    let units = Units::among(found.iter().map(|found| &found.path));
+    let read = read(around, found, &units);
+    Recorder::new(around, &read).record(is_used)
+}
+
+impl Surroundings<'_> {
+    fn is_excluded(&self, path: &Path) -> bool {
+        self.excluded.iter().any(|dir| path.starts_with(dir))
+    }
+}
+
+/// Puts together what was read.
+struct Recorder<'a> {
+    around: &'a Surroundings<'a>,
+    read: &'a [Read<'a>],
+    numbers: HashMap<(&'a Root, Option<&'a RelPath>), u32>,
+    others: HashMap<PathBuf, u32>,
+    packages: BTreeMap<GraphPackage, u32>,
+    variables: BTreeMap<GraphVariable, u32>,
+    /// By the directory of a file: the real one.
+    resolved: HashMap<PathBuf, Option<PathBuf>>,
+}
+
+impl<'a> Recorder<'a> {
+    fn new(around: &'a Surroundings<'a>, read: &'a [Read<'a>]) -> Self {
+        let key = |source: &'a Source| (&source.root, source.path.as_ref());
+        let numbers = (0..).zip(around.sources).map(|(number, source)| (key(source), number));
+        Self {
+            around,
+            read,
+            numbers: numbers.collect(),
+            others: HashMap::new(),
+            packages: BTreeMap::new(),
+            variables: BTreeMap::new(),
+            resolved: HashMap::new(),
+        }
+    }
+
+    fn record(mut self, is_used: impl Fn(&UnitDir) -> bool) -> UnitGraph {
+        let deps = self.deps();
+        let dirs = self.package_dirs(&deps);
+        let all = 0..self.read.len();
+        let mut units: Vec<_> = all.clone().map(|index| self.unit(index, &dirs)).collect();
+        for (unit, deps) in units.iter_mut().zip(&deps) {
+            unit.is_unfinished |= deps.contains(&None);
+        }
+        let replaced = self.replaced(&units);
+        let is_wanted =
+            |index: &usize| !replaced.contains(index) && is_used(self.read[*index].unit);
+        let wanted: Vec<_> = all.filter(is_wanted).collect();
+        let place: HashMap<usize, u32> = wanted.iter().copied().zip(0..).collect();
+        for (unit, deps) in units.iter_mut().zip(&deps) {
+            let deps = deps.iter().flatten().filter_map(|dep| place.get(dep).copied());
+            unit.deps = deps.collect();
+        }
+        UnitGraph {
+            packages: listed(self.packages),
+            variables: listed(self.variables),
+            others: listed(self.others)
+                .iter()
+                .map(|path| RawPath::of(path.as_os_str().as_bytes()))
+                .collect(),
+            units: wanted.into_iter().map(|index| std::mem::take(&mut units[index])).collect(),
+        }
+    }
+
+    /// Returns the units that are stale already, and that another one of the same package and kind
+    /// has replaced since: it was built with other flags or features, and the job uses that.
+    fn replaced(&self, units: &[GraphUnit]) -> BTreeSet<usize> {
+        let is_newer = |unit: &GraphUnit, number: &u32| {
+            let source = self.around.sources.get(*number as usize);
+            source.is_some_and(|source| source.mtime > unit.built)
+        };
+        let newest: HashMap<u32, Timestamp> = self
+            .packages
+            .iter()
+            .filter(|(_, index)| {
+                units.iter().any(|unit| unit.whole_package && unit.package == **index)
+            })
+            .map(|(package, index)| (*index, self.newest_of(package)))
+            .collect();
+        let is_stale = |unit: &GraphUnit| {
+            let newest = newest.get(&unit.package).filter(|_| unit.whole_package);
+            newest.is_some_and(|newest| *newest > unit.built)
+                || unit.files.iter().chain(&unit.fixed).any(|number| is_newer(unit, number))
+        };
+        let key = |index: usize| {
+            let Read { unit, kind, .. } = &self.read[index];
+            (unit.path().parent(), *kind, units[index].package)
+        };
+        let mut replaced_at = BTreeMap::new();
+        let mut stale = Vec::new();
+        for (index, unit) in units.iter().enumerate() {
+            if is_stale(unit) {
+                stale.push(index);
+            } else {
+                let built = replaced_at.entry(key(index)).or_insert(unit.built);
+                *built = unit.built.max(*built);
+            }
+        }
+        let is_replaced = |index: &usize| {
+            replaced_at.get(&key(*index)).is_some_and(|built| *built > units[*index].built)
+        };
+        stale.into_iter().filter(is_replaced).collect()
+    }
+
+    /// Returns the newest mtime of the files in the directory of a package.
+    fn newest_of(&self, package: &GraphPackage) -> Timestamp {
+        let dir = package.dir.as_ref().map(|dir| Path::new(OsStr::from_bytes(dir.as_bytes())));
+        let newest = self.around.roots.iter().filter_map(|(root, top)| {
+            let below = dir?.strip_prefix(top).ok()?.as_os_str().as_bytes();
+            let below = RelPath::parse(below).ok();
+            let is_own = |source: &&Source| {
+                let path = source.path.as_ref();
+                source.root == *root
+                    && source.kind != SourceKind::Dir
+                    && below.as_ref().is_none_or(|dir| path.is_some_and(|path| path.is_within(dir)))
+            };
+            self.around.sources.iter().filter(is_own).map(|source| source.mtime).max()
+        });
+        newest.max().unwrap_or_default()
+    }
+
+    /// Returns, for each unit, the units it depends on; none for one that is not there as it was.
+    fn deps(&self) -> Vec<Vec<Option<usize>>> {
+        let mut by_hash: HashMap<u64, Vec<usize>> = HashMap::new();
+        for (index, read) in self.read.iter().enumerate() {
+            if let Some(hash) = read.hash {
+                by_hash.entry(hash).or_default().push(index);
+            }
+        }
+        // Two target directories, one within the other, may hold the same unit.
+        let likeness = |a: &UnitDir, b: &UnitDir| {
+            let pairs = a.path().as_bytes().iter().zip(b.path().as_bytes());
+            pairs.take_while(|(a, b)| a == b).count()
+        };
+        let dep = |read: &Read<'_>, hash: &u64| {
+            let alike = by_hash.get(hash)?.iter().copied();
+            alike.max_by_key(|index| likeness(read.unit, self.read[*index].unit))
+        };
+        let deps = |read: &Read<'_>| read.print.deps.iter().map(|hash| dep(read, hash)).collect();
+        self.read.iter().map(deps).collect()
+    }
+
+    /// Returns the directory of the package of each unit, as far as it can be known.
+    fn package_dirs(&mut self, deps: &[Vec<Option<usize>>]) -> Vec<Option<PathBuf>> {
+        let mut by_parent: HashMap<PathBuf, Option<PathBuf>> = HashMap::new();
+        let mut dirs: Vec<Option<PathBuf>> = Vec::new();
+        for read in self.read {
+            let parent = read.main.as_ref().and_then(|main| main.parent());
+            dirs.push(parent.and_then(|parent| {
+                let dir = by_parent.entry(parent.to_owned()).or_insert_with(|| {
+                    let is_package = |dir: &&Path| dir.join("Cargo.toml").is_file();
+                    parent.ancestors().find(is_package).map(Path::to_owned)
+                });
+                dir.clone()
+            }));
+        }
+        // A script that runs is of the package of the script that was compiled; documentation has no
+        // dep-info either.
+        let name = |index: usize| self.read[index].unit.crate_name();
+        let mut by_name: HashMap<_, PathBuf> = self.manifests();
+        for (index, dir) in dirs.iter().enumerate() {
+            if let Some(dir) = dir {
+                by_name.insert(name(index).into_owned(), dir.clone());
+            }
+        }
+        let of_dep = |index: usize| {
+            let mut own = deps[index].iter().flatten().filter(|dep| name(**dep) == name(index));
+            own.find_map(|dep| dirs[*dep].clone())
+        };
+        let guessed: Vec<_> = (0..dirs.len())
+            .map(|index| {
+                let known = dirs[index].clone().or_else(|| of_dep(index));
+                known.or_else(|| by_name.get(name(index).as_ref()).cloned())
+            })
+            .collect();
+        guessed
+    }
+
+    /// Returns the directories of the packages in the roots, by name.
+    fn manifests(&self) -> HashMap<String, PathBuf> {
+        let is_without_dep_info = |read: &Read<'_>| {
+            read.print.checks.iter().any(|check| matches!(check, Check::Package { .. }))
+        };
+        if !self.read.iter().any(is_without_dep_info) {
+            return HashMap::new();
+        }
+        let sources = self.around.sources.iter().filter_map(|source| {
+            let path = source.path.as_ref()?;
+            (path.file_name() == b"Cargo.toml")
+                .then(|| self.around.roots.get(&source.root).map(|dir| dir.join(path.as_path())))?
+        });
+        let named = sources.filter_map(|path| {
+            let dir = path.parent()?;
+            Some((package_name(dir)?, dir.to_owned()))
+        });
+        named.collect()
+    }
+
+    fn unit(&mut self, index: usize, dirs: &[Option<PathBuf>]) -> GraphUnit {
+        let read = &self.read[index];
+        let dir = dirs[index].as_deref();
+        let own_dir = dir.filter(|dir| !dir.starts_with(self.around.cargo_home));
+        let mut unit = GraphUnit {
+            package: self.package(&read.unit.crate_name(), own_dir),
+            built: read.built,
+            is_unfinished: read.hash.is_none(),
+            ..GraphUnit::default()
+        };
+        let mut paths: BTreeSet<PathBuf> = read.files.iter().cloned().collect();
+        for check in &read.print.checks {
+            match check {
+                Check::Changed { paths: named, .. } => {
+                    let named = named.iter().filter_map(|path| match dir {
+                        Some(dir) => Some(dir.join(path)),
+                        None => path.is_absolute().then(|| path.clone()),
+                    });
+                    paths.extend(named.filter(|path| !self.around.is_excluded(path)));
+                }
+                Check::Package { newest } => {
+                    unit.whole_package = own_dir.is_some();
+                    paths.extend(own_dir.map(|dir| dir.join(newest)));
+                }
+                Check::DepInfo(_) | Check::Variable(_) | Check::Other => {}
+            }
+        }
+        for path in paths {
+            let is_inside = own_dir.is_some_and(|dir| path.starts_with(dir));
+            let Some(path) = self.resolve(&path) else { continue };
+            let is_inside = is_inside && own_dir.is_some_and(|dir| path.starts_with(dir));
+            let number = self.number(path);
+            if is_inside { unit.files.push(number) } else { unit.fixed.push(number) }
+        }
+        for variable in &read.variables {
+            unit.variables.extend(self.variable(variable));
+        }
+        unit
+    }
+
+    fn package(&mut self, name: &str, dir: Option<&Path>) -> u32 {
+        let package = GraphPackage {
+            name: name.to_owned(),
+            dir: dir.map(|dir| RawPath::of(dir.as_os_str().as_bytes())),
+            is_outside: dir.is_some_and(|dir| !dir.starts_with(self.around.workspace_root)),
+        };
+        index(&mut self.packages, package)
+    }
+
+    /// Returns the index of a variable, if what the unit saw of it is what this job sees. One that was
+    /// set for the build alone says nothing to a restore.
+    fn variable(&mut self, variable: &Variable) -> Option<u32> {
+        let value = self.around.environment.get(&variable.name);
+        if value != variable.value.as_deref().map(OsStr::new) {
+            return None;
+        }
+        let value = value.map(|value| Digest::of(value.as_bytes()));
+        let variable = GraphVariable { name: variable.name.clone(), value };
+        Some(index(&mut self.variables, variable))
+    }
+
+    /// Returns `path` without `..` and links to directories. One that is missing stays as it is.
+    fn resolve(&mut self, path: &Path) -> Option<PathBuf> {
+        let (parent, name) = (path.parent()?, path.file_name());
+        let Some(name) = name else { return path.canonicalize().ok() };
+        let real = self
+            .resolved
+            .entry(parent.to_owned())
+            .or_insert_with(|| parent.canonicalize().ok())
+            .as_deref();
+        Some(real.unwrap_or(parent).join(name))
+    }
+
+    /// Returns the number of a path.
+    fn number(&mut self, path: PathBuf) -> u32 {
+        let mut inside: Vec<_> =
+            self.around.roots.iter().filter(|(_, dir)| path.starts_with(dir)).collect();
+        inside.sort_by_key(|(_, dir)| std::cmp::Reverse(dir.components().count()));
+        let known = inside.into_iter().find_map(|(root, dir)| {
+            let below = path.strip_prefix(dir).ok()?.as_os_str().as_bytes();
+            let below = RelPath::parse(below).ok();
+            self.numbers.get(&(root, below.as_ref())).copied()
+        });
+        known.unwrap_or_else(|| {
+            let count = u32::try_from(self.around.sources.len()).unwrap_or(u32::MAX);
+            let next = u32::try_from(self.others.len()).unwrap_or(u32::MAX);
+            count.saturating_add(*self.others.entry(path).or_insert(next))
+        })
+    }
+}
+
+/// Returns the index of `value`, which is its place in the order in which values came.
+fn index<T: Ord>(values: &mut BTreeMap<T, u32>, value: T) -> u32 {
+    let next = u32::try_from(values.len()).unwrap_or(u32::MAX);
+    *values.entry(value).or_insert(next)
+}
+
+/// Returns the values in the order of their indices.
+fn listed<T>(values: impl IntoIterator<Item = (T, u32)>) -> Vec<T> {
+    let mut values: Vec<_> = values.into_iter().collect();
+    values.sort_by_key(|(_, index)| *index);
+    values.into_iter().map(|(value, _)| value).collect()
+}

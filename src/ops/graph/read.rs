@@ -1,0 +1,122 @@
+//! Reading what cargo wrote down of the units of a tree.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+
+use super::Surroundings;
+use crate::cargo::dep_info;
+use crate::cargo::fingerprint::{self, Check, Fingerprint, Variable};
+use crate::cargo::units::{Units, is_fingerprint};
+use crate::fs::stat::{Kind, Stat};
+use crate::fs::walk::Found;
+use crate::model::rel_path::RelPath;
+use crate::model::timestamp::Timestamp;
+use crate::model::unit_use::UnitDir;
+
+/// A longer file is none that cargo writes: the longest of blvm-node's 525 units has 26 kB.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// A unit as cargo wrote it down.
+pub(super) struct Read<'a> {
+    pub(super) unit: &'a UnitDir,
+    /// What kind of unit it is: the name of its JSON, as `lib-serde.json`.
+    pub(super) kind: &'a [u8],
+    /// None if its build did not come to an end.
+    pub(super) hash: Option<u64>,
+    pub(super) print: Fingerprint,
+    pub(super) built: Timestamp,
+    /// The file that rustc was called with, if it is known.
+    pub(super) main: Option<PathBuf>,
+    /// What rustc read, without what lies in excluded directories.
+    pub(super) files: Vec<PathBuf>,
+    pub(super) variables: Vec<Variable>,
+}
+
+/// Reads every unit of the tree that was `found`. Of one that another cargo wrote in another way only
+/// its hash may be known.
+pub(super) fn read<'a>(
+    around: &'a Surroundings<'a>,
+    found: &'a [Found],
+    units: &'a Units,
+) -> Vec<Read<'a>> {
+    let reader = Reader { around, found, units, dep_infos: dep_infos(found, units) };
+    let paths: Vec<_> = found.iter().map(|found| &found.path).collect();
+    let is_print = |path: &&RelPath| path.as_bytes().ends_with(b".json") && is_fingerprint(path);
+    let prints: Vec<_> = paths.into_iter().filter(is_print).collect();
+    prints.par_iter().filter_map(|path| reader.read(path)).collect()
+}
+
+/// Returns the dep-info that rustc wrote of each unit.
+fn dep_infos<'a>(found: &'a [Found], units: &'a Units) -> HashMap<&'a UnitDir, &'a RelPath> {
+    let is_of = |unit: &UnitDir, path: &RelPath| {
+        let (unit, name) = (unit.path().as_bytes(), path.file_name());
+        let stem = name.strip_suffix(b".d").unwrap_or_default();
+        unit.len() > 16 && stem.ends_with(&unit[unit.len() - 16..])
+    };
+    let dep_infos = found.iter().map(|found| &found.path);
+    let dep_infos = dep_infos.filter(|path| path.as_bytes().ends_with(b".d"));
+    let of_units = dep_infos.filter_map(|path| Some((units.of(path)?, path)));
+    of_units.filter(|(unit, path)| is_of(unit, path)).collect()
+}
+
+struct Reader<'a> {
+    around: &'a Surroundings<'a>,
+    found: &'a [Found],
+    units: &'a Units,
+    dep_infos: HashMap<&'a UnitDir, &'a RelPath>,
+}
+
+impl<'a> Reader<'a> {
+    fn read(&self, json: &'a RelPath) -> Option<Read<'a>> {
+        let hash = RelPath::parse(json.as_bytes().strip_suffix(b".json")?).ok()?;
+        let print = self.bytes(json).and_then(|json| Fingerprint::parse(&json));
+        let mut read = Read {
+            unit: self.units.of(json)?,
+            kind: json.file_name(),
+            hash: fingerprint::hash(&self.bytes(&hash)?),
+            print: print.unwrap_or_default(),
+            built: self.stat(&hash)?.mtime,
+            main: None,
+            files: Vec::new(),
+            variables: Vec::new(),
+        };
+        for check in &read.print.checks {
+            match check {
+                Check::DepInfo(path) | Check::Changed { output: path, .. } => {
+                    read.built = self.stat(path).map_or(read.built, |stat| stat.mtime);
+                }
+                Check::Variable(variable) => read.variables.push(variable.clone()),
+                Check::Package { .. } | Check::Other => {}
+            }
+            if let Check::DepInfo(path) = check {
+                let variables = self.bytes(path).and_then(|bytes| fingerprint::variables(&bytes));
+                read.variables.extend(variables.unwrap_or_default());
+                let files = self.files(read.unit);
+                read.main = files.first().cloned();
+                read.files.extend(files.into_iter().filter(|file| !self.around.is_excluded(file)));
+            }
+        }
+        Some(read)
+    }
+
+    /// Returns what rustc read for a unit, the file it was called with first.
+    fn files(&self, unit: &UnitDir) -> Vec<PathBuf> {
+        let bytes = self.dep_infos.get(unit).and_then(|path| self.bytes(path));
+        let files = dep_info::files(&bytes.unwrap_or_default()).into_iter();
+        files.map(|file| self.around.workspace_root.join(file)).collect()
+    }
+
+    /// Returns the bytes of a file. One that cannot be read explains nothing.
+    fn bytes(&self, path: &RelPath) -> Option<Vec<u8>> {
+        let stat = self.stat(path)?;
+        let is_ours = stat.kind == Kind::File && stat.size <= MAX_BYTES;
+        is_ours.then(|| std::fs::read(self.around.dir.join(path.as_path())).ok())?
+    }
+
+    fn stat(&self, path: &RelPath) -> Option<&'a Stat> {
+        let index = self.found.binary_search_by(|found| found.path.cmp(path)).ok()?;
+        Some(&self.found[index].stat)
+    }
+}

@@ -1,0 +1,312 @@
+//! Saying after a restore which crates cargo will build again, from what the generation remembers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::job::{Job, Place};
+use super::sources::Outcome;
+use crate::cargo::environment::{Reach, reach};
+use crate::cargo::explain;
+use crate::cargo::lock_file::Diff;
+use crate::cargo::units::Units;
+use crate::fs::stat::Stat;
+use crate::model::digest::Digest;
+use crate::model::freshness::Observed;
+use crate::model::manifest::{Header, Manifest, RawPath, Root, SourceKind};
+use crate::model::rebuild::{Moved, Now, PackageNow, PathNow, Reason, Rebuild, rebuilds};
+use crate::model::rel_path::RelPath;
+use crate::model::timestamp::Timestamp;
+use crate::model::unit_graph::GraphPackage;
+
+/// Returns the crates that cargo will build again although `manifest` was restored to `place`.
+///
+/// `outcome` is how the sources are now.
+pub(super) fn explain(
+    job: &Job,
+    place: &Place,
+    manifest: &Manifest,
+    outcome: &Outcome<'_>,
+) -> Vec<Rebuild> {
+    rebuilds(&manifest.graph, &Looking::at(job, manifest, outcome).now(place))
+}
+
+/// What a generation recorded of a source: what it is, and its content.
+type Content = (SourceKind, Digest);
+
+/// Looks at what a generation names.
+struct Looking<'a> {
+    job: &'a Job,
+    manifest: &'a Manifest,
+    outcome: &'a Outcome<'a>,
+    recorded: HashMap<(&'a Root, Option<&'a RelPath>), Content>,
+}
+
+/// Where something that a generation names is now.
+struct Spot<'a> {
+    full: PathBuf,
+    /// The root that it is in, and where there.
+    inside: Option<(&'a Root, &'a Path, Option<RelPath>)>,
+    moved: Option<Moved>,
+}
+
+impl<'a> Looking<'a> {
+    fn at(job: &'a Job, manifest: &'a Manifest, outcome: &'a Outcome<'a>) -> Self {
+        let sources = manifest
+            .sources
+            .iter()
+            .map(|source| ((&source.root, source.path.as_ref()), (source.kind, source.digest)));
+        let kept = manifest
+            .kept
+            .iter()
+            .map(|kept| ((&kept.root, Some(&kept.path)), (SourceKind::File, kept.digest)));
+        Self { job, manifest, outcome, recorded: kept.chain(sources).collect() }
+    }
+
+    fn now(&self, place: &Place) -> Now {
+        let Manifest { header, entries, graph, .. } = self.manifest;
+        let (everything, every_path_crate) = differences(header, place);
+        let units = Units::among(entries.iter().map(|entry| &entry.path));
+        let crates = units.iter().map(|unit| unit.crate_name().into_owned()).collect();
+        let wholes: BTreeSet<_> =
+            graph.units.iter().filter(|unit| unit.whole_package).map(|unit| unit.package).collect();
+        let packages = (0..).zip(&graph.packages);
+        let variables = (0..).zip(&graph.variables).filter_map(|(index, variable)| {
+            let value = self.job.environment.get(&variable.name);
+            let value = value.map(|value| Digest::of(value.as_bytes()));
+            (value != variable.value).then(|| (index, variable.name.clone()))
+        });
+        let named = graph.units.iter().flat_map(|unit| unit.files.iter().chain(&unit.fixed));
+        let named: BTreeSet<_> = named.copied().collect();
+        let path = |number: u32| Some((number, self.path(&self.spot(number)?, place)));
+        Now {
+            everything,
+            every_path_crate,
+            crates,
+            new_versions: new_versions(lock_of(&header.components), lock_of(&place.components)),
+            packages: packages
+                .map(|(index, package)| self.package(package, wholes.contains(&index)))
+                .collect(),
+            variables: variables.collect(),
+            paths: named.into_iter().filter_map(path).collect(),
+        }
+    }
+
+    /// Returns where the path of that number is now.
+    fn spot(&self, number: u32) -> Option<Spot<'a>> {
+        let number = number as usize;
+        let Manifest { sources, graph, header, .. } = self.manifest;
+        let Some(source) = sources.get(number) else {
+            let other = graph.others.get(number - sources.len())?;
+            return Some(self.spot_of(Path::new(OsStr::from_bytes(other.as_bytes()))));
+        };
+        let old = Path::new(OsStr::from_bytes(header.roots.get(&source.root)?.as_bytes()));
+        let old = source.path.as_ref().map_or(old.to_owned(), |path| old.join(path.as_path()));
+        Some(self.spot_of(&old))
+    }
+
+    /// Returns where now is what was at `old` then.
+    fn spot_of(&self, old: &Path) -> Spot<'a> {
+        let below = |(root, dir): (&'a Root, &'a RawPath)| {
+            let dir = Path::new(OsStr::from_bytes(dir.as_bytes()));
+            let below = old.strip_prefix(dir).ok()?;
+            Some((dir.as_os_str().len(), root, below.to_owned()))
+        };
+        let inside = self.manifest.header.roots.iter().filter_map(below);
+        let inside = inside.max_by_key(|(len, ..)| *len);
+        let inside =
+            inside.and_then(|(_, root, below)| Some((root, self.job.roots.get(root)?, below)));
+        let Some((root, dir, below)) = inside else {
+            return Spot { full: old.to_owned(), inside: None, moved: None };
+        };
+        // `join` with nothing would add a slash.
+        let is_root = below.as_os_str().is_empty();
+        let full = if is_root { dir.clone() } else { dir.join(&below) };
+        let moved = (full != old)
+            .then(|| Moved { old: old.display().to_string(), new: full.display().to_string() });
+        let path = RelPath::parse(below.as_os_str().as_bytes()).ok();
+        Spot { full, inside: Some((root, dir, path)), moved }
+    }
+
+    /// Returns how the path at `spot` is now, as cargo looks at it: of a directory all that is in it
+    /// counts.
+    fn path(&self, spot: &Spot<'_>, place: &Place) -> PathNow {
+        let shown = spot.shown();
+        // Cargo follows links.
+        let on_disk = || spot.full.metadata().ok().map(|found| Stat::from(&found).mtime);
+        let mut now = PathNow { shown, moved: spot.moved.clone(), ..PathNow::default() };
+        let seen = spot.inside.as_ref().and_then(|(root, dir, path)| {
+            let (observed, mtime) = self.outcome.get(&(*dir, path.as_ref()))?;
+            Some((*root, *dir, path.as_ref(), *observed, *mtime))
+        });
+        let Some((root, dir, path, observed, mtime)) = seen else {
+            now.mtime = on_disk();
+            return now;
+        };
+        let is_recorded = |path: Option<&RelPath>| {
+            let (found, _) = self.outcome[&(dir, path)];
+            let recorded = self.recorded.get(&(root, path));
+            recorded
+                .is_some_and(|(kind, digest)| (*kind, Some(*digest)) == (found.kind, found.digest))
+        };
+        now.mtime = if observed.kind == SourceKind::Symlink { on_disk() } else { Some(mtime) };
+        if observed.kind != SourceKind::Dir {
+            now.changed.extend((!is_recorded(path)).then(|| now.shown.clone()));
+            return now;
+        }
+        for ((_, path), (found, mtime)) in within(self.outcome, dir, path) {
+            now.mtime = now.mtime.max(Some(*mtime));
+            if !is_recorded(*path) {
+                let list =
+                    if found.kind == SourceKind::Dir { &mut now.listed } else { &mut now.changed };
+                list.push(shown_in(root, *path));
+            }
+        }
+        if place.dir.starts_with(&spot.full) {
+            // What cargo builds lies in it, so it is newer whenever cargo has built.
+            now.mtime = now.mtime.max(Some(self.manifest.header.newest_mtime));
+        }
+        now
+    }
+
+    fn package(&self, package: &GraphPackage, is_whole: bool) -> PackageNow {
+        let mut now = PackageNow::default();
+        let Some(dir) = &package.dir else { return now };
+        let spot = self.spot_of(Path::new(OsStr::from_bytes(dir.as_bytes())));
+        now.moved = spot.moved.clone().filter(|_| package.is_outside);
+        let Some((root, dir, path)) = spot.inside else { return now };
+        let is_changed = |path: Option<&RelPath>| {
+            let found = self.outcome.get(&(dir, path));
+            let recorded = self.recorded.get(&(root, path));
+            found.map(|(found, _)| (found.kind, found.digest))
+                != recorded.map(|(kind, digest)| (*kind, Some(*digest)))
+        };
+        let manifest = path.as_ref().map_or_else(
+            || RelPath::parse(b"Cargo.toml").ok(),
+            |path| path.join(b"Cargo.toml").ok(),
+        );
+        now.manifest = manifest
+            .filter(|manifest| is_changed(Some(manifest)))
+            .map(|manifest| shown_in(root, Some(&manifest)));
+        if !is_whole {
+            return now;
+        }
+        let own = || within(self.outcome, dir, path.as_ref());
+        let other_packages: Vec<RelPath> = own()
+            .filter_map(|((_, found), _)| {
+                let found = found.filter(|found| found.file_name() == b"Cargo.toml")?;
+                found.parent().filter(|parent| Some(parent) != path.as_ref())
+            })
+            .collect();
+        for ((_, found), (observed, mtime)) in own() {
+            let Some(found) = found.filter(|_| observed.kind != SourceKind::Dir) else { continue };
+            if !other_packages.iter().any(|dir| found.is_within(dir)) {
+                now.newest = now.newest.max(*mtime);
+                now.changed.extend(is_changed(Some(found)).then(|| shown_in(root, Some(found))));
+            }
+        }
+        now
+    }
+}
+
+impl Spot<'_> {
+    fn shown(&self) -> String {
+        match &self.inside {
+            Some((root, _, path)) => shown_in(root, path.as_ref()),
+            None => self.full.display().to_string(),
+        }
+    }
+}
+
+/// Returns a path of a root as people know it.
+fn shown_in(root: &Root, path: Option<&RelPath>) -> String {
+    match (root, path) {
+        (Root::Repo, Some(path)) => path.to_string(),
+        (root, Some(path)) => format!("{root}/{path}"),
+        (root, None) => root.to_string(),
+    }
+}
+
+/// A source of an outcome, and how it is now.
+type Seen<'a> = (&'a (&'a Path, Option<&'a RelPath>), &'a (&'a Observed, Timestamp));
+
+/// Returns what is in a directory of a root, itself included.
+fn within<'a>(
+    outcome: &'a Outcome<'a>,
+    dir: &'a Path,
+    path: Option<&'a RelPath>,
+) -> impl Iterator<Item = Seen<'a>> {
+    let is_within = move |found: Option<&RelPath>| match (path, found) {
+        (None, _) => true,
+        (Some(path), Some(found)) => found.is_within(path),
+        (Some(_), None) => false,
+    };
+    let from = outcome.range((dir, path)..);
+    from.take_while(move |((root, found), _)| *root == dir && is_within(*found))
+}
+
+fn lock_of(components: &BTreeMap<String, String>) -> &str {
+    components.get("lock").map_or("", String::as_str)
+}
+
+/// Returns the packages that a lock file names in another version than the one before, with the new
+/// version. Path packages are left out: a lock file is told of those only when cargo has built.
+fn new_versions(old: &str, new: &str) -> BTreeMap<String, String> {
+    let Diff { added, removed } = Diff::between(old, new);
+    let split = |line: &String| {
+        let (name, version) = line.split_once(' ').filter(|_| !line.ends_with(" path"))?;
+        Some((name.to_owned(), version.to_owned()))
+    };
+    let removed: BTreeMap<_, _> = removed.iter().filter_map(split).collect();
+    let added = added.iter().filter_map(split);
+    added.filter(|(name, _)| removed.contains_key(name)).collect()
+}
+
+/// Returns why all crates, and why all path crates of a generation are built again, if they are.
+fn differences(header: &Header, place: &Place) -> (Option<Reason>, Option<Reason>) {
+    let only = |components: &BTreeMap<String, String>, prefixes: &[&str]| -> BTreeMap<_, _> {
+        let is_wanted = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        let wanted = components.iter().filter(|(name, _)| is_wanted(name));
+        wanted.map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
+    if header.toolchain != place.toolchain {
+        let parts = ["rustc", "toolchain-file"];
+        let changes =
+            explain::changes(&only(&header.components, &parts), &only(&place.components, &parts));
+        return (Some(Reason::Toolchain(changes.join(", "))), None);
+    }
+    let (old, new) = (only(&header.components, &["env:"]), only(&place.components, &["env:"]));
+    let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+    let changed: Vec<_> = changed.filter_map(|name| name.strip_prefix("env:")).collect();
+    let reason = |which: Reach| {
+        let names = changed.iter().filter(|name| reach(name) == which);
+        let names: Vec<_> = names.map(|name| (*name).to_owned()).collect();
+        (!names.is_empty()).then_some(Reason::Flags(names))
+    };
+    (reason(Reach::Everything), reason(Reach::PathPackages))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_package_that_the_tree_may_hold_in_another_version_has_a_new_one() {
+        type Case<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)]);
+        #[rustfmt::skip]
+        let cases: [Case<'_>; 6] = [
+            ("the same",       "a 1.0.0",                    "a 1.0.0",                    &[]),
+            ("bumped",         "a 1.0.0\nb 1.0.0",           "a 1.0.1\nb 1.0.0",           &[("a", "1.0.1")]),
+            ("another commit", "a 1.0.0 git+https://x/a#12", "a 1.0.0 git+https://x/a#34", &[("a", "1.0.0 git+https://x/a#34")]),
+            ("of a path",      "a 1.0.0 path",               "a 1.0.1 path",               &[]),
+            ("new or gone",    "a 1.0.0",                    "b 1.0.0",                    &[]),
+            ("no lock file",   "",                           "a 1.0.0",                    &[]),
+        ];
+        for (why, old, new, want) in cases {
+            let want = want.iter().map(|(name, new)| ((*name).to_owned(), (*new).to_owned()));
+            assert_eq!(new_versions(old, new), want.collect(), "{why}");
+        }
+    }
+}
