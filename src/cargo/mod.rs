@@ -21,6 +21,7 @@ pub mod explain;
 mod extra_inputs;
 pub mod fingerprint;
 pub mod home;
+pub mod home_config;
 pub mod key;
 pub mod lock_file;
 mod manifests;

@@ -8,6 +8,8 @@ use clap::Args;
 
 use super::{Error, Result};
 use crate::cargo::key::KeyOptions;
+use crate::github::runner::Runner;
+use crate::model::cargo_home::{CargoHome, HomeOwner};
 use crate::model::environment::Environment;
 use crate::model::names::Name;
 use crate::model::pressure::Pressure;
@@ -15,7 +17,8 @@ use crate::model::quantity::{ByteSize, Percent};
 use crate::model::retention::Policy;
 use crate::model::scope::{Lane, Repository, Scope};
 use crate::model::timestamp::Timestamp;
-use crate::ops::job::{Ask, Kept};
+use crate::ops::home::{self, Opened};
+use crate::ops::job::{Ask, Job, Kept};
 use crate::store::Store;
 
 /// Where the store is.
@@ -60,18 +63,38 @@ pub(super) struct CheckoutArgs {
 /// Where cargo keeps things, if not where it says.
 #[derive(Debug, Args)]
 pub(super) struct PlaceArgs {
-    /// Cargo's home [default: as cargo finds it]
+    /// Cargo's home, or `private` for one of the runner's own in the store [default: as cargo finds it]
+    ///
+    /// A directory of that name is `./private`.
     #[arg(long, value_name = "DIR")]
     cargo_home: Option<PathBuf>,
+    /// Whose private home that is [default: `$RUNNER_NAME`, else `local`]
+    #[arg(long, value_name = "NAME")]
+    runner: Option<String>,
     /// The target directory of the repo [default: as cargo says]
     #[arg(long, value_name = "DIR")]
     target_dir: Option<PathBuf>,
 }
 
 impl PlaceArgs {
-    /// Returns the home of cargo that was given.
-    pub(super) fn cargo_home(&self) -> Option<&Path> {
-        self.cargo_home.as_deref()
+    /// Returns the home of cargo that was asked for.
+    pub(super) fn cargo_home(&self) -> CargoHome {
+        self.cargo_home.clone().map(CargoHome::from).unwrap_or_default()
+    }
+
+    /// Returns whose private home is meant. Where a runner runs us, it is the one that the Action
+    /// has there.
+    pub(super) fn home_owner(&self) -> HomeOwner {
+        let owner = Runner::of(&environment(), Path::new("/")).home_owner();
+        HomeOwner { name: self.runner.clone().unwrap_or(owner.name), ..owner }
+    }
+
+    /// Opens the private home, if that is asked for.
+    pub(super) fn open_home(&self, store: &Store, repo: &Path) -> Result<Option<Opened>> {
+        if self.cargo_home() != CargoHome::Private {
+            return Ok(None);
+        }
+        Ok(Some(home::open(store, &self.home_owner(), &environment(), repo, now())?))
     }
 
     /// Returns the target directory that was given.
@@ -237,8 +260,20 @@ impl RepoArgs {
 }
 
 impl JobArgs {
-    /// Returns what is asked for.
-    pub(super) fn ask(&self) -> Result<Ask> {
+    /// Opens the private home, if that is asked for.
+    pub(super) fn open_home(&self, store: &Store) -> Result<Option<Opened>> {
+        self.places.open_home(store, &self.repo.repo()?)
+    }
+
+    /// Finds out what is asked for, with the private home if that is.
+    pub(super) fn resolve(&self, store: &Store, home: Option<&Opened>) -> Result<Job> {
+        let environment = home.map_or_else(environment, |it| it.applied_to(&environment()));
+        let mut job = Job::resolve(&self.ask(home)?, &environment, store.root())?;
+        job.warnings.extend(home.iter().flat_map(|home| home.warnings.iter().cloned()));
+        Ok(job)
+    }
+
+    fn ask(&self, home: Option<&Opened>) -> Result<Ask> {
         let repo = self.repo.repo()?;
         let scope = self.scope.scope(&repo)?;
         let option = |path: Option<&Path>| path.map(absolute).transpose();
@@ -252,7 +287,11 @@ impl JobArgs {
             provenance: BTreeMap::from([("scope".to_owned(), scope.to_string())]),
             scope,
             base: self.scope.base_lane.clone(),
-            cargo_home: option(self.places.cargo_home())?,
+            cargo_home: match (home, self.places.cargo_home()) {
+                (Some(opened), _) => Some(opened.home.path().to_owned()),
+                (None, CargoHome::At(path)) => Some(absolute(&path)?),
+                (None, CargoHome::Usual | CargoHome::Private) => None,
+            },
             target_dir: option(self.places.target_dir())?,
             repo,
         })

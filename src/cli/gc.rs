@@ -51,9 +51,9 @@ pub(super) fn text(report: &GcReport, mode: Mode) -> String {
         let size = bytes(expired.frees_bytes);
         line!(text, "{drops} {} ({size}): {}", expired.id, expired.reason);
     }
-    for mirror in &report.mirrors {
-        let size = bytes(mirror.frees_bytes);
-        line!(text, "{drops} mirror `{}` ({size}): {}", mirror.path.display(), mirror.reason);
+    for dir in &report.dirs {
+        let size = bytes(dir.frees_bytes);
+        line!(text, "{drops} {} `{}` ({size}): {}", dir.kind, dir.path.display(), dir.reason);
     }
     for damage in &report.damaged {
         line!(text, "{drops} `{}`: it is damaged: {}", damage.path.display(), damage.what);

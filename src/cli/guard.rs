@@ -8,8 +8,10 @@ use super::args::{CheckoutArgs, PlaceArgs, RetentionArgs, RootArgs, ScopeArgs, e
 use super::report::{print_json, to_stderr};
 use super::text::{bytes, line};
 use super::{Result, Status, gc};
+use crate::model::cargo_home::CargoHome;
 use crate::ops::gc::Mode;
 use crate::ops::guard::{GuardReport, Place, guard, places};
+use crate::store::Store;
 
 /// Options of `guard`.
 #[derive(Debug, Args)]
@@ -39,7 +41,8 @@ impl GuardArgs {
         let (policy, pressure) = (self.retention.policy(), self.retention.pressure());
         // Whose job this is decides what goes first, and nothing more.
         let readable = self.scope.readable(&self.checkouts.repo()?).unwrap_or_default();
-        let report = guard(&store, &self.paths()?, &pressure, &policy, &readable, now(), mode)?;
+        let report =
+            guard(&store, &self.paths(&store)?, &pressure, &policy, &readable, now(), mode)?;
         to_stderr(&lines(&report, mode));
         for warning in &report.warnings {
             to_stderr(&format!("warning: {warning}\n"));
@@ -50,10 +53,15 @@ impl GuardArgs {
         Ok(Status::Done)
     }
 
-    fn paths(&self) -> Result<Vec<(Place, PathBuf)>> {
+    fn paths(&self, store: &Store) -> Result<Vec<(Place, PathBuf)>> {
         let (repo, dependencies) = (self.checkouts.repo()?, self.checkouts.dependencies()?);
-        let (home, target) = (self.places.cargo_home(), self.places.target_dir());
-        Ok(places(&repo, dependencies.into_values(), home, target, &environment()))
+        let home = match self.places.cargo_home() {
+            CargoHome::Usual => None,
+            CargoHome::At(path) => Some(path),
+            CargoHome::Private => Some(store.home_path(&self.places.home_owner())),
+        };
+        let target = self.places.target_dir();
+        Ok(places(&repo, dependencies.into_values(), home.as_deref(), target, &environment()))
     }
 }
 

@@ -2,11 +2,12 @@
 
 use clap::Args;
 
-use super::args::{JobArgs, environment, now};
+use super::args::{JobArgs, now};
+use super::report::to_stderr;
 use super::{Result, Status, progress, report};
 use crate::model::choice::Hit;
 use crate::ops;
-use crate::ops::job::Job;
+use crate::ops::home::Opened;
 
 /// Options of `restore`.
 #[derive(Debug, Args)]
@@ -21,13 +22,18 @@ pub(super) struct RestoreArgs {
 impl RestoreArgs {
     pub(super) fn run(&self) -> Result<Status> {
         let store = self.job.root.open_or_init()?;
-        let job = Job::resolve(&self.job.ask()?, &environment(), store.root())?;
+        let home = self.job.open_home(&store)?;
+        let job = self.job.resolve(&store, home.as_ref())?;
         let (report, ended) = progress::watch("restoring", |progress| {
             let restore = || ops::restore::restore(&store, &job, now(), progress);
             ops::with_threads_to_restore(self.job.threads, restore)
         })?;
-        let report = report?;
+        let mut report = report?;
+        report.cargo_home = home.as_ref().map(Opened::raw_path);
         report::report(report::Verb::Restore, &report, self.job.json)?;
+        if let Some(home) = &report.cargo_home {
+            to_stderr(&format!("cargo needs CARGO_HOME=`{home}` to find it\n"));
+        }
         let is_missed = self.fail_on_cache_miss && report.hit == Hit::Miss;
         Ok(ended.unwrap_or(if is_missed { Status::Miss } else { Status::Done }))
     }

@@ -2,12 +2,11 @@
 
 use clap::Args;
 
-use super::args::{JobArgs, RetentionArgs, environment, now};
+use super::args::{JobArgs, RetentionArgs, now};
 use super::{Result, Status, progress, report};
 use crate::model::unit_use::UnitPolicy;
 use crate::ops;
 use crate::ops::gc::{Mode, gc};
-use crate::ops::job::Job;
 use crate::ops::report::{self as reports, AreaReport};
 use crate::ops::save::SaveOptions;
 
@@ -34,7 +33,8 @@ pub(super) struct SaveArgs {
 impl SaveArgs {
     pub(super) fn run(&self) -> Result<Status> {
         let store = self.job.root.open_or_init()?;
-        let job = Job::resolve(&self.job.ask()?, &environment(), store.root())?;
+        let home = self.job.open_home(&store)?;
+        let job = self.job.resolve(&store, home.as_ref())?;
         let options = SaveOptions {
             level: self.compression_level,
             partial: self.partial,

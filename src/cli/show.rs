@@ -95,6 +95,9 @@ fn text(generation: &Generation, manifest: &Manifest) -> String {
     for (root, path) in &header.roots {
         line!(text, "  root     {root} at `{path}`");
     }
+    if let Some(home) = &header.cargo_home {
+        line!(text, "  root     CARGO_HOME at `{home}`");
+    }
     for (name, value) in &header.components {
         line!(text, "  key part {name}: {}", first_line(value));
     }

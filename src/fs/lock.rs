@@ -35,15 +35,12 @@ impl Lock {
 
     /// Locks the file at `path`, trying for at most `patience`.
     pub fn exclusive_within(path: &Path, patience: Duration) -> Result<Option<Self>> {
-        const PAUSE: Duration = Duration::from_millis(20);
-        let attempts = patience.as_millis() / PAUSE.as_millis();
-        for _ in 0..attempts {
-            if let Some(lock) = Self::try_exclusive(path)? {
-                return Ok(Some(lock));
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Self::try_exclusive(path)
+        within(patience, || Self::try_exclusive(path))
+    }
+
+    /// The same, together with others who share it.
+    pub fn shared_within(path: &Path, patience: Duration) -> Result<Option<Self>> {
+        within(patience, || Self::try_shared(path))
     }
 
     /// Returns the locked file.
@@ -62,4 +59,15 @@ impl Lock {
 
 fn open(path: &Path) -> Result<File> {
     OpenOptions::new().read(true).append(true).create(true).open(path).at("open", path)
+}
+
+fn within(patience: Duration, attempt: impl Fn() -> Result<Option<Lock>>) -> Result<Option<Lock>> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    for _ in 0..patience.as_millis() / PAUSE.as_millis() {
+        if let Some(lock) = attempt()? {
+            return Ok(Some(lock));
+        }
+        std::thread::sleep(PAUSE);
+    }
+    attempt()
 }

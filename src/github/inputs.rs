@@ -16,6 +16,7 @@ pub use wrong::{InputError, Refusal, WrongInput};
 
 use super::shown::shown;
 use crate::model::area::Kept;
+use crate::model::cargo_home::CargoHome;
 use crate::model::environment::Environment;
 use crate::model::git_ref::CommitId;
 use crate::model::names::Name;
@@ -74,7 +75,7 @@ pub struct Inputs {
     /// The store, relative to the workspace.
     pub cache_root: Option<PathBuf>,
     /// Cargo's home, relative to the workspace.
-    pub cargo_home: Option<PathBuf>,
+    pub cargo_home: CargoHome,
     /// The target directory of the repo, relative to the workspace.
     pub target_dir: Option<PathBuf>,
 
@@ -181,7 +182,7 @@ impl Inputs {
             matrix: given.text("matrix").map(str::to_owned),
             areas: areas.into_iter().collect(),
             cache_root: given.path("cache-root"),
-            cargo_home: given.path("cargo-home"),
+            cargo_home: given.path("cargo-home").map(CargoHome::from).unwrap_or_default(),
             target_dir: given.path("target-dir"),
             save_if: given.choice("save-if", &SAVE_IFS).unwrap_or(SaveIf::Always),
             lookup_only: given.flag("lookup-only").unwrap_or(false),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::shown;
+use crate::model::cargo_home::{HomeOwner, NAMELESS};
 use crate::model::environment::Environment;
 use crate::model::scope::Repository;
 
@@ -93,6 +94,12 @@ impl Runner {
             run_id: number("GITHUB_RUN_ID"),
             run_attempt: number("GITHUB_RUN_ATTEMPT"),
         }
+    }
+
+    /// Returns whose private home of cargo is that of this runner.
+    pub fn home_owner(&self) -> HomeOwner {
+        let name = self.name.clone().unwrap_or_else(|| NAMELESS.to_owned());
+        HomeOwner { name, work_dir: self.work_dir.clone().unwrap_or_default() }
     }
 
     /// Returns where something that this job saves comes from, for people.

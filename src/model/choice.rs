@@ -34,6 +34,8 @@ pub struct Wish {
     pub environment: Option<Digest>,
     /// Where its roots lie; empty where that does not matter.
     pub roots: BTreeMap<Root, RawPath>,
+    /// Where cargo's home is; `None` where that does not matter.
+    pub cargo_home: Option<RawPath>,
     /// What kind of job it is.
     pub job: String,
 }
@@ -45,6 +47,9 @@ pub struct Chosen {
     pub index: usize,
     /// Whether it has the key that was wanted.
     pub hit: Hit,
+    /// Whether cargo's home was where it is now; without that cargo builds every crate of a
+    /// registry again.
+    pub same_home: bool,
     /// Whether its roots lay where ours do; without that cargo builds sibling crates again.
     pub same_roots: bool,
     /// Whether the same kind of job saved it.
@@ -57,8 +62,9 @@ pub const MOST_RIVALS: usize = 8;
 
 /// Returns which of `candidates` will do best, as far as their headers tell, the best first.
 ///
-/// In this order: the exact key before a fallback; equal roots before others; the own job before
-/// others; what a whole job saved before what a failed or cancelled one did; the same environment.
+/// In this order: the exact key before a fallback; the same home of cargo before others; equal roots
+/// before others; the own job before others; what a whole job saved before what a failed or
+/// cancelled one did; the same environment.
 /// Among equals the one should be taken whose sources agree with the checkout in most files
 /// ([`most_agreeing`]); where that does not matter or tell, the first: the own scope before those
 /// it inherits from, the newest. A fallback of another toolchain will not do where the toolchain
@@ -70,15 +76,17 @@ pub fn rivals(wish: &Wish, candidates: &[(&GenerationId, &Header)]) -> Vec<Chose
         if !exact && wish.toolchain.is_some_and(|toolchain| toolchain != header.toolchain) {
             return None;
         }
+        let homes = wish.cargo_home.as_ref().zip(header.cargo_home.as_ref());
+        let same_home = homes.is_none_or(|(wanted, recorded)| wanted == recorded);
         let same_roots = wish.roots.is_empty() || wish.roots == header.roots;
         let same_job = wish.job == header.job;
         let whole = !header.partial;
         let same_environment = wish.environment == header.environment;
         let inherited = std::cmp::Reverse(place);
         let age = (header.created, id.number, &id.series.key);
-        let rank = (exact, same_roots, same_job, whole, same_environment);
+        let rank = (exact, same_home, same_roots, same_job, whole, same_environment);
         let hit = if exact { Hit::Exact } else { Hit::Fallback };
-        Some((rank, (inherited, age), Chosen { index, hit, same_roots, same_job }))
+        Some((rank, (inherited, age), Chosen { index, hit, same_home, same_roots, same_job }))
     });
     let mut ranked: Vec<_> = ranked.collect();
     ranked.sort_by(|a, b| (&b.0, &b.1).cmp(&(&a.0, &a.1)));
@@ -103,8 +111,12 @@ mod tests {
 
     type Case<'a> = (&'a str, &'a [&'a str], Option<(usize, Hit)>);
 
-    /// `lane key toolchain root job created`, in one line; `partial` may follow.
+    /// `lane key toolchain root job created`, in one line; ` at <home>` and `partial` may follow.
     fn generation(text: &str) -> (GenerationId, Header) {
+        let (text, home) = match text.split_once(" at ") {
+            Some((facts, home)) => (facts, Some(home)),
+            None => (text, None),
+        };
         let (facts, partial) = match text.strip_suffix(" partial") {
             Some(facts) => (facts, true),
             None => (text, false),
@@ -126,6 +138,7 @@ mod tests {
             environment: None,
             components: BTreeMap::new(),
             roots: [(Root::Repo, RawPath::of(root.as_bytes()))].into(),
+            cargo_home: home.map(|home| RawPath::of(home.as_bytes())),
             directory: RawPath::of(b"/target"),
             newest_mtime: Timestamp::default(),
             provenance: BTreeMap::new(),
@@ -146,10 +159,11 @@ mod tests {
             toolchain: Some(Digest::of(b"t")),
             environment: None,
             roots: [(Root::Repo, RawPath::of(b"r"))].into(),
+            cargo_home: Some(RawPath::of(b"h")),
             job: "j".to_owned(),
         };
         #[rustfmt::skip]
-        let cases: [Case<'_>; 15] = [
+        let cases: [Case<'_>; 18] = [
             ("nothing there",             &[],                                               None),
             ("exact before newer",        &["pr/7 x t r j 9", "pr/7 k t r j 1"],             Some((1, Hit::Exact))),
             ("fallback by toolchain",     &["pr/7 x t r j 1"],                               Some((0, Hit::Fallback))),
@@ -164,6 +178,9 @@ mod tests {
             ("whole before newer, own",   &["pr/7 k t r j 9 partial", "protected k t r j 1"], Some((1, Hit::Exact))),
             ("own job before whole",      &["pr/7 k t r j 1 partial", "pr/7 k t r i 9"],     Some((0, Hit::Exact))),
             ("exact before whole",        &["pr/7 k t r j 1 partial", "pr/7 x t r j 9"],     Some((0, Hit::Exact))),
+            ("home before roots",         &["pr/7 k t r j 9 at i", "pr/7 k t q i 1 at h"],   Some((1, Hit::Exact))),
+            ("exact before home",         &["pr/7 k t r j 1 at i", "pr/7 x t r j 9 at h"],   Some((0, Hit::Exact))),
+            ("a home not recorded",       &["pr/7 k t r j 1 at i", "pr/7 k t r i 0"],        Some((1, Hit::Exact))),
             ("roots before whole",        &["pr/7 k t r j 1 partial", "pr/7 k t q j 9"],     Some((0, Hit::Exact))),
         ];
         for (why, lines, want) in cases {

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::area::Area;
 use super::digest::Digest;
-use super::manifest::{GenerationId, GenerationNumber, Series};
+use super::manifest::{GenerationId, GenerationNumber, RawPath, Series};
 use super::pressure::{Pressure, Strain};
 use super::quantity::{ByteSize, rough_duration};
 use super::retention::{Filesystem, Policy};
@@ -23,8 +23,8 @@ pub struct StoreFacts {
     pub packs: BTreeMap<Digest, u64>,
     /// Packs that stay whoever drops them: live leases name them.
     pub leased_packs: BTreeSet<Digest>,
-    /// What the mirrors that stay need on disk in bytes.
-    pub mirror_bytes: u64,
+    /// What the mirrors and homes that stay need on disk in bytes.
+    pub dir_bytes: u64,
 }
 
 /// What is known of one series.
@@ -47,6 +47,8 @@ pub struct GenerationFacts {
     pub job: String,
     /// Whether that job failed or was cancelled.
     pub partial: bool,
+    /// Where cargo's home was, if that matters and was recorded.
+    pub cargo_home: Option<RawPath>,
     /// When it was saved.
     pub created: Timestamp,
     /// Whether a live lease names it.
@@ -118,7 +120,7 @@ pub enum Reason {
     Strained(Strain),
     /// The store is too large.
     TooLarge {
-        /// What its packs, manifests and mirrors need.
+        /// What its packs, manifests, mirrors and homes need.
         size: ByteSize,
         /// What they may need.
         max_size: ByteSize,
@@ -251,11 +253,11 @@ impl StoreFacts {
         candidates
     }
 
-    /// Returns what packs, manifests and mirrors need on disk in bytes.
+    /// Returns what packs, manifests, mirrors and homes need on disk in bytes.
     pub fn stored_bytes(&self) -> u64 {
         let generations = self.series.iter().flat_map(|series| &series.generations);
         let manifests: u64 = generations.map(|generation| generation.manifest_bytes).sum();
-        manifests + self.packs.values().sum::<u64>() + self.mirror_bytes
+        manifests + self.packs.values().sum::<u64>() + self.dir_bytes
     }
 }
 
@@ -324,6 +326,13 @@ impl<'a> Ledger<'a> {
 }
 
 impl GenerationFacts {
+    /// Returns what generations have in common that stand in for each other. What failed and
+    /// cancelled jobs saved pushes out nothing whole, and what was built with another home of cargo
+    /// is of no use in its place.
+    pub(super) fn kind(&self) -> (&str, Option<&RawPath>, bool) {
+        (&self.job, self.cargo_home.as_ref(), self.partial)
+    }
+
     fn distinct_packs(&self) -> BTreeSet<Digest> {
         self.packs.iter().copied().collect()
     }

@@ -132,6 +132,10 @@ pub struct Header {
     pub components: BTreeMap<String, String>,
     /// The absolute path of each root it was built at.
     pub roots: BTreeMap<Root, RawPath>,
+    /// The absolute path of cargo's home, which cargo's fingerprints of crates from elsewhere hold.
+    /// `None` where it does not matter, or was not recorded yet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cargo_home: Option<RawPath>,
     /// The absolute path of the directory it was saved from.
     pub directory: RawPath,
     /// The newest mtime of the tree, which a restored change must not be older than.

@@ -4,14 +4,15 @@
 //! decided here, from facts that others read.
 
 pub mod area;
+pub mod cargo_home;
 pub mod choice;
 pub mod digest;
 pub mod environment;
 pub mod expiry;
 pub mod freshness;
 pub mod git_ref;
+pub mod idle_dir;
 pub mod manifest;
-pub mod mirror;
 pub mod names;
 pub mod pressure;
 pub mod quantity;

@@ -15,7 +15,7 @@ pub struct Pressure {
     /// Under this many free bytes it is too full as well; none means [`Self::min_free_on`] its
     /// size.
     pub min_free: Option<ByteSize>,
-    /// What the packs, manifests and mirrors of the store may need together.
+    /// What the packs, manifests, mirrors and homes of the store may need together.
     pub max_size: Option<ByteSize>,
 }
 

@@ -78,7 +78,7 @@ pub struct Policy {
     pub target_series: usize,
     /// Only series unused for longer than this may go.
     pub min_age: Duration,
-    /// How many generations of a series are kept for each kind of job.
+    /// How many generations of a series are kept for each kind of job and home of cargo.
     pub generations: usize,
 }
 
@@ -170,8 +170,7 @@ impl Policy {
         expired
     }
 
-    /// Returns the generations of a kept series that enough newer ones of their job follow. Those
-    /// of failed and cancelled jobs are counted by themselves, so that they push out no whole one.
+    /// Returns the generations of a kept series that enough newer ones of their kind follow.
     fn superseded<'a>(
         &self,
         facts: &'a SeriesFacts,
@@ -180,9 +179,9 @@ impl Policy {
         let mut newest_first: Vec<_> = facts.generations.iter().collect();
         newest_first.sort_by_key(|generation| std::cmp::Reverse(generation.number));
         let newest: Option<GenerationNumber> = newest_first.first().map(|newest| newest.number);
-        let mut seen: BTreeMap<(&str, bool), usize> = BTreeMap::new();
+        let mut seen: BTreeMap<_, usize> = BTreeMap::new();
         newest_first.into_iter().filter_map(move |generation| {
-            let newer = seen.entry((&generation.job, generation.partial)).or_default();
+            let newer = seen.entry(generation.kind()).or_default();
             *newer += 1;
             let goes = *newer > limit && !generation.leased && Some(generation.number) != newest;
             let reason = || Reason::Superseded { limit, job: generation.job.clone() };

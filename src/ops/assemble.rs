@@ -154,6 +154,7 @@ impl Saving<'_> {
             environment: place.environment,
             components: place.components.clone(),
             roots: self.job.raw_roots(),
+            cargo_home: self.job.home_of(place),
             directory: RawPath::of(place.dir.as_os_str().as_encoded_bytes()),
             newest_mtime: Timestamp::default(),
             provenance: self.job.provenance.clone(),

@@ -1,16 +1,18 @@
 //! gc: expire what the policy no longer keeps, evict under pressure, sweep what nobody names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::error::Result;
 use super::report::chain;
+use crate::cargo::build_lock::lock_packages;
 use crate::fs::space::filesystem_of;
 use crate::model::expiry::{Expired, GenerationFacts, Plan, SeriesFacts, StoreFacts};
+use crate::model::idle_dir::{DirFacts, DroppedDir, dropped_dirs};
 use crate::model::manifest::{GenerationId, Series};
-use crate::model::mirror::{DroppedMirror, MirrorFacts, dropped_mirrors};
 use crate::model::pressure::Pressure;
 use crate::model::quantity::ByteSize;
 use crate::model::retention::{Policy, as_text};
@@ -34,13 +36,13 @@ pub struct GcReport {
     pub other_gc_runs: bool,
     /// The generations that went, each with the reason, in the order in which they were chosen.
     pub expired: Vec<Expired>,
-    /// The mirrors that went, the least recently used first.
-    pub mirrors: Vec<DroppedMirror>,
+    /// The private homes and the mirrors that went, the least recently used of each first.
+    pub dirs: Vec<DroppedDir>,
     /// The manifests that went because they are damaged.
     pub damaged: Vec<Damage>,
     /// How many packs went.
     pub packs: usize,
-    /// The bytes of the manifests, packs and mirrors that went.
+    /// The bytes of the manifests, packs, homes and mirrors that went.
     pub bytes: u64,
     /// How many dead processes had left something.
     pub dead_leases: usize,
@@ -82,7 +84,7 @@ pub fn gc(
 ) -> Result<GcReport> {
     match mode {
         Mode::DryRun => {
-            let mut facts = Facts::read(store)?;
+            let mut facts = Facts::read(store, pressure, now)?;
             let plan = facts.plan(store, policy, pressure, readable, now)?;
             facts.foresee(store, plan)
         }
@@ -91,7 +93,7 @@ pub fn gc(
                 return Ok(GcReport { other_gc_runs: true, ..GcReport::default() });
             };
             let dead_leases = store.reclaim()?;
-            let mut facts = Facts::read(store)?;
+            let mut facts = Facts::read(store, pressure, now)?;
             let plan = facts.plan(store, policy, pressure, readable, now)?;
             let report = facts.carry_out(store, &lock, plan, now)?;
             Ok(GcReport { dead_leases, ..report })
@@ -102,9 +104,10 @@ pub fn gc(
 /// What is known before anything is decided.
 struct Facts {
     of_store: StoreFacts,
-    mirrors: Vec<MirrorFacts>,
+    /// The private homes and the mirrors.
+    dirs: Vec<DirFacts>,
     /// Those of them that go, once it is decided.
-    dropped: Vec<DroppedMirror>,
+    dropped: Vec<DroppedDir>,
     damaged: Vec<Damage>,
     damaged_bytes: u64,
     /// Manifests that cannot be read and are not ours to delete: of a newer program, say.
@@ -112,7 +115,7 @@ struct Facts {
 }
 
 impl Facts {
-    fn read(store: &Store) -> Result<Self> {
+    fn read(store: &Store, pressure: Option<&Pressure>, now: Timestamp) -> Result<Self> {
         let (generations, failures) = store.generations()?;
         let leased = store.lease_facts()?;
         let mut by_series: BTreeMap<Series, Vec<GenerationFacts>> = BTreeMap::new();
@@ -122,6 +125,7 @@ impl Facts {
                 number: generation.id.number,
                 job: generation.header.job,
                 partial: generation.header.partial,
+                cargo_home: generation.header.cargo_home,
                 created: generation.header.created,
                 leased,
                 packs: generation.header.packs.iter().map(|pack| pack.digest).collect(),
@@ -134,9 +138,9 @@ impl Facts {
                 series: Vec::new(),
                 packs: store.packs()?.packs.into_iter().collect(),
                 leased_packs: leased.packs,
-                mirror_bytes: 0,
+                dir_bytes: 0,
             },
-            mirrors: store.mirrors()?,
+            dirs: dirs_of(store, pressure, now)?,
             dropped: Vec::new(),
             damaged: Vec::new(),
             damaged_bytes: 0,
@@ -163,7 +167,7 @@ impl Facts {
     }
 
     /// Decides. While packs cannot go, nothing is evicted: that would cost builds and free
-    /// almost nothing. Mirrors go before generations are evicted.
+    /// almost nothing. Homes and mirrors go before generations are evicted.
     fn plan(
         &mut self,
         store: &Store,
@@ -178,18 +182,17 @@ impl Facts {
             let expired_bytes = self.of_store.plan(policy, None, readable, now).bytes;
             let kept_bytes = self.of_store.stored_bytes().saturating_sub(expired_bytes);
             let later = filesystem.relieved(expired_bytes);
-            self.dropped =
-                dropped_mirrors(&self.mirrors, kept_bytes, (pressure, &later), policy, now);
+            self.dropped = dropped_dirs(&self.dirs, kept_bytes, (pressure, &later), policy, now);
         }
         let dropped_bytes = self.dropped_bytes();
-        let mirror_bytes: u64 = self.mirrors.iter().map(|mirror| mirror.bytes).sum();
-        self.of_store.mirror_bytes = mirror_bytes - dropped_bytes;
+        let dir_bytes: u64 = self.dirs.iter().map(|dir| dir.bytes).sum();
+        self.of_store.dir_bytes = dir_bytes - dropped_bytes;
         let later = filesystem.relieved(dropped_bytes);
         Ok(self.of_store.plan(policy, pressure.map(|pressure| (pressure, &later)), readable, now))
     }
 
     fn dropped_bytes(&self) -> u64 {
-        self.dropped.iter().map(|mirror| mirror.frees_bytes).sum()
+        self.dropped.iter().map(|dir| dir.frees_bytes).sum()
     }
 
     fn foresee(self, store: &Store, plan: Plan) -> Result<GcReport> {
@@ -213,9 +216,13 @@ impl Facts {
         store.clear_staging(lock, now.minus(STAGED_SECS, 0))?;
         let ids: Vec<_> = plan.expired.iter().map(|expired| expired.id.clone()).collect();
         let paths: Vec<_> = self.damaged.iter().map(|damage| damage.path.clone()).collect();
-        let mirrors: Vec<_> = self.dropped.iter().map(|mirror| mirror.path.as_path()).collect();
+        let dirs: Vec<_> = self.dropped.iter().map(|dir| dir.path.as_path()).collect();
+        let is_dropped = |dir: &&DirFacts| dirs.contains(&dir.path.as_path());
+        let homes: Vec<_> = self.dirs.iter().filter(is_dropped).collect();
+        let package_lock = |home: &Path| lock_packages(home, Duration::ZERO);
         let sweep = || {
-            let gone = store.drop_mirrors(lock, &mirrors)?;
+            let mut gone = store.drop_mirrors(lock, &dirs)?;
+            gone.extend(store.drop_homes(lock, &homes, now, &package_lock)?);
             Ok((gone, store.sweep(lock, &ids, &paths)?))
         };
         let (gone, mut swept) = match sweep() {
@@ -227,7 +234,7 @@ impl Facts {
             swept => swept?,
         };
         // What somebody uses stayed.
-        self.dropped.retain(|mirror| gone.contains(&mirror.path));
+        self.dropped.retain(|dir| gone.contains(&dir.path));
         swept.bytes += self.dropped_bytes();
         let stale = store.stale_trees(&boot_id())?;
         store.forget_stale_trees(lock, &stale)?;
@@ -255,7 +262,7 @@ impl Facts {
         }
         GcReport {
             expired: plan.expired,
-            mirrors: self.dropped,
+            dirs: self.dropped,
             damaged: self.damaged,
             bytes: swept.bytes,
             missing_bytes: plan.missing_bytes,
@@ -264,6 +271,17 @@ impl Facts {
             ..GcReport::default()
         }
     }
+}
+
+/// Returns the private homes and the mirrors. Without pressure nobody asks how large homes are.
+fn dirs_of(store: &Store, pressure: Option<&Pressure>, now: Timestamp) -> Result<Vec<DirFacts>> {
+    let filesystem = filesystem_of(store.root())?;
+    let is_pressed = |pressure: &Pressure| {
+        pressure.max_size.is_some() || !pressure.strains(&filesystem).is_empty()
+    };
+    let mut dirs = store.homes(now, pressure.is_some_and(is_pressed))?;
+    dirs.extend(store.mirrors()?);
+    Ok(dirs)
 }
 
 impl GcReport {

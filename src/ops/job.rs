@@ -261,6 +261,7 @@ impl Job {
             toolchain: (!is_shared).then_some(place.toolchain),
             environment: place.environment,
             roots: if is_shared { BTreeMap::new() } else { self.raw_roots() },
+            cargo_home: self.home_of(place),
             job: self.label.clone(),
         }
     }
@@ -273,6 +274,12 @@ impl Job {
             Area::Git => self.wanted.has_repositories(),
             _ => false,
         }
+    }
+
+    /// Returns cargo's home as manifests record it, if what is built in the area depends on it.
+    pub fn home_of(&self, place: &Place) -> Option<RawPath> {
+        let home = || RawPath::of(self.cargo_home.as_os_str().as_encoded_bytes());
+        (!place.area.is_shared()).then(home)
     }
 
     /// Returns the roots as manifests record them.

@@ -160,6 +160,13 @@ fn remarks(job: &Job, place: &Place, chosen: &Chosen, header: &Header) -> Vec<St
     if chosen.hit == Hit::Fallback {
         remarks.push(format!("no generation for this key; the nearest is of {}", header.cache_key));
     }
+    if let Some(saved) = header.cargo_home.as_ref().filter(|_| !chosen.same_home) {
+        let home = job.cargo_home.display();
+        remarks.push(format!(
+            "CARGO_HOME was `{saved}` when this was saved and is `{home}` now: cargo builds every crate \
+             of a registry or git repository again"
+        ));
+    }
     if !chosen.same_roots {
         for (root, path) in job.raw_roots() {
             if let Some(saved) = header.roots.get(&root).filter(|saved| **saved != path) {

@@ -12,6 +12,8 @@ pub mod explain;
 pub mod gc;
 mod graph;
 pub mod guard;
+mod heal;
+pub mod home;
 
 mod identical;
 mod index;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Error;
 use crate::model::area::Area;
 use crate::model::choice::Hit;
-use crate::model::manifest::GenerationId;
+use crate::model::manifest::{GenerationId, RawPath};
 use crate::model::names::Name;
 use crate::model::rebuild::Rebuild;
 use crate::model::reuse::Reuse;
@@ -167,6 +167,9 @@ pub struct Report {
     pub reuse: Option<Reuse>,
     /// How long it took.
     pub seconds: f64,
+    /// The private home of cargo that was used, which the build must use too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cargo_home: Option<RawPath>,
     /// What was noticed about the job as a whole.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -207,6 +210,7 @@ impl Report {
             rebuilds: Vec::new(),
             reuse: None,
             seconds: 0.0,
+            cargo_home: None,
             warnings: Vec::new(),
         }
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::compare::{Known, has_same_bytes};
+use super::heal::remove_half_extractions;
 use super::job::{Job, Place};
 use super::look::shared;
 use super::lookup::{Choice, choose};
@@ -86,6 +87,14 @@ pub fn restore(store: &Store, job: &Job, now: Timestamp, progress: &Progress) ->
     });
     crash_point("restore: sources");
     areas.par_iter_mut().for_each(|area| restoring.put_in_place(area));
+    match remove_half_extractions(job, &lease, progress) {
+        Ok(0) => {}
+        Ok(count) => warnings.push(format!(
+            "{count} crates in `{}` were half extracted; cargo extracts them again",
+            job.cargo_home.display()
+        )),
+        Err(error) => warnings.push(chain(&error)),
+    }
     let mut sources = SourcesReport::default();
     let mut rebuilds = Vec::new();
     if let Some(refreshing) = refreshing {

@@ -48,7 +48,7 @@ pub(super) fn place_shared(
         if dest.rename_noreplace_from(top, &staging, top)? {
             placed.insert(top);
         } else if !is_held(kind, &dest, top)? {
-            // Cargo itself deletes and extracts again what has no `.cargo-ok`.
+            // Cargo itself extracts again what has no `.cargo-ok`, into what is there.
             dest.exchange_with(top, &staging, top)?;
             placed.insert(top);
         }
@@ -145,7 +145,7 @@ fn untie_links(entries: &mut [Entry], manifest: &Manifest) {
 }
 
 /// Tells whether the destination holds a file, or a directory that cargo takes for whole.
-fn is_held(kind: Shared, dest: &Beneath, top: &RelPath) -> Result<bool> {
+pub(super) fn is_held(kind: Shared, dest: &Beneath, top: &RelPath) -> Result<bool> {
     let Some(stat) = dest.stat(top)? else { return Ok(false) };
     if stat.kind != crate::fs::stat::Kind::Dir {
         return Ok(true);

@@ -20,7 +20,7 @@ use crate::fs::lock::Lock;
 use crate::fs::remove::remove_tree;
 use crate::fs::stat::Kind;
 use crate::fs::walk::walk;
-use crate::model::mirror::MirrorFacts;
+use crate::model::idle_dir::{DirFacts, DirKind};
 use crate::model::scope::Repository;
 use crate::model::server::ServerUrl;
 use crate::model::timestamp::Timestamp;
@@ -64,7 +64,7 @@ impl Store {
     }
 
     /// Returns every mirror, and what killed processes left of others.
-    pub fn mirrors(&self) -> Result<Vec<MirrorFacts>> {
+    pub fn mirrors(&self) -> Result<Vec<DirFacts>> {
         let mut mirrors = Vec::new();
         for server in read_dir(&self.mirrors_dir())?.iter().filter(|path| path.is_dir()) {
             for path in read_dir(server)? {
@@ -76,7 +76,7 @@ impl Store {
                 };
                 let files = files.iter().filter(|found| found.stat.kind == Kind::File);
                 let bytes = files.map(|found| found.stat.allocated_bytes).sum();
-                mirrors.push(MirrorFacts { path, bytes, last_used });
+                mirrors.push(DirFacts { kind: DirKind::Mirror, path, bytes, last_used });
             }
         }
         Ok(mirrors)

@@ -12,6 +12,7 @@
 //! ├── stamps/<scope>/<area>/<key>  when the series was last used
 //! ├── trees/<digest>.zst         what we left at a directory; disposable
 //! ├── mirrors/<server>/<repository>.git  a bare git repository; disposable
+//! ├── homes/<name>/             the private home of a runner; disposable
 //! ├── leases/<id>                one a live process, held with flock
 //! ├── journal/<yyyy-mm>.jsonl    one line a restore, save, expiry
 //! ├── staging/<lease id>/        garbage unless that lease is alive
@@ -38,11 +39,13 @@
 //! Why that is enough: `docs/decisions/0002-leases.md`.
 //!
 //! Mirrors have a lock each: shared by who reads one, held alone by who fetches into it or moves it
-//! to `trash/`.
+//! to `trash/`. So have private homes, for as long as we work in them; what keeps them while a job
+//! builds is said in `homes`.
 
 mod error;
 mod examine;
 mod generations;
+mod homes;
 mod journal;
 mod leases;
 mod leftovers;
@@ -61,6 +64,7 @@ use std::path::{Path, PathBuf};
 pub use error::{Error, Result};
 pub use examine::{Examined, Holdings};
 pub use generations::Generation;
+pub use homes::PrivateHome;
 pub use journal::Event;
 pub use leases::{Lease, LeaseFacts, Purpose, Use};
 pub use mirrors::{Mirror, MirrorLock, OwnedMirror};
@@ -113,6 +117,10 @@ impl Store {
 
     fn mirrors_dir(&self) -> PathBuf {
         self.root.join("mirrors")
+    }
+
+    fn homes_dir(&self) -> PathBuf {
+        self.root.join("homes")
     }
 
     fn leases_dir(&self) -> PathBuf {

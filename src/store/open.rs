@@ -36,8 +36,10 @@ struct Features {
     incompatible: Vec<String>,
 }
 
-const DIRS: [&str; 9] =
-    ["packs", "series", "stamps", "trees", "mirrors", "leases", "journal", "staging", "trash"];
+#[rustfmt::skip]
+const DIRS: [&str; 10] = [
+    "packs", "series", "stamps", "trees", "mirrors", "homes", "leases", "journal", "staging", "trash",
+];
 
 /// What the specification asks a tagged cache directory to begin with.
 const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\

@@ -71,6 +71,7 @@ pub(crate) fn manifest(series: &Series, secs: i64, packs: &[(PackUse, Vec<&str>)
         environment: None,
         components: [].into(),
         roots: [].into(),
+        cargo_home: None,
         directory: RawPath::of(b"/target"),
         newest_mtime: Timestamp::default(),
         provenance: [].into(),

@@ -14,6 +14,7 @@ use super::open::Store;
 use crate::fs::At;
 use crate::fs::crash::crash_point;
 use crate::fs::lock::Lock;
+use crate::fs::remove::remove_tree;
 use crate::fs::rename::rename_noreplace;
 use crate::fs::stat::Kind;
 use crate::model::digest::Digest;
@@ -107,7 +108,7 @@ impl Store {
             let path = entry.path();
             if entry.file_type().at("read metadata", &path)?.is_dir() {
                 swept.add(self.settle_dir(&path)?);
-                fs::remove_dir_all(&path).at("remove", &path)?;
+                remove_tree(&path)?;
             } else {
                 fs::remove_file(&path).at("remove", &path)?;
             }

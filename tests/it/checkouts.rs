@@ -662,7 +662,7 @@ fn mirrors_go_when_the_store_must_shrink_unless_they_are_in_use() -> Result {
     let (first, second) = (mirror_of(&org, "org%2Fdep.git"), mirror_of(&org, "org%2Fsecond.git"));
     let shrink = ["--max-size", "1", "--retention"];
     let gone = |outcome: &Outcome| -> Vec<String> {
-        let mirrors = outcome.report["mirrors"].as_array().cloned().unwrap_or_default();
+        let mirrors = outcome.report["dirs"].as_array().cloned().unwrap_or_default();
         mirrors.iter().map(|gone| gone["path"].as_str().unwrap_or_default().to_owned()).collect()
     };
     org.host.gc(&[&shrink[..], &["min-age=1d"]].concat())?;

@@ -1,6 +1,7 @@
 //! The step that stands in the workflow: makes room, checks dependencies out, restores.
 
 use super::checkouts::check_out;
+use super::home;
 use super::log::Log;
 use super::outputs::Outputs;
 use super::step::Step;
@@ -19,6 +20,7 @@ use crate::model::environment::Environment;
 use crate::model::save_plan::SavePlan;
 use crate::ops;
 use crate::ops::explain::explain;
+use crate::ops::home::Opened;
 use crate::ops::job::Job;
 use crate::ops::lookup::look_up;
 use crate::ops::progress::Progress;
@@ -107,7 +109,8 @@ impl<'a> Main<'a> {
         if mode != Mode::Save && !self.check_out(store.as_ref()) {
             return;
         }
-        let job = self.resolve(store.as_ref());
+        let home = store.as_ref().and_then(|store| self.open_home(store));
+        let job = self.resolve(store.as_ref(), home.as_ref());
         let mut hit = Hit::Miss;
         if let (Some(store), Some(job)) = (&store, &job) {
             match mode {
@@ -204,10 +207,18 @@ impl<'a> Main<'a> {
         true
     }
 
+    /// Opens the private home and exports it; without it the job builds in the usual one.
+    fn open_home(&mut self, store: &Store) -> Option<Opened> {
+        let opened = home::export(self.step, store, self.log);
+        opened.map_err(|error| self.trouble(&told(&error))).ok().flatten()
+    }
+
     /// Finds out the keys, before the build can change what they are made from.
-    fn resolve(&mut self, store: Option<&Store>) -> Option<Job> {
+    fn resolve(&mut self, store: Option<&Store>, home: Option<&Opened>) -> Option<Job> {
         let root = store.map_or(self.step.runner.temp_dir.as_path(), Store::root);
-        let resolve = || Ok(Job::resolve(&self.step.ask()?, &self.step.for_children(), root)?);
+        let environment = self.step.for_children();
+        let environment = home.map_or(environment.clone(), |it| it.applied_to(&environment));
+        let resolve = || Ok(Job::resolve(&self.step.ask(home)?, &environment, root)?);
         match resolve() {
             Ok(job) => {
                 let basis = job.components().get("basis").cloned().unwrap_or_default();

@@ -2,6 +2,7 @@
 
 mod checkouts;
 mod deadline;
+mod home;
 mod log;
 mod main;
 mod outputs;

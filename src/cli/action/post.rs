@@ -5,6 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::deadline;
+use super::home;
 use super::log::Log;
 use super::step::Step;
 use super::summary::Summary;
@@ -110,14 +111,18 @@ impl Post<'_> {
     }
 
     fn save(&mut self, store: &Store, state: &State, partial: bool) -> Result<()> {
-        let ask = self.step.ask()?;
+        let home = home::open_exported(self.step, store)?;
+        let ask = self.step.ask(home.as_ref())?;
         let ask = Ask {
             // As they were before the build, which may have made lock files.
             key: state.key.clone().or(ask.key),
             dependency_keys: state.dependency_keys.clone(),
             ..ask
         };
-        let job = Job::resolve(&ask, &self.step.for_children(), store.root())?;
+        let environment = self.step.for_children();
+        let environment =
+            home.as_ref().map_or(environment.clone(), |it| it.applied_to(&environment));
+        let job = Job::resolve(&ask, &environment, store.root())?;
         self.summary.job(&job, &self.step.trust.reason);
         let title = if partial { "🚀 Saving, targets as partial" } else { "🚀 Saving" };
         self.log.group(title);

@@ -12,12 +12,14 @@ use crate::github::inputs::{InputError, Inputs};
 use crate::github::label::label;
 use crate::github::runner::Runner;
 use crate::github::trust::Trust;
+use crate::model::cargo_home::CargoHome;
 use crate::model::environment::Environment;
 use crate::model::names::Name;
 use crate::model::scope::Scope;
 use crate::model::unit_use::UnitPolicy;
 use crate::ops::gc::Mode;
 use crate::ops::guard::{GuardReport, guard, places};
+use crate::ops::home::Opened;
 use crate::ops::job::Ask;
 use crate::ops::root::{RootChoice, in_container, on_host};
 use crate::ops::save::SaveOptions;
@@ -84,10 +86,14 @@ impl Step {
         Ok(Scope { repository, lane: self.trust.lane.clone() })
     }
 
-    /// Returns what this job asks for.
-    pub(super) fn ask(&self) -> Result<Ask> {
+    /// Returns what this job asks for, with the private home if it has one.
+    pub(super) fn ask(&self, home: Option<&Opened>) -> Result<Ask> {
         let Inputs { areas, key, extra_inputs, env_vars, cargo_home, target_dir, .. } =
             &self.inputs;
+        let chosen = match cargo_home {
+            CargoHome::At(path) => Some(self.absolute(path)),
+            CargoHome::Usual | CargoHome::Private => None,
+        };
         let absolute = |path: &Option<PathBuf>| path.as_deref().map(|path| self.absolute(path));
         Ok(Ask {
             repo: self.repo(),
@@ -102,7 +108,7 @@ impl Step {
             label: label(&self.inputs, &self.runner),
             scope: self.scope()?,
             base: self.trust.base.clone(),
-            cargo_home: absolute(cargo_home),
+            cargo_home: home.map(|opened| opened.home.path().to_owned()).or(chosen),
             target_dir: absolute(target_dir),
             provenance: self.runner.provenance(),
         })
@@ -130,7 +136,12 @@ impl Step {
         let Inputs { pressure, policy, cargo_home, target_dir, .. } = &self.inputs;
         let readable = self.scope()?.chain(self.trust.base.as_ref());
         let absolute = |path: &Option<PathBuf>| path.as_deref().map(|path| self.absolute(path));
-        let (home, target) = (absolute(cargo_home), absolute(target_dir));
+        let target = absolute(target_dir);
+        let home = match cargo_home {
+            CargoHome::Usual => None,
+            CargoHome::At(path) => Some(self.absolute(path)),
+            CargoHome::Private => Some(store.home_path(&self.runner.home_owner())),
+        };
         let places = places(
             &self.repo(),
             self.dependencies().into_values(),

@@ -37,10 +37,12 @@ fn generation(text: &str) -> GenerationFacts {
     let parts: Vec<_> = text.split(':').collect();
     let [number, job, packs] = parts[..] else { panic!("{text}") };
     let partial = job.starts_with('~');
+    let (job, home) = job.split_once('%').map_or((job, None), |(job, home)| (job, Some(home)));
     GenerationFacts {
         number: format!("{number:0>10}").parse().expect("a number"),
         job: job.trim_start_matches('~').to_owned(),
         partial,
+        cargo_home: home.map(|home| RawPath::of(home.as_bytes())),
         created: hours_ago(created),
         leased,
         packs: packs.chars().map(pack).collect(),
@@ -64,7 +66,7 @@ fn store(lines: &[&str], more: &str) -> StoreFacts {
     let named = series.iter().flat_map(|series| &series.generations).flat_map(|it| &it.packs);
     let packs = named.copied().chain(more.chars().map(pack));
     let packs = packs.map(|digest| (digest, PACK_BYTES)).collect();
-    StoreFacts { series, packs, leased_packs: BTreeSet::new(), mirror_bytes: 0 }
+    StoreFacts { series, packs, leased_packs: BTreeSet::new(), dir_bytes: 0 }
 }
 
 /// `key#number` of each, in order.
@@ -114,6 +116,7 @@ fn the_policy_keeps_what_was_used_last_and_drops_the_rest_when_it_is_old() {
                                               "protected target c 30 1:j:b"], &["d#1"]),
         ("three of each job",       policy, &["protected target a 1 1:j:a 2:j:a 3:i:a 4:j:a 5:j:a 6:j:a"], &["a#1", "a#2"]),
         ("partial ones apart",      policy, &["protected target a 1 1:j:a 2:~j:a 3:~j:a 4:~j:a 5:~j:a"], &["a#2"]),
+        ("homes of cargo apart",    policy, &["protected target a 1 1:j%h:a 2:j%i:a 3:j%h:a 4:j%h:a 5:j%h:a 6:j:a"], &["a#1"]),
         ("leased ones count",       policy, &["protected target a 1 1:j:a* 2:j:a 3:j:a 4:j:a 5:j:a*"], &["a#2"]),
         ("the newest stays",        tight,  &["protected target a 1 1:j:a 2:i:a 3:j:a"], &["a#1", "a#2"]),
         ("number 10 after 9",       tight,  &["protected target a 1 10:j:a 9:j:a"], &["a#9"]),
@@ -287,7 +290,7 @@ prop_compose! {
         };
         let letters = "abcdefghxy".chars().zip(sizes).enumerate();
         StoreFacts {
-            mirror_bytes: 0,
+            dir_bytes: 0,
             series: lines.iter().enumerate().map(line).collect(),
             packs: letters.filter(|(index, _)| *index != gone).map(|(_, (letter, bytes))| (pack(letter), bytes)).collect(),
             leased_packs: "abcdefghxy".chars().nth(leased).map(pack).into_iter().collect(),

@@ -1,5 +1,6 @@
-//! Which mirrors go when the disk fills.
+//! Which mirrors and private homes go when the disk fills.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -10,20 +11,43 @@ use super::quantity::ByteSize;
 use super::retention::{Filesystem, Policy, as_text};
 use super::timestamp::Timestamp;
 
-/// What is known of a mirror: the bare git repository of a dependency.
+/// A kind of directory that costs only time when it is gone, what costs least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DirKind {
+    /// The private home of a runner: the next restore fills it again from packs.
+    Home,
+    /// The bare git repository of a dependency: the next checkout clones it.
+    Mirror,
+}
+
+impl fmt::Display for DirKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Home => "home",
+            Self::Mirror => "mirror",
+        })
+    }
+}
+
+/// What is known of such a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MirrorFacts {
+pub struct DirFacts {
+    /// What it is.
+    pub kind: DirKind,
     /// Where it is.
     pub path: PathBuf,
     /// What it needs on disk in bytes.
     pub bytes: u64,
-    /// When a checkout last used it, by our own stamp.
+    /// When it was last used, by our own stamp; now if it is in use.
     pub last_used: Timestamp,
 }
 
-/// A mirror that goes.
+/// A directory that goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DroppedMirror {
+pub struct DroppedDir {
+    /// What it is.
+    pub kind: DirKind,
     /// Where it is.
     #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
@@ -33,41 +57,43 @@ pub struct DroppedMirror {
     pub frees_bytes: u64,
 }
 
-/// Returns the mirrors that go, the least recently used first, if `pressure` asks for more room on
-/// the `filesystem` of the store or for a smaller store. The packs and manifests need `kept_bytes`.
+/// Returns the directories that go, homes first and the least recently used of each kind first, if
+/// `pressure` asks for more room on the `filesystem` of the store or for a smaller store. The packs
+/// and manifests need `kept_bytes`.
 ///
 /// They go before any generation: a mirror costs one clone, a generation a build. One that was used
-/// within the `min_age` of the `policy` stays; so does every mirror without pressure.
-pub fn dropped_mirrors(
-    mirrors: &[MirrorFacts],
+/// within the `min_age` of the `policy` stays; so does all without pressure.
+pub fn dropped_dirs(
+    dirs: &[DirFacts],
     kept_bytes: u64,
     (pressure, filesystem): (&Pressure, &Filesystem),
     policy: &Policy,
     now: Timestamp,
-) -> Vec<DroppedMirror> {
+) -> Vec<DroppedDir> {
     let is_of_bytes = |strain: &Strain| !matches!(strain, Strain::Inodes { .. });
     let strain = pressure.strains(filesystem).into_iter().find(is_of_bytes);
     let disk_bytes = pressure.wanted(filesystem).bytes;
-    let size = ByteSize(kept_bytes + mirrors.iter().map(|mirror| mirror.bytes).sum::<u64>());
+    let size = ByteSize(kept_bytes + dirs.iter().map(|dir| dir.bytes).sum::<u64>());
     let max_size = pressure.max_size.unwrap_or(size);
     let store_bytes = size.0.saturating_sub(max_size.0);
 
-    let mut idle: Vec<_> = mirrors.iter().collect();
-    idle.retain(|mirror| now.secs_since(mirror.last_used) > policy.min_age.as_secs());
-    idle.sort_by_key(|mirror| (mirror.last_used, &mirror.path));
+    let mut idle: Vec<_> = dirs.iter().collect();
+    idle.retain(|dir| now.secs_since(dir.last_used) > policy.min_age.as_secs());
+    idle.sort_by_key(|dir| (dir.kind, dir.last_used, &dir.path));
     let mut dropped = Vec::new();
     let mut freed_bytes = 0;
-    for mirror in idle {
+    for dir in idle {
         let reason = match strain {
             Some(strain) if freed_bytes < disk_bytes => Reason::Strained(strain),
             _ if freed_bytes < store_bytes => Reason::TooLarge { size, max_size },
             _ => break,
         };
-        freed_bytes += mirror.bytes;
-        dropped.push(DroppedMirror {
-            path: mirror.path.clone(),
+        freed_bytes += dir.bytes;
+        dropped.push(DroppedDir {
+            kind: dir.kind,
+            path: dir.path.clone(),
             reason,
-            frees_bytes: mirror.bytes,
+            frees_bytes: dir.bytes,
         });
     }
     dropped
@@ -87,8 +113,9 @@ mod tests {
     type Case<'a> = (&'a str, Pressure, u64, &'a [i64], &'a [&'a str]);
 
     /// Returns mirrors of 10 bytes, each with its last use as so many seconds ago.
-    fn mirrors(idle_secs: &[i64]) -> Vec<MirrorFacts> {
-        let mirror = |secs: &i64| MirrorFacts {
+    fn mirrors(idle_secs: &[i64]) -> Vec<DirFacts> {
+        let mirror = |secs: &i64| DirFacts {
+            kind: DirKind::Mirror,
             path: secs.to_string().into(),
             bytes: 10,
             last_used: Timestamp::new(NOW - secs, 0),
@@ -137,10 +164,31 @@ mod tests {
         for (why, pressure, used, idle_secs, want) in cases {
             let mirrors = mirrors(idle_secs);
             let now = Timestamp::new(NOW, 0);
-            let dropped = dropped_mirrors(&mirrors, 30, (&pressure, &disk(used)), &policy, now);
+            let dropped = dropped_dirs(&mirrors, 30, (&pressure, &disk(used)), &policy, now);
             let paths: Vec<_> =
                 dropped.iter().map(|gone| gone.path.to_str().unwrap_or("")).collect();
             assert_eq!(paths, want, "{why}");
         }
+    }
+
+    #[test]
+    fn homes_go_before_mirrors_however_lately_they_were_used() {
+        let dir = |kind, path: &str, days: i64| DirFacts {
+            kind,
+            path: path.into(),
+            bytes: 10,
+            last_used: Timestamp::new(NOW - days * DAY, 0),
+        };
+        let dirs = [
+            dir(DirKind::Mirror, "old mirror", 9),
+            dir(DirKind::Home, "home", 2),
+            dir(DirKind::Home, "home in use", 0),
+            dir(DirKind::Home, "old home", 3),
+        ];
+        let pressure = Pressure { max_size: Some(ByteSize(10)), ..Pressure::default() };
+        let (policy, now) = (Policy::default(), Timestamp::new(NOW, 0));
+        let dropped = dropped_dirs(&dirs, 0, (&pressure, &disk(0)), &policy, now);
+        let paths: Vec<_> = dropped.iter().filter_map(|gone| gone.path.to_str()).collect();
+        assert_eq!(paths, ["old home", "home", "old mirror"]);
     }
 }

@@ -1,0 +1,43 @@
+//! The private home of cargo: the main step exports it, the post step saves from it.
+
+use super::log::Log;
+use super::step::Step;
+use crate::cli::args::now;
+use crate::cli::{Error, Result};
+use crate::model::cargo_home::CargoHome;
+use crate::ops::home::{Opened, open};
+use crate::ops::report::chain;
+use crate::store::Store;
+
+/// Opens the private home, if the workflow asks for it, and makes it that of the steps that follow.
+pub(super) fn export(step: &Step, store: &Store, log: &mut Log) -> Result<Option<Opened>> {
+    if step.inputs.cargo_home != CargoHome::Private {
+        return Ok(None);
+    }
+    let opened = open_for(step, store)?;
+    let path = opened.home.path();
+    let text = path.to_str().ok_or_else(|| {
+        Error::Refused(format!("cannot export CARGO_HOME: `{}` is not UTF-8", path.display()))
+    })?;
+    let exported = step.files.env(&[("CARGO_HOME", text)]);
+    exported.map_err(|error| Error::Refused(chain(&error)))?;
+    log.lines(&format!("CARGO_HOME is `{text}`"));
+    for warning in &opened.warnings {
+        log.warn(warning);
+    }
+    Ok(Some(opened))
+}
+
+/// Opens the private home, if the main step has exported it: it may not have been able to, and then
+/// the job has built in the usual one.
+pub(super) fn open_exported(step: &Step, store: &Store) -> Result<Option<Opened>> {
+    let path = store.home_path(&step.runner.home_owner());
+    let is_exported = step.environment.get("CARGO_HOME") == Some(path.as_os_str());
+    let is_wanted = step.inputs.cargo_home == CargoHome::Private;
+    if is_wanted && is_exported { open_for(step, store).map(Some) } else { Ok(None) }
+}
+
+fn open_for(step: &Step, store: &Store) -> Result<Opened> {
+    let (owner, environment) = (step.runner.home_owner(), step.for_children());
+    Ok(open(store, &owner, &environment, &step.repo(), now())?)
+}
