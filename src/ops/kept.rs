@@ -3,7 +3,8 @@
 //!
 //! Code that a build script writes into `src/` is lacking in a fresh checkout, whether git ignores
 //! it, does not know it, or tracks an older state of it; and a build script that cargo finds fresh
-//! does not write it again.
+//! does not write it again. What such a script wrote is kept although nothing was compiled from it
+//! yet: the job may have failed first, or have built another target.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use crate::cargo::sources::{below, brought_by_git};
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::stat::{Kind, Stat};
-use crate::fs::walk::Found;
+use crate::fs::walk::{Found, walk};
 use crate::model::manifest::{Entry, EntryKind, FileFacts, KeptFile, Manifest, Root, Source};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
@@ -48,8 +49,9 @@ impl Keep {
     }
 }
 
-/// Returns the files inside `roots` that the dep-info in a tree names and no checkout brings.
-/// Without git, a checkout brings all `sources`.
+/// Returns the files inside `roots` that no checkout brings and that the dep-info in a tree names,
+/// a build script wrote, or a generation kept before (`remembered`). Without git, a checkout brings
+/// all `sources`.
 ///
 /// `workspace_root` is what relative paths of dep-info start from; `excluded` directories hold no
 /// sources, the tree among them.
@@ -60,6 +62,7 @@ pub(super) fn find(
     roots: &BTreeMap<Root, PathBuf>,
     sources: &[Source],
     excluded: &[PathBuf],
+    remembered: &[KeptFile],
 ) -> Result<Vec<Keep>> {
     let brought: BTreeMap<&Root, BTreeSet<RelPath>> = roots
         .iter()
@@ -89,7 +92,13 @@ pub(super) fn find(
             Ok(inside.filter(|(root, path)| !brought[root].contains(path)).collect())
         })
         .collect();
-    let named: BTreeSet<_> = named?.into_iter().flatten().collect();
+    let mut named: BTreeSet<_> = named?.into_iter().flatten().collect();
+    let is_brought =
+        |root: &Root, path: &RelPath| brought.get(root).is_none_or(|it| it.contains(path));
+    let before = remembered.iter().map(|kept| (kept.root.clone(), kept.path.clone()));
+    named.extend(before.filter(|(root, path)| !is_brought(root, path)));
+    let written = written_by_scripts(&script_runs(found), roots, excluded)?;
+    named.extend(written.into_iter().filter(|(root, path)| !is_brought(root, path)));
     let mut keep = Vec::new();
     for (root, path) in named {
         let full = roots[&root].join(path.as_path());
@@ -100,6 +109,47 @@ pub(super) fn find(
         }
     }
     Ok(keep)
+}
+
+/// Returns from when to when each build script of a tree ran: cargo stamps `invoked.timestamp` before
+/// it and writes `stderr` after it. It gives `output` the time of the stamp.
+fn script_runs(found: &[Found]) -> Vec<(Timestamp, Timestamp)> {
+    let mtimes: BTreeMap<&RelPath, Timestamp> =
+        found.iter().map(|found| (&found.path, found.stat.mtime)).collect();
+    let runs = found.iter().filter_map(|Found { path, stat }| {
+        let dir = path.parent().filter(|_| path.file_name() == b"invoked.timestamp")?;
+        let ended = mtimes.get(&dir.join(b"stderr").ok()?).copied();
+        Some((stat.mtime, ended?))
+    });
+    runs.collect()
+}
+
+/// Returns the files inside `roots` that were written while a build script ran.
+fn written_by_scripts(
+    runs: &[(Timestamp, Timestamp)],
+    roots: &BTreeMap<Root, PathBuf>,
+    excluded: &[PathBuf],
+) -> Result<Vec<(Root, RelPath)>> {
+    let mut written = Vec::new();
+    if runs.is_empty() {
+        return Ok(written);
+    }
+    for dir in roots.values() {
+        let is_wanted = |path: &RelPath, kind| {
+            path.file_name() != b".git"
+                && (kind != Kind::Dir || !excluded.contains(&dir.join(path.as_path())))
+        };
+        let is_written = |found: &Found| {
+            let mtime = found.stat.mtime;
+            // Cargo writes the lock file itself, and what depends on it knows.
+            found.stat.kind == Kind::File
+                && found.path.file_name() != b"Cargo.lock"
+                && runs.iter().any(|(from, to)| (*from..=*to).contains(&mtime))
+        };
+        let found = walk(dir, is_wanted)?.into_iter().filter(is_written);
+        written.extend(found.filter_map(|found| in_root(roots, &dir.join(found.path.as_path()))));
+    }
+    Ok(written)
 }
 
 /// Returns `file` without `..` and links to directories: rustc names files as they were asked for.

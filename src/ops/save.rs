@@ -167,7 +167,7 @@ impl Saving<'_> {
             format!("`{}` is a socket, fifo or device and is left out", path.display())
         });
         report.warnings.extend(special);
-        let keep = self.find_kept(place, &found)?;
+        let keep = self.find_kept(place, &found, known.as_ref())?;
 
         let mut manifest = self.assemble(place, &tree, &keep, &plan, known.as_ref(), report)?;
         manifest.graph = self.graph(place, &found, &seen);
@@ -197,12 +197,19 @@ impl Saving<'_> {
         Known::of(self.store, self.lease, &self.job.readable, &place.dir, &self.boot)
     }
 
-    fn find_kept(&self, place: &Place, found: &[Found]) -> Result<Vec<Keep>> {
+    fn find_kept(
+        &self,
+        place: &Place,
+        found: &[Found],
+        known: Option<&Known>,
+    ) -> Result<Vec<Keep>> {
         if place.area.is_shared() {
             return Ok(Vec::new());
         }
         let Job { roots, excluded, .. } = self.job;
-        kept::find(&place.dir, found, &place.workspace_root, roots, self.sources, excluded)
+        let remembered = known.map_or(&[][..], |known| &known.manifest().kept);
+        let workspace_root = &place.workspace_root;
+        kept::find(&place.dir, found, workspace_root, roots, self.sources, excluded, remembered)
     }
 
     /// Records which units can become stale.

@@ -70,13 +70,14 @@ fn the_fields_of_each_object_are_those_that_the_readme_names() -> Result {
     };
     let area = sorted(&[AREA, DONE]);
     #[rustfmt::skip]
-    let cases: [(&[&str], &str, Vec<&str>); 20] = [
+    let cases: [(&[&str], &str, Vec<&str>); 21] = [
         // command                         where                fields
-        (&["save"],                        "",                  REPORT.to_vec()),
+        (&["save"],                        "",                  sorted(&[REPORT, &["reuse"]])),
         (&["save"],                        "/areas/2",          area.clone()),
         (&["save"],                        "/areas/0",          sorted(&[AREA, &["notes"]])),
         (&["save"],                        "/sources",          vec!["changed", "checked", "restored"]),
         (&["save"],                        "/units",            vec!["kept", "pruned"]),
+        (&["save"],                        "/reuse",            vec!["built", "built_crates", "fresh", "used"]),
         (&["restore"],                     "",                  REPORT.to_vec()),
         (&["restore"],                     "/areas/2",          area),
         (&["restore"],                     "/areas/0",          AREA.to_vec()),

@@ -86,7 +86,7 @@ fn an_edit_compiles_what_it_would_have_and_nothing_else() -> Result {
         Step("a member", &[Write("app/part/src/inner.rs", "pub const SAY: &str = \"P\";\n")],
             "part=P", "part app", Same),
         Step("the same size", &[Write("app/text.txt", "b\n")], "text=b", "app", Same),
-        Step("back to what it was", &[Write("app/text.txt", "a\n")], "text=a", "app", Same),
+        Step("back to what it was", &[Write("app/text.txt", "a\n")], "text=a", "app", Fewer("app")),
         Step("bytes", &[Write("app/bytes.bin", "12345")], "bytes=5", "app", Same),
         Step("what a macro reads", &[Write("app/mac/word.txt", "M\n")], "mac=M", "mac app", Same),
         Step("renamed", &[Rename("app/part/src/inner.rs", "app/part/src/core.rs"),
@@ -388,13 +388,13 @@ fn branches_that_take_turns_are_built_each_from_its_own_sources() -> Result {
         Step("cold", &[], "one=1 sib=s", "sib app", Same),
         Step("to a new branch", &[Git("app", &["checkout", "-q", "-b", "dev"]),
                                   Write(ONE, "pub const SAY: &str = \"2\";\n")], "one=2", "app", Same),
-        Step("back", &[Git("app", &["checkout", "-q", "main"])], "one=1", "app", Same),
-        Step("forth", &[Git("app", &["checkout", "-q", "dev"])], "one=2", "app", Same),
+        Step("back", &[Git("app", &["checkout", "-q", "main"])], "one=1", "app", Fewer("app")),
+        Step("forth", &[Git("app", &["checkout", "-q", "dev"])], "one=2", "app", Fewer("app")),
         Step("the sibling's branch", &[Git("sib", &["checkout", "-q", "-b", "dev"]),
                                        Write(SIB, "pub const SAY: &str = \"t\";\n")],
             "sib=t", "sib app", Same),
         Step("both back", &[Git("app", &["checkout", "-q", "main"]),
-                            Git("sib", &["checkout", "-q", "main"])], "one=1 sib=s", "sib app", Same),
+                            Git("sib", &["checkout", "-q", "main"])], "one=1 sib=s", "sib app", Fewer("sib app")),
     ])?;
     nothing_is(&wrong);
     Ok(())
@@ -736,5 +736,42 @@ fn a_restore_leaves_git_alone() -> Result {
     shop.restore()?;
     assert_eq!(shop.git(Wiped, "app", &["for-each-ref", "refs/heads"])?, "");
     assert_eq!(std::fs::read(shop.path(Wiped, "app/.git/HEAD"))?, head);
+    Ok(())
+}
+
+/// A job that failed ran a build script, and compiled nothing from what that wrote into `src/`. So
+/// no dep-info named the file, and the next job found the script fresh and the file lacking.
+#[test]
+fn what_a_script_wrote_is_kept_although_the_job_failed_before_it_was_compiled() -> Result {
+    let app = manifest("app", &["../dep"]);
+    let mut shop = Workshop::new(&[
+        ("app/Cargo.toml", &app),
+        ("app/.gitignore", "/target\n/src/generated.rs\n"),
+        ("app/build.rs", INTO_SRC),
+        ("app/in.txt", "said\n"),
+        (
+            "app/src/main.rs",
+            "mod generated;\nfn main() { dep::call();\nprintln!(\"say={}\", generated::SAY); }\n",
+        ),
+        ("dep/Cargo.toml", &manifest("dep", &[])),
+        ("dep/src/lib.rs", "compile_error!(\"not yet\");\n"),
+    ])?;
+    shop.commit()?;
+    shop.clone_anew()?;
+    shop.cargo = vec!["build", "--keep-going"];
+    assert!(shop.build(Wiped).is_err());
+    assert!(shop.path(Wiped, "app/src/generated.rs").exists(), "the script has run");
+    shop.save()?;
+
+    shop.cargo = vec!["build"];
+    shop.edit(Kept, &[Write("dep/src/lib.rs", "pub fn call() {}\n")])?;
+    shop.commit()?;
+    for round in ["the next job", "the one after"] {
+        shop.clone_anew()?;
+        shop.restore()?;
+        let built = shop.build(Wiped).map_err(|error| format!("{round}: {error}"))?;
+        assert_eq!(built.prints["say"], "said", "{round}");
+        shop.save()?;
+    }
     Ok(())
 }

@@ -465,7 +465,12 @@ fn said(output: &Output) -> Result<String> {
     }
     let log = String::from_utf8_lossy(&output.stderr);
     let last: Vec<_> = log.lines().filter(|line| !line.contains("Running `")).collect();
-    Err(format!("{}\n{}", output.status, last.join("\n")).into())
+    // What rustc says is among cargo's messages.
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let rendered = messages.filter_map(|it| it["message"]["rendered"].as_str().map(str::to_owned));
+    let rendered = rendered.collect::<String>();
+    Err(format!("{}\n{}\n{rendered}", output.status, last.join("\n")).into())
 }
 
 /// Returns the name that tests give to what a `compiler-artifact` is about.

@@ -174,7 +174,10 @@ impl Runner {
 
     pub(crate) fn start(&self) -> Result<Child> {
         let [shell, script] = self.installer();
-        Ok(self.command(shell).arg(script).spawn()?)
+        // As the launcher leaves them, also if whoever runs the tests ignores some.
+        let mut command = self.command("/usr/bin/env");
+        command.arg("--default-signal=HUP,INT,TERM").arg(shell).arg(script);
+        Ok(command.spawn()?)
     }
 
     pub(crate) fn install(&self) -> Result<Said> {
