@@ -15,6 +15,7 @@ mod damage;
 mod explain;
 mod filesystems;
 mod freshness;
+mod histories;
 mod homes;
 mod hostile;
 mod installer;

@@ -1,0 +1,321 @@
+//! A host with two workspaces, the repositories that are cloned there, a store, and the twins.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use super::chance::REVISIONS;
+use super::render::{File, GitDependency, render};
+use super::story::{Build, Goal, Job, Story};
+use crate::support::{PROGRAM, Result};
+
+/// Everything of one history.
+pub(super) struct Host {
+    _dir: tempfile::TempDir,
+    base: PathBuf,
+    repos: Vec<String>,
+    twins: usize,
+}
+
+/// What cargo did, and what the program then printed.
+#[derive(Debug)]
+pub(super) struct Built {
+    /// The units that were not fresh: package, kind, hash.
+    pub(super) rebuilt: BTreeSet<String>,
+    /// The units that were.
+    pub(super) fresh: BTreeSet<String>,
+    /// The lines that the program printed, if there is one to run, or why the build failed.
+    pub(super) prints: std::result::Result<BTreeSet<String>, String>,
+    /// Why cargo says that units were not fresh.
+    pub(super) reasons: Vec<String>,
+}
+
+impl Host {
+    /// Commits all that a history needs.
+    pub(super) fn new(story: &Story) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("runner-cache-history-").tempdir()?;
+        let base = dir.path().canonicalize()?;
+        let repos = story.commits[0].world.repos();
+        let host = Self { _dir: dir, base, repos, twins: 0 };
+        for below in ["hub", "home", "twins"] {
+            fs::create_dir(host.base.join(below))?;
+        }
+        let revisions: Vec<_> = (0..REVISIONS).map(git_dependency).collect();
+        let git = GitDependency {
+            url: format!("file://{}", host.hub("gitdep").display()),
+            revisions: host.commit_all("gitdep", &revisions)?,
+        };
+        let worlds: Vec<_> =
+            story.commits.iter().map(|commit| render(&commit.world, &git)).collect();
+        for repo in &host.repos {
+            host.commit_all(repo, &worlds)?;
+        }
+        Ok(host)
+    }
+
+    fn hub(&self, repo: &str) -> PathBuf {
+        self.base.join("hub").join(format!("{repo}.git"))
+    }
+
+    /// Returns where a workspace is.
+    pub(super) fn place(&self, place: usize) -> PathBuf {
+        self.base.join(format!("w{place}"))
+    }
+
+    /// Returns the checkouts in a workspace.
+    pub(super) fn checkouts(&self, place: usize) -> Vec<PathBuf> {
+        self.checkouts_in(&self.place(place))
+    }
+
+    /// Returns the checkouts in a workspace, or in a copy of one.
+    pub(super) fn checkouts_in(&self, dir: &Path) -> Vec<PathBuf> {
+        self.repos.iter().map(|repo| dir.join(repo)).collect()
+    }
+
+    /// Makes a repository with a branch `c<index>` for each of `worlds`, and returns the hashes.
+    fn commit_all(&self, repo: &str, worlds: &[BTreeMap<String, File>]) -> Result<Vec<String>> {
+        let hub = self.hub(repo);
+        let mut init = self.command("git", &self.base);
+        said(init.args(["init", "-q", "--bare", "--template="]).arg(&hub))?;
+        let mut stream = String::new();
+        for (index, files) in worlds.iter().enumerate() {
+            write!(
+                stream,
+                "commit refs/heads/c{index}\ncommitter a <a@b> {} +0000\ndata 0\ndeleteall\n",
+                1_000_000_000 + index
+            )?;
+            for (path, (text, is_executable)) in files {
+                let Some(path) = path.strip_prefix(&format!("{repo}/")) else { continue };
+                let mode = if *is_executable { "100755" } else { "100644" };
+                write!(stream, "M {mode} inline {path}\ndata {}\n{text}\n", text.len())?;
+            }
+        }
+        let mut import = self.command("git", &hub);
+        let import = import.args(["fast-import", "--quiet"]).stdin(Stdio::piped());
+        let mut import = import.stderr(Stdio::inherit()).spawn()?;
+        import.stdin.take().ok_or("no pipe")?.write_all(stream.as_bytes())?;
+        if !import.wait()?.success() {
+            return Err(format!("cannot make the repository {repo}").into());
+        }
+        let heads = (0..worlds.len()).map(|index| format!("refs/heads/c{index}"));
+        let hashes = said(self.command("git", &hub).arg("rev-parse").args(heads))?;
+        Ok(hashes.lines().map(str::to_owned).collect())
+    }
+
+    /// Clones a commit into an empty workspace.
+    pub(super) fn clone_all(&self, place: usize, commit: usize) -> Result {
+        let place = self.place(place);
+        fs::create_dir_all(&place)?;
+        for repo in &self.repos {
+            let mut git = self.command("git", &place);
+            git.args(["clone", "-q", "--shared", "--template=", "-b", &format!("c{commit}")]);
+            said(git.arg(self.hub(repo)).arg(repo))?;
+        }
+        Ok(())
+    }
+
+    /// Checks a commit out where another one is: git writes only what differs.
+    pub(super) fn check_out(&self, place: usize, commit: usize) -> Result {
+        for checkout in self.checkouts(place) {
+            let branch = format!("origin/c{commit}");
+            // In a copy git knows no file by its inode any more, and would write them all anew.
+            said(self.command("git", &checkout).args(["status", "--porcelain"]))?;
+            let mut git = self.command("git", &checkout);
+            said(git.args(["checkout", "-q", "-f", "--detach", &branch]))?;
+        }
+        Ok(())
+    }
+
+    /// Copies a workspace as it is, and returns the copy.
+    pub(super) fn copy(&mut self, from: &Path) -> Result<PathBuf> {
+        let to = self.base.join("twins").join(self.twins.to_string());
+        self.twins += 1;
+        said(self.command("cp", &self.base).args(["-a", "--reflink=auto"]).arg(from).arg(&to))?;
+        Ok(to)
+    }
+
+    /// Does something to a twin where the workspace is: its path is part of what cargo builds.
+    pub(super) fn in_place_of<T>(
+        &self,
+        place: usize,
+        twin: &Path,
+        act: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let (place, aside) = (self.place(place), self.base.join("aside"));
+        fs::rename(&place, &aside)?;
+        fs::rename(twin, &place)?;
+        let done = act();
+        fs::rename(&place, twin)?;
+        fs::rename(&aside, &place)?;
+        done
+    }
+
+    /// Builds in a workspace and runs the program.
+    pub(super) fn build(&self, place: usize, build: &Build, has_lock: bool) -> Result<Built> {
+        let mut cargo = self.cargo(place, build);
+        cargo.args(match build.goal {
+            Goal::Build => &["build"][..],
+            Goal::Release => &["build", "--release"],
+            Goal::Check => &["check"],
+            Goal::Test => &["build", "--tests"],
+        });
+        // Without `--keep-going` it would depend on luck what is built beside what is broken.
+        cargo.args(["-v", "--keep-going", "--message-format=json-render-diagnostics"]);
+        cargo.args(build.is_extra.then_some("--features=extra"));
+        cargo.args(has_lock.then_some("--locked"));
+        let output = cargo.output()?;
+        let log = String::from_utf8_lossy(&output.stderr);
+        if output.status.code().is_none() {
+            return Err(format!("cargo was killed: {}", output.status).into());
+        }
+        let mut rebuilt: BTreeSet<_> = log.lines().filter_map(script_run).collect();
+        let mut fresh = BTreeSet::new();
+        let mut program = None;
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            let message: Value = serde_json::from_str(line)?;
+            if let Some(executable) = message["executable"].as_str() {
+                program = Some(PathBuf::from(executable));
+            }
+            let unit = unit(&message);
+            if message["fresh"] == false {
+                rebuilt.extend(unit);
+            } else {
+                fresh.extend(unit.filter(|unit| !rebuilt.contains(unit)));
+            }
+        }
+        let dirty = |line: &&str| line.trim_start().starts_with("Dirty ");
+        let reasons = log.lines().filter(dirty).map(|line| line.trim().to_owned()).collect();
+        let prints = match program {
+            _ if !output.status.success() => Err(complaint(&log)),
+            Some(program) if build.goal.runs() => {
+                let printed = said(&mut self.command(&program, &self.base))?;
+                Ok(printed.lines().map(str::to_owned).collect())
+            }
+            _ => Ok(BTreeSet::new()),
+        };
+        Ok(Built { rebuilt, fresh, prints, reasons })
+    }
+
+    /// Runs `restore` or `save` of a job and returns its report; none if it was killed at `point`.
+    pub(super) fn runner_cache(&self, verb: &str, job: &Job, point: &str) -> Result<Option<Value>> {
+        let place = self.place(job.place);
+        let mut command = self.cargo(job.place, &job.build);
+        let repo = place.join("app");
+        command = renamed(&command, PROGRAM);
+        command.arg(verb).arg("--json").arg("--root").arg(self.base.join("store"));
+        command.arg("--repo").arg(repo).args(["--repository", "a/app", "--job", job.label]);
+        for repo in &self.repos[1..] {
+            command.arg("--dependency").arg(format!("{repo}={}", place.join(repo).display()));
+        }
+        if let Some(key) = job.key {
+            command.args(["--key", key]);
+        }
+        let output = command.env("RUNNER_CACHE_CRASH_AT", point).output()?;
+        if output.status.code().is_none() {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_str(&checked(&output)?)?))
+    }
+
+    fn cargo(&self, place: usize, build: &Build) -> Command {
+        let place = self.place(place);
+        let mut cargo = self.command("cargo", &place.join("app"));
+        cargo
+            .env("CARGO_HOME", place.join("cargo-home"))
+            .env("CARGO_INCREMENTAL", if build.is_incremental { "1" } else { "0" })
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("CARGO_PROFILE_DEV_STRIP", "symbols")
+            .env("CARGO_BUILD_JOBS", "2")
+            .env("CARGO_TERM_COLOR", "never")
+            .envs(build.shop.as_ref().map(|shop| ("SHOP", shop)))
+            .envs(build.opt_level.map(|level| ("CARGO_PROFILE_DEV_OPT_LEVEL", level.to_string())));
+        cargo
+    }
+
+    /// Returns a command with nothing of the user's but the toolchain.
+    fn command(&self, program: impl AsRef<OsStr>, dir: &Path) -> Command {
+        // The toolchain itself, not rustup's proxy: that saves a tenth of a second a call.
+        let toolchain = Path::new(env!("CARGO")).parent().unwrap_or(Path::new("/"));
+        let mut command = Command::new(program);
+        command
+            .current_dir(dir)
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", toolchain.display()))
+            .env("HOME", self.base.join("home"))
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+/// Returns `program`, called where and with the variables that `command` would have.
+fn renamed(command: &Command, program: &str) -> Command {
+    let mut other = Command::new(program);
+    other.env_clear().stdin(Stdio::null());
+    other.current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
+    other.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    other
+}
+
+/// Returns the files of one revision of the git dependency.
+fn git_dependency(revision: usize) -> BTreeMap<String, File> {
+    let manifest = "[package]\nname = 'gitdep'\nversion = '0.1.0'\nedition = '2024'\n";
+    let code = "#![no_std]\npub fn say(to: &mut dyn FnMut(&str, &str)) {\n\
+        to(\"gitdep.revision\", include_str!(\"../revision.txt\"));\n}\n";
+    let files = [
+        ("Cargo.toml", manifest.to_owned()),
+        ("src/lib.rs", code.to_owned()),
+        ("revision.txt", format!("r{revision}")),
+    ];
+    files.into_iter().map(|(path, text)| (format!("gitdep/{path}"), (text, false))).collect()
+}
+
+/// Returns the name of the unit that a message of cargo is about, if it is about one.
+fn unit(message: &Value) -> Option<String> {
+    if message["reason"] == "build-script-executed" {
+        let out_dir = message["out_dir"].as_str()?;
+        return Some(format!("run of {}", out_dir.rsplit('/').nth(1)?));
+    }
+    let file = Path::new(message["filenames"][0].as_str()?);
+    let target = &message["target"];
+    let kind = target["kind"][0].as_str()?;
+    // All build scripts have one name; their directories have the hash.
+    let hashed =
+        if kind == "custom-build" { file.parent()?.file_name()? } else { file.file_stem()? };
+    Some(format!("{} {kind} {}", target["name"].as_str()?, hashed.to_str()?))
+}
+
+/// Returns the run of a build script that a line of cargo's log announces.
+fn script_run(line: &str) -> Option<String> {
+    let program = line.trim_start().strip_prefix("Running `")?;
+    if !program.contains("/build-script-build") || program.contains(" --crate-name ") {
+        return None;
+    }
+    Some(format!("run of {}", program.rsplit('/').nth(1)?))
+}
+
+/// Returns what cargo complained of, without its progress.
+fn complaint(log: &str) -> String {
+    let noise = ["Running `", "Fresh ", "Compiling ", "Checking ", "Dirty "];
+    let lines = log.lines().filter(|line| !noise.iter().any(|n| line.trim_start().starts_with(n)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn said(command: &mut Command) -> Result<String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    checked(&output).map_err(|error| format!("{command:?}: {error}").into())
+}
+
+fn checked(output: &Output) -> Result<String> {
+    if output.status.success() {
+        return Ok(String::from_utf8(output.stdout.clone())?);
+    }
+    Err(format!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr)).into())
+}

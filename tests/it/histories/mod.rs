@@ -1,0 +1,62 @@
+//! Random workspaces and random histories: no build is ever stale or broken, and none builds what
+//! a workspace that was never wiped would have kept.
+//!
+//! A history follows from its seed: packages, commits, and the jobs that build them on a host with
+//! two workspaces. Every file of every package has a value that the program prints, so whatever
+//! is stale is seen. `scripts/soak-freshness` goes through many histories, or replays one.
+
+mod chance;
+mod dice;
+mod host;
+mod mtimes;
+mod mutants;
+mod render;
+mod runner;
+mod soak;
+mod story;
+mod world;
+
+use std::collections::BTreeMap;
+
+use crate::support::Result;
+use mutants::{MUTANTS, Mutant};
+use runner::Fault;
+use soak::{aloud, parse, quietly, soak};
+
+/// `scripts/soak-freshness` sets this to the seeds of other histories: `0..500`.
+const SEEDS: &str = "RUNNER_CACHE_HISTORIES";
+
+fn other_seeds() -> Result<Option<Vec<u64>>> {
+    std::env::var(SEEDS).ok().map(|seeds| parse(&seeds)).transpose()
+}
+
+#[test]
+fn no_build_is_stale_or_broken_and_none_is_needless() -> Result {
+    let soaked = match other_seeds()? {
+        Some(seeds) => soak(&seeds, None, aloud)?,
+        None => soak(&(0..16).collect::<Vec<_>>(), None, quietly)?,
+    };
+    assert!(soaked.faults.is_empty(), "{soaked}\n{}", soaked.texts.concat());
+    Ok(())
+}
+
+#[test]
+fn each_mutant_is_found() -> Result {
+    let cases = [
+        (Mutant::CommitTimes, 0, Fault::Stale),
+        (Mutant::SlowClock, 0, Fault::Stale),
+        (Mutant::NoDirectories, 9, Fault::Needless),
+        (Mutant::NoIgnoredFiles, 1, Fault::Broken),
+    ];
+    assert_eq!(cases.map(|(mutant, ..)| mutant), MUTANTS, "each of them");
+    for (mutant, seed, fault) in cases {
+        if let Some(seeds) = other_seeds()? {
+            let found = soak(&seeds, Some(mutant), aloud)?.faults;
+            assert!(!found.is_empty(), "{mutant:?} is not found");
+        } else {
+            let found = soak(&[seed], Some(mutant), quietly)?.faults;
+            assert_eq!(found, BTreeMap::from([(seed, fault)]), "{mutant:?}");
+        }
+    }
+    Ok(())
+}

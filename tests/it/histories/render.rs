@@ -1,0 +1,322 @@
+//! The files of a world: manifests, sources and the lock file, as a checkout brings them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::world::{Home, Into, Kind, Package, Part, Rule, Script, World};
+
+/// The git dependency, as far as it is committed already.
+#[derive(Clone, Debug, Default)]
+pub(super) struct GitDependency {
+    pub(super) url: String,
+    /// The hash of each of its revisions.
+    pub(super) revisions: Vec<String>,
+}
+
+/// A file: its bytes, and whether it is executable.
+pub(super) type File = (String, bool);
+
+/// What stands for a `Cargo.lock` checksum of a vendored package.
+const CHECKSUM: &str = "00000000000000000000000000000000000000000000000000000000000000cc";
+
+const LISTS_INPUTS: &str = "fn list(dir: &str, all: &mut String) {
+    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    for path in paths {
+        let name = path.to_str().unwrap();
+        if path.is_dir() { list(name, all); continue; }
+        *all += &format!(\"{name}:{};\", std::fs::read_to_string(&path).unwrap());
+    }
+}
+";
+
+/// Returns the files of `world`, as `repo/path`.
+pub(super) fn render(world: &World, git: &GitDependency) -> BTreeMap<String, File> {
+    let mut files = BTreeMap::new();
+    for package in &world.packages {
+        let dir = package.dir();
+        let mut put = |path: &str, text: String| {
+            files.insert(format!("{dir}/{path}"), (text, false));
+        };
+        put("Cargo.toml", manifest(world, package, git));
+        for part in &package.parts {
+            put(&part.path(), part.text());
+        }
+        if let Some(script) = &package.script {
+            put("build.rs", script.code());
+            for (name, value) in &script.inputs {
+                put(&format!("in/{name}"), value.clone());
+            }
+        }
+        if package.home == Home::Vendored {
+            put(".cargo-checksum.json", format!("{{\"files\":{{}},\"package\":\"{CHECKSUM}\"}}"));
+        }
+        if package.home.is_beside() {
+            put(".gitignore", "/target\nCargo.lock\ngenerated.rs\n".to_owned());
+        }
+        let root = if package.home == Home::Root { "src/main.rs" } else { "src/lib.rs" };
+        let mut code = if package.home.is_macro() { macros(package) } else { code(world, package) };
+        if world.is_broken(package) {
+            code += "compile_error!(\"broken on purpose\");\n";
+        }
+        files.insert(format!("{dir}/{root}"), (code, package.is_executable));
+    }
+    let mut put = |path: &str, text: String| {
+        files.insert(path.to_owned(), (text, false));
+    };
+    let ignored = if world.has_lock { "" } else { "Cargo.lock\n" };
+    put("app/.gitignore", format!("/target\ngenerated.rs\n{ignored}"));
+    put(
+        "app/.cargo/config.toml",
+        "[source.crates-io]\nreplace-with = 'vendored'\n[source.vendored]\ndirectory = 'vendor'\n"
+            .to_owned(),
+    );
+    put("app/vendor/README", "What stands for the registry.\n".to_owned());
+    if world.has_lock {
+        put("app/Cargo.lock", lock(world, git));
+    }
+    files
+}
+
+impl Package {
+    /// Returns its directory, from where all repos are.
+    fn dir(&self) -> String {
+        match self.home {
+            Home::Root => "app".to_owned(),
+            Home::Member | Home::Macro => format!("app/{}", self.name),
+            Home::Sibling | Home::MacroBeside => self.name.clone(),
+            Home::Vendored => format!("app/vendor/{}", self.name),
+        }
+    }
+}
+
+impl Part {
+    fn text(&self) -> String {
+        match self.kind {
+            Kind::Source => format!("pub const SAY: &str = \"{}\";\n", self.value),
+            Kind::Text | Kind::Bytes | Kind::Asked => self.value.clone(),
+        }
+    }
+
+    /// Returns the expression that is its value.
+    fn expression(&self) -> String {
+        let path = self.path();
+        match self.kind {
+            Kind::Source => format!("{}::SAY", self.name),
+            Kind::Text => format!("include_str!(\"../{path}\")"),
+            Kind::Bytes => {
+                format!("core::str::from_utf8(include_bytes!(\"../{path}\")).unwrap_or(\"?\")")
+            }
+            Kind::Asked => format!("mac::asked!(\"{path}\")"),
+        }
+    }
+}
+
+impl Script {
+    fn code(&self) -> String {
+        let (watches, reads) = match self.rule {
+            Rule::Silent => ("", "std::fs::read_to_string(\"in/a\").unwrap()"),
+            Rule::File => ("rerun-if-changed=in/a", "std::fs::read_to_string(\"in/a\").unwrap()"),
+            Rule::Dir => (
+                "rerun-if-changed=in",
+                "{ let mut all = String::new(); list(\"in\", &mut all); all }",
+            ),
+            Rule::Variable => (
+                "rerun-if-env-changed=SHOP",
+                "std::env::var(\"SHOP\").unwrap_or_else(|_| \"none\".to_owned())",
+            ),
+        };
+        let mut code = format!("// {}\n", self.comment);
+        if self.rule == Rule::Dir {
+            code += LISTS_INPUTS;
+        }
+        code += "fn main() {\n";
+        if !watches.is_empty() {
+            writeln!(code, "println!(\"cargo::{watches}\");").expect("a String takes all");
+        }
+        let to = match self.into {
+            Into::OutDir => "std::env::var(\"OUT_DIR\").unwrap() + \"/generated.rs\"",
+            Into::Source => "\"src/generated.rs\".to_owned()",
+        };
+        write!(
+            code,
+            "let code = format!(\"pub const SAY: &str = {{:?}};\", {reads});\n\
+             let to = {to};\n\
+             if std::fs::read_to_string(&to).ok().as_ref() != Some(&code) {{\n\
+             std::fs::write(to, code).unwrap();\n}}\n}}\n"
+        )
+        .expect("a String takes all");
+        code
+    }
+
+    fn module(&self) -> &'static str {
+        match self.into {
+            Into::OutDir => {
+                "mod generated { include!(concat!(env!(\"OUT_DIR\"), \"/generated.rs\")); }\n"
+            }
+            Into::Source => "mod generated;\n",
+        }
+    }
+}
+
+/// Returns the crate root of a library or the program.
+fn code(world: &World, package: &Package) -> String {
+    let mut modules = format!("// {}\n", package.comment);
+    let mut calls = String::new();
+    let mut call = |what: &str, value: &str| {
+        writeln!(calls, "to(\"{what}\", {value});").expect("a String takes all");
+    };
+    let name = &package.name;
+    for part in &package.parts {
+        call(&format!("{name}.{}", part.name), &part.expression());
+        if part.kind == Kind::Source {
+            writeln!(modules, "#[path = \"{}.rs\"]\nmod {};", part.file, part.name)
+                .expect("a String takes all");
+        }
+    }
+    if let Some(script) = &package.script {
+        modules += script.module();
+        call(&format!("{name}.script"), "generated::SAY");
+    }
+    call(&format!("{name}.extra"), "if cfg!(feature = \"extra\") { \"on\" } else { \"off\" }");
+    call(&format!("{name}.version"), "env!(\"CARGO_PKG_VERSION\")");
+    call(&format!("{name}.shop"), "option_env!(\"SHOP\").unwrap_or(\"none\")");
+    let mut tails = Vec::new();
+    for used in package.uses.iter().map(|index| &world.packages[*index]) {
+        if used.home.is_macro() {
+            let script = used.script.iter().map(|_| "script");
+            for value in used.parts.iter().map(|part| part.name.as_str()).chain(script) {
+                call(&format!("mac.{value}"), &format!("mac::{value}!()"));
+            }
+        } else {
+            tails.push(format!("{}::say(to);\n", used.name));
+        }
+    }
+    let is_program = package.home == Home::Root;
+    if is_program {
+        call("app.profile", "if cfg!(debug_assertions) { \"debug\" } else { \"release\" }");
+        tails.extend(world.revision.map(|_| "gitdep::say(to);\n".to_owned()));
+    }
+    let say = if is_program { "fn say" } else { "pub fn say" };
+    let attribute = if is_program { "" } else { "#![no_std]\n" };
+    let main = if is_program {
+        "fn main() {\nsay(&mut |name, value| println!(\"{name}={value}\"));\n}\n"
+    } else {
+        ""
+    };
+    let tails = tails.concat();
+    format!(
+        "{attribute}{modules}{say}(to: &mut dyn FnMut(&str, &str)) {{\n{calls}{tails}}}\n{main}"
+    )
+}
+
+/// Returns the crate root of a package of procedural macros: one for each of its values, and one
+/// that reads a file of its caller.
+fn macros(package: &Package) -> String {
+    let mut code = format!("// {}\nuse proc_macro::TokenStream;\n", package.comment);
+    let mut add = |name: &str, value: &str| {
+        write!(
+            code,
+            "#[proc_macro]\npub fn {name}(_: TokenStream) -> TokenStream {{\n\
+             format!(\"{{:?}}\", {value}).parse().unwrap()\n}}\n"
+        )
+        .expect("a String takes all");
+    };
+    for part in &package.parts {
+        add(&part.name, &part.expression());
+    }
+    if let Some(script) = &package.script {
+        add("script", "generated::SAY");
+        code += script.module();
+    }
+    // Cargo learns of the file only because it is also included.
+    code + "#[proc_macro]\npub fn asked(file: TokenStream) -> TokenStream {\n\
+        let file = file.to_string();\n\
+        let dir = std::env::var(\"CARGO_MANIFEST_DIR\").unwrap();\n\
+        let path = format!(\"{dir}/{}\", file.trim_matches('\"'));\n\
+        let text = std::fs::read_to_string(&path).unwrap();\n\
+        format!(\"{{ const _: &[u8] = include_bytes!({path:?}); {text:?} }}\").parse().unwrap()\n}\n"
+}
+
+fn manifest(world: &World, package: &Package, git: &GitDependency) -> String {
+    let mut text = format!(
+        "[package]\nname = '{}'\nversion = '0.1.{}'\nedition = '2024'\n",
+        package.name, package.patch
+    );
+    let used: Vec<_> = package.uses.iter().map(|index| &world.packages[*index]).collect();
+    if package.home.is_macro() {
+        text += "[lib]\nproc-macro = true\n";
+    } else {
+        let extras = used.iter().filter(|used| !used.home.is_macro());
+        let extras: Vec<_> = extras.map(|used| format!("'{}/extra'", used.name)).collect();
+        write!(text, "[features]\nextra = [{}]\n", extras.join(", ")).expect("a String takes all");
+    }
+    text += "[dependencies]\n";
+    // From a package up to where all repos are.
+    let up = "../".repeat(package.dir().split('/').count());
+    for used in used {
+        let source = match used.home {
+            Home::Vendored => "version = '0.1'".to_owned(),
+            _ => format!("path = '{up}{}'", used.dir()),
+        };
+        writeln!(text, "{} = {{ {source} }}", used.name).expect("a String takes all");
+    }
+    if package.home == Home::Root {
+        if let Some(revision) = world.revision {
+            let (url, revision) = (&git.url, &git.revisions[revision]);
+            writeln!(text, "gitdep = {{ git = '{url}', rev = '{revision}' }}")
+                .expect("a String takes all");
+        }
+        let members = world.packages.iter().filter(|package| package.dir().starts_with("app/"));
+        let members = members.filter(|package| package.home != Home::Vendored);
+        let members: Vec<_> = members.map(|package| format!("'{}'", package.name)).collect();
+        write!(
+            text,
+            "[workspace]\nmembers = [{}]\nexclude = ['vendor']\n[profile.dev]\nopt-level = {}\n",
+            members.join(", "),
+            world.opt_level
+        )
+        .expect("a String takes all");
+    }
+    text
+}
+
+/// Returns the lock file that cargo would write.
+fn lock(world: &World, git: &GitDependency) -> String {
+    let mut entries = BTreeMap::new();
+    for package in &world.packages {
+        let mut used: Vec<_> =
+            package.uses.iter().map(|index| world.packages[*index].name.as_str()).collect();
+        if package.home == Home::Root && world.revision.is_some() {
+            used.push("gitdep");
+        }
+        used.sort_unstable();
+        let mut entry = format!("version = \"0.1.{}\"\n", package.patch);
+        if package.home == Home::Vendored {
+            write!(
+                entry,
+                "source = \"registry+https://github.com/rust-lang/crates.io-index\"\n\
+                 checksum = \"{CHECKSUM}\"\n"
+            )
+            .expect("a String takes all");
+        }
+        if !used.is_empty() {
+            let used = used.join("\",\n \"");
+            write!(entry, "dependencies = [\n \"{used}\",\n]\n").expect("a String takes all");
+        }
+        entries.insert(package.name.as_str(), entry);
+    }
+    if let Some(revision) = world.revision {
+        let (url, revision) = (&git.url, &git.revisions[revision]);
+        let entry =
+            format!("version = \"0.1.0\"\nsource = \"git+{url}?rev={revision}#{revision}\"\n");
+        entries.insert("gitdep", entry);
+    }
+    let mut text = "# This file is automatically @generated by Cargo.\n\
+        # It is not intended for manual editing.\nversion = 4\n"
+        .to_owned();
+    for (name, entry) in entries {
+        write!(text, "\n[[package]]\nname = \"{name}\"\n{entry}").expect("a String takes all");
+    }
+    text
+}

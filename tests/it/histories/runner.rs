@@ -1,0 +1,379 @@
+//! Living through a history, and judging every build of it.
+//!
+//! Beside each generation there is its *twin*: the workspace that it was saved in, as it would be
+//! had it never been wiped, nor its clock been wrong. When a job restores the generation, its
+//! commit is checked out in a copy of the twin, and cargo builds there too, at the same path. What
+//! the job builds beyond that, it builds needlessly.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
+use std::fs;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use super::host::{Built, Host};
+use super::mtimes::{Seen, disturb, shift};
+use super::mutants::Mutant;
+use super::story::{Job, Mtimes, Restore, Save, Start, Story};
+use crate::support::Result;
+
+/// What must never be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fault {
+    /// The program prints what the sources do not say.
+    Stale,
+    /// What compiles does not, or a restore or save failed.
+    Broken,
+    /// A unit was built that the twin kept.
+    Needless,
+}
+
+/// The first fault of a history.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) fault: Fault,
+    /// The index of the job.
+    pub(super) job: usize,
+    pub(super) about: String,
+}
+
+/// What was counted while no fault was found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Count {
+    pub(super) jobs: usize,
+    /// Restores that brought a target.
+    pub(super) restored: usize,
+    /// Builds that were compared with one of a twin.
+    pub(super) compared: usize,
+    /// Those of them where every unit was fresh.
+    pub(super) fresh: usize,
+}
+
+/// What is known of a workspace, or of the generation that was saved there.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    twin: Option<PathBuf>,
+    /// Where mtimes are odd: the units that cargo finds fresh before the save. Another it might
+    /// build again at once, for its sources are from the future.
+    held: Option<BTreeSet<String>>,
+    /// Whether mtimes are about that no right clock gave.
+    is_odd: bool,
+    /// Whether a compiled file was edited between the build and the save. A restore takes it for one
+    /// that a build script rewrote, and trusts nothing where a checkout brings another: that is
+    /// sound, and builds more than a twin would.
+    is_edited: bool,
+}
+
+/// A history on its way.
+struct Runner<'a> {
+    story: &'a Story,
+    host: Host,
+    mutant: Option<Mutant>,
+    generations: BTreeMap<String, Known>,
+    places: BTreeMap<usize, Known>,
+    /// The job that has not saved yet.
+    pending: Option<usize>,
+    count: Count,
+}
+
+/// Where a job's target comes from.
+enum Origin {
+    /// Nothing was there.
+    Nothing,
+    /// A generation, or what the workspace held.
+    From(Known),
+    /// The restore was killed.
+    Unknown,
+}
+
+type Judged<T = ()> = Result<std::result::Result<T, (Fault, String)>>;
+
+/// Lives through `story`, with every restore spoilt by `mutant`, up to the first fault.
+pub(super) fn live(story: &Story, mutant: Option<Mutant>) -> Result<(Count, Option<Finding>)> {
+    let host = Host::new(story)?;
+    let mut runner = Runner {
+        story,
+        host,
+        mutant,
+        generations: BTreeMap::new(),
+        places: BTreeMap::new(),
+        pending: None,
+        count: Count::default(),
+    };
+    for (index, job) in story.jobs.iter().enumerate() {
+        let judged = runner.run(index, job).map_err(|error| format!("job {index}: {error}"))?;
+        runner.count.jobs += 1;
+        if let Err((fault, about)) = judged {
+            return Ok((runner.count, Some(Finding { fault, job: index, about })));
+        }
+    }
+    Ok((runner.count, None))
+}
+
+impl Runner<'_> {
+    fn run(&mut self, index: usize, job: &Job) -> Judged {
+        let started = SystemTime::now();
+        self.prepare(job)?;
+        let checkouts = self.host.checkouts(job.place);
+        let before = Seen::of(&checkouts)?;
+        let origin = match self.restore(job)? {
+            Ok(origin) => origin,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        if let (Some(mutant), Origin::From(_)) = (self.mutant, &origin) {
+            mutant.spoil(&checkouts, &before, started)?;
+        }
+        let ours = self.build(job)?;
+        if let Err(fault) = self.judge_output(job, &ours) {
+            return Ok(Err(fault));
+        }
+        let mut known = match self.follow(job, origin, &ours)? {
+            Ok(known) => known,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        if job.clock_secs != 0 {
+            known.is_odd = true;
+            for checkout in &checkouts {
+                shift(checkout, job.clock_secs)?;
+            }
+        }
+        if known.is_odd {
+            let again = self.build(job)?;
+            if let Err(fault) = self.judge_output(job, &again) {
+                return Ok(Err(fault));
+            }
+            known.held = Some(again.fresh);
+        }
+        if job.save == Save::Edited {
+            known.is_edited = true;
+            self.edit(job, &known)?;
+        }
+        self.places.insert(job.place, known);
+        self.save_all(index, job)
+    }
+
+    /// Brings the commit of a job into its workspace.
+    fn prepare(&mut self, job: &Job) -> Result {
+        let place = self.host.place(job.place);
+        if self.is_uncleaned(job) {
+            self.host.check_out(job.place, job.commit)?;
+        } else {
+            self.places.remove(&job.place);
+            for checkout in self.host.checkouts(job.place) {
+                remove(checkout)?;
+            }
+            self.host.clone_all(job.place, job.commit)?;
+            for checkout in self.host.checkouts(job.place) {
+                disturb(&checkout, job.mtimes)?;
+            }
+        }
+        if job.loses_home { remove(place.join("cargo-home")) } else { Ok(()) }
+    }
+
+    /// Tells whether a job finds what the one before left. One whose clock was wrong leaves what
+    /// fools cargo itself: that is nothing to start from.
+    fn is_uncleaned(&self, job: &Job) -> bool {
+        let found = self.places.get(&job.place);
+        job.start == Start::Uncleaned && found.is_some_and(|known| !known.is_odd)
+    }
+
+    /// Tells whether a restore may find a file that another build generated there. It trusts nothing
+    /// beside one: that is sound, and builds more than a twin would.
+    fn may_have_leftovers(&self, job: &Job) -> bool {
+        let world = &self.story.commits[job.commit].world;
+        self.is_uncleaned(job) && job.restore != Restore::None && world.generates_sources()
+    }
+
+    /// Restores as the job says, and returns what its target comes from.
+    fn restore(&mut self, job: &Job) -> Judged<Origin> {
+        let left = match self.places.get(&job.place) {
+            Some(known) => Origin::From(known.clone()),
+            None => Origin::Nothing,
+        };
+        let report = match job.restore {
+            Restore::None => return Ok(Ok(left)),
+            Restore::Done => self.host.runner_cache("restore", job, "")?,
+            Restore::Killed(point) => {
+                let report = self.host.runner_cache("restore", job, point)?;
+                if report.is_none() {
+                    return Ok(Ok(Origin::Unknown));
+                }
+                report
+            }
+            Restore::Again(point) => {
+                self.host.runner_cache("restore", job, point)?;
+                self.host.runner_cache("restore", job, "")?
+            }
+        };
+        let report = report.ok_or("a restore was killed")?;
+        if let Some(failed) = failure(&report) {
+            return Ok(Err((Fault::Broken, format!("restore: {failed}"))));
+        }
+        let Some(generation) = target(&report)["generation"].as_str() else { return Ok(Ok(left)) };
+        self.count.restored += 1;
+        // What a killed save published has no twin.
+        let unknown = Known { is_odd: true, ..Known::default() };
+        Ok(Ok(Origin::From(self.generations.get(generation).cloned().unwrap_or(unknown))))
+    }
+
+    fn build(&self, job: &Job) -> Result<Built> {
+        let has_lock = self.story.commits[job.commit].world.has_lock;
+        self.host.build(job.place, &job.build, has_lock)
+    }
+
+    fn judge_output(&self, job: &Job, built: &Built) -> std::result::Result<(), (Fault, String)> {
+        let world = &self.story.commits[job.commit].world;
+        match (&built.prints, world.broken) {
+            (Err(log), Some(_)) if log.contains("broken on purpose") => Ok(()),
+            (Err(log), _) => Err((Fault::Broken, log.clone())),
+            (Ok(_), Some(_)) => Err((Fault::Stale, "what is broken on purpose builds".to_owned())),
+            (Ok(_), None) if !job.build.goal.runs() => Ok(()),
+            (Ok(prints), None) => {
+                let want = world.prints(&job.build);
+                let wrong: Vec<_> = prints.difference(&want).collect();
+                let lacking: Vec<_> = want.difference(prints).collect();
+                if wrong.is_empty() && lacking.is_empty() {
+                    return Ok(());
+                }
+                Err((Fault::Stale, format!("prints {wrong:?} instead of {lacking:?}")))
+            }
+        }
+    }
+
+    /// Builds the same commit in the twin and compares. Returns what is known of the workspace now.
+    fn follow(&mut self, job: &Job, origin: Origin, ours: &Built) -> Judged<Known> {
+        let is_future = matches!(job.mtimes, Mtimes::Off(1..)) && !self.is_uncleaned(job);
+        let before = match origin {
+            Origin::From(known) => known,
+            Origin::Nothing => {
+                let twin = self.host.copy(&self.host.place(job.place))?;
+                if let (Mtimes::Off(secs), true) = (job.mtimes, is_future) {
+                    for checkout in self.host.checkouts_in(&twin) {
+                        disturb(&checkout, Mtimes::Off(-secs))?;
+                    }
+                }
+                return Ok(Ok(Known { twin: Some(twin), is_odd: is_future, ..Known::default() }));
+            }
+            Origin::Unknown => {
+                let is_odd = is_future || self.generations.values().any(|known| known.is_odd);
+                // Times from the future would fool cargo in a twin.
+                let place = self.host.place(job.place);
+                let twin = if is_odd { None } else { Some(self.host.copy(&place)?) };
+                return Ok(Ok(Known { twin, is_odd, ..Known::default() }));
+            }
+        };
+        let is_odd = before.is_odd || is_future;
+        let Some(twin) = before.twin else {
+            return Ok(Ok(Known { is_odd, ..Known::default() }));
+        };
+        let twin = self.host.copy(&twin)?;
+        let theirs = self.host.in_place_of(job.place, &twin, || {
+            self.host.check_out(job.place, job.commit)?;
+            self.build(job)
+        })?;
+        if let Err((_, about)) = self.judge_output(job, &theirs) {
+            return Err(format!("cargo itself is fooled in the twin: {about}").into());
+        }
+        self.count.compared += 1;
+        self.count.fresh += usize::from(ours.rebuilt.is_empty());
+        let is_held = |unit: &String| before.held.as_ref().is_none_or(|held| held.contains(unit));
+        let beyond = |unit: &&String| !theirs.rebuilt.contains(*unit) && is_held(unit);
+        let needless: Vec<_> = ours.rebuilt.iter().filter(beyond).collect();
+        if needless.is_empty() || before.is_edited || self.may_have_leftovers(job) {
+            return Ok(Ok(Known { twin: Some(twin), is_odd, ..Known::default() }));
+        }
+        let mut about = format!("builds {needless:?}, which the twin keeps");
+        for reason in &ours.reasons {
+            write!(about, "\n    {reason}")?;
+        }
+        Ok(Err((Fault::Needless, about)))
+    }
+
+    /// Edits a file that was compiled, as a job may between its build and its save.
+    fn edit(&self, job: &Job, known: &Known) -> Result {
+        let edit = || -> Result {
+            let root = self.host.place(job.place).join("app/src/main.rs");
+            let code =
+                fs::read_to_string(&root)?.replace("println!(\"{name}=", "println!(\"no {name}=");
+            Ok(fs::write(root, code)?)
+        };
+        edit()?;
+        match &known.twin {
+            Some(twin) => self.host.in_place_of(job.place, twin, edit),
+            None => Ok(()),
+        }
+    }
+
+    /// Saves what is to be saved when the job `index` has built.
+    fn save_all(&mut self, index: usize, job: &Job) -> Judged {
+        let pending = self.pending.take();
+        let now = match job.save {
+            Save::Done | Save::Edited | Save::Killed(_) => Some(index),
+            Save::None => None,
+            Save::AfterTheNext | Save::BeforeTheNext => {
+                self.pending = Some(index);
+                None
+            }
+        };
+        let waits = |index: &usize| self.story.jobs[*index].save == Save::AfterTheNext;
+        let order = match pending {
+            Some(pending) if waits(&pending) => [now, Some(pending)],
+            pending => [pending, now],
+        };
+        for index in order.into_iter().flatten() {
+            if let Err(fault) = self.save(&self.story.jobs[index])? {
+                return Ok(Err(fault));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn save(&mut self, job: &Job) -> Judged {
+        let point = if let Save::Killed(point) = job.save { point } else { "" };
+        let Some(report) = self.host.runner_cache("save", job, point)? else { return Ok(Ok(())) };
+        if let Some(failed) = failure(&report) {
+            return Ok(Err((Fault::Broken, format!("save: {failed}"))));
+        }
+        if let Some(generation) = target(&report)["generation"].as_str() {
+            let known = self.places.get(&job.place).ok_or("a save of nothing")?.clone();
+            self.generations.entry(generation.to_owned()).or_insert(known);
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// Returns what a report says of the target of the repo.
+fn target(report: &Value) -> &Value {
+    let areas = report["areas"].as_array().into_iter().flatten();
+    areas.into_iter().find(|area| area["name"] == "target").unwrap_or(&Value::Null)
+}
+
+fn failure(report: &Value) -> Option<String> {
+    let mut areas = report["areas"].as_array()?.iter();
+    areas.find(|area| area["mode"] == "failed").map(Value::to_string)
+}
+
+fn remove(dir: PathBuf) -> Result {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at job {}: {}", self.fault, self.job, self.about)
+    }
+}
+
+impl Count {
+    /// Adds what another history counted.
+    pub(super) fn add(&mut self, other: Self) {
+        self.jobs += other.jobs;
+        self.restored += other.restored;
+        self.compared += other.compared;
+        self.fresh += other.fresh;
+    }
+}

@@ -1,0 +1,200 @@
+//! What is committed: packages whose every file has a value that the program prints.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::story::{Build, Goal};
+
+/// The checkouts at one commit.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    /// The first is the program; a package uses only ones after it.
+    pub(super) packages: Vec<Package>,
+    /// Which revision of the git dependency the program uses.
+    pub(super) revision: Option<usize>,
+    /// Whether the lock file is committed; else git ignores it.
+    pub(super) has_lock: bool,
+    /// `profile.dev.opt-level`.
+    pub(super) opt_level: usize,
+    /// A package that does not compile.
+    pub(super) broken: Option<usize>,
+}
+
+/// A package.
+#[derive(Clone, Debug)]
+pub(super) struct Package {
+    pub(super) name: String,
+    pub(super) home: Home,
+    pub(super) parts: Vec<Part>,
+    pub(super) script: Option<Script>,
+    /// Indices of packages.
+    pub(super) uses: Vec<usize>,
+    /// The last component of its version.
+    pub(super) patch: usize,
+    /// What a comment in its crate root says: a change that no output shows.
+    pub(super) comment: String,
+    pub(super) is_executable: bool,
+}
+
+/// Where a package lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Home {
+    /// The root of the repo: the program.
+    Root,
+    /// In the workspace.
+    Member,
+    /// A repo of its own beside the workspace.
+    Sibling,
+    /// In a directory that stands for the registry.
+    Vendored,
+    /// A procedural macro in the workspace.
+    Macro,
+    /// A procedural macro beside the workspace.
+    MacroBeside,
+}
+
+impl Home {
+    pub(super) fn is_macro(self) -> bool {
+        matches!(self, Self::Macro | Self::MacroBeside)
+    }
+
+    /// Tells whether it lies in a repo of its own.
+    pub(super) fn is_beside(self) -> bool {
+        matches!(self, Self::Sibling | Self::MacroBeside)
+    }
+}
+
+/// A file that is compiled in.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    /// How the program calls it.
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    /// The name of the file, without its extension.
+    pub(super) file: String,
+    pub(super) value: String,
+}
+
+/// How a file is compiled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `mod`
+    Source,
+    /// `include_str!`
+    Text,
+    /// `include_bytes!`
+    Bytes,
+    /// A procedural macro of another package reads it.
+    Asked,
+}
+
+impl Part {
+    /// Returns where the file is below its package.
+    pub(super) fn path(&self) -> String {
+        let file = &self.file;
+        match self.kind {
+            Kind::Source => format!("src/{file}.rs"),
+            Kind::Text => format!("{file}.txt"),
+            Kind::Bytes => format!("{file}.bin"),
+            Kind::Asked => format!("{file}.asked"),
+        }
+    }
+}
+
+/// A build script: what it reads becomes the value of its package's `script`.
+#[derive(Clone, Debug)]
+pub(super) struct Script {
+    pub(super) rule: Rule,
+    pub(super) into: Into,
+    /// The files of `in/`; `a` is always there.
+    pub(super) inputs: BTreeMap<String, String>,
+    pub(super) comment: String,
+}
+
+/// When cargo runs a build script again, and what that reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// It says nothing: any file of the package. It reads `in/a`.
+    Silent,
+    /// `rerun-if-changed=in/a`
+    File,
+    /// `rerun-if-changed=in`: it reads all of it, and the names.
+    Dir,
+    /// `rerun-if-env-changed=SHOP`
+    Variable,
+}
+
+/// Where a build script writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Into {
+    /// `OUT_DIR`
+    OutDir,
+    /// `src/generated.rs`, which git ignores, if that is not there or other.
+    Source,
+}
+
+impl Script {
+    /// Returns what it reads.
+    fn value(&self, shop: &str) -> String {
+        match self.rule {
+            Rule::Silent | Rule::File => self.inputs["a"].clone(),
+            Rule::Variable => shop.to_owned(),
+            Rule::Dir => {
+                let all = self.inputs.iter().map(|(name, value)| format!("in/{name}:{value};"));
+                all.collect()
+            }
+        }
+    }
+}
+
+impl World {
+    /// Returns the lines that the program prints. Whatever was stale would be seen here.
+    pub(super) fn prints(&self, build: &Build) -> BTreeSet<String> {
+        let shop = build.shop.clone().unwrap_or_else(|| "none".to_owned());
+        let mut lines = BTreeSet::new();
+        let profile = if build.goal == Goal::Release { "release" } else { "debug" };
+        lines.insert(format!("app.profile={profile}"));
+        if let Some(revision) = self.revision {
+            lines.insert(format!("gitdep.revision=r{revision}"));
+        }
+        for package in &self.packages {
+            let mut print = |what: &str, value: &str| {
+                lines.insert(format!("{}.{what}={value}", package.name));
+            };
+            for part in &package.parts {
+                print(&part.name, &part.value);
+            }
+            if let Some(script) = &package.script {
+                print("script", &script.value(&shop));
+            }
+            if !package.home.is_macro() {
+                print("extra", if build.is_extra { "on" } else { "off" });
+                print("version", &format!("0.1.{}", package.patch));
+                print("shop", &shop);
+            }
+        }
+        lines
+    }
+
+    /// Tells whether a build script writes beside the sources.
+    pub(super) fn generates_sources(&self) -> bool {
+        let mut scripts = self.packages.iter().filter_map(|package| package.script.as_ref());
+        scripts.any(|script| script.into == Into::Source)
+    }
+
+    /// Tells whether `package` does not compile.
+    pub(super) fn is_broken(&self, package: &Package) -> bool {
+        self.broken.is_some_and(|broken| self.packages[broken].name == package.name)
+    }
+
+    /// Returns the package that is a procedural macro.
+    pub(super) fn macro_index(&self) -> Option<usize> {
+        self.packages.iter().position(|package| package.home.is_macro())
+    }
+
+    /// Returns the names of the repos: the first is built, the others are its dependencies.
+    pub(super) fn repos(&self) -> Vec<String> {
+        let beside = self.packages.iter().filter(|package| package.home.is_beside());
+        let beside = beside.map(|package| package.name.clone());
+        std::iter::once("app".to_owned()).chain(beside).collect()
+    }
+}
