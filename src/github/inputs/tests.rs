@@ -9,7 +9,7 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 /// Returns an environment in which a runner passes on these inputs, named as in `action.yml`.
 fn environment(inputs: &[(&str, &str)]) -> Environment {
     inputs.iter().fold(
-        Environment::default().with("HOME", "/home/ci"),
+        Environment::default().with("HOME", "/somewhere/ci"),
         |environment, (name, value)| {
             environment.with(&format!("INPUT_{}", name.to_uppercase()), *value)
         },
@@ -138,7 +138,7 @@ fn every_input_is_read_into_its_own_field() -> Result {
             Dependency { name: "blvm-consensus".parse()?, path: None, checkout: None },
             Dependency {
                 name: "blvm-protocol".parse()?,
-                path: Some(PathBuf::from("/home/ci/p")),
+                path: Some(PathBuf::from("/somewhere/ci/p")),
                 checkout: None,
             },
             Dependency {
@@ -159,8 +159,8 @@ fn every_input_is_read_into_its_own_field() -> Result {
         job: Some("lint".to_owned()),
         matrix: Some("null".to_owned()),
         areas: [Kept::Git, Kept::Target].into(),
-        cache_root: Some(PathBuf::from("/home/ci/cache")),
-        cargo_home: CargoHome::At(PathBuf::from("/home/ci")),
+        cache_root: Some(PathBuf::from("/somewhere/ci/cache")),
+        cargo_home: CargoHome::At(PathBuf::from("/somewhere/ci")),
         target_dir: Some(PathBuf::from("/t/~")),
         save_if: SaveIf::Protected,
         lookup_only: true,
