@@ -7,8 +7,10 @@ use super::{Result, Status, progress, report};
 use crate::model::unit_use::UnitPolicy;
 use crate::ops;
 use crate::ops::gc::{Mode, gc};
+use crate::ops::hot::HotPolicy;
 use crate::ops::report::{self as reports, AreaReport};
 use crate::ops::save::SaveOptions;
+use crate::store::OUTSIDE;
 
 /// Options of `save`.
 #[derive(Debug, Args)]
@@ -26,6 +28,10 @@ pub(super) struct SaveArgs {
     #[arg(long, value_name = "N", default_value_t = 3)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     unit_saves: u16,
+    /// Put the targets by for the next restore, and keep so many of this repo and job: the
+    /// directories are gone then
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    hot_trees: u16,
     #[command(flatten)]
     retention: RetentionArgs,
 }
@@ -39,10 +45,14 @@ impl SaveArgs {
             level: self.compression_level,
             partial: self.partial,
             units: UnitPolicy { unit_saves: self.unit_saves },
+            hot: HotPolicy {
+                count: self.hot_trees.into(),
+                outside: self.job.repo.repo()?.parent().map(|dir| dir.join(OUTSIDE)),
+            },
             now: now(),
         };
         let (report, ended) = progress::watch("saving", |progress| {
-            let save = || ops::save::save(&store, &job, options, progress);
+            let save = || ops::save::save(&store, &job, options.clone(), progress);
             ops::with_threads(self.job.threads, save)
         })?;
         let report = report?;

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -34,6 +34,20 @@ impl Beneath {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(dir, flags, Mode::empty()).at("open directory", dir)?;
         Ok(Self { dir: fd, path: dir.to_owned() })
+    }
+
+    /// Opens a directory below this one; `None` is this one itself.
+    pub fn open_dir(&self, path: Option<&RelPath>) -> Result<Self> {
+        let Some(path) = path else {
+            let dir = rustix::io::fcntl_dupfd_cloexec(&self.dir, 0);
+            return Ok(Self {
+                dir: dir.at("open directory", &self.path)?,
+                path: self.path.clone(),
+            });
+        };
+        let dir = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
+        let dir = dir.map_err(|errno| self.refused("open directory", path, errno))?;
+        Ok(Self { dir, path: self.full(path) })
     }
 
     /// Returns the path it was opened by.
@@ -183,11 +197,14 @@ impl Beneath {
         self.path.join(path.as_path())
     }
 
-    fn parent(&self, path: &RelPath) -> rustix::io::Result<OwnedFd> {
-        match path.parent() {
-            Some(parent) => self.open_at(&parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()),
-            None => rustix::io::fcntl_dupfd_cloexec(&self.dir, 0),
-        }
+    fn parent(&self, path: &RelPath) -> rustix::io::Result<Parent<'_>> {
+        Ok(match path.parent() {
+            Some(parent) => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY;
+                Parent::Opened(self.open_at(&parent, flags, Mode::empty())?)
+            }
+            None => Parent::Held(self.dir.as_fd()),
+        })
     }
 
     fn open_at(&self, path: &RelPath, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
@@ -226,6 +243,23 @@ impl Beneath {
 
     fn refused(&self, action: &'static str, path: &RelPath, errno: Errno) -> Error {
         Error { action, path: self.full(path), source: io::Error::from(errno) }
+    }
+}
+
+/// The directory that holds a path.
+enum Parent<'a> {
+    /// It is the one that is held open.
+    Held(BorrowedFd<'a>),
+    /// It was opened for this.
+    Opened(OwnedFd),
+}
+
+impl AsFd for Parent<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Held(dir) => *dir,
+            Self::Opened(dir) => dir.as_fd(),
+        }
     }
 }
 

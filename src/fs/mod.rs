@@ -5,6 +5,7 @@
 pub mod atime;
 pub mod beneath;
 pub mod bulk;
+pub mod clone;
 pub mod crash;
 pub mod error;
 pub mod extents;

@@ -56,6 +56,12 @@ impl RelPath {
         slash.map_or(&self.0[..], |slash| &self.0[slash + 1..])
     }
 
+    /// Returns the last component as a path of its own.
+    #[must_use]
+    pub fn name(&self) -> Self {
+        Self(self.file_name().into())
+    }
+
     /// Returns this path with one more component, which must itself be a path below a root.
     pub fn join(&self, component: &[u8]) -> Result<Self, ParseNameError> {
         Self::parse(&[&self.0, component].join(&b'/'))

@@ -87,15 +87,19 @@ pub fn compare(
     progress: &Progress,
 ) -> Result<Comparison> {
     let found = walk_tree(dir)?;
-    let by_path: HashMap<&RelPath, &Stat> =
-        found.iter().map(|Found { path, stat }| (path, stat)).collect();
+    let by_path = indexed(&found);
     let beneath = Beneath::open(dir)?;
     let verdicts: Result<Vec<bool>> = entries
         .par_iter()
         .map(|entry| {
             progress.go_on()?;
             match by_path.get(&entry.path) {
-                Some(stat) => is_same(entry, stat, &by_path, &beneath, known),
+                Some(stat) => is_same(entry, stat, &by_path, &beneath, |facts| {
+                    match known.and_then(|known| known.facts_of(&entry.path, stat)) {
+                        Some(recorded) => Ok(has_same_bytes(recorded, facts)),
+                        None => holds(&beneath, &entry.path, facts),
+                    }
+                }),
                 None => Ok(false),
             }
         })
@@ -118,12 +122,19 @@ fn part_twins(entries: &[Entry], by_path: &HashMap<&RelPath, &Stat>, verdicts: &
     }
 }
 
-fn is_same(
+/// Returns what was found by path.
+pub(super) fn indexed(found: &[Found]) -> HashMap<&RelPath, &Stat> {
+    found.iter().map(|Found { path, stat }| (path, stat)).collect()
+}
+
+/// Tells whether what is at the path of `entry` is what the entry says; of a file that looks the same
+/// `has_its_bytes` is asked.
+pub(super) fn is_same(
     entry: &Entry,
     stat: &Stat,
     by_path: &HashMap<&RelPath, &Stat>,
     dir: &Beneath,
-    known: Option<&Known>,
+    has_its_bytes: impl FnOnce(&FileFacts) -> Result<bool>,
 ) -> Result<bool> {
     match &entry.kind {
         EntryKind::Dir { mode, mtime } => {
@@ -144,13 +155,7 @@ fn is_same(
         EntryKind::File(facts) => {
             let looks_same = stat.kind == Kind::File
                 && (stat.mode, stat.mtime, stat.size) == (facts.mode, facts.mtime, facts.size);
-            if !looks_same {
-                return Ok(false);
-            }
-            match known.and_then(|known| known.facts_of(&entry.path, stat)) {
-                Some(recorded) => Ok(has_same_bytes(recorded, facts)),
-                None => holds(dir, &entry.path, facts),
-            }
+            if looks_same { has_its_bytes(facts) } else { Ok(false) }
         }
     }
 }

@@ -14,7 +14,7 @@ mod graph;
 pub mod guard;
 mod heal;
 pub mod home;
-
+pub mod hot;
 mod identical;
 mod index;
 pub mod job;

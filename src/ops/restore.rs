@@ -8,10 +8,11 @@ use rayon::prelude::*;
 
 use super::compare::{Known, has_same_bytes};
 use super::heal::remove_half_extractions;
+use super::hot::Taking;
 use super::job::{Job, Place};
 use super::look::shared;
 use super::lookup::{Choice, choose};
-use super::place::{holds_anything, place};
+use super::place::{Placing, holds_anything, place};
 use super::progress::Progress;
 use super::rebuild::explain;
 use super::report::{AreaReport, Report, SourcesReport, chain};
@@ -43,12 +44,21 @@ enum Placed {
     These(HashSet<RelPath>),
 }
 
+/// How a restore is done.
+#[derive(Clone, Copy, Debug)]
+pub struct RestoreOptions {
+    /// The time of the restore.
+    pub now: Timestamp,
+    /// Whether hot trees are used.
+    pub uses_hot_trees: bool,
+}
+
 /// Everything the areas of one restore share.
 struct Restoring<'a> {
     store: &'a Store,
     lease: &'a Lease,
     job: &'a Job,
-    now: Timestamp,
+    options: RestoreOptions,
     boot: String,
     unpacker: Unpacker<'a>,
 }
@@ -59,7 +69,12 @@ struct Restoring<'a> {
 /// stop, it fails those that are not in place yet. Killed
 /// at any instruction, each area is in place whole or not at all, and no source looks older than
 /// the tree that was built from other bytes. Any number of saves and restores may run at once.
-pub fn restore(store: &Store, job: &Job, now: Timestamp, progress: &Progress) -> Result<Report> {
+pub fn restore(
+    store: &Store,
+    job: &Job,
+    options: RestoreOptions,
+    progress: &Progress,
+) -> Result<Report> {
     let started = Instant::now();
     let reclaimed = store.reclaim();
     let lease = match store.lease(Purpose::Restore) {
@@ -70,7 +85,7 @@ pub fn restore(store: &Store, job: &Job, now: Timestamp, progress: &Progress) ->
     };
     crash_point("restore: leased");
     let unpacker = Unpacker::new(store, progress);
-    let restoring = Restoring { store, lease: &lease, job, now, boot: boot_id(), unpacker };
+    let restoring = Restoring { store, lease: &lease, job, options, boot: boot_id(), unpacker };
     let pending = |(place, report, choice)| Pending { place, report, choice };
     let mut areas: Vec<_> = choose(store, &lease, job).into_iter().map(pending).collect();
     let mut warnings = job.warnings.clone();
@@ -221,7 +236,7 @@ impl Restoring<'_> {
         let Choice { id, manifest, .. } = choice;
         place.check(self.store.root(), &self.job.cargo_home)?;
         let known = self.known(place);
-        let placed = self.place(place, manifest, known.as_ref(), report)?;
+        let placed = self.place(place, choice, known.as_ref(), report)?;
         choice.tell(self.job, place, report);
         // What only saves time or room later is no failure: the area is in place.
         if !place.area.is_shared()
@@ -229,7 +244,7 @@ impl Restoring<'_> {
         {
             report.warnings.push(chain(&error));
         }
-        if let Err(error) = self.store.stamp(&id.series, self.now) {
+        if let Err(error) = self.store.stamp(&id.series, self.options.now) {
             report.warnings.push(chain(&error));
         }
         if let Err(error) = self.record(place, choice, &placed, known.as_ref()) {
@@ -241,13 +256,18 @@ impl Restoring<'_> {
     fn place(
         &self,
         area: &Place,
-        manifest: &Manifest,
+        choice: &Choice,
         known: Option<&Known>,
         report: &mut AreaReport,
     ) -> Result<Placed> {
-        let Self { unpacker, lease, .. } = self;
+        let Self { unpacker, lease, job, store, .. } = self;
+        let manifest = &choice.manifest;
         let Some(kind) = shared(&area.area) else {
-            report.mode = place(unpacker, lease, &area.dir, manifest, known)?;
+            let (readable, boot) = (job.readable.as_slice(), self.boot.as_str());
+            let taking = Taking { store, progress: unpacker.progress, readable, boot };
+            let taking = self.options.uses_hot_trees.then_some(taking);
+            let placing = Placing { unpacker, lease, taking };
+            report.mode = place(&placing, &area.dir, choice, known, &mut report.warnings)?;
             return Ok(Placed::All);
         };
         let home = Home { kind, root: &self.job.cargo_home, dir: &area.dir };
@@ -301,7 +321,7 @@ impl Restoring<'_> {
     fn log(&self, report: &AreaReport) -> Result<()> {
         let event = if report.hit == Hit::Miss { "miss" } else { "restore" };
         Ok(self.store.log(&Event {
-            time: self.now,
+            time: self.options.now,
             event: event.to_owned(),
             generation: report.id.clone(),
             detail: format!("{} {}", report.name, self.job.label),

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::compare::Known;
 use super::graph::{self, Surroundings};
+use super::hot::HotPolicy;
 use super::index::Index;
 use super::job::{Job, Place};
 use super::kept::{self, Keep};
@@ -63,7 +64,7 @@ impl BuildGuard {
 }
 
 /// How a save is done.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SaveOptions {
     /// The zstd level of new packs, 1 to 19.
     pub level: i32,
@@ -71,6 +72,8 @@ pub struct SaveOptions {
     pub partial: bool,
     /// When units leave the stored copy.
     pub units: UnitPolicy,
+    /// Which trees are put by for the next job, once they are saved: the directory is gone then.
+    pub hot: HotPolicy,
     /// The time of the save.
     pub now: Timestamp,
 }
@@ -82,7 +85,7 @@ pub(super) struct Saving<'a> {
     pub(super) job: &'a Job,
     pub(super) options: SaveOptions,
     pub(super) sources: &'a [Source],
-    boot: String,
+    pub(super) boot: String,
     pub(super) index: OnceLock<Index>,
     pub(super) progress: &'a Progress,
 }
@@ -132,7 +135,7 @@ pub fn save_shared_first(
     options: SaveOptions,
     progress: &Progress,
 ) -> Result<Report> {
-    let shared = save(store, &job.only(Area::is_shared), options, progress)?;
+    let shared = save(store, &job.only(Area::is_shared), options.clone(), progress)?;
     let targets = save(store, &job.only(|area| !area.is_shared()), options, progress)?;
     Ok(shared.and(targets))
 }
@@ -189,6 +192,7 @@ impl Saving<'_> {
         self.store.stamp(&id.series, self.options.now)?;
         self.record(place, &tree, id.clone(), after_stats, report);
         crash_point("save: recorded");
+        self.put_by(place, &tree, &id, &manifest, report);
         report.id = Some(id);
         Ok(())
     }

@@ -167,7 +167,7 @@ fn wanted_by_pack<'a>(files: &'a [Unfinished<'a>]) -> HashMap<u32, HashMap<Diges
 
 /// Creates what is no file of its own, then sets the times of directories, the deepest first:
 /// whatever is created in a directory changes its mtime.
-fn finish(entries: &[Entry], dest: &Beneath) -> Result<()> {
+pub(super) fn finish(entries: &[Entry], dest: &Beneath) -> Result<()> {
     for Entry { path, kind } in entries {
         match kind {
             EntryKind::HardLink { of } => dest.create_hard_link(path, of)?,

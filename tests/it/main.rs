@@ -18,6 +18,7 @@ mod freshness;
 mod histories;
 mod homes;
 mod hostile;
+mod hot;
 mod installer;
 mod lanes;
 mod launcher;
