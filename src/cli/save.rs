@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::args::{JobArgs, RetentionArgs, now};
 use super::{Result, Status, progress, report};
+use crate::model::level::Level;
 use crate::model::unit_use::UnitPolicy;
 use crate::ops;
 use crate::ops::gc::{Mode, gc};
@@ -17,10 +18,9 @@ use crate::store::OUTSIDE;
 pub(super) struct SaveArgs {
     #[command(flatten)]
     job: JobArgs,
-    /// zstd level of new packs
-    #[arg(long, value_name = "1-19", default_value_t = 1)]
-    #[arg(value_parser = clap::value_parser!(i32).range(1..=19))]
-    compression_level: i32,
+    /// zstd level of new packs: 1 to 19, or -1 to -7 for the quickest
+    #[arg(long, value_name = "LEVEL", default_value_t, allow_negative_numbers = true)]
+    compression_level: Level,
     /// Mark the targets as those of a job that failed or was cancelled: a restore prefers others
     #[arg(long)]
     partial: bool,

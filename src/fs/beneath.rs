@@ -78,10 +78,11 @@ impl Beneath {
         }
     }
 
-    /// Creates a file for writing; fails if the path is taken.
-    pub fn create_file(&self, path: &RelPath) -> Result<File> {
+    /// Creates a file for writing, with those of the permission bits `mode` that umask leaves; fails if
+    /// the path is taken.
+    pub fn create_file(&self, path: &RelPath, mode: u32) -> Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let file = self.open_at(path, flags, Mode::RUSR | Mode::WUSR);
+        let file = self.open_at(path, flags, Mode::from_raw_mode(mode & 0o777));
         file.map(File::from).map_err(|errno| self.refused("create", path, errno))
     }
 
@@ -263,11 +264,35 @@ impl AsFd for Parent<'_> {
     }
 }
 
-/// Sets the permission bits and the mtime of an open file; its atime stays.
-pub fn finish_file(file: &File, mode: u32, mtime: Timestamp) -> io::Result<()> {
+/// Sets the permission bits and the mtime of an open file that was created with `created` ones of
+/// them; its atime stays, unless it is to look as if nobody had read it.
+pub fn finish_file(file: &File, mode: u32, created: u32, times: FileTimes) -> io::Result<()> {
     // The mode first: it does not change the mtime, and writing no longer happens.
-    rustix::fs::fchmod(file.as_fd(), Mode::from_raw_mode(mode))?;
-    Ok(rustix::fs::futimens(file.as_fd(), &only_mtime(mtime))?)
+    if created != mode {
+        rustix::fs::fchmod(file.as_fd(), Mode::from_raw_mode(mode))?;
+    }
+    let mut stamps = only_mtime(times.mtime);
+    if times.is_unread {
+        stamps.last_access = unread();
+    }
+    Ok(rustix::fs::futimens(file.as_fd(), &stamps)?)
+}
+
+/// The times that a new file gets.
+#[derive(Clone, Copy, Debug)]
+pub struct FileTimes {
+    /// When its bytes last changed.
+    pub mtime: Timestamp,
+    /// Whether it looks as if nobody had read it; see [`super::atime`].
+    pub is_unread: bool,
+}
+
+/// Returns which permission bits a new file does not get from the kernel; all where that cannot be
+/// told. proc_pid_status(5).
+pub fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    line.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o777)
 }
 
 /// Opens what was found to be a regular file for reading: never follows a link, never waits for
@@ -310,7 +335,7 @@ mod tests {
         fs::write(outside.path().join("file"), "untouched")?;
         let beneath = Beneath::open(inside.path())?;
 
-        assert!(beneath.create_file(&path("link/new")).is_err());
+        assert!(beneath.create_file(&path("link/new"), 0o600).is_err());
         assert!(beneath.open_for_writing(&path("link/file")).is_err());
         assert!(beneath.create_dir(&path("link/dir")).is_err());
         assert!(beneath.create_symlink(&path("link/symlink"), b"x").is_err());
@@ -333,7 +358,8 @@ mod tests {
         let mtime = Timestamp::new(1_234_567_890, 987_654_321);
         beneath.create_dir(&path("d"))?;
         beneath.create_symlink(&path("l"), b"nowhere")?;
-        finish_file(&beneath.create_file(&path("f"))?, 0o640, mtime)?;
+        let times = FileTimes { mtime, is_unread: false };
+        finish_file(&beneath.create_file(&path("f"), 0o600)?, 0o640, 0o600, times)?;
         beneath.set_mtime(&path("l"), mtime)?;
         beneath.finish_dir(&path("d"), 0o750, mtime)?;
         for (name, mode) in [("f", 0o640), ("d", 0o750), ("l", 0o777)] {

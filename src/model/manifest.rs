@@ -381,6 +381,12 @@ pub struct KeptFile {
 }
 
 impl Manifest {
+    /// Returns the entry at `path`.
+    pub fn entry(&self, path: &RelPath) -> Option<&Entry> {
+        let index = self.entries.binary_search_by(|entry| entry.path.cmp(path)).ok()?;
+        self.entries.get(index)
+    }
+
     /// Returns every regular file of the manifest, kept ones included.
     pub fn files(&self) -> impl Iterator<Item = &FileFacts> {
         let of_tree = self.entries.iter().filter_map(|entry| match &entry.kind {

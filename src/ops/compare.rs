@@ -22,7 +22,6 @@ use crate::store::{Lease, Store, TreeRecord};
 /// What is known of the files in a directory without reading them.
 pub struct Known {
     record: TreeRecord,
-    facts: HashMap<RelPath, FileFacts>,
     manifest: Manifest,
 }
 
@@ -54,11 +53,7 @@ impl Known {
         // and a save taken its number.
         let record =
             store.tree_record(dir, boot).filter(|now| now.generation == record.generation)?;
-        let files = manifest.entries.iter().filter_map(|entry| match &entry.kind {
-            EntryKind::File(facts) => Some((entry.path.clone(), facts.clone())),
-            _ => None,
-        });
-        Some(Self { record, facts: files.collect(), manifest })
+        Some(Self { record, manifest })
     }
 
     /// Returns the generation that was restored to or saved from the directory.
@@ -73,9 +68,13 @@ impl Known {
 
     /// Returns what the file at `path` holds, if it is certainly the one that was recorded.
     pub fn facts_of(&self, path: &RelPath, stat: &Stat) -> Option<&FileFacts> {
-        let facts = self.facts.get(path)?;
-        let same = self.record.holds(path, stat) && facts.size == stat.size;
-        same.then_some(facts)
+        if !self.record.holds(path, stat) {
+            return None;
+        }
+        match &self.manifest.entry(path)?.kind {
+            EntryKind::File(facts) if facts.size == stat.size => Some(facts),
+            _ => None,
+        }
     }
 }
 

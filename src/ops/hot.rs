@@ -5,7 +5,7 @@ mod put_by;
 mod take;
 
 pub use put_by::HotPolicy;
-pub(super) use take::{Taking, take};
+pub(super) use take::{Taken, Taking, take};
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -24,6 +24,7 @@ mod look;
 pub mod lookup;
 mod pack;
 mod place;
+mod placed;
 pub mod progress;
 mod rebuild;
 pub mod report;

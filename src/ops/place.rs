@@ -1,13 +1,15 @@
 //! Putting a target or build directory in place, whole or not at all.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Result;
 use super::compare::{Known, compare};
-use super::hot::{Taking, take};
+use super::hot::{Taken, Taking, take};
 use super::locks::keep_builds_out;
 use super::lookup::Choice;
+use super::placed::Placed;
 use super::report::Mode;
 use super::staged::Staged;
 use super::unpack::{Reuse, Unpacker};
@@ -15,6 +17,7 @@ use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
 use crate::fs::space::is_mount_point;
+use crate::model::manifest::Manifest;
 use crate::store::Lease;
 
 /// How long a restore waits for a build that runs in its destination. A job does not build
@@ -34,7 +37,7 @@ pub(super) fn place(
     choice: &Choice,
     known: Option<&Known>,
     warnings: &mut Vec<String>,
-) -> Result<Mode> {
+) -> Result<Placed> {
     let Placing { unpacker, lease, .. } = *placing;
     let manifest = &choice.manifest;
     // A target that is a symlink to another disk stays one.
@@ -45,28 +48,31 @@ pub(super) fn place(
 
     if !holds_anything(dir)? {
         let staged = staging(lease, dir)?;
-        let mode = placing.complete(&staged, choice, None, warnings)?;
+        let placed = placing.complete(&staged, choice, None, warnings)?;
         staged.take_place_of(dir)?;
         crash_point("restore: placed");
-        return Ok(mode);
+        return Ok(placed);
     }
 
     let _locks = keep_builds_out(dir, PATIENCE, unpacker.progress)?;
     let comparison = compare(dir, &manifest.entries, known, unpacker.progress)?;
     if comparison.is_whole {
         unpacker.progress.done(manifest.header.files, manifest.header.bytes);
-        return Ok(Mode::InPlace);
+        return Ok(Placed { mode: Mode::InPlace, inodes: HashMap::new(), certain: None });
     }
     let old = Beneath::open(dir)?;
     let reuse = Reuse { old: &old, paths: &comparison.same };
     let staged = staging(lease, dir)?;
-    let mode = placing.complete(&staged, choice, Some(reuse), warnings)?;
+    let mut placed = placing.complete(&staged, choice, Some(reuse), warnings)?;
     staged.take_place_of(dir)?;
     crash_point("restore: placed");
     // The old tree goes with what it was exchanged for.
     drop(staged);
     let most = comparison.same.len() as u64 * 2 >= manifest.header.files;
-    Ok(if mode == Mode::Unpack && most { Mode::InPlace } else { mode })
+    if placed.mode == Mode::Unpack && most {
+        placed.mode = Mode::InPlace;
+    }
+    Ok(placed)
 }
 
 /// What the areas of one restore are put in place with.
@@ -85,21 +91,25 @@ impl Placing<'_> {
         choice: &Choice,
         reuse: Option<Reuse<'_>>,
         warnings: &mut Vec<String>,
-    ) -> Result<Mode> {
+    ) -> Result<Placed> {
         let manifest = &choice.manifest;
         let taken = match self.taking {
             Some(taking) => take(taking, &choice.id, manifest, staged, warnings)?,
             None => None,
         };
-        if taken.is_none() {
+        let (mode, inodes) = if let Some(Taken { mode, inodes }) = taken {
+            (mode, inodes)
+        } else {
             let dest = Beneath::open(staged.path())?;
-            self.unpacker.unpack(&manifest.header.packs, &manifest.entries, &dest, reuse)?;
-        }
+            let Manifest { header, entries, .. } = manifest;
+            (Mode::Unpack, self.unpacker.unpack(&header.packs, entries, &dest, reuse)?)
+        };
         // As a directory that cargo or a checkout makes: others may read it as far as umask allows.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(staged.path(), mode).at("set the mode of", staged.path())?;
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(staged.path(), permissions)
+            .at("set the mode of", staged.path())?;
         crash_point("restore: staged");
-        Ok(taken.unwrap_or(Mode::Unpack))
+        Ok(Placed { mode, inodes, certain: None })
     }
 }
 

@@ -1,33 +1,30 @@
 //! Restoring: the nearest generation of each area is put in place, then the sources' mtimes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::compare::{Known, has_same_bytes};
+use super::compare::Known;
 use super::heal::remove_half_extractions;
 use super::hot::Taking;
 use super::job::{Job, Place};
 use super::look::shared;
 use super::lookup::{Choice, choose};
 use super::place::{Placing, holds_anything, place};
+use super::placed::Placed;
 use super::progress::Progress;
 use super::rebuild::explain;
-use super::report::{AreaReport, Report, SourcesReport, chain};
+use super::report::{AreaReport, Mode, Report, SourcesReport, chain};
 use super::shared::{Home, place_shared};
 use super::sources::{Outcome, Refreshing};
-use super::units::forget_reads;
 use super::unpack::Unpacker;
 use super::{Error, Result, kept};
 use crate::fs::crash::crash_point;
-use crate::fs::stat::Kind;
-use crate::fs::walk::walk;
 use crate::model::choice::Hit;
-use crate::model::manifest::{EntryKind, Manifest};
+use crate::model::manifest::Manifest;
 use crate::model::rebuild::Rebuild;
-use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 use crate::store::{self, Event, Lease, Purpose, Store, TreeRecord, boot_id};
 
@@ -36,12 +33,6 @@ struct Pending<'a> {
     place: &'a Place,
     report: AreaReport,
     choice: Option<Choice>,
-}
-
-/// Which files of an area this restore wrote or compared.
-enum Placed {
-    All,
-    These(HashSet<RelPath>),
 }
 
 /// How a restore is done.
@@ -235,19 +226,21 @@ impl Restoring<'_> {
     fn restore_area(&self, place: &Place, choice: &Choice, report: &mut AreaReport) -> Result<()> {
         let Choice { id, manifest, .. } = choice;
         place.check(self.store.root(), &self.job.cargo_home)?;
-        let known = self.known(place);
-        let placed = self.place(place, choice, known.as_ref(), report)?;
+        // Of what is not there nothing is known.
+        let known = if holds_anything(&place.dir)? { self.known(place) } else { None };
+        let mut placed = self.place(place, choice, known.as_ref(), report)?;
+        report.mode = placed.mode;
         choice.tell(self.job, place, report);
         // What only saves time or room later is no failure: the area is in place.
         if !place.area.is_shared()
-            && let Err(error) = forget_reads(&place.dir, &manifest.entries)
+            && let Err(error) = placed.forget_reads(&place.dir, &manifest.entries)
         {
             report.warnings.push(chain(&error));
         }
         if let Err(error) = self.store.stamp(&id.series, self.options.now) {
             report.warnings.push(chain(&error));
         }
-        if let Err(error) = self.record(place, choice, &placed, known.as_ref()) {
+        if let Err(error) = self.record(place, choice, placed, known.as_ref()) {
             report.warnings.push(chain(&error));
         }
         Ok(())
@@ -267,13 +260,10 @@ impl Restoring<'_> {
             let taking = Taking { store, progress: unpacker.progress, readable, boot };
             let taking = self.options.uses_hot_trees.then_some(taking);
             let placing = Placing { unpacker, lease, taking };
-            report.mode = place(&placing, &area.dir, choice, known, &mut report.warnings)?;
-            return Ok(Placed::All);
+            return place(&placing, &area.dir, choice, known, &mut report.warnings);
         };
         let home = Home { kind, root: &self.job.cargo_home, dir: &area.dir };
-        let (mode, files) = place_shared(unpacker, lease, &home, manifest)?;
-        report.mode = mode;
-        Ok(Placed::These(files))
+        place_shared(unpacker, lease, &home, manifest)
     }
 
     /// Records what is at the directory now, so that the save need not read it.
@@ -281,41 +271,21 @@ impl Restoring<'_> {
         &self,
         place: &Place,
         choice: &Choice,
-        placed: &Placed,
+        placed: Placed,
         known: Option<&Known>,
     ) -> Result<()> {
         let Choice { id, manifest, .. } = choice;
-        let dirs: HashSet<_> = manifest
-            .entries
-            .iter()
-            .filter(|entry| matches!(entry.kind, EntryKind::Dir { .. }))
-            .map(|entry| &entry.path)
-            .collect();
-        let found = walk(&place.dir, |path, kind| kind != Kind::Dir || dirs.contains(path))?;
+        // Nothing was done to what is recorded already.
+        let is_as_ever = place.area.is_shared() && placed.mode == Mode::InPlace;
+        let was_untouched = placed.certain.as_ref().is_some_and(HashSet::is_empty);
+        if is_as_ever && was_untouched && known.is_some_and(|known| known.generation() == id) {
+            return Ok(());
+        }
+        let inodes = placed.inodes(&place.dir, manifest, known)?;
         let now = crate::fs::space::now_at(self.store.root())?;
-        let stats: HashMap<_, _> = found
-            .into_iter()
-            .filter(|found| found.stat.kind == Kind::File)
-            .map(|found| (found.path, found.stat))
-            .collect();
-        let inodes = manifest.entries.iter().filter_map(|entry| {
-            let EntryKind::File(facts) = &entry.kind else { return None };
-            let stat = stats.get(&entry.path)?;
-            let recorded = || known.and_then(|known| known.facts_of(&entry.path, stat));
-            let is_certain = match placed {
-                // What was there before in a shared directory may be another file of that name.
-                Placed::These(files) if !files.contains(&entry.path) => {
-                    recorded().is_some_and(|recorded| has_same_bytes(recorded, facts))
-                }
-                Placed::All | Placed::These(_) => true,
-            };
-            let is_as_placed = stat.size == facts.size && stat.mtime == facts.mtime;
-            (is_certain && is_as_placed).then(|| (entry.path.clone(), stat.inode))
-        });
-        let mut record = TreeRecord { generation: id.clone(), inodes: inodes.collect() };
+        let mut record = TreeRecord { generation: id.clone(), inodes };
         record.settle(now);
-        self.store.record_tree(&place.dir, &self.boot, &record)?;
-        Ok(())
+        Ok(self.store.record_tree(&place.dir, &self.boot, &record)?)
     }
 
     fn log(&self, report: &AreaReport) -> Result<()> {

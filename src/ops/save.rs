@@ -27,6 +27,7 @@ use crate::fs::lock::Lock;
 use crate::fs::walk::Found;
 use crate::model::area::Area;
 use crate::model::choice::Hit;
+use crate::model::level::Level;
 use crate::model::manifest::{GenerationId, Source};
 use crate::model::reuse::Reuse;
 use crate::model::timestamp::Timestamp;
@@ -66,8 +67,8 @@ impl BuildGuard {
 /// How a save is done.
 #[derive(Clone, Debug)]
 pub struct SaveOptions {
-    /// The zstd level of new packs, 1 to 19.
-    pub level: i32,
+    /// How hard new packs are compressed.
+    pub level: Level,
     /// Whether the job failed or was cancelled: its targets are marked as partial.
     pub partial: bool,
     /// When units leave the stored copy.

@@ -25,16 +25,18 @@ pub(super) fn units_of(plan: &UnitPlan) -> Vec<Unit> {
 }
 
 /// Makes every fingerprint of a restored tree look unread, so that the save can tell which ones
-/// cargo read meanwhile. One that is not there any more is none.
-pub(super) fn forget_reads(dir: &Path, entries: &[Entry]) -> Result<()> {
+/// cargo read meanwhile; returns those that did not. One that is not there any more is none.
+pub(super) fn forget_reads<'a>(dir: &Path, entries: &'a [Entry]) -> Result<Vec<&'a RelPath>> {
     let tree = Beneath::open(dir)?;
-    entries.par_iter().try_for_each(|Entry { path, kind }| {
+    let forgotten = entries.par_iter().map(|Entry { path, kind }| {
         let is_file = matches!(kind, EntryKind::File(_) | EntryKind::HardLink { .. });
         if is_file && is_fingerprint(path) && tree.stat(path)?.is_some_and(|stat| stat.was_read()) {
             tree.forget_reads(path)?;
+            return Ok(Some(path));
         }
-        Ok(())
-    })
+        Ok(None)
+    });
+    Ok(forgotten.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// A tree without the units that leave.

@@ -31,7 +31,7 @@ pub(crate) fn series(text: &str) -> Series {
 
 /// Writes a pack of these contents.
 pub(crate) fn pack(store: &Store, lease: &Lease, contents: &[&str]) -> Result<PackUse> {
-    let mut writer = store.pack_writer(lease, 1)?;
+    let mut writer = store.pack_writer(lease, crate::model::level::Level::default())?;
     for content in contents {
         writer.append(Digest::of(content.as_bytes()), content.as_bytes())?;
     }

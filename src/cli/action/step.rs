@@ -165,7 +165,7 @@ impl Step {
     /// Returns how a save is done after which the job goes on.
     pub(super) fn save_options(&self, partial: bool) -> SaveOptions {
         let units = UnitPolicy { unit_saves: self.inputs.unit_saves };
-        let level = self.inputs.compression_level.into();
+        let level = self.inputs.compression_level;
         SaveOptions { level, partial, units, hot: HotPolicy::default(), now: now() }
     }
 

@@ -1,5 +1,6 @@
 //! Taking a hot tree: by cloning it where the filesystem can, else by moving it away.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::super::Result;
@@ -12,7 +13,9 @@ use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
 use crate::fs::space::is_same_mount;
+use crate::fs::stat::Inode;
 use crate::model::manifest::{GenerationId, Manifest};
+use crate::model::rel_path::RelPath;
 use crate::model::scope::Scope;
 use crate::store::{HeldTree, Hold, HotTree, Store};
 
@@ -26,8 +29,16 @@ pub(in super::super) struct Taking<'a> {
     pub(in super::super) boot: &'a str,
 }
 
+/// A tree that was taken.
+pub(in super::super) struct Taken {
+    /// Whether it was cloned or moved.
+    pub(in super::super) mode: Mode,
+    /// Which inode its files are, those of a clone as far as they have one name.
+    pub(in super::super) inodes: Inodes,
+}
+
 /// Completes in `staged` the tree of `manifest` from a hot tree, if there is one that the job may
-/// have, on this filesystem, and nobody else has it; returns which way.
+/// have, on this filesystem, and nobody else has it.
 ///
 /// A tree that is not what was put by is never used, and set aside; why is among `warnings`. If
 /// nothing came of it `staged` is empty.
@@ -37,7 +48,7 @@ pub(in super::super) fn take(
     manifest: &Manifest,
     staged: &Staged,
     warnings: &mut Vec<String>,
-) -> Result<Option<Mode>> {
+) -> Result<Option<Taken>> {
     for hot in taking.store.hot_trees(taking.boot)? {
         let may_have = hot.is_current
             && hot.generation == *id
@@ -47,7 +58,7 @@ pub(in super::super) fn take(
             continue;
         }
         match taking.take_one(&hot, manifest, staged) {
-            Ok(Some(mode)) => return Ok(Some(mode)),
+            Ok(Some(taken)) => return Ok(Some(taken)),
             Ok(None) => {}
             // Packs are the truth: whatever goes wrong here, the tree can be unpacked.
             Err(error) => {
@@ -66,33 +77,36 @@ impl Taking<'_> {
         hot: &HotTree,
         manifest: &Manifest,
         staged: &Staged,
-    ) -> Result<Option<Mode>> {
+    ) -> Result<Option<Taken>> {
         let Some(held) = self.store.hold_hot_tree(hot, Hold::Shared)? else { return Ok(None) };
         let tree = Beneath::open(&hot.path)?;
         let dest = Beneath::open(staged.path())?;
         if can_clone(&manifest.entries, &tree, &dest)? {
-            let held = intact(held, manifest)?;
-            clone_tree(&manifest.entries, &tree, &dest, self.progress)?;
+            let (held, _) = intact(held, manifest)?;
+            let inodes = clone_tree(&manifest.entries, &tree, &dest, self.progress)?;
             held.touch()?;
-            return Ok(Some(Mode::Clone));
+            return Ok(Some(Taken { mode: Mode::Clone, inodes }));
         }
         drop(held);
         let Some(held) = self.store.hold_hot_tree(hot, Hold::Alone)? else { return Ok(None) };
-        let held = intact(held, manifest)?;
+        let (held, inodes) = intact(held, manifest)?;
         move_tree(&hot.path, staged.path())?;
         crash_point("hot: taken");
         held.forget()?;
         self.progress.done(manifest.header.files, manifest.header.bytes);
-        Ok(Some(Mode::Move))
+        Ok(Some(Taken { mode: Mode::Move, inodes }))
     }
 }
 
+/// Which inode each file is.
+type Inodes = HashMap<RelPath, Inode>;
+
 /// Returns the tree if it is what was put by; else sets it aside.
-fn intact(held: HeldTree, manifest: &Manifest) -> Result<HeldTree> {
+fn intact(held: HeldTree, manifest: &Manifest) -> Result<(HeldTree, Inodes)> {
     let tree = held.hot.path.clone();
     let inodes = held.inodes().unwrap_or_default();
     let Some(path) = first_difference(&tree, &manifest.entries, &inodes)? else {
-        return Ok(held);
+        return Ok((held, inodes));
     };
     held.set_aside()?;
     Err(super::super::Error::Different { tree, path })

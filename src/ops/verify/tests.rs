@@ -142,7 +142,7 @@ const CASES: &[(&str, Damaging, &[&str])] = &[
     }, &["pack-stranger", "pack-stranger"]),
     ("content: other bytes",          |s| {
         let lease = s.store.lease(Purpose::Save)?;
-        let mut writer = s.store.pack_writer(&lease, 1)?;
+        let mut writer = s.store.pack_writer(&lease, crate::model::level::Level::default())?;
         writer.append(Digest::of(b"c"), b"not c")?;
         let pack = writer.finish()?;
         s.publish_with(&lease, pack, &["c"], |_| {})
