@@ -59,11 +59,11 @@ const RULES: &[(&str, Where)] = &[
     ("serde_json", Anywhere),
     ("sha2",       Only(&["model"])),
     ("signal_hook", Only(&["cli"])),
-    ("strsim",     Only(&["github"])),
+    ("strsim",     Only(&["chain", "github"])),
     ("tar",        Only(&["store"])),
     ("tempfile",   Only(&["fs", "store"])),
     ("thiserror",  Anywhere),
-    ("toml",       Only(&["cargo"])),
+    ("toml",       Only(&["cargo", "chain"])),
     ("walkdir",    Only(&["fs"])),
     ("zstd",       Only(&["store"])),
 

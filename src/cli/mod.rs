@@ -3,6 +3,7 @@
 
 mod action;
 mod args;
+mod chain;
 mod checkout;
 mod gc;
 mod guard;
@@ -78,6 +79,8 @@ enum Command {
     Show(show::ShowArgs),
     /// Check every invariant of the store; change nothing
     Verify(verify::VerifyArgs),
+    /// Carry a change from repo to repo, as `chain.toml` says
+    Chain(chain::ChainArgs),
     /// Be a step of the Action
     #[command(hide = true)]
     Action(action::ActionArgs),
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::List(args) => args.run(),
         Command::Show(args) => args.run(),
         Command::Verify(args) => args.run(),
+        Command::Chain(args) => args.run(),
         Command::Action(args) => Ok(args.run()),
     };
     let status = result.unwrap_or_else(|error| {
@@ -118,6 +122,12 @@ enum Error {
     Ops(#[from] ops::Error),
     #[error("cannot {action}")]
     Io { action: &'static str, source: std::io::Error },
+    #[error("cannot {action} `{}`", path.display())]
+    File { action: &'static str, path: std::path::PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Findings(#[from] crate::chain::Findings),
+    #[error(transparent)]
+    Files(#[from] crate::github::files::Error),
     #[error("{0}")]
     Refused(String),
 }

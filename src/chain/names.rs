@@ -1,0 +1,225 @@
+//! Words of a chain that come from outside: parsed once, trusted afterwards.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A text from outside that is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is not {expected}", quoted(text))]
+pub struct ParseError {
+    text: String,
+    expected: &'static str,
+}
+
+/// Makes a type of a text that fits, checked once.
+macro_rules! word {
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $fits:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(into = "String", try_from = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Returns it as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseError;
+
+            fn from_str(text: &str) -> Result<Self, ParseError> {
+                let fits: fn(&str) -> bool = $fits;
+                let refuse = || ParseError { text: text.to_owned(), expected: $expected };
+                fits(text).then(|| Self(text.to_owned())).ok_or_else(refuse)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(word: $name) -> Self {
+                word.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = ParseError;
+
+            fn try_from(text: String) -> Result<Self, ParseError> {
+                text.parse()
+            }
+        }
+    };
+}
+
+word!(
+    /// The name of a repo in its chain, which is also part of the names of outputs.
+    RepoName,
+    "the name of a repo (1 to 64 of A-Z a-z 0-9 _ -, a letter first, and not `all`)",
+    |text| {
+        (1..=64).contains(&text.len())
+            && text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+            && text != "all"
+    }
+);
+
+word!(
+    /// Who owns repositories: a user or an organisation.
+    Owner,
+    "an owner of repositories (1 to 39 of A-Z a-z 0-9 _ -)",
+    |text| {
+        (1..=39).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    }
+);
+
+word!(
+    /// The name of a repository on GitHub, without its owner.
+    Repository,
+    "a repository, without its owner (1 to 100 of A-Z a-z 0-9 . _ -)",
+    |text| {
+        (1..=100).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+            && !matches!(text, "." | "..")
+    }
+);
+
+word!(
+    /// The name of a branch or tag, or a full ref.
+    GitRef,
+    "a branch, a tag or a full ref",
+    |text| {
+        let is_odd = |c: char| {
+            c.is_control() || c.is_whitespace() || "~^:?*[\\\"'`$;&|<>(){}".contains(c)
+        };
+        let is_component = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && !part.ends_with('.')
+                && part.strip_suffix(".lock").is_none()
+        };
+        text.len() <= 255
+            && text.split('/').all(is_component)
+            && !text.contains(is_odd)
+            && !text.contains("..")
+            && !text.contains("@{")
+            && !text.starts_with('-')
+            && text != "@"
+    }
+);
+
+word!(
+    /// A label of a runner.
+    Label,
+    "a label of a runner (1 to 100 of A-Z a-z 0-9 . _ -)",
+    |text| {
+        (1..=100).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    }
+);
+
+word!(
+    /// A package or feature as cargo names it.
+    CargoName,
+    "a package or feature of cargo (1 to 128 of A-Z a-z 0-9 . / + _ -, not beginning with `-`)",
+    |text| {
+        (1..=128).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"./+_-".contains(&byte))
+            && !text.starts_with('-')
+    }
+);
+
+word!(
+    /// The type of a dispatched event, in which `{repo}` stands for who sends it.
+    EventTemplate,
+    "the type of an event (1 to 36 of A-Z a-z 0-9 . _ -, and `{repo}` once at most)",
+    |text| {
+        let rest = text.replacen("{repo}", "", 1);
+        !text.is_empty()
+            && rest.len() <= 36
+            && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    }
+);
+
+word!(
+    /// When something runs, as cron has it.
+    Cron,
+    "a time of cron (five fields: minute, hour, day, month, weekday)",
+    |text| {
+        let is_field = |field: &str| {
+            field.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"*,/-".contains(&byte))
+        };
+        text.split(' ').count() == 5
+            && text.split(' ').all(|field| !field.is_empty() && is_field(field))
+    }
+);
+
+word!(
+    /// A path below the directory of `chain.toml`.
+    FilePath,
+    "a path below the directory of this file",
+    |text| {
+        let is_odd = |c: char| c.is_control() || "\\\"'`$;&|<>".contains(c);
+        !text.contains(is_odd) && text.split('/').all(|part| !matches!(part, "" | "." | ".."))
+    }
+);
+
+/// Returns text of others in backticks, as one line of at most 100 characters that shows what it is.
+pub(super) fn quoted(text: &str) -> String {
+    const MAX_SHOWN: usize = 100;
+    let mut shown: String = text.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MAX_SHOWN).is_some() {
+        shown.push('…');
+    }
+    format!("`{shown}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parses<T: FromStr>(text: &str) -> bool {
+        text.parse::<T>().is_ok()
+    }
+
+    #[test]
+    fn a_word_is_what_it_says_and_nothing_else() {
+        type Parse = fn(&str) -> bool;
+        let long = "x".repeat(300);
+        #[rustfmt::skip]
+        let cases: [(&str, Parse, &[&str], &[&str]); 9] = [
+            ("repo",       parses::<RepoName>,      &["a", "bllvm-node", "A_1"],               &["", "1a", "-a", "a.b", "a b", "a/b", "a\n", "all", &long]),
+            ("owner",      parses::<Owner>,         &["btcdecoded", "A-1"],                    &["", "a/b", "a.b", &long]),
+            ("repository", parses::<Repository>,    &[".github", "a.b", "1"],                  &["", ".", "..", "a/b", "a b", &long]),
+            ("ref",        parses::<GitRef>,        &["main", "refs/tags/v1.2", "a-b/ü"],      &["", "-x", "a..b", "a b", "$(x)", "a;b", "a`b`", "/a", "a/", "a.lock", "@", &long]),
+            ("label",      parses::<Label>,         &["self-hosted", "Linux", "X64"],          &["", "a b", "a,b", "${{x}}", &long]),
+            ("package",    parses::<CargoName>,     &["bllvm-node", "a/b", "dep+x"],           &["", "--all", "a b", "a;b", &long]),
+            ("event",      parses::<EventTemplate>, &["build-chain", "build_{repo}"],          &["", "{repo}{repo}", "{x}", "a b", "\n", &long]),
+            ("cron",       parses::<Cron>,          &["0 2 * * *", "*/5 1-3 1,2 JAN MON"],     &["", "0 2 * *", "0 2 * * * *", "0  2 * *", "a;b 2 * * *"]),
+            ("path",       parses::<FilePath>,      &["versions.toml", "a/b c.toml"],          &["", "/a", "../a", "a/../b", "a\n", "$(x)"]),
+        ];
+        for (what, parse, good, bad) in cases {
+            for text in good {
+                assert!(parse(text), "{what}: {text:?}");
+            }
+            for text in bad {
+                assert!(!parse(text), "{what}: {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn text_of_others_is_one_line_that_shows_what_it_is() {
+        assert_eq!(quoted("a\n::error::\u{202e}b"), "`a\\n::error::\\u{202e}b`");
+        assert_eq!(quoted(&"ä".repeat(101)), format!("`{}…`", "ä".repeat(100)));
+    }
+}
