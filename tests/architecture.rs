@@ -55,6 +55,7 @@ const RULES: &[(&str, Where)] = &[
     ("jiff",       Only(&["model"])),
     ("rayon",      Only(&["ops"])),
     ("rustix",     Only(&["fs"])),
+    ("rustls_native_certs", Only(&["chain"])),
     ("serde",      Anywhere),
     ("serde_json", Anywhere),
     ("sha2",       Only(&["model"])),
@@ -64,6 +65,7 @@ const RULES: &[(&str, Where)] = &[
     ("tempfile",   Only(&["fs", "store"])),
     ("thiserror",  Anywhere),
     ("toml",       Only(&["cargo", "chain"])),
+    ("ureq",       Only(&["chain"])),
     ("walkdir",    Only(&["fs"])),
     ("zstd",       Only(&["store"])),
 

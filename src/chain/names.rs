@@ -118,6 +118,26 @@ word!(
 );
 
 word!(
+    /// A commit, named by all its digits.
+    Sha,
+    "a commit (40 or 64 hex digits, in lower case)",
+    |text| {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        matches!(text.len(), 40 | 64) && text.bytes().all(is_digit)
+    }
+);
+
+word!(
+    /// What tells one chain from another: the number of the run that started it.
+    ChainId,
+    "a chain (1 to 64 of A-Z a-z 0-9 . _ -)",
+    |text| {
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    }
+);
+
+word!(
     /// A label of a runner.
     Label,
     "a label of a runner (1 to 100 of A-Z a-z 0-9 . _ -)",
@@ -175,12 +195,26 @@ word!(
 
 /// Returns text of others in backticks, as one line of at most 100 characters that shows what it is.
 pub(super) fn quoted(text: &str) -> String {
-    const MAX_SHOWN: usize = 100;
-    let mut shown: String = text.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect();
-    if text.chars().nth(MAX_SHOWN).is_some() {
+    format!("`{}`", plain(text, 100))
+}
+
+/// Returns what others say as one line of at most 300 characters.
+pub(super) fn shown(text: &str) -> String {
+    plain(text, 300)
+}
+
+fn plain(text: &str, max_chars: usize) -> String {
+    let mut shown = String::new();
+    for symbol in text.chars().take(max_chars) {
+        match symbol {
+            '"' | '\'' | '\\' => shown.push(symbol),
+            _ => shown.extend(symbol.escape_debug()),
+        }
+    }
+    if text.chars().nth(max_chars).is_some() {
         shown.push('…');
     }
-    format!("`{shown}`")
+    shown
 }
 
 #[cfg(test)]

@@ -127,6 +127,10 @@ enum Error {
     #[error(transparent)]
     Findings(#[from] crate::chain::Findings),
     #[error(transparent)]
+    Chain(#[from] crate::chain::Error),
+    #[error(transparent)]
+    Event(#[from] crate::github::event::Error),
+    #[error(transparent)]
     Files(#[from] crate::github::files::Error),
     #[error("{0}")]
     Refused(String),

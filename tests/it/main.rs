@@ -7,6 +7,7 @@ mod workshop;
 
 mod action;
 mod cargo;
+mod chain;
 mod checkouts;
 mod commands;
 mod concurrency;

@@ -9,6 +9,7 @@ use super::super::report::{print_json, to_stderr};
 use super::super::text::line;
 use super::super::{Error, Result, Status};
 use super::files::{FileArgs, set_outputs};
+use super::run::run;
 use crate::chain::{Affected, Chain, RepoName};
 
 /// Options of `chain affected`.
@@ -16,8 +17,8 @@ use crate::chain::{Affected, Chain, RepoName};
 pub(super) struct AffectedArgs {
     #[command(flatten)]
     file: FileArgs,
-    /// What changed: names of repos, or `all`
-    #[arg(long, value_name = "REPO", num_args = 1.., value_delimiter = ',', required = true)]
+    /// What changed: names of repos, or `all`; without it what the event of this run says
+    #[arg(long, value_name = "REPO", num_args = 1.., value_delimiter = ',')]
     changed: Vec<String>,
     /// What could not be built: neither they nor what depends on them is built then
     #[arg(long, value_name = "REPO", num_args = 0.., value_delimiter = ',')]
@@ -30,7 +31,10 @@ pub(super) struct AffectedArgs {
 impl AffectedArgs {
     pub(super) fn run(&self) -> Result<Status> {
         let chain = self.file.chain()?;
-        let changed = repos_named(&chain, &self.changed)?;
+        let changed = match self.changed.as_slice() {
+            [] => run()?.changed(&chain)?,
+            names => repos_named(&chain, names)?,
+        };
         let failed = repos_named(&chain, &self.failed)?;
         let affected = chain.unblocked(&chain.affected(&changed), &failed);
         to_stderr(&text(&affected));

@@ -1,0 +1,135 @@
+//! What a token lacks, told from what GitHub answers.
+
+use serde::Deserialize;
+
+use super::api::{Answer, Api};
+use super::error::{Error, Result};
+use super::token::TokenKind;
+
+/// Something that not every token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Right {
+    /// Send events to a repository.
+    Send,
+    /// Write statuses of its commits.
+    Note,
+    /// Publish releases.
+    Publish,
+}
+
+/// What GitHub says of a repository.
+#[derive(Debug, Default, Deserialize)]
+struct Seen {
+    #[serde(default)]
+    private: bool,
+    #[serde(default)]
+    permissions: Option<Permissions>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Permissions {
+    #[serde(default)]
+    push: bool,
+}
+
+impl Right {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Send => "send events to",
+            Self::Note => "write statuses of commits of",
+            Self::Publish => "publish releases of",
+        }
+    }
+
+    /// Returns the permission as GitHub's pages name it.
+    fn permission(self) -> &'static str {
+        match self {
+            Self::Send | Self::Publish => "`Contents: read and write`",
+            Self::Note => "`Commit statuses: read and write`",
+        }
+    }
+}
+
+/// Checks, before anything is sent, that the token may send events to each of `repositories`.
+pub(super) fn check(api: &Api, repositories: &[String]) -> Result<()> {
+    let mut denied = Vec::new();
+    let mut missing = None;
+    for repository in repositories {
+        let answer = api.get(&format!("/repos/{repository}"))?;
+        if let Some(lack) = lack(api, &answer)? {
+            denied.push(repository.clone());
+            missing.get_or_insert(lack);
+        }
+    }
+    match missing {
+        Some(missing) => {
+            Err(Error::Denied { action: Right::Send.action(), repositories: denied, missing })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns the error of an answer that is not what was asked for.
+pub(super) fn refused(api: &Api, right: Right, repository: &str, answer: Answer) -> Error {
+    if !matches!(answer.status, 401 | 403 | 404) {
+        return answer.into_error();
+    }
+    let missing = missing(api, right, &answer);
+    Error::Denied { action: right.action(), repositories: vec![repository.to_owned()], missing }
+}
+
+/// Returns what the token lacks, told from what it sees of a repository.
+fn lack(api: &Api, answer: &Answer) -> Result<Option<String>> {
+    match answer.status {
+        200 => {}
+        401 | 403 | 404 => return Ok(Some(missing(api, Right::Send, answer))),
+        _ => {
+            let (request, status) = (answer.request().to_owned(), answer.status);
+            return Err(Error::Answered { request, status, message: answer.message() });
+        }
+    }
+    let seen: Seen = answer.json()?;
+    let may_push = seen.permissions.is_some_and(|permissions| permissions.push);
+    let lacks_scope = scopes(answer).is_some_and(|scopes| {
+        !scopes.contains(&"repo") && (seen.private || !scopes.contains(&"public_repo"))
+    });
+    Ok((!may_push || lacks_scope).then(|| missing(api, Right::Send, answer)))
+}
+
+/// Returns the scopes of a classic token.
+fn scopes(answer: &Answer) -> Option<Vec<&str>> {
+    Some(answer.header("x-oauth-scopes")?.split(',').map(str::trim).collect())
+}
+
+fn missing(api: &Api, right: Right, answer: &Answer) -> String {
+    let permission = right.permission();
+    let kind = api.token().map(super::token::Token::kind);
+    if answer.header("x-github-sso").is_some() {
+        return "it is not authorized for the single sign-on of the organisation".to_owned();
+    }
+    match (answer.status, kind) {
+        (_, None) => "there is none: set `CHAIN_TOKEN`".to_owned(),
+        (401, _) => "it is expired, revoked or mistyped".to_owned(),
+        (_, Some(TokenKind::Installation)) => format!(
+            "an installation's token, such as GITHUB_TOKEN, reaches only the repositories that it was made for; the \
+             `CHAIN_TOKEN` of a chain needs {permission} there"
+        ),
+        (_, Some(TokenKind::Classic)) => match scopes(answer) {
+            Some(scopes) if !scopes.contains(&"repo") => {
+                let has = if scopes == [""] {
+                    "none".to_owned()
+                } else {
+                    format!("`{}`", scopes.join("`, `"))
+                };
+                format!("the scope `repo` is missing (it has {has})")
+            }
+            _ => "its user may not write there, or there is no such repository".to_owned(),
+        },
+        (_, Some(TokenKind::FineGrained)) => format!(
+            "{permission} is missing, the repository is not among those that it was made for, or there is none of that name"
+        ),
+        (_, Some(TokenKind::Other)) => {
+            format!("{permission} is missing, or there is no such repository")
+        }
+    }
+}
