@@ -158,11 +158,6 @@ impl Api {
 }
 
 impl Answer {
-    /// Returns the request that it answers.
-    pub(super) fn request(&self) -> &str {
-        &self.request
-    }
-
     /// Returns the value of a header.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()

@@ -109,6 +109,7 @@ impl<'a> Teller<'a> {
             Whose::Orchestrator(_) => return Ok(Err("the orchestrator tells nobody".to_owned())),
         };
         let link = run.link(chain)?;
+        run.old_sender(chain)?;
         if !run.event.plan(repo).downstream {
             let what = match &run.event {
                 Event::Push { git_ref } => {

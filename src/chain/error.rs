@@ -31,13 +31,13 @@ pub enum Error {
     NoRun(String),
 
     /// The token lacks a right.
-    #[error("this token cannot {action} {}", list(repositories))]
+    #[error("this token cannot {action} {}: {missing}", list(repositories))]
     Denied {
         /// What it cannot do, as a verb phrase: `send events to`.
         action: &'static str,
         /// Where it cannot do it.
         repositories: Vec<String>,
-        /// What is missing, and how to get it.
+        /// What it lacks, as a clause.
         missing: String,
     },
 

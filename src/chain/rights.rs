@@ -56,9 +56,14 @@ pub(super) fn check(api: &Api, repositories: &[String]) -> Result<()> {
     let mut missing = None;
     for repository in repositories {
         let answer = api.get(&format!("/repos/{repository}"))?;
-        if let Some(lack) = lack(api, &answer)? {
+        let lacks = match answer.status {
+            200 => lacks(&answer)?,
+            401 | 403 | 404 => true,
+            _ => return Err(answer.into_error()),
+        };
+        if lacks {
             denied.push(repository.clone());
-            missing.get_or_insert(lack);
+            missing.get_or_insert_with(|| missing_right(api, Right::Send, &answer));
         }
     }
     match missing {
@@ -74,26 +79,18 @@ pub(super) fn refused(api: &Api, right: Right, repository: &str, answer: Answer)
     if !matches!(answer.status, 401 | 403 | 404) {
         return answer.into_error();
     }
-    let missing = missing(api, right, &answer);
+    let missing = missing_right(api, right, &answer);
     Error::Denied { action: right.action(), repositories: vec![repository.to_owned()], missing }
 }
 
-/// Returns what the token lacks, told from what it sees of a repository.
-fn lack(api: &Api, answer: &Answer) -> Result<Option<String>> {
-    match answer.status {
-        200 => {}
-        401 | 403 | 404 => return Ok(Some(missing(api, Right::Send, answer))),
-        _ => {
-            let (request, status) = (answer.request().to_owned(), answer.status);
-            return Err(Error::Answered { request, status, message: answer.message() });
-        }
-    }
+/// Tells whether a token that sees a repository may not write to it.
+fn lacks(answer: &Answer) -> Result<bool> {
     let seen: Seen = answer.json()?;
     let may_push = seen.permissions.is_some_and(|permissions| permissions.push);
     let lacks_scope = scopes(answer).is_some_and(|scopes| {
         !scopes.contains(&"repo") && (seen.private || !scopes.contains(&"public_repo"))
     });
-    Ok((!may_push || lacks_scope).then(|| missing(api, Right::Send, answer)))
+    Ok(!may_push || lacks_scope)
 }
 
 /// Returns the scopes of a classic token.
@@ -101,7 +98,8 @@ fn scopes(answer: &Answer) -> Option<Vec<&str>> {
     Some(answer.header("x-oauth-scopes")?.split(',').map(str::trim).collect())
 }
 
-fn missing(api: &Api, right: Right, answer: &Answer) -> String {
+/// Returns what the token lacks, as a clause.
+fn missing_right(api: &Api, right: Right, answer: &Answer) -> String {
     let permission = right.permission();
     let kind = api.token().map(super::token::Token::kind);
     if answer.header("x-github-sso").is_some() {

@@ -322,7 +322,8 @@ impl Said {
 
 /// Returns the newest commit of a repo: its name in hex, filled up.
 pub(crate) fn sha_of(repo: &str) -> String {
-    let hex: String = repo.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+    let hex: String = repo.bytes().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
     format!("{hex:0<40.40}")
 }
 
