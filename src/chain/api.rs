@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use ureq::http::{HeaderMap, Request, Uri};
+use ureq::http::{HeaderMap, Request, Response, Uri, request};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, AsSendBody};
+use ureq::{Agent, Body};
 
 use super::error::{Error, Result};
 use super::names::{quoted, shown};
@@ -35,6 +35,9 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
+/// The form of answers that say more than one thing.
+const JSON: &str = "application/vnd.github+json";
+
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -58,13 +61,14 @@ impl Api {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("runner-cache/", env!("CARGO_PKG_VERSION")));
-        let config = if is_loopback {
-            config.proxy(None)
-        } else {
+        let config = if base.starts_with("https:") {
             config
                 .https_only(true)
                 .tls_config(TlsConfig::builder().root_certs(root_certs()).build())
+        } else {
+            config
         };
+        let config = if is_loopback { config.proxy(None) } else { config };
         let agent = config.build().new_agent();
         Ok(Self { agent, base, token, deadline: Instant::now() + patience, tell })
     }
@@ -76,36 +80,32 @@ impl Api {
 
     /// Asks for what is at `path`, which begins with `/`.
     pub(super) fn get(&self, path: &str) -> Result<Answer> {
-        self.get_as("application/vnd.github+json", path)
+        self.get_as(JSON, path)
     }
 
     /// Asks for what is at `path`, in another form than JSON.
     pub(super) fn get_as(&self, form: &str, path: &str) -> Result<Answer> {
-        self.send("GET", path, &|url| {
-            let request = self.request("GET", form, url).body(())?;
-            self.agent.run(request)
+        self.ask(&format!("GET {path}"), || {
+            let request = self.request(form).method("GET").uri(self.url(path));
+            self.agent.run(request.body(())?)
         })
     }
 
     /// Sends `body` to `path`. It may arrive twice: an answer that is lost is asked for again.
     pub(super) fn post(&self, path: &str, body: &Value) -> Result<Answer> {
         let bytes = body.to_string();
-        self.send("POST", path, &|url| {
-            let request = self.request("POST", "application/vnd.github+json", url);
-            let request = request.header("content-type", "application/json");
-            self.run(request.body(bytes.as_str())?)
+        self.ask(&format!("POST {path}"), || {
+            let request = self.request(JSON).header("content-type", "application/json");
+            self.agent.run(request.method("POST").uri(self.url(path)).body(bytes.as_str())?)
         })
     }
 
-    fn run(
-        &self,
-        request: Request<impl AsSendBody>,
-    ) -> std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error> {
-        self.agent.run(request)
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
     }
 
-    fn request(&self, method: &str, form: &str, url: &str) -> ureq::http::request::Builder {
-        let request = Request::builder().method(method).uri(url).header("accept", form);
+    fn request(&self, form: &str) -> request::Builder {
+        let request = Request::builder().header("accept", form);
         let request = request.header("x-github-api-version", "2022-11-28");
         match &self.token {
             Some(token) => request.header("authorization", format!("Bearer {}", token.reveal())),
@@ -113,51 +113,49 @@ impl Api {
         }
     }
 
-    /// Asks until there is an answer that is final, or there is no patience left.
-    fn send(
+    /// Asks until there is an answer that is final, or no patience left.
+    fn ask(
         &self,
-        method: &str,
-        path: &str,
-        once: &dyn Fn(&str) -> std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+        request: &str,
+        once: impl Fn() -> std::result::Result<Response<Body>, ureq::Error>,
     ) -> Result<Answer> {
-        let url = format!("{}{path}", self.base);
         let mut attempt = 0;
         loop {
-            let answer = once(&url).and_then(|mut response| {
-                let body = response.body_mut().with_config().limit(MAX_BODY).lossy_utf8(true);
-                let body = body.read_to_string()?;
-                let headers = std::mem::take(response.headers_mut());
-                let status = response.status().as_u16();
-                Ok(Answer { request: format!("{method} {path}"), status, headers, body })
-            });
+            let answer = once().and_then(|response| Answer::read(request, response));
             let wait = match &answer {
                 Ok(answer) => pause(&answer.hints(&answer.message()), attempt, now_secs()),
                 Err(_) => Some(back_off(attempt)),
             };
-            let why = match (&answer, wait) {
-                (Ok(answer), Some(_)) => {
-                    format!("{} was answered with {}", quoted(&answer.request), answer.status)
-                }
-                (Err(error), _) => format!("cannot reach `{url}`: {error}"),
-                (Ok(_), None) => {
-                    return answer
-                        .map_err(|source| Error::Unreachable { url, source: source.into() });
-                }
-            };
-            let wait = wait.unwrap_or_default();
+            let unreachable = |error| self.unreachable(request, error);
+            let Some(wait) = wait else { return answer.map_err(unreachable) };
             if Instant::now() + wait > self.deadline {
-                let answer =
-                    answer.map_err(|source| Error::Unreachable { url, source: source.into() })?;
-                return Err(answer.into_error_after(wait));
+                return Err(answer.map_or_else(unreachable, |answer| answer.into_error_after(wait)));
             }
-            (self.tell)(&format!("{why}; trying again in {} s\n", wait.as_secs()));
+            let why = match answer {
+                Ok(answer) => format!("was answered with {}", answer.status),
+                Err(error) => format!("failed: {error}"),
+            };
+            (self.tell)(&format!("`{request}` {why}; trying again in {} s\n", wait.as_secs()));
             sleep(wait);
             attempt += 1;
         }
     }
+
+    fn unreachable(&self, request: &str, error: ureq::Error) -> Error {
+        let path = request.split(' ').next_back().unwrap_or_default();
+        Error::Unreachable { url: self.url(path), source: error.into() }
+    }
 }
 
 impl Answer {
+    fn read(request: &str, mut response: Response<Body>) -> std::result::Result<Self, ureq::Error> {
+        let body = response.body_mut().with_config().limit(MAX_BODY).lossy_utf8(true);
+        let body = body.read_to_string()?;
+        let (parts, _) = response.into_parts();
+        let (status, headers) = (parts.status.as_u16(), parts.headers);
+        Ok(Self { request: request.to_owned(), status, headers, body })
+    }
+
     /// Returns the value of a header.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -211,7 +209,7 @@ impl Answer {
 fn check(base: &str) -> Result<(String, bool)> {
     let refuse = || {
         let base = quoted(base);
-        Error::NoRun(format!(
+        Error::Environment(format!(
             "`GITHUB_API_URL` is {base}, which is no `https://` without user and query"
         ))
     };

@@ -27,8 +27,8 @@ pub enum Error {
     Stranger(String),
 
     /// The runner does not say what a run must know.
-    #[error("cannot tell what this run is: {0}")]
-    NoRun(String),
+    #[error("the environment is not that of a run: {0}")]
+    Environment(String),
 
     /// The token lacks a right.
     #[error("this token cannot {action} {}: {missing}", list(repositories))]

@@ -51,7 +51,7 @@ pub fn receive(chain: &Chain, run: &Run, api: &Api, claim: Claim) -> Result<Rece
 fn receive_in(chain: &Chain, run: &Run, api: &Api, claim: Claim, repo: &Repo) -> Result<Received> {
     let link = run.link(chain)?;
     let dropped = match link {
-        Some(payload) => match loops(chain, payload, &repo.name) {
+        Some(payload) => match loops(payload, &repo.name) {
             Some(reason) => Some(reason),
             None => join(chain, run, api, claim, (payload, &repo.name))?,
         },
@@ -98,14 +98,11 @@ fn orchestrate(chain: &Chain, run: &Run, api: &Api, claim: Claim, name: &str) ->
     Ok(Received { dropped, plan, payload, sha, commits: Commits::new(), changed })
 }
 
-/// Says why a chain has come to a repo again, or too far, if it has. The files of two repos can
-/// make a loop that neither has.
-fn loops(chain: &Chain, payload: &Payload, repo: &RepoName) -> Option<String> {
-    let (hop, max) = (payload.hop(), chain.repos().len());
-    if payload.visited.contains(repo) {
-        return Some(format!("a loop: the chain {} was in `{repo}` before", payload.chain_id));
-    }
-    (hop > max).then(|| format!("a loop: {hop} hops in a chain of {max} repos"))
+/// Says that a chain was in a repo before, if it was. The files of two repos can make a loop that
+/// neither has. So a chain has no more hops than repos.
+fn loops(payload: &Payload, repo: &RepoName) -> Option<String> {
+    let is_again = payload.visited.contains(repo);
+    is_again.then(|| format!("a loop: the chain {} was in `{repo}` before", payload.chain_id))
 }
 
 /// Takes a repo if all that it waits for is done; says why not otherwise.

@@ -1,10 +1,12 @@
 //! What a token lacks, told from what GitHub answers.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use super::api::{Answer, Api};
 use super::error::{Error, Result};
-use super::token::TokenKind;
+use super::token::{Token, TokenKind};
 
 /// Something that not every token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,17 @@ struct Seen {
     private: bool,
     #[serde(default)]
     permissions: Option<Permissions>,
+}
+
+/// The repositories of an installation, a page of them.
+#[derive(Debug, Deserialize)]
+struct Reached {
+    repositories: Vec<ReachedRepository>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReachedRepository {
+    full_name: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -52,13 +65,18 @@ impl Right {
 
 /// Checks, before anything is sent, that the token may send events to each of `repositories`.
 pub(super) fn check(api: &Api, repositories: &[String]) -> Result<()> {
+    let reached = match api.token().map(Token::kind) {
+        Some(TokenKind::Installation) if !repositories.is_empty() => reached(api)?,
+        _ => None,
+    };
     let mut denied = Vec::new();
     let mut missing = None;
     for repository in repositories {
         let answer = api.get(&format!("/repos/{repository}"))?;
-        let lacks = match answer.status {
-            200 => lacks(&answer)?,
-            401 | 403 | 404 => true,
+        let lacks = match (answer.status, &reached) {
+            (200, Some(reached)) => !reached.contains(&repository.to_ascii_lowercase()),
+            (200, None) => lacks(api, &answer)?,
+            (401 | 403 | 404, _) => true,
             _ => return Err(answer.into_error()),
         };
         if lacks {
@@ -74,6 +92,29 @@ pub(super) fn check(api: &Api, repositories: &[String]) -> Result<()> {
     }
 }
 
+/// Returns the repositories that an installation's token was made for, in lower case; nothing if
+/// the server does not say. What such a token sees of a public repository tells nothing of its
+/// rights.
+fn reached(api: &Api) -> Result<Option<BTreeSet<String>>> {
+    const PAGE: usize = 100;
+    const MAX_PAGES: usize = 100;
+    let mut reached = BTreeSet::new();
+    for page in 1..=MAX_PAGES {
+        let path = format!("/installation/repositories?per_page={PAGE}&page={page}");
+        let answer = api.get(&path)?;
+        if answer.status != 200 {
+            return Ok(None);
+        }
+        let Reached { repositories } = answer.json()?;
+        let is_last = repositories.len() < PAGE;
+        reached.extend(repositories.into_iter().map(|it| it.full_name.to_ascii_lowercase()));
+        if is_last {
+            break;
+        }
+    }
+    Ok(Some(reached))
+}
+
 /// Returns the error of an answer that is not what was asked for.
 pub(super) fn refused(api: &Api, right: Right, repository: &str, answer: Answer) -> Error {
     if !matches!(answer.status, 401 | 403 | 404) {
@@ -84,13 +125,19 @@ pub(super) fn refused(api: &Api, right: Right, repository: &str, answer: Answer)
 }
 
 /// Tells whether a token that sees a repository may not write to it.
-fn lacks(answer: &Answer) -> Result<bool> {
+fn lacks(api: &Api, answer: &Answer) -> Result<bool> {
+    let Some(kind) = api.token().map(Token::kind) else { return Ok(true) };
     let seen: Seen = answer.json()?;
     let may_push = seen.permissions.is_some_and(|permissions| permissions.push);
-    let lacks_scope = scopes(answer).is_some_and(|scopes| {
-        !scopes.contains(&"repo") && (seen.private || !scopes.contains(&"public_repo"))
+    let has_scope = scopes(answer).is_none_or(|scopes| {
+        scopes.contains(&"repo") || (!seen.private && scopes.contains(&"public_repo"))
     });
-    Ok(!may_push || lacks_scope)
+    Ok(match kind {
+        TokenKind::Classic => !may_push || !has_scope,
+        TokenKind::FineGrained | TokenKind::Other => !may_push,
+        // Whether it may is seen when it tries.
+        TokenKind::Installation => false,
+    })
 }
 
 /// Returns the scopes of a classic token.
@@ -101,7 +148,7 @@ fn scopes(answer: &Answer) -> Option<Vec<&str>> {
 /// Returns what the token lacks, as a clause.
 fn missing_right(api: &Api, right: Right, answer: &Answer) -> String {
     let permission = right.permission();
-    let kind = api.token().map(super::token::Token::kind);
+    let kind = api.token().map(Token::kind);
     if answer.header("x-github-sso").is_some() {
         return "it is not authorized for the single sign-on of the organisation".to_owned();
     }

@@ -147,7 +147,8 @@ impl Run {
 
     /// Returns the first payload of the chain that this run starts in `source`.
     pub(super) fn first_payload(&self, source: &RepoName) -> Result<Payload> {
-        let git_ref = self.git_ref.parse().map_err(|error| Error::NoRun(format!("{error}")))?;
+        let git_ref =
+            self.git_ref.parse().map_err(|error| Error::Environment(format!("{error}")))?;
         let version = match &self.event {
             Event::Release { tag } => Some(tag.clone()),
             _ => None,

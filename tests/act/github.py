@@ -6,6 +6,7 @@ Tokens have the rights that the settings give them; each fault spoils as many re
 
 import json
 import re
+import ssl
 import sys
 import threading
 from contextlib import suppress
@@ -35,6 +36,11 @@ class GitHub:
         self.lock = threading.RLock()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Request,), {"github": self}))
         self.url = f"http://127.0.0.1:{self.server.server_port}"
+        if "tls" in settings:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(settings["tls"]["cert"], settings["tls"]["key"])
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            self.url = f"https://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def close(self):
@@ -125,6 +131,8 @@ class Request(BaseHTTPRequestHandler):
             ("POST", r"/repos/([^/]+/[^/]+)/releases", self.create_release),
         ]
         self.authenticate()
+        if path == "/installation/repositories":
+            return self.list_installation()
         for method, pattern, act in routes:
             match = re.fullmatch(pattern, path)
             if match and method == self.command:
@@ -183,8 +191,17 @@ class Request(BaseHTTPRequestHandler):
             "default_branch": settings.get("branch", "main"),
         }
         if self.token is not None:
-            body["permissions"] = {"pull": True, "push": self.may(repository, "contents:write")}
+            # Of an installation it says no more than that it sees the repository.
+            is_user = self.token["kind"] != "installation"
+            may_push = is_user and self.may(repository, "contents:write")
+            body["permissions"] = {"pull": True, "push": may_push}
         return 200, body, self.scopes()
+
+    def list_installation(self):
+        if (self.token or {}).get("kind") != "installation":
+            raise Refused(403, "You must authenticate with an installation access token.")
+        repositories = [{"full_name": name} for name in self.token.get("repos", {})]
+        return 200, {"total_count": len(repositories), "repositories": repositories}, {}
 
     def get_commit(self, repository, ref):
         refs = self.github.repositories[repository].get("refs", {})

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::super::Result;
 use super::super::args::environment;
 use super::super::report::to_stderr;
-use super::super::{Error, Result};
-use crate::chain::{Api, Event, Run, Token};
+use crate::chain::{self, Api, Event, Run, Token};
 use crate::github::event;
 use crate::model::environment::Environment;
 
@@ -27,7 +27,8 @@ impl ApiArgs {
         let environment = environment();
         let token = ["CHAIN_TOKEN", "GITHUB_TOKEN"].into_iter().find_map(|name| {
             let token = text(&environment, name)?.trim();
-            Some(token.parse::<Token>().map_err(|error| Error::Refused(format!("{name}: {error}"))))
+            let unfit = |error| chain::Error::Environment(format!("{name}: {error}"));
+            Some(token.parse::<Token>().map_err(unfit))
         });
         let base = text(&environment, "GITHUB_API_URL").unwrap_or("https://api.github.com");
         let patience = Duration::from_secs(self.patience);
@@ -56,14 +57,14 @@ fn text<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
 }
 
 fn need<'a>(environment: &'a Environment, name: &str) -> Result<&'a str> {
-    let missing = || Error::Refused(format!("cannot tell what this run is: `{name}` is not set"));
-    text(environment, name).ok_or_else(missing)
+    let missing = || chain::Error::Environment(format!("`{name}` is not set"));
+    Ok(text(environment, name).ok_or_else(missing)?)
 }
 
 fn word<T: FromStr<Err = crate::chain::ParseError>>(
     environment: &Environment,
     name: &str,
 ) -> Result<T> {
-    let unfit = |error| Error::Refused(format!("cannot tell what this run is: {name}: {error}"));
-    need(environment, name)?.parse().map_err(unfit)
+    let unfit = |error| chain::Error::Environment(format!("{name}: {error}"));
+    Ok(need(environment, name)?.parse().map_err(unfit)?)
 }

@@ -6,6 +6,7 @@ mod world;
 mod mistakes;
 mod nightlies;
 mod orchestrator;
+mod tls;
 mod tokens;
 mod trouble;
 mod walks;

@@ -36,11 +36,14 @@ fn what_a_token_lacks_is_said_and_nothing_is_sent() -> Result {
 #[test]
 fn a_token_with_the_rights_of_the_guide_is_enough() -> Result {
     let rights = json!(["metadata:read", "contents:write", "statuses:write"]);
-    let settings = json!({"tokens": {"github_pat_x": {"kind": "fine-grained", "repos": {"o/lib": rights, "o/app": rights}}}});
-    let mut world = World::with(PAIR, settings)?;
-    world.use_token(Some("github_pat_x"));
-    world.walk(&world.push("lib"))?;
-    assert_eq!(world.names_built(), ["app"]);
+    for (token, kind) in [("github_pat_x", "fine-grained"), ("ghs_x", "installation")] {
+        let repos = json!({"o/lib": rights, "o/app": rights});
+        let tokens = json!({token: {"kind": kind, "repos": repos}});
+        let mut world = World::with(PAIR, json!({"tokens": tokens}))?;
+        world.use_token(Some(token));
+        world.walk(&world.push("lib"))?;
+        assert_eq!(world.names_built(), ["app"], "{kind}");
+    }
     Ok(())
 }
 
