@@ -150,6 +150,8 @@ pub(super) fn decide(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -240,5 +242,77 @@ mod tests {
         assert_eq!(log.taken_by("end"), Some("run 0"));
         assert_eq!(log.taken_by("left"), None);
         Ok(())
+    }
+
+    /// Repos `r0` to `r6`, each built from some of those before it; `needs` has a bit for each.
+    fn chain_of(needs: &[u8]) -> Result<Chain> {
+        let mut text = "owner = 'o'\n".to_owned();
+        for (at, needs) in needs.iter().enumerate() {
+            let needs = (0..at).filter(|other| needs & (1 << other) != 0 || *other == 0);
+            let needs: Vec<_> = needs.map(|other| format!("'r{other}'")).collect();
+            let needs = needs.join(", ");
+            let table = format!("[repos.r{at}]\nkind = 'library'\ndepends = [{needs}]\n");
+            text.push_str(&table);
+        }
+        Ok(Chain::parse("c", &text)?)
+    }
+
+    /// What is left to happen: a repo ends, or one that ended reads the log.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    enum Step {
+        End(RepoName),
+        Read(RepoName),
+    }
+
+    proptest! {
+        #[test]
+        fn in_whatever_order_repos_end_and_read_the_log_each_is_told_once(
+            needs in prop::collection::vec(any::<u8>(), 2..8),
+            choices in prop::collection::vec(any::<prop::sample::Index>(), 64),
+            broken in prop::option::of(1_usize..8),
+        ) {
+            let chain = chain_of(&needs).expect("no repo needs a later one");
+            let name = |at: usize| -> RepoName { format!("r{at}").parse().expect("a name") };
+            let (sha, git_ref) = ("a".repeat(40).parse().expect("a commit"), "main".parse().expect("a ref"));
+            let payload = Payload::first(name(0), sha, git_ref, None, "7".parse().expect("a chain"));
+            let broken = broken.filter(|at| *at < needs.len()).map(name);
+            let blocked: BTreeSet<_> = broken.iter().flat_map(|broken| {
+                chain.reached(&BTreeSet::from([broken.clone()])).into_iter().map(|repo| repo.name.clone())
+            }).collect();
+
+            let mut steps = vec![Step::End(name(0))];
+            let mut statuses = Vec::new();
+            let mut told = Vec::new();
+            for choice in choices {
+                if steps.is_empty() {
+                    break;
+                }
+                match steps.swap_remove(choice.index(steps.len())) {
+                    Step::End(repo) => {
+                        let state = if Some(&repo) == broken.as_ref() { State::Failed } else { State::Done };
+                        let id = statuses.len() as u64;
+                        let context = context(&payload.chain_id, repo.as_str());
+                        statuses.push(Status { id, state: state.as_str().to_owned(), context, target_url: None });
+                        if state == State::Done {
+                            steps.push(Step::Read(repo));
+                        }
+                    }
+                    Step::Read(repo) => {
+                        let log = Log::of(&payload.chain_id, statuses.clone());
+                        for next in chain.dependents(&repo) {
+                            if decide(&chain, &payload, &log, (&repo, &next.name), false) == Next::Send {
+                                told.push(next.name.clone());
+                                steps.push(Step::End(next.name.clone()));
+                            }
+                        }
+                    }
+                }
+            }
+            prop_assert!(steps.is_empty());
+            told.sort();
+            let all = (1..needs.len()).map(name);
+            let want: Vec<_> = all.filter(|repo| !blocked.contains(repo) || Some(repo) == broken.as_ref()).collect();
+            prop_assert_eq!(told, want);
+        }
     }
 }

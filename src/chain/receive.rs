@@ -8,7 +8,7 @@ use super::commits::{Commits, newest};
 use super::error::Result;
 use super::event::{Event, Plan};
 use super::log::{State, awaited, missing};
-use super::names::{RepoName, Sha};
+use super::names::{RepoName, Sha, quoted};
 use super::payload::Payload;
 use super::repo::{Chain, Repo};
 use super::run::{Run, Whose};
@@ -42,105 +42,96 @@ pub enum Claim {
 /// Decides what a run does. A link of a chain is taken in the chain's log, so that no second run
 /// builds it.
 pub fn receive(chain: &Chain, run: &Run, api: &Api, claim: Claim) -> Result<Received> {
-    match run.whose(chain)? {
-        Whose::Repo(repo) => receive_in(chain, run, api, claim, repo),
-        Whose::Orchestrator(name) => orchestrate(chain, run, api, claim, name),
+    let receiver = Receiver { chain, run, api, claim };
+    let received = match run.whose(chain)? {
+        Whose::Repo(repo) => receiver.receive_in(repo)?,
+        Whose::Orchestrator(name) => receiver.orchestrate(name)?,
+    };
+    match received.dropped {
+        Some(_) => Ok(Received { plan: Plan::default(), changed: BTreeSet::new(), ..received }),
+        None => Ok(received),
     }
 }
 
-fn receive_in(chain: &Chain, run: &Run, api: &Api, claim: Claim, repo: &Repo) -> Result<Received> {
-    let link = run.link(chain)?;
-    let dropped = match link {
-        Some(payload) => match loops(payload, &repo.name) {
-            Some(reason) => Some(reason),
-            None => join(chain, run, api, claim, (payload, &repo.name))?,
-        },
-        None => None,
-    };
-    let sha = link.and_then(|payload| payload.commits.get(&repo.name)).unwrap_or(&run.sha).clone();
-    let mut commits = Commits::from([(repo.name.clone(), sha.clone())]);
-    if dropped.is_none() {
-        for needed in chain.dependencies(&repo.name) {
-            let known = link.and_then(|payload| payload.commits.get(&needed.name)).cloned();
-            let sha = known.map_or_else(|| newest(chain, api, needed), Ok)?;
+/// A run that finds out what it does.
+struct Receiver<'a> {
+    chain: &'a Chain,
+    run: &'a Run,
+    api: &'a Api,
+    claim: Claim,
+}
+
+impl Receiver<'_> {
+    fn receive_in(&self, repo: &Repo) -> Result<Received> {
+        let Self { chain, run, api, .. } = *self;
+        let link = run.link(chain)?;
+        let dropped = match link {
+            Some(payload) if payload.visited.contains(&repo.name) => {
+                // The files of two repos can make a loop that neither has.
+                Some(format!(
+                    "a loop: the chain {} was in `{}` before",
+                    payload.chain_id, repo.name
+                ))
+            }
+            Some(payload) => {
+                self.take(payload, repo.name.as_str(), &awaited(chain, payload, &repo.name))?
+            }
+            None => None,
+        };
+        let known = |name| link.and_then(|payload| payload.commits.get(name));
+        let sha = known(&repo.name).unwrap_or(&run.sha).clone();
+        let mut commits = Commits::from([(repo.name.clone(), sha.clone())]);
+        let needed = chain.dependencies(&repo.name);
+        for needed in needed.into_iter().filter(|_| dropped.is_none()) {
+            let sha = match known(&needed.name) {
+                Some(sha) => sha.clone(),
+                None => newest(chain, api, needed)?,
+            };
             commits.insert(needed.name.clone(), sha);
         }
+        let plan = run.event.plan(repo);
+        let payload = match link {
+            None if plan.downstream => Some(run.first_payload(&repo.name)?),
+            link => link.cloned(),
+        };
+        Ok(Received { dropped, plan, payload, sha, commits, changed: run.changed(chain)? })
     }
-    let plan = if dropped.is_none() { run.event.plan(repo) } else { Plan::default() };
-    let payload = match link {
-        None if plan.downstream => Some(run.first_payload(&repo.name)?),
-        link => link.cloned(),
-    };
-    let changed = run.changed(chain)?;
-    Ok(Received { dropped, plan, payload, sha, commits, changed })
-}
 
-fn orchestrate(chain: &Chain, run: &Run, api: &Api, claim: Claim, name: &str) -> Result<Received> {
-    let link = run.link(chain)?;
-    let changed = run.changed(chain)?;
-    let dropped = match link {
-        Some(payload) => take(chain, run, api, claim, (payload, name))?,
-        None => None,
-    };
-    let is_built = dropped.is_none() && chain.affected(&changed).builds().next().is_some();
-    let is_release = match link {
-        Some(payload) => payload.version.is_some(),
-        None => matches!(run.event, Event::Release { .. }),
-    };
-    let plan = Plan {
-        checks: matches!(run.event, Event::Push { .. } | Event::Proposal),
-        build: is_built,
-        downstream: false,
-        artifacts: is_built && is_release,
-    };
-    let changed = if dropped.is_none() { changed } else { BTreeSet::new() };
-    let (payload, sha) = (link.cloned(), run.sha.clone());
-    Ok(Received { dropped, plan, payload, sha, commits: Commits::new(), changed })
-}
-
-/// Says that a chain was in a repo before, if it was. The files of two repos can make a loop that
-/// neither has. So a chain has no more hops than repos.
-fn loops(payload: &Payload, repo: &RepoName) -> Option<String> {
-    let is_again = payload.visited.contains(repo);
-    is_again.then(|| format!("a loop: the chain {} was in `{repo}` before", payload.chain_id))
-}
-
-/// Takes a repo if all that it waits for is done; says why not otherwise.
-fn join(
-    chain: &Chain,
-    run: &Run,
-    api: &Api,
-    claim: Claim,
-    (payload, repo): (&Payload, &RepoName),
-) -> Result<Option<String>> {
-    let board = Board::of(chain, api, payload, run.url())?;
-    let missing = missing(&board.read()?, &awaited(chain, payload, repo));
-    if !missing.is_empty() {
-        let names: Vec<_> = missing.iter().map(RepoName::as_str).collect();
-        return Ok(Some(format!("too early: `{repo}` waits for {}", names.join(", "))));
+    fn orchestrate(&self, name: &str) -> Result<Received> {
+        let Self { chain, run, .. } = *self;
+        let link = run.link(chain)?;
+        let changed = run.changed(chain)?;
+        let dropped = match link {
+            Some(payload) => self.take(payload, name, &[])?,
+            None => None,
+        };
+        let build = chain.affected(&changed).builds().next().is_some();
+        let is_release = match link {
+            Some(payload) => payload.version.is_some(),
+            None => matches!(run.event, Event::Release { .. }),
+        };
+        let checks = matches!(run.event, Event::Push { .. } | Event::Proposal);
+        let plan = Plan { checks, build, downstream: false, artifacts: build && is_release };
+        let (payload, sha) = (link.cloned(), run.sha.clone());
+        Ok(Received { dropped, plan, payload, sha, commits: Commits::new(), changed })
     }
-    take(chain, run, api, claim, (payload, repo.as_str()))
-}
 
-/// Takes `repo` for this run; says who has it otherwise.
-fn take(
-    chain: &Chain,
-    run: &Run,
-    api: &Api,
-    claim: Claim,
-    (payload, repo): (&Payload, &str),
-) -> Result<Option<String>> {
-    let board = Board::of(chain, api, payload, run.url())?;
-    let mut log = board.read()?;
-    if log.taken_by(repo).is_none() && claim == Claim::Take {
-        log = board.add(repo, State::Taken, "building")?;
+    /// Takes `repo` for this run, if all that it waits for is done; says why not otherwise.
+    fn take(&self, payload: &Payload, repo: &str, awaited: &[&RepoName]) -> Result<Option<String>> {
+        let board = Board::of(self.chain, self.api, payload, self.run.url())?;
+        let mut log = board.read()?;
+        let missing = missing(&log, awaited);
+        if !missing.is_empty() {
+            let names: Vec<_> = missing.iter().map(RepoName::as_str).collect();
+            return Ok(Some(format!("too early: `{repo}` waits for {}", names.join(", "))));
+        }
+        if log.taken_by(repo).is_none() && self.claim == Claim::Take {
+            log = board.add(repo, State::Taken, "building")?;
+        }
+        let owner = log.taken_by(repo).filter(|owner| *owner != self.run.url());
+        Ok(owner.map(|owner| {
+            let owner = quoted(owner);
+            format!("a duplicate: {owner} has `{repo}` of the chain {}", payload.chain_id)
+        }))
     }
-    let owner = log.taken_by(repo).filter(|owner| *owner != run.url());
-    Ok(owner.map(|owner| {
-        format!(
-            "a duplicate: {} has `{repo}` of the chain {}",
-            super::names::quoted(owner),
-            payload.chain_id
-        )
-    }))
 }
