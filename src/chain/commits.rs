@@ -11,20 +11,37 @@ use super::versions::Wanted;
 /// What is built of each repo.
 pub type Commits = BTreeMap<RepoName, Sha>;
 
-/// Returns the newest commit of the branch of a repo that others build from.
-pub(super) fn newest(chain: &Chain, api: &Api, repo: &Repo) -> Result<Sha> {
+/// Returns the commits of `repos` and of all that they are built from: the `known` ones, else the
+/// newest of the branch that others build from.
+pub(super) fn with_dependencies<'a>(
+    chain: &Chain,
+    api: &Api,
+    known: &Commits,
+    repos: impl IntoIterator<Item = &'a RepoName>,
+) -> Result<Commits> {
+    let mut commits = Commits::new();
+    for name in repos {
+        let needed = chain.dependencies(name);
+        for repo in needed.into_iter().chain(chain.repo(name)) {
+            if !commits.contains_key(&repo.name) {
+                let sha = match known.get(&repo.name) {
+                    Some(sha) => sha.clone(),
+                    None => newest(chain, api, repo)?,
+                };
+                commits.insert(repo.name.clone(), sha);
+            }
+        }
+    }
+    Ok(commits)
+}
+
+fn newest(chain: &Chain, api: &Api, repo: &Repo) -> Result<Sha> {
     look_up(api, &chain.full_name(&repo.repository), &format!("heads/{}", repo.branch()))
 }
 
 /// Returns the newest commit of every repo, but of those that are `known`.
 pub fn newest_of_all(chain: &Chain, api: &Api, known: &Commits) -> Result<Commits> {
-    let mut commits = known.clone();
-    for repo in chain.repos() {
-        if !commits.contains_key(&repo.name) {
-            commits.insert(repo.name.clone(), newest(chain, api, repo)?);
-        }
-    }
-    Ok(commits)
+    with_dependencies(chain, api, known, chain.repos().iter().map(|repo| &repo.name))
 }
 
 /// Returns the commits of a release. A repo that none is wanted of is at the newest one of its branch.

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::board::Board;
-use super::commits::newest;
+use super::commits::with_dependencies;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::log::{Log, Next, State, awaited, decide};
-use super::names::{ChainId, RepoName};
+use super::names::{ChainId, RepoName, quoted};
 use super::payload::Payload;
 use super::repo::{Chain, Repo};
 use super::rights::{Right, check, refused};
@@ -113,7 +113,7 @@ impl<'a> Teller<'a> {
         if !run.event.plan(repo).downstream {
             let what = match &run.event {
                 Event::Push { git_ref } => {
-                    format!("a push to {} starts no chain", super::names::quoted(git_ref))
+                    format!("a push to {} starts no chain", quoted(git_ref))
                 }
                 Event::Proposal => "what is only proposed starts no chain".to_owned(),
                 _ => "this run starts no chain: it was not asked to".to_owned(),
@@ -142,22 +142,16 @@ impl<'a> Teller<'a> {
     }
 
     fn request(&self, repository: &str, told: &Payload) -> Result<Request> {
-        let event = || "repository_dispatch".to_owned();
-        let payload =
-            told.to_json().map_err(|reason| Error::Malformed { event: event(), reason })?;
+        let too_large =
+            |reason| Error::Malformed { event: "repository_dispatch".to_owned(), reason };
+        let payload = told.to_json().map_err(too_large)?;
         let body = json!({ "event_type": self.chain.event_of(&self.repo.name), "client_payload": payload });
         Ok(Request { method: "POST", path: format!("/repos/{repository}/dispatches"), body })
     }
 
-    fn done(&self) -> Dispatched {
-        let mut done = Dispatched::idle(self.payload.chain_id.clone(), String::new());
-        done.idle = None;
-        done
-    }
-
     /// Notes that the repo could not be done.
     fn give_up(&self, api: &Api) -> Result<Dispatched> {
-        let mut done = self.done();
+        let mut done = Dispatched::of(self.payload.chain_id.clone());
         let reached = self.chain.reached(&BTreeSet::from([self.repo.name.clone()]));
         done.blocked = reached.iter().map(|repo| repo.name.clone()).collect();
         done.blocked.retain(|name| *name != self.repo.name);
@@ -172,7 +166,7 @@ impl<'a> Teller<'a> {
     }
 
     fn tell_orchestrator(&self, api: &Api) -> Result<Dispatched> {
-        let mut done = self.done();
+        let mut done = Dispatched::of(self.payload.chain_id.clone());
         let orchestrator = self.chain.dispatch().orchestrator.as_ref();
         let repository = orchestrator.map(|name| self.chain.full_name(name)).unwrap_or_default();
         check(api, std::slice::from_ref(&repository))?;
@@ -200,7 +194,7 @@ impl<'a> Teller<'a> {
             decided = self.decide(&next, &told, &log);
         }
 
-        let mut done = self.done();
+        let mut done = Dispatched::of(self.payload.chain_id.clone());
         let mut failed = Vec::new();
         let mut first_error = None;
         for ((next, repository), decided) in next.iter().zip(repositories).zip(decided) {
@@ -237,9 +231,7 @@ impl<'a> Teller<'a> {
         self.link?;
         match log.taken_by(self.repo.name.as_str()) {
             Some(owner) if owner == self.run.url() => None,
-            Some(owner) => {
-                Some(format!("{} has this repo of the chain", super::names::quoted(owner)))
-            }
+            Some(owner) => Some(format!("{} has this repo of the chain", quoted(owner))),
             None => {
                 Some("no run has taken this repo of the chain: `chain receive` does".to_owned())
             }
@@ -253,14 +245,9 @@ impl<'a> Teller<'a> {
         if self.link.is_some() {
             return Ok(told);
         }
-        for repo in self.chain.reached(&BTreeSet::from([self.repo.name.clone()])) {
-            let needed = self.chain.dependencies(&repo.name);
-            for repo in needed.into_iter().chain([repo]) {
-                if !told.commits.contains_key(&repo.name) {
-                    told.commits.insert(repo.name.clone(), newest(self.chain, api, repo)?);
-                }
-            }
-        }
+        let reached = self.chain.reached(&BTreeSet::from([self.repo.name.clone()]));
+        let names = reached.iter().map(|repo| &repo.name);
+        told.commits = with_dependencies(self.chain, api, &told.commits, names)?;
         Ok(told)
     }
 
@@ -275,15 +262,19 @@ impl<'a> Teller<'a> {
 }
 
 impl Dispatched {
-    fn idle(chain_id: ChainId, reason: String) -> Self {
+    fn of(chain_id: ChainId) -> Self {
         Self {
             chain_id,
-            idle: Some(reason),
+            idle: None,
             sent: Vec::new(),
             waiting: BTreeMap::new(),
             taken: Vec::new(),
             left: BTreeMap::new(),
             blocked: Vec::new(),
         }
+    }
+
+    fn idle(chain_id: ChainId, reason: String) -> Self {
+        Self { idle: Some(reason), ..Self::of(chain_id) }
     }
 }

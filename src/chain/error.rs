@@ -26,8 +26,8 @@ pub enum Error {
     #[error("{0} is no repo of this chain")]
     Stranger(String),
 
-    /// The runner does not say what a run must know.
-    #[error("the environment is not that of a run: {0}")]
+    /// A variable does not say what it should.
+    #[error("cannot use the environment: {0}")]
     Environment(String),
 
     /// The token lacks a right.

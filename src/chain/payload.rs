@@ -60,10 +60,12 @@ impl TryFrom<u64> for Schema {
 pub enum Incoming {
     /// A link of a chain.
     Link(Box<Payload>),
-    /// What was sent before there were versions: it says no more than who sent it.
+    /// What was sent before there were versions: it says who sent it, at which commit.
     Old {
         /// The name that the sender gives itself, if any.
         sender: Option<String>,
+        /// Its commit, if it gives one by all its digits.
+        sha: Option<Sha>,
     },
 }
 
@@ -147,7 +149,8 @@ pub(super) fn read(json: &Value) -> Result<Incoming, String> {
             Some(Value::String(sender)) => Some(sender.clone()),
             Some(_) => return Err("who sent it is not a text".to_owned()),
         };
-        return Ok(Incoming::Old { sender });
+        let sha = ["source_sha", "sha"].iter().find_map(|key| object.get(*key)?.as_str());
+        return Ok(Incoming::Old { sender, sha: sha.and_then(|sha| sha.parse().ok()) });
     }
     let payload = Payload::deserialize(json).map_err(|error| shown(&error.to_string()))?;
     match payload.oddity() {
@@ -206,19 +209,19 @@ mod tests {
 
     #[test]
     fn a_payload_from_before_there_were_versions_says_who_sent_it() -> Result {
+        let sha = "a".repeat(40);
+        #[rustfmt::skip]
         let cases = [
-            (
-                json!({"triggered_by": "a", "version": "main", "source_ref": "r", "source_sha": "s"}),
-                Some("a"),
-            ),
-            (json!({"source": "a", "version": "v1"}), Some("a")),
-            (json!({"ref": "r", "sha": "s", "repo": "o/a"}), Some("o/a")),
-            (json!({"ref": "r", "sha": "s"}), None),
-            (json!({}), None),
+            (json!({"triggered_by": "a", "version": "main", "source_ref": "r", "source_sha": sha}), Some("a"),   true),
+            (json!({"source": "a", "version": "v1"}),                                               Some("a"),   false),
+            (json!({"ref": "r", "sha": sha, "repo": "o/a"}),                                        Some("o/a"), true),
+            (json!({"ref": "r", "sha": "main"}),                                                    None,        false),
+            (json!({}),                                                                             None,        false),
         ];
-        for (json, want) in cases {
-            let sender = want.map(str::to_owned);
-            assert_eq!(read(&json)?, Incoming::Old { sender }, "{json}");
+        for (json, sender, has_sha) in cases {
+            let sha = has_sha.then(|| sha.parse()).transpose()?;
+            let want = Incoming::Old { sender: sender.map(str::to_owned), sha };
+            assert_eq!(read(&json)?, want, "{json}");
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::api::Api;
 use super::board::Board;
-use super::commits::{Commits, newest};
+use super::commits::{Commits, with_dependencies};
 use super::error::Result;
 use super::event::{Event, Plan};
 use super::log::{State, awaited, missing};
@@ -22,9 +22,12 @@ pub struct Received {
     pub plan: Plan,
     /// The chain that it is a link of, or that it starts.
     pub payload: Option<Payload>,
+    /// Whose run it is; nobody's in the orchestrator.
+    pub repo: Option<RepoName>,
     /// The commit of the repository to check out.
     pub sha: Sha,
-    /// The commits of the repo and of all that it is built from; none in the orchestrator.
+    /// The commits of the repo and of all that it is built from; in the orchestrator of all that is
+    /// built, and of all that those are built from.
     pub commits: Commits,
     /// What changed.
     pub changed: BTreeSet<RepoName>,
@@ -43,13 +46,13 @@ pub enum Claim {
 /// builds it.
 pub fn receive(chain: &Chain, run: &Run, api: &Api, claim: Claim) -> Result<Received> {
     let receiver = Receiver { chain, run, api, claim };
-    let received = match run.whose(chain)? {
+    let found = match run.whose(chain)? {
         Whose::Repo(repo) => receiver.receive_in(repo)?,
         Whose::Orchestrator(name) => receiver.orchestrate(name)?,
     };
-    match received.dropped {
-        Some(_) => Ok(Received { plan: Plan::default(), changed: BTreeSet::new(), ..received }),
-        None => Ok(received),
+    match found.dropped {
+        Some(_) => Ok(Received { plan: Plan::default(), changed: BTreeSet::new(), ..found }),
+        None => Ok(found),
     }
 }
 
@@ -78,42 +81,50 @@ impl Receiver<'_> {
             }
             None => None,
         };
-        let known = |name| link.and_then(|payload| payload.commits.get(name));
-        let sha = known(&repo.name).unwrap_or(&run.sha).clone();
-        let mut commits = Commits::from([(repo.name.clone(), sha.clone())]);
-        let needed = chain.dependencies(&repo.name);
-        for needed in needed.into_iter().filter(|_| dropped.is_none()) {
-            let sha = match known(&needed.name) {
-                Some(sha) => sha.clone(),
-                None => newest(chain, api, needed)?,
-            };
-            commits.insert(needed.name.clone(), sha);
-        }
+        let known = run.commits(chain)?;
+        let sha = known.get(&repo.name).unwrap_or(&run.sha).clone();
+        let commits = match &dropped {
+            None => with_dependencies(chain, api, &known, [&repo.name])?,
+            Some(_) => Commits::new(),
+        };
         let plan = run.event.plan(repo);
         let payload = match link {
             None if plan.downstream => Some(run.first_payload(&repo.name)?),
             link => link.cloned(),
         };
-        Ok(Received { dropped, plan, payload, sha, commits, changed: run.changed(chain)? })
+        let (repo, changed) = (Some(repo.name.clone()), run.changed(chain)?);
+        Ok(Received { dropped, plan, payload, repo, sha, commits, changed })
     }
 
     fn orchestrate(&self, name: &str) -> Result<Received> {
-        let Self { chain, run, .. } = *self;
+        let Self { chain, run, api, .. } = *self;
         let link = run.link(chain)?;
         let changed = run.changed(chain)?;
         let dropped = match link {
             Some(payload) => self.take(payload, name, &[])?,
             None => None,
         };
-        let build = chain.affected(&changed).builds().next().is_some();
+        let affected = chain.affected(&changed);
+        let build = affected.builds().next().is_some();
+        let commits = match &dropped {
+            None => with_dependencies(chain, api, &run.commits(chain)?, affected.builds())?,
+            Some(_) => Commits::new(),
+        };
         let is_release = match link {
             Some(payload) => payload.version.is_some(),
             None => matches!(run.event, Event::Release { .. }),
         };
         let checks = matches!(run.event, Event::Push { .. } | Event::Proposal);
         let plan = Plan { checks, build, downstream: false, artifacts: build && is_release };
-        let (payload, sha) = (link.cloned(), run.sha.clone());
-        Ok(Received { dropped, plan, payload, sha, commits: Commits::new(), changed })
+        Ok(Received {
+            dropped,
+            plan,
+            payload: link.cloned(),
+            repo: None,
+            sha: run.sha.clone(),
+            commits,
+            changed,
+        })
     }
 
     /// Takes `repo` for this run, if all that it waits for is done; says why not otherwise.

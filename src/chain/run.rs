@@ -93,7 +93,8 @@ impl Run {
     /// Returns the repo that an event from before payloads had versions is about; nothing if it does
     /// not say.
     pub(super) fn old_sender<'a>(&self, chain: &'a Chain) -> Result<Option<&'a Repo>> {
-        let Event::Dispatch { event_type, incoming: Incoming::Old { sender } } = &self.event else {
+        let Event::Dispatch { event_type, incoming: Incoming::Old { sender, .. } } = &self.event
+        else {
             return Ok(None);
         };
         let template = chain.dispatch().event.as_str();
@@ -136,13 +137,21 @@ impl Run {
         })
     }
 
-    /// Returns the commits that the event brings: those of its chain, or of the repo that it is in.
+    /// Returns the commits that the event brings: those of its chain, or of the repo that it is about.
     pub fn commits(&self, chain: &Chain) -> Result<Commits> {
-        match (self.link(chain)?, self.whose(chain)?) {
-            (Some(payload), _) => Ok(payload.commits.clone()),
-            (None, Whose::Repo(repo)) => Ok(Commits::from([(repo.name.clone(), self.sha.clone())])),
-            (None, Whose::Orchestrator(_)) => Ok(Commits::new()),
+        if let Some(payload) = self.link(chain)? {
+            return Ok(payload.commits.clone());
         }
+        let sha = match &self.event {
+            Event::Dispatch { incoming: Incoming::Old { sha, .. }, .. } => sha.as_ref(),
+            _ => None,
+        };
+        let told = self.old_sender(chain)?.zip(sha);
+        let about = match self.whose(chain)? {
+            Whose::Repo(repo) => Some((repo, &self.sha)),
+            Whose::Orchestrator(_) => told,
+        };
+        Ok(about.into_iter().map(|(repo, sha)| (repo.name.clone(), sha.clone())).collect())
     }
 
     /// Returns the first payload of the chain that this run starts in `source`.

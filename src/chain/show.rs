@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::names::{FilePath, GitRef, Label, RepoName, Repository};
+use super::names::{Cron, EventTemplate, FilePath, GitRef, Label, RepoName, Repository};
 use super::repo::{Chain, Kind, Repo};
 
 /// How a chain is shown.
@@ -76,13 +76,18 @@ fn line(text: &mut String, line: &str) {
 #[derive(Serialize)]
 struct Shown<'a> {
     owner: &'a str,
-    event: &'a str,
-    orchestrator: Option<&'a str>,
-    releases: Option<&'a str>,
-    versions: Option<&'a str>,
-    nightly: &'a str,
+    event: &'a EventTemplate,
+    orchestrator: Option<&'a Repository>,
+    releases: ShownReleases<'a>,
     depth: usize,
     repos: Vec<ShownRepo<'a>>,
+}
+
+#[derive(Serialize)]
+struct ShownReleases<'a> {
+    repository: Option<&'a Repository>,
+    versions: Option<&'a FilePath>,
+    nightly: &'a Cron,
 }
 
 #[derive(Serialize)]
@@ -96,13 +101,16 @@ struct ShownRepo<'a> {
 }
 
 fn json(chain: &Chain) -> String {
+    let (dispatch, releases) = (chain.dispatch(), chain.releases());
     let shown = Shown {
         owner: chain.owner(),
-        event: chain.dispatch().event.as_str(),
-        orchestrator: chain.dispatch().orchestrator.as_ref().map(Repository::as_str),
-        releases: chain.releases().repository.as_ref().map(Repository::as_str),
-        versions: chain.releases().versions.as_ref().map(FilePath::as_str),
-        nightly: chain.releases().nightly.as_str(),
+        event: &dispatch.event,
+        orchestrator: dispatch.orchestrator.as_ref(),
+        releases: ShownReleases {
+            repository: releases.repository.as_ref(),
+            versions: releases.versions.as_ref(),
+            nightly: &releases.nightly,
+        },
         depth: chain.depth(),
         repos: chain
             .repos()
@@ -147,6 +155,9 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&show(&chain, Format::Json))?;
         assert_eq!(json["depth"], 2);
         assert_eq!(json["orchestrator"], serde_json::Value::Null);
+        let releases =
+            serde_json::json!({"repository": null, "versions": null, "nightly": "0 2 * * *"});
+        assert_eq!(json["releases"], releases);
         assert_eq!(json["repos"][1]["repository"], "o/o-lib");
         assert_eq!(json["repos"][2]["depends"], serde_json::json!(["lib"]));
         Ok(())

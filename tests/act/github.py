@@ -62,6 +62,11 @@ class GitHub:
             }
             return json.loads(json.dumps(state))
 
+    def move(self, repository, ref, sha):
+        """Makes or moves a branch or tag: `heads/main`."""
+        with self.lock:
+            self.repositories[repository].setdefault("refs", {})[ref] = sha
+
     def fault(self, method, path):
         """Takes the first fault that fits a request."""
         for fault in self.faults:
@@ -262,8 +267,7 @@ class Request(BaseHTTPRequestHandler):
         published = f"2026-11-26T02:{number // 60:02}:{number % 60:02}Z"
         release = {"id": number, "html_url": page, "published_at": published, **body}
         releases.append(release)
-        refs = self.github.repositories[repository].setdefault("refs", {})
-        refs[f"tags/{body['tag_name']}"] = body["target_commitish"]
+        self.github.move(repository, f"tags/{body['tag_name']}", body["target_commitish"])
         return 201, release, self.scopes()
 
     # What tests ask for.
@@ -276,8 +280,7 @@ class Request(BaseHTTPRequestHandler):
         if path == "/_/faults":
             self.github.faults.append(body)
         elif path == "/_/refs":
-            refs = self.github.repositories[body["repository"]].setdefault("refs", {})
-            refs[body["ref"]] = body["sha"]
+            self.github.move(**body)
         self.answer(204, None, {})
 
     def answer(self, status, body, headers):

@@ -77,6 +77,10 @@ fn advice(error: &chain::Error) -> Option<String> {
             "a chain knows push, pull_request, merge_group, release (published), repository_dispatch of the \
              types that `chain show --format json` tells, workflow_dispatch and schedule"
         }
+        Error::Environment(_) => {
+            "run it in a step of a workflow, or set what a runner sets: GITHUB_EVENT_NAME, GITHUB_EVENT_PATH, \
+             GITHUB_REPOSITORY, GITHUB_SHA, GITHUB_REF and GITHUB_RUN_ID"
+        }
         Error::Stranger(_) => "add it to `chain.toml`, or correct its name",
         Error::Denied { .. } => "docs/guide/chain.md says which rights a token of the chain needs",
         Error::Unreachable { .. } => {

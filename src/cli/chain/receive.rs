@@ -9,7 +9,7 @@ use super::super::{Result, Status};
 use super::affected;
 use super::files::{FileArgs, set_outputs};
 use super::run::{ApiArgs, run};
-use crate::chain::{Chain, Claim, Received, RepoName, receive};
+use crate::chain::{Chain, Claim, Payload, Received, Repo, RepoName, receive};
 
 /// Options of `chain receive`.
 #[derive(Debug, Args)]
@@ -74,15 +74,17 @@ fn text(received: &Received) -> String {
 }
 
 fn outputs(chain: &Chain, received: &Received) -> Vec<(String, String)> {
-    let Received { dropped, plan, payload, sha, commits, changed } = received;
-    let of_payload = |value: fn(&crate::chain::Payload) -> String| {
-        payload.as_ref().map(value).unwrap_or_default()
-    };
-    let built = chain.repos().iter().filter(|repo| repo.is_built());
-    let dependencies: Vec<_> = built
-        .filter_map(|repo| {
-            let of_repo = commits.get(&repo.name).filter(|of_repo| *of_repo != sha)?;
-            Some(format!("{}@{of_repo}", chain.full_name(&repo.repository)))
+    let Received { dropped, plan, payload, repo, sha, commits, changed } = received;
+    let of_payload =
+        |value: fn(&Payload) -> String| payload.as_ref().map(value).unwrap_or_default();
+    let is_dependency =
+        |it: &&Repo| it.is_built() && repo.as_ref().is_some_and(|repo| it.name != *repo);
+    let dependencies: Vec<_> = chain
+        .repos()
+        .iter()
+        .filter(is_dependency)
+        .filter_map(|it| {
+            Some(format!("{}@{}", chain.full_name(&it.repository), commits.get(&it.name)?))
         })
         .collect();
     let words = [

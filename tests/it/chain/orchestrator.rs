@@ -33,6 +33,8 @@ fn a_push_tells_the_orchestrator_which_builds_what_is_affected() -> Result {
             );
         }
         assert_eq!(received.output("build"), "true");
+        let commits: Value = serde_json::from_str(received.output("commits"))?;
+        assert!(REPOS[first_built..].iter().all(|repo| commits[repo] == sha_of(repo)), "{commits}");
         let resolved = world.chain_command(&jobs[0], &["resolve"])?.done()?;
         let commits: Value = serde_json::from_str(resolved.output("commits"))?;
         assert_eq!(commits[changed], sha_of(changed));
@@ -76,7 +78,7 @@ fn events_from_before_payloads_had_versions_are_understood() -> Result {
     #[rustfmt::skip]
     let cases = [
         ("build_governance-app", json!({"ref": "refs/heads/main", "sha": "abc", "repo": "governance-app"}), r#"["governance-app"]"#),
-        ("build_sdk",            json!({"triggered_by": "bllvm-sdk", "source_ref": "main"}),                r#"["sdk"]"#),
+        ("build_sdk",            json!({"triggered_by": "bllvm-sdk", "source_sha": "5".repeat(40)}),         r#"["sdk"]"#),
         ("build_all",            json!({"nightly": true, "version": "x"}),                                  r#"["consensus","governance-app","node","protocol","sdk"]"#),
         ("build_node",           Value::Null,                                                               r#"["node"]"#),
     ];
@@ -89,6 +91,8 @@ fn events_from_before_payloads_had_versions_are_understood() -> Result {
             (changed, "true"),
             "{action}"
         );
+        let commits: Value = serde_json::from_str(received.output("commits"))?;
+        assert_eq!(commits["sdk"] == "5".repeat(40), action == "build_sdk", "{action}");
     }
     let job = world.job(
         "bllvm",
