@@ -24,7 +24,10 @@ pub(super) struct NightlyArgs {
     /// What it is made of: the output `commits` of `chain resolve` or of this command
     #[arg(long, value_name = "JSON")]
     commits: Option<String>,
-    /// The commit that its tag is put on [default: the run's in the repository of releases, else the newest of its branch `main`]
+    /// The commit that its tag is put on
+    ///
+    /// Without it that of this run, if it is one of the repository of releases, else the newest of the
+    /// branch `main` there.
     #[arg(long, value_name = "SHA")]
     target: Option<Sha>,
     /// Publish it, as a prerelease under this tag

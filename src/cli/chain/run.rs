@@ -22,11 +22,10 @@ pub(super) struct ApiArgs {
 }
 
 impl ApiArgs {
-    /// Returns the API that the runner names, asked with the token that is the action's input, else the
-    /// chain's, else the job's.
+    /// Returns the API that the runner names, asked with the token of the chain, else of the job.
     pub(super) fn api(&self) -> Result<Api> {
         let environment = environment();
-        let token = ["INPUT_TOKEN", "CHAIN_TOKEN", "GITHUB_TOKEN"].into_iter().find_map(|name| {
+        let token = ["CHAIN_TOKEN", "INPUT_TOKEN", "GITHUB_TOKEN"].into_iter().find_map(|name| {
             let token = text(&environment, name)?.trim();
             let unfit = |error| chain::Error::Environment(format!("{name}: {error}"));
             Some(token.parse::<Token>().map_err(unfit))
