@@ -163,9 +163,16 @@ impl Answer {
 
     /// Returns what it says, for people.
     pub(super) fn message(&self) -> String {
-        let json: Option<Value> = serde_json::from_str(&self.body).ok();
-        let message = json.as_ref().and_then(|json| json.get("message")?.as_str());
-        shown(message.unwrap_or(self.body.trim()))
+        let json: Value = serde_json::from_str(&self.body).unwrap_or_default();
+        let mut text = json["message"].as_str().unwrap_or(self.body.trim()).to_owned();
+        for error in json["errors"].as_array().into_iter().flatten() {
+            let parts = [&error["message"], &error["field"], &error["code"]];
+            for part in parts.into_iter().filter_map(Value::as_str) {
+                text.push_str(", ");
+                text.push_str(part);
+            }
+        }
+        shown(&text)
     }
 
     /// Returns what it holds.

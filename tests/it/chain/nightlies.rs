@@ -99,7 +99,7 @@ fn a_night_without_a_change_is_skipped_and_says_so() -> Result {
     );
     assert_eq!(release["target_commitish"], sha_of("bllvm"));
     publish(tag, first.output("commits"))?
-        .fails_with("was answered with 422: Validation Failed")?;
+        .fails_with("was answered with 422: Validation Failed, tag_name, already_exists")?;
     publish("v1.0.0", first.output("commits"))?.fails_with("`v1.0.0` is no tag of a nightly")?;
 
     let second = world.chain_command(&job, &["nightly"])?.done()?;
