@@ -86,6 +86,24 @@ enum Command {
     Action(action::ActionArgs),
 }
 
+impl Command {
+    fn run(&self) -> Result<Status> {
+        match self {
+            Self::Key(args) => args.run(),
+            Self::Restore(args) => args.run(),
+            Self::Save(args) => args.run(),
+            Self::Checkout(args) => args.run(),
+            Self::Gc(args) => args.run(),
+            Self::Guard(args) => args.run(),
+            Self::List(args) => args.run(),
+            Self::Show(args) => args.run(),
+            Self::Verify(args) => args.run(),
+            Self::Chain(args) => args.run(),
+            Self::Action(args) => Ok(args.run()),
+        }
+    }
+}
+
 /// Parses the command line, runs the command, reports what failed.
 pub fn main() -> ExitCode {
     for (name, fate) in
@@ -95,20 +113,7 @@ pub fn main() -> ExitCode {
             arm(&point.to_string_lossy(), fate);
         }
     }
-    let result = match Cli::parse().command {
-        Command::Key(args) => args.run(),
-        Command::Restore(args) => args.run(),
-        Command::Save(args) => args.run(),
-        Command::Checkout(args) => args.run(),
-        Command::Gc(args) => args.run(),
-        Command::Guard(args) => args.run(),
-        Command::List(args) => args.run(),
-        Command::Show(args) => args.run(),
-        Command::Verify(args) => args.run(),
-        Command::Chain(args) => args.run(),
-        Command::Action(args) => Ok(args.run()),
-    };
-    let status = result.unwrap_or_else(|error| {
+    let status = Cli::parse().command.run().unwrap_or_else(|error| {
         report::error(&error);
         Status::Failed
     });
