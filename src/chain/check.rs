@@ -57,6 +57,8 @@ impl Reader<'_, '_> {
             Some(names) => self.list(names),
             None => Ok(vec![usual("main")]),
         };
+        let workflows = self.option(file.workflows.as_ref());
+        let read_secret = self.option(file.read_secret.as_ref());
         let dispatch = self.dispatch(&file.dispatch);
         let releases = self.releases(&file.releases, dispatch.as_ref().ok());
 
@@ -86,16 +88,26 @@ impl Reader<'_, '_> {
         let mut sorted: Vec<_> = repos.drain(..).enumerate().collect();
         sorted.sort_by_key(|(node, _)| position.get(node).copied());
         let repos = sorted.into_iter().map(|(_, repo)| repo).collect();
-        Ok(Chain { owner: owner?, dispatch: dispatch?, releases: releases?, repos })
+        Ok(Chain {
+            owner: owner?,
+            runner: runner?,
+            workflows: workflows?.unwrap_or_else(|| usual("btcdecoded/runner-cache@v1")),
+            read_secret: read_secret?,
+            dispatch: dispatch?,
+            releases: releases?,
+            repos,
+        })
     }
 
     fn dispatch(&mut self, table: &DispatchTable) -> Result<Dispatch> {
         let orchestrator = self.option(table.orchestrator.as_ref());
         let default = if table.orchestrator.is_some() { "build_{repo}" } else { "build-chain" };
         let event = self.option(table.event.as_ref());
+        let secret = self.option(table.secret.as_ref());
         Ok(Dispatch {
             event: event?.unwrap_or_else(|| usual(default)),
             orchestrator: orchestrator?,
+            secret: secret?.unwrap_or_else(|| usual("CHAIN_TOKEN")),
         })
     }
 
@@ -118,7 +130,7 @@ impl Reader<'_, '_> {
         runner: Option<&[Label]>,
         branches: Option<&[GitRef]>,
     ) -> Result<Repo> {
-        let RepoTable { kind, timeout_minutes, .. } = *table;
+        let RepoTable { kind, timeout_minutes, verify, .. } = *table;
         let parsed_name = self.word(name);
         let repository = match &table.repository {
             Some(repository) => self.word(repository),
@@ -152,6 +164,7 @@ impl Reader<'_, '_> {
             branches: branches?,
             package: package?,
             features: features.into_iter().collect::<Result<_>>()?,
+            verify,
             timeout_minutes: timeout_minutes.unwrap_or(NonZeroU16::new(60).expect("not 0")),
         })
     }

@@ -17,6 +17,8 @@ pub(super) struct File {
     pub(super) owner: Text,
     pub(super) runner: Option<Spanned<Vec<Text>>>,
     pub(super) branches: Option<Spanned<Vec<Text>>>,
+    pub(super) workflows: Option<Text>,
+    pub(super) read_secret: Option<Text>,
     #[serde(default)]
     pub(super) dispatch: DispatchTable,
     #[serde(default)]
@@ -30,6 +32,7 @@ pub(super) struct File {
 pub(super) struct DispatchTable {
     pub(super) event: Option<Text>,
     pub(super) orchestrator: Option<Text>,
+    pub(super) secret: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -53,4 +56,6 @@ pub(super) struct RepoTable {
     #[serde(default)]
     pub(super) features: Vec<Text>,
     pub(super) timeout_minutes: Option<NonZeroU16>,
+    #[serde(default)]
+    pub(super) verify: bool,
 }

@@ -15,6 +15,7 @@ mod event;
 mod file;
 mod findings;
 mod graph;
+pub mod init;
 mod log;
 mod names;
 mod nightly;
@@ -37,7 +38,7 @@ pub use event::{Event, Plan};
 pub use findings::{Finding, Findings};
 pub use names::{
     CargoName, ChainId, Cron, EventTemplate, FilePath, GitRef, Label, Owner, ParseError, RepoName,
-    Repository, Sha,
+    Repository, Secret, Sha, Workflows,
 };
 pub use nightly::{Nightly, Published, notes, plan as plan_nightly, publish, repository};
 pub use payload::{Incoming, Payload};

@@ -171,6 +171,45 @@ word!(
 );
 
 word!(
+    /// The name of a secret.
+    Secret,
+    "the name of a secret (1 to 100 of A-Z a-z 0-9 _, a letter or _ first, and not GITHUB_…)",
+    |text| {
+        (1..=100).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && !text.starts_with(|c: char| c.is_ascii_digit())
+            && !text.to_ascii_uppercase().starts_with("GITHUB_")
+    }
+);
+
+word!(
+    /// Where the reusable workflows are: a repository, and a version of it.
+    Workflows,
+    "a repository with the reusable workflows, and its version (`owner/name@ref`)",
+    |text| {
+        let at = text.split_once('@');
+        let parts = at.and_then(|(at, version)| Some((at.split_once('/')?, version)));
+        parts.is_some_and(|((owner, name), version)| {
+            owner.parse::<Owner>().is_ok()
+                && name.parse::<Repository>().is_ok()
+                && version.parse::<GitRef>().is_ok()
+        })
+    }
+);
+
+impl Workflows {
+    /// Returns `owner/name`.
+    pub fn repository(&self) -> &str {
+        self.0.split_once('@').map_or("", |(repository, _)| repository)
+    }
+
+    /// Returns the branch, tag or commit.
+    pub fn version(&self) -> &str {
+        self.0.split_once('@').map_or("", |(_, version)| version)
+    }
+}
+
+word!(
     /// When something runs, as cron has it.
     Cron,
     "a time of cron (five fields: minute, hour, day, month, weekday)",
@@ -230,7 +269,7 @@ mod tests {
         type Parse = fn(&str) -> bool;
         let long = "x".repeat(300);
         #[rustfmt::skip]
-        let cases: [(&str, Parse, &[&str], &[&str]); 9] = [
+        let cases: [(&str, Parse, &[&str], &[&str]); 11] = [
             ("repo",       parses::<RepoName>,      &["a", "bllvm-node", "A_1"],               &["", "1a", "-a", "a.b", "a b", "a/b", "a\n", "all", &long]),
             ("owner",      parses::<Owner>,         &["btcdecoded", "A-1"],                    &["", "a/b", "a.b", &long]),
             ("repository", parses::<Repository>,    &[".github", "a.b", "1"],                  &["", ".", "..", "a/b", "a b", &long]),
@@ -238,6 +277,8 @@ mod tests {
             ("label",      parses::<Label>,         &["self-hosted", "Linux", "X64"],          &["", "a b", "a,b", "${{x}}", &long]),
             ("package",    parses::<CargoName>,     &["bllvm-node", "a/b", "dep+x"],           &["", "--all", "a b", "a;b", &long]),
             ("event",      parses::<EventTemplate>, &["build-chain", "build_{repo}"],          &["", "{repo}{repo}", "{x}", "a b", "\n", &long]),
+            ("secret",     parses::<Secret>,        &["CHAIN_TOKEN", "_a1"],                   &["", "1a", "a-b", "GITHUB_X", "github_token", "a}}", &long]),
+            ("workflows",  parses::<Workflows>,     &["a/b@v1", "a/.b@refs/heads/x"],          &["", "a/b", "a@v1", "a/b/c@v1", "a/b@", "a/b@v1 x", "./a@v1", &long]),
             ("cron",       parses::<Cron>,          &["0 2 * * *", "*/5 1-3 1,2 JAN MON"],     &["", "0 2 * *", "0 2 * * * *", "0  2 * *", "a;b 2 * * *"]),
             ("path",       parses::<FilePath>,      &["versions.toml", "a/b c.toml"],          &["", "/a", "../a", "a/../b", "a\n", "$(x)"]),
         ];

@@ -6,7 +6,8 @@ use std::num::NonZeroU16;
 use serde::{Deserialize, Serialize};
 
 use super::names::{
-    CargoName, Cron, EventTemplate, FilePath, GitRef, Label, Owner, RepoName, Repository,
+    CargoName, Cron, EventTemplate, FilePath, GitRef, Label, Owner, RepoName, Repository, Secret,
+    Workflows,
 };
 
 /// An organisation's repos, and which of them are built from which.
@@ -15,6 +16,10 @@ use super::names::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     pub(super) owner: Owner,
+    /// The labels of the runners of what belongs to no repo: one at least.
+    pub(super) runner: Vec<Label>,
+    pub(super) workflows: Workflows,
+    pub(super) read_secret: Option<Secret>,
     pub(super) dispatch: Dispatch,
     pub(super) releases: Releases,
     /// Each after all that it depends on.
@@ -43,6 +48,8 @@ pub struct Repo {
     pub features: Vec<CargoName>,
     /// How long a build may take.
     pub timeout_minutes: NonZeroU16,
+    /// Whether an orchestrator runs its tests before it builds what needs it.
+    pub verify: bool,
 }
 
 /// What comes of a repo.
@@ -66,6 +73,8 @@ pub struct Dispatch {
     pub event: EventTemplate,
     /// The repository that gets every event, if it is one.
     pub orchestrator: Option<Repository>,
+    /// The secret that holds the token by which events are sent.
+    pub secret: Secret,
 }
 
 /// Where releases and versions come from.
@@ -107,6 +116,21 @@ impl Chain {
     /// Returns who owns the repositories.
     pub fn owner(&self) -> &str {
         self.owner.as_str()
+    }
+
+    /// Returns the labels of the runners of what belongs to no repo.
+    pub fn runner(&self) -> &[Label] {
+        &self.runner
+    }
+
+    /// Returns the secret that holds the token by which builds read repos, if some are private.
+    pub fn read_secret(&self) -> Option<&Secret> {
+        self.read_secret.as_ref()
+    }
+
+    /// Returns where the reusable workflows are.
+    pub fn workflows(&self) -> &Workflows {
+        &self.workflows
     }
 
     /// Returns where events go.

@@ -130,6 +130,8 @@ enum Error {
     #[error("cannot {action} `{}`", path.display())]
     File { action: &'static str, path: std::path::PathBuf, source: std::io::Error },
     #[error(transparent)]
+    Init(#[from] crate::chain::init::Error),
+    #[error(transparent)]
     Findings(#[from] crate::chain::Findings),
     #[error(transparent)]
     Chain(#[from] crate::chain::Error),

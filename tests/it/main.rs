@@ -8,6 +8,7 @@ mod workshop;
 mod action;
 mod cargo;
 mod chain;
+mod chain_init;
 mod checkouts;
 mod commands;
 mod concurrency;

@@ -33,13 +33,18 @@ impl FileArgs {
 
     /// Reads the chain.
     pub(super) fn chain(&self) -> Result<Chain> {
+        self.read().map(|(chain, _)| chain)
+    }
+
+    /// Reads the chain; returns also what is written.
+    pub(super) fn read(&self) -> Result<(Chain, String)> {
         let path = self.path();
         let text = std::fs::read_to_string(path).map_err(|source| Error::File {
             action: "read",
             path: path.to_owned(),
             source,
         })?;
-        Ok(Chain::parse(&path.display().to_string(), &text)?)
+        Ok((Chain::parse(&path.display().to_string(), &text)?, text))
     }
 }
 

@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 
 use super::{Error, Result, Status};
 use crate::chain;
+use crate::chain::init::Error as InitError;
 
 /// What to do with the chain.
 #[derive(Debug, Args)]
@@ -63,6 +64,12 @@ pub(super) fn hint(error: &Error) -> Option<String> {
     match error {
         Error::Findings(found) if found.findings.len() > 1 => {
             Some("`runner-cache chain check` lists all of them".to_owned())
+        }
+        Error::Init(InitError::NoCheckout { .. }) => {
+            Some("clone it, or name the repositories that are there with --only".to_owned())
+        }
+        Error::Init(InitError::OtherChain { .. }) => {
+            Some("remove the one, or run this with --file where it is".to_owned())
         }
         Error::File { .. } => Some("give the chain's file with --file FILE".to_owned()),
         Error::Chain(error) => advice(error),
