@@ -7,6 +7,7 @@
 //! Layers import only downwards; `tests/architecture.rs` holds the table.
 
 pub mod cargo;
+pub mod chain;
 pub mod cli;
 pub mod fs;
 pub mod github;

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Checks that documents agree with the files they show: examples, the inputs of action.yml, links.
+"""Checks that documents agree with the files they show: examples, inputs and outputs, links.
 
 A YAML block stands below `<!-- example: FILE -->` and is that file; the tables between
-`<!-- inputs -->` or `<!-- outputs -->` and `<!-- end -->` come from action.yml. `--write` puts both
-right. Needs PyYAML.
+`<!-- inputs -->` or `<!-- outputs -->` and `<!-- end -->` come from action.yml, or from the action or
+workflow that is named (`<!-- inputs: FILE -->`). `--write` puts both right. Needs PyYAML.
 """
 
 import re
@@ -19,7 +19,8 @@ ACTION = "btcdecoded/runner-cache"
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"(<!-- example: (\S+) -->\n)(```yaml\n.*?^```\n)?", re.MULTILINE | re.DOTALL)
-TABLE = re.compile(r"(<!-- (inputs|outputs) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- (inputs|outputs)(?:: (\S+))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+CALLED = re.compile(rf"{ACTION}/(\.github/workflows/[\w-]+\.yml)@")
 LINK = re.compile(r"\]\(([^)\s#]*)(?:#([^)\s]*))?\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 OUTPUT = re.compile(r"\bsteps\.([\w-]+)\.outputs\.([\w-]+)")
@@ -36,6 +37,13 @@ def without_fences(text):
     return FENCE.sub("", text)
 
 
+def interface(path):
+    """Returns what has the `inputs` and `outputs` of an action, or of a workflow that others call."""
+    document = yaml.safe_load((ROOT / path).read_text())
+    # In YAML 1.1, `on` is a way to say true.
+    return document[True]["workflow_call"] if True in document else document
+
+
 def table_of(action, kind):
     """Returns the rows of `inputs` or `outputs`, less what no workflow sets."""
     rows = ["| output | meaning |", "|---|---|"]
@@ -47,13 +55,18 @@ def table_of(action, kind):
             continue
         cells = [f"`{name}`", meaning]
         if kind == "inputs":
-            default = fields["default"].removeprefix("${{ ").removesuffix(" }}")
+            default = shown(fields.get("default", ""))
             cells.insert(1, f"`{default}`" if default else "")
         rows.append("| " + " | ".join(cells) + " |")
     return "".join(f"{row}\n" for row in rows)
 
 
-def as_it_should_be(text, action):
+def shown(default):
+    text = str(default).lower() if isinstance(default, bool) else str(default)
+    return text.removeprefix("${{ ").removesuffix(" }}")
+
+
+def as_it_should_be(text):
     """Returns a document with what it shows of other files as they are."""
 
     def example(match):
@@ -61,7 +74,11 @@ def as_it_should_be(text, action):
         return f"{match[1]}```yaml\n{path.read_text()}```\n" if path.is_file() else match[0]
 
     text = EXAMPLE.sub(example, text)
-    return TABLE.sub(lambda match: match[1] + table_of(action, match[2]) + match[4], text)
+
+    def table(match):
+        return match[1] + table_of(interface(match[3] or "action.yml"), match[2]) + match[5]
+
+    return TABLE.sub(table, text)
 
 
 def unmarked_blocks(name, text):
@@ -97,7 +114,10 @@ def unknown_names(path, action):
         for needed, name in NEEDED.findall(str(job)):
             if needed != job.get("needs") or name not in jobs[needed].get("outputs", {}):
                 yield f"{path.name}: there is no `needs.{needed}.outputs.{name}`"
-        ours = [step for step in job["steps"] if step.get("uses", "").startswith(ACTION + "@")]
+        if called := CALLED.match(job.get("uses", "")):
+            for name in set(job.get("with", {})) - set(interface(called[1])["inputs"]):
+                yield f"{path.name}: there is no input `{name}`"
+        ours = [step for step in job.get("steps", []) if step.get("uses", "").startswith(ACTION + "@")]
         for step in ours:
             for name in set(step.get("with", {})) - set(action["inputs"]):
                 yield f"{path.name}: there is no input `{name}`"
@@ -112,7 +132,7 @@ def main(arguments):
     found = []
     shown = set()
     for name, text in documents().items():
-        should = as_it_should_be(text, action)
+        should = as_it_should_be(text)
         if should != text and arguments == ["--write"]:
             (ROOT / name).write_text(should)
         elif should != text:

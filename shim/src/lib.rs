@@ -1,6 +1,7 @@
 //! The launcher: what a runner's node loads, and is replaced by.
 //!
-//! A runner starts an action by `node <action>/dist/main.node`. Node opens a `.node` file with
+//! A runner starts an action by `node <action>/dist/main.node`, and that of the chain by
+//! `node <action>/chain/../dist/chain.node`. Node opens a `.node` file with
 //! `dlopen`, and the loader runs its constructors before node asks what else is in it. Ours
 //! replaces the process by the program, so that no JavaScript runs. The process keeps its number:
 //! what the runner signals is the program.

@@ -1,4 +1,4 @@
-//! Which step of a job this is: the one thing in which the two launchers differ.
+//! Which step of a job this is: the one thing in which the launchers differ.
 
 use core::ffi::CStr;
 
@@ -9,25 +9,34 @@ pub(crate) enum Stage {
     Main,
     /// After the job's own steps. A failure is a warning: the job is what it was without us.
     Post,
+    /// Where the job asked for the action of the chain. A failure fails the job.
+    Chain,
 }
 
 impl Stage {
     /// The stage this was compiled for. Compiled in, because the name under which node was given
     /// the file need not be ours.
-    pub(crate) const BUILT: Self = if cfg!(feature = "post") { Self::Post } else { Self::Main };
+    pub(crate) const BUILT: Self = if cfg!(feature = "post") {
+        Self::Post
+    } else if cfg!(feature = "chain") {
+        Self::Chain
+    } else {
+        Self::Main
+    };
 
     /// Returns what the program is called with.
     pub(crate) const fn argument(self) -> &'static CStr {
         match self {
             Self::Main => c"main",
             Self::Post => c"post",
+            Self::Chain => c"chain",
         }
     }
 
     /// Returns the workflow command that says what went wrong.
     pub(crate) const fn command(self) -> &'static [u8] {
         match self {
-            Self::Main => b"::error title=runner-cache::",
+            Self::Main | Self::Chain => b"::error title=runner-cache::",
             Self::Post => b"::warning title=runner-cache::",
         }
     }
@@ -35,7 +44,7 @@ impl Stage {
     /// Returns the exit status after something went wrong.
     pub(crate) const fn status(self) -> i32 {
         match self {
-            Self::Main => 1,
+            Self::Main | Self::Chain => 1,
             Self::Post => 0,
         }
     }

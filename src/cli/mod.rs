@@ -3,6 +3,7 @@
 
 mod action;
 mod args;
+mod chain;
 mod checkout;
 mod gc;
 mod guard;
@@ -78,9 +79,29 @@ enum Command {
     Show(show::ShowArgs),
     /// Check every invariant of the store; change nothing
     Verify(verify::VerifyArgs),
+    /// Carry a change from repo to repo, as `chain.toml` says
+    Chain(chain::ChainArgs),
     /// Be a step of the Action
     #[command(hide = true)]
     Action(action::ActionArgs),
+}
+
+impl Command {
+    fn run(&self) -> Result<Status> {
+        match self {
+            Self::Key(args) => args.run(),
+            Self::Restore(args) => args.run(),
+            Self::Save(args) => args.run(),
+            Self::Checkout(args) => args.run(),
+            Self::Gc(args) => args.run(),
+            Self::Guard(args) => args.run(),
+            Self::List(args) => args.run(),
+            Self::Show(args) => args.run(),
+            Self::Verify(args) => args.run(),
+            Self::Chain(args) => args.run(),
+            Self::Action(args) => Ok(args.run()),
+        }
+    }
 }
 
 /// Parses the command line, runs the command, reports what failed.
@@ -92,19 +113,7 @@ pub fn main() -> ExitCode {
             arm(&point.to_string_lossy(), fate);
         }
     }
-    let result = match Cli::parse().command {
-        Command::Key(args) => args.run(),
-        Command::Restore(args) => args.run(),
-        Command::Save(args) => args.run(),
-        Command::Checkout(args) => args.run(),
-        Command::Gc(args) => args.run(),
-        Command::Guard(args) => args.run(),
-        Command::List(args) => args.run(),
-        Command::Show(args) => args.run(),
-        Command::Verify(args) => args.run(),
-        Command::Action(args) => Ok(args.run()),
-    };
-    let status = result.unwrap_or_else(|error| {
+    let status = Cli::parse().command.run().unwrap_or_else(|error| {
         report::error(&error);
         Status::Failed
     });
@@ -118,6 +127,18 @@ enum Error {
     Ops(#[from] ops::Error),
     #[error("cannot {action}")]
     Io { action: &'static str, source: std::io::Error },
+    #[error("cannot {action} `{}`", path.display())]
+    File { action: &'static str, path: std::path::PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Init(#[from] crate::chain::init::Error),
+    #[error(transparent)]
+    Findings(#[from] crate::chain::Findings),
+    #[error(transparent)]
+    Chain(#[from] crate::chain::Error),
+    #[error(transparent)]
+    Event(#[from] crate::github::event::Error),
+    #[error(transparent)]
+    Files(#[from] crate::github::files::Error),
     #[error("{0}")]
     Refused(String),
 }

@@ -18,7 +18,10 @@ pub(super) fn error(error: &Error) {
         line!(text, "  cause: {error}");
         cause = error.source();
     }
-    let advice = if let Error::Ops(error) = error { hint(error, &OPTIONS) } else { None };
+    let advice = match error {
+        Error::Ops(error) => hint(error, &OPTIONS),
+        error => super::chain::hint(error),
+    };
     if let Some(hint) = advice {
         line!(text, "  help: {hint}");
     }

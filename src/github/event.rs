@@ -100,11 +100,16 @@ impl Payload {
     /// Reads the payload from the file that the runner names.
     pub fn read(path: Option<&Path>) -> Result<Self, Error> {
         let path = path.ok_or(Error::NotSet)?;
-        let bytes = read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let bytes = bytes.ok_or_else(|| Error::TooLarge { path: path.to_owned() })?;
-        serde_json::from_slice(&bytes)
+        serde_json::from_slice(&bytes(Some(path))?)
             .map_err(|source| Error::Malformed { path: path.to_owned(), source })
     }
+}
+
+/// Reads the file that the runner names, whatever is in it.
+pub fn bytes(path: Option<&Path>) -> Result<Vec<u8>, Error> {
+    let path = path.ok_or(Error::NotSet)?;
+    let bytes = read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    bytes.ok_or_else(|| Error::TooLarge { path: path.to_owned() })
 }
 
 /// Returns the bytes of a regular file, or nothing if there are too many.

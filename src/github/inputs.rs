@@ -11,6 +11,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 pub use dependency::{Dependency, Wanted};
+pub use given::input;
 use given::{Given, chosen, path};
 pub use wrong::{InputError, Refusal, WrongInput};
 

@@ -1,10 +1,11 @@
-"""Tests the action with `act`: `scripts/test-action` calls this with what it needs."""
+"""Tests the actions with `act`: `scripts/test-action` calls this with what it needs."""
 
 import argparse
 import sys
 import unittest
 from pathlib import Path
 
+import chains
 import runner
 import scenarios
 from host import Tools
@@ -22,7 +23,7 @@ def main():
     parser.add_argument("only", nargs="*", metavar="WORDS", help="run only tests with this in their names")
     args = parser.parse_args()
 
-    scenarios.Action.tools = Tools(
+    scenarios.Action.tools = chains.Chain.tools = Tools(
         act=args.act,
         action=args.action,
         program=args.action / "dist/bin/runner-cache",
@@ -34,7 +35,7 @@ def main():
 
     loader = unittest.TestLoader()
     loader.testNamePatterns = [f"*{words}*" for words in args.only] or None
-    suite = loader.loadTestsFromModule(scenarios)
+    suite = unittest.TestSuite(map(loader.loadTestsFromModule, [scenarios, chains]))
     result = unittest.TextTestRunner(verbosity=2).run(suite)
     return 0 if result.wasSuccessful() and result.testsRun else 1
 

@@ -30,9 +30,13 @@ class Tools:
 
 
 class Host:
-    """A runner that no job has run on."""
+    """A runner that no job has run on.
 
-    def __init__(self, directory, tools, origin):
+    Both the workspace and the action are below its `place`. Its blank is what a script of `shell: bash` does not
+    survive in act.
+    """
+
+    def __init__(self, directory, tools, origin, place="the runner"):
         self.tools = tools
         self.origin = origin
         self.dir = directory
@@ -41,17 +45,20 @@ class Host:
         self.cargo_home = directory / "cargo-home"
         self.node = tools.nodes["24"]
         self.runs = []
-        # Both the workspace and the action are below it: their paths have a blank.
-        (directory / "the runner").mkdir(parents=True)
+        self.name = REPO
+        # What act is told besides, and where programs are that come before the machine's.
+        self.arguments = []
+        self.programs = []
+        self.place = directory / place
+        self.place.mkdir(parents=True)
         (directory / "home").mkdir()
         self.lose_cargo_home()
         self.comes_with("push", ref="refs/heads/main")
-        self.use("app")
 
     def comes_with(self, event, **payload):
         """Says of which event the next runs come."""
         self.event = event
-        payload["repository"] = {"full_name": REPO, "default_branch": "main"}
+        payload["repository"] = {"full_name": self.name, "default_branch": "main"}
         self.payload = self.dir / "event.json"
         self.payload.write_text(json.dumps(payload))
 
@@ -97,7 +104,7 @@ class Host:
     def environment(self):
         """All that a run sees of the machine: nothing of the user's but programs."""
         return {
-            "PATH": f"{self.node.parent}:{os.environ['PATH']}",
+            "PATH": ":".join(map(str, [self.node.parent, *self.programs, os.environ["PATH"]])),
             "HOME": str(self.dir / "home"),
             "LANG": "C.UTF-8",
             "RUSTUP_HOME": str(self.tools.rustup_home),
@@ -118,13 +125,14 @@ class Host:
             f"--directory={self.repo}",
             f"--workflows=.github/workflows/{workflow}.yml",
             f"--eventpath={self.payload}",
-            f"--action-cache-path={self.dir / 'the runner'}",
+            f"--action-cache-path={self.place}",
             f"--local-repository={ACTION}={self.tools.action}",
             "--platform=self-hosted=-self-hosted",
             "--concurrent-jobs=3",
             "--no-cache-server",
             f"--env=GITHUB_SERVER_URL={self.origin.url}",
             *(f"--env={name}={value}" for name, value in variables.items()),
+            *self.arguments,
         ]
         started = Started(command, self.environment(), self.dir / f"run-{len(self.runs)}.log")
         self.runs.append(started)

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 # The slowest run takes seconds. One that takes this long hangs.
 LIMIT_SECONDS = 120
 PR_SET_CHILD_SUBREAPER = 36
+COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
 def adopt_orphans():
@@ -35,7 +37,8 @@ class Step:
 class Run:
     """What became of one run of a workflow.
 
-    A job is named as in the workflow, with the values of its matrix: `build`, `build left`.
+    A job is named as in the workflow, with the values of its matrix: `build`, `build left`. A job of a workflow
+    that another job calls has that one's name before it: `ci/build`.
     """
 
     def __init__(self, exit_status, log):
@@ -51,6 +54,10 @@ class Run:
 
     def read(self, line):
         job = " ".join([line.get("jobID", "act"), *map(str, (line.get("matrix") or {}).values())])
+        # The name of a workflow and of a job; before them, that of the job which calls the workflow.
+        match line.get("job", "").split("/"):
+            case [caller, _, _]:
+                job = f"{caller}/{job}"
         self.text.append(f"[{job}] {line['msg'].rstrip()}")
         if "jobResult" in line:
             self.jobs[job] = line["jobResult"]
@@ -58,7 +65,7 @@ class Run:
             return
         step = self.steps.setdefault((job, line["stepID"][0], line["stage"]), Step())
         if line.get("raw_output"):
-            step.printed.append(line["msg"].rstrip("\r\n"))
+            step.printed.append(COLOUR.sub("", line["msg"].rstrip("\r\n")))
         match line.get("command"):
             case "set-output":
                 step.outputs[line["name"]] = line["arg"]
@@ -77,9 +84,9 @@ class Run:
     def printed(self, job, step_id):
         return self.step(job, step_id).printed
 
-    def compiled(self, job="build"):
-        """Returns the names of the crates that the step `build` compiled."""
-        words = (line.split() for line in self.printed(job, "build"))
+    def compiled(self, job="build", step_id="build"):
+        """Returns the names of the crates that a step compiled."""
+        words = (line.split() for line in self.printed(job, step_id))
         return sorted(line[1] for line in words if line[:1] == ["Compiling"])
 
     def __str__(self):

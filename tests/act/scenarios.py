@@ -42,6 +42,7 @@ class Action(unittest.TestCase):
         self.addCleanup(self.origin.close)
         self.origin.publish("tone", "1.0.0", "pub const HERTZ: u32 = 440;\n")
         self.host = Host(self.dir, self.tools, self.origin)
+        self.host.use("app")
         self.addCleanup(self.host.end_runs)
 
     def run_on_clean_runner(self, workflow, **variables):

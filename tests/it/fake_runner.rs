@@ -417,7 +417,7 @@ impl Done {
 }
 
 /// Reads a file of names and values as strictly as `FileCommandManager.cs` on Linux.
-fn pairs(text: &str) -> Result<Vec<(String, String)>> {
+pub(crate) fn pairs(text: &str) -> Result<Vec<(String, String)>> {
     let mut pairs = Vec::new();
     let mut lines = text.split_inclusive('\n');
     while let Some(line) = lines.next() {

@@ -40,7 +40,7 @@ impl Runner {
         let dir = tempfile::Builder::new().prefix("runner-cache-it-").tempdir()?;
         let base = dir.path().canonicalize()?;
         let runner = Self { _dir: dir, base };
-        for file in ["main.node", "post.node", "package.json"] {
+        for file in ["main.node", "post.node", "chain.node", "package.json"] {
             let bytes = fs::read(Path::new(REPO).join("dist").join(file))?;
             write(&runner.action(), format!("dist/{file}"), bytes)?;
         }
@@ -151,7 +151,7 @@ fn streams_arguments_and_exit_status_are_the_programs() -> Result {
         "read line; tr '\\0' '|' </proc/$$/cmdline; echo \" $line\"; echo said >&2; exit 7";
     let runner = Runner::with_program(script)?;
     for (name, node) in nodes()? {
-        for stage in ["main", "post"] {
+        for stage in ["main", "post", "chain"] {
             let mut step = runner.step(&node, stage);
             step.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
             let mut child = step.spawn()?;
@@ -406,7 +406,7 @@ fn without_a_program_post_warns_and_installs_nothing() -> Result {
 }
 
 #[test]
-fn a_program_that_cannot_run_is_an_error_of_main_and_a_warning_of_post() -> Result {
+fn a_program_that_cannot_run_is_an_error_and_of_post_a_warning() -> Result {
     // A program whose loader is missing, as one for glibc has none in an Alpine container.
     let mut lost = fs::read("/bin/sh")?;
     let loader = b"/lib64/ld-linux-x86-64.so.2";
@@ -427,7 +427,9 @@ fn a_program_that_cannot_run_is_an_error_of_main_and_a_warning_of_post() -> Resu
         let program = runner.action().join("dist/bin/runner-cache");
         write(&runner.base, &program, bytes)?;
         fs::set_permissions(&program, PermissionsExt::from_mode(mode))?;
-        for (stage, command, status) in [("main", "error", 1), ("post", "warning", 0)] {
+        for (stage, command, status) in
+            [("main", "error", 1), ("post", "warning", 0), ("chain", "error", 1)]
+        {
             let shown = program.display();
             let stdout =
                 format!("::{command} title=runner-cache::cannot start `{shown}`: {reason}\n");
@@ -499,7 +501,7 @@ fn musl_runs_it_without_telling_it_arguments_or_environment() -> Result {
 
 #[test]
 fn a_launcher_is_small_and_needs_no_library() -> Result {
-    for file in ["main.node", "post.node"] {
+    for file in ["main.node", "post.node", "chain.node"] {
         let path = Path::new(REPO).join("dist").join(file);
         assert!(fs::metadata(&path)?.len() < 16 << 10, "{file} is larger than 16 KiB");
         let output =
@@ -530,7 +532,7 @@ fn the_launchers_are_the_same_bytes_wherever_they_are_built() -> Result {
         .env("LD_LIBRARY_PATH", dir.path())
         .env("TZ", "Asia/Tokyo");
     succeed(dist.current_dir(dir.path()))?;
-    for file in ["main.node", "post.node", "package.json"] {
+    for file in ["main.node", "post.node", "chain.node", "package.json"] {
         let built = fs::read(checkout.join("dist").join(file))?;
         let committed = fs::read(Path::new(REPO).join("dist").join(file))?;
         assert!(built == committed, "dist/{file} differs; run scripts/dist");

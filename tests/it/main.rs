@@ -7,6 +7,8 @@ mod workshop;
 
 mod action;
 mod cargo;
+mod chain;
+mod chain_init;
 mod checkouts;
 mod commands;
 mod concurrency;

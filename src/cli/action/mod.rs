@@ -1,5 +1,6 @@
 //! `runner-cache action`: the steps of the Action. They read nothing but their environment.
 
+mod chain;
 mod checkouts;
 mod deadline;
 mod home;
@@ -31,6 +32,8 @@ enum Which {
     Main,
     /// The one that runs when the job ends
     Post,
+    /// The one of the chain's action
+    Chain,
 }
 
 impl ActionArgs {
@@ -38,6 +41,7 @@ impl ActionArgs {
         match self.step {
             Which::Main => main::run(&environment()),
             Which::Post => post::run(&environment()),
+            Which::Chain => chain::run(&environment()),
         }
     }
 }
@@ -55,7 +59,7 @@ const INPUTS: Settings = Settings {
 fn told(error: &super::Error) -> String {
     let advice = match error {
         super::Error::Ops(error) => hint(error, &INPUTS),
-        _ => None,
+        error => super::chain::hint(error),
     };
     advised(chain(error), advice)
 }

@@ -18,6 +18,12 @@ pub(super) struct Given<'a> {
 
 type Parsed<T> = Result<T, Refusal>;
 
+/// Returns the text of one input without blanks around it; an empty one is not given.
+pub fn input<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
+    let text = variable(environment, name)?.to_str()?.trim();
+    (!text.is_empty()).then_some(text)
+}
+
 impl<'a> Given<'a> {
     pub(super) fn new(environment: &'a Environment) -> Self {
         Self { environment, wrong: Vec::new() }

@@ -1,0 +1,141 @@
+//! The files of the repositories as they are on disk, beside each other in one directory.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::marked::{Outcome, is_ours, update};
+use super::{CHAIN_FILE, WORKFLOWS, Wanted};
+
+/// What becomes of one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The file.
+    pub path: PathBuf,
+    /// What it says, if it is there.
+    pub old: Option<String>,
+    /// What becomes of it.
+    pub outcome: Outcome,
+}
+
+/// Why files cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A repository is not where it should be.
+    #[error("`{}` is not there", path.display())]
+    NoCheckout {
+        /// Where it should be.
+        path: PathBuf,
+    },
+
+    /// A repository has a chain of its own, which would be read in place of the copy.
+    #[error("`{}` would be read in place of `{}`", own.display(), copy.display())]
+    OtherChain {
+        /// The chain that is there.
+        own: PathBuf,
+        /// The copy that is to be there.
+        copy: PathBuf,
+    },
+
+    /// The filesystem refused.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried, as a verb phrase.
+        action: &'static str,
+        /// The path it was tried on.
+        path: PathBuf,
+        /// What the filesystem said.
+        source: io::Error,
+    },
+}
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// Returns what becomes of each file in the checkouts below `dir`; `source` is the chain's file.
+///
+/// Changes nothing.
+pub fn plan(wanted: &[Wanted], dir: &Path, source: &Path) -> Result<Vec<Change>> {
+    let mut changes = Vec::new();
+    let source = canonical(source)?;
+    for Wanted { repository, path, text } in wanted {
+        let checkout = checkout(dir, repository.as_str())?;
+        let file = checkout.join(path);
+        if *path == CHAIN_FILE && reads_source(&checkout, &file, &source)? {
+            continue;
+        }
+        let old = read(&file)?;
+        let outcome = update(old.as_deref(), text);
+        changes.push(Change { path: file, old, outcome });
+    }
+    changes.extend(leftovers(wanted, dir)?);
+    Ok(changes)
+}
+
+/// Does what is planned for one file. It is the old one or the new one, whatever happens.
+pub fn apply(change: &Change) -> Result<()> {
+    let Outcome::Write(text) = &change.outcome else { return Ok(()) };
+    let path = &change.path;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(dir).map_err(at("create directory", dir))?;
+    let new = path.with_extension("new");
+    fs::write(&new, text).map_err(at("write", &new))?;
+    fs::rename(&new, path).map_err(at("replace", path))
+}
+
+/// Tells whether the chain that a repository reads is the source itself, which needs no copy.
+fn reads_source(checkout: &Path, copy: &Path, source: &Path) -> Result<bool> {
+    let own = checkout.join("chain.toml");
+    for file in [own.as_path(), copy] {
+        if file.exists() && canonical(file)? == source {
+            return Ok(true);
+        }
+    }
+    if own.exists() {
+        return Err(Error::OtherChain { own, copy: copy.to_owned() });
+    }
+    Ok(false)
+}
+
+/// Returns what we wrote once and no repository needs any more.
+fn leftovers(wanted: &[Wanted], dir: &Path) -> Result<Vec<Change>> {
+    let mut found = Vec::new();
+    let repositories: BTreeSet<_> = wanted.iter().map(|it| &it.repository).collect();
+    for repository in repositories {
+        for path in WORKFLOWS {
+            let is_wanted = wanted.iter().any(|it| it.repository == *repository && it.path == path);
+            let file = checkout(dir, repository.as_str())?.join(path);
+            if is_wanted {
+                continue;
+            }
+            let old = read(&file)?;
+            if old.as_deref().is_some_and(is_ours) {
+                found.push(Change { path: file, old, outcome: Outcome::Leftover });
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn checkout(dir: &Path, repository: &str) -> Result<PathBuf> {
+    let path = dir.join(repository);
+    if path.is_dir() { Ok(path) } else { Err(Error::NoCheckout { path }) }
+}
+
+fn read(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(at("read", path)(error)),
+    }
+}
+
+fn canonical(path: &Path) -> Result<PathBuf> {
+    path.canonicalize().map_err(at("find", path))
+}
+
+fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { action, path, source }
+}

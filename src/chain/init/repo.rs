@@ -1,0 +1,57 @@
+//! The workflow of one repo.
+
+use std::collections::BTreeSet;
+
+use super::super::repo::{Chain, Kind, Repo};
+use super::template::{Values, list, runner};
+
+/// Returns the workflow that takes `repo` through every event.
+pub(super) fn workflow(chain: &Chain, repo: &Repo) -> String {
+    let branches = list(&repo.branches, ", ");
+    let labels = runner(&repo.runner);
+    // An expression has its strings in single quotes, as YAML has.
+    let fork = "github.event.pull_request.head.repo.fork && '[\"ubuntu-latest\"]'";
+    let checks_runner = format!("${{{{ {fork} || {labels} }}}}");
+    let values = Values::of(chain)
+        .with_build(chain, repo)
+        .with("<branches>", branches)
+        .with("<runner>", labels)
+        .with("<checks-runner>", checks_runner)
+        .with("<image>", image(repo));
+    let (jobs, needs) = if repo.is_built() {
+        (values.fill(include_str!("templates/repo_build.yml")), "      - ci\n      - build\n")
+    } else {
+        (String::new(), "")
+    };
+    values
+        .with("<events>", events(chain, repo))
+        .with("<jobs>", jobs)
+        .with("<needs>", needs)
+        .fill(include_str!("templates/repo.yml"))
+}
+
+/// Returns what tells the build to make an image, if one is to come of it.
+pub(super) fn image(repo: &Repo) -> String {
+    match repo.kind {
+        Kind::Image => format!("      image: {}\n", repo.repository.as_str().to_ascii_lowercase()),
+        Kind::Docs | Kind::Library | Kind::Binary => String::new(),
+    }
+}
+
+/// Returns what the workflow is told by the repos that this one is built from.
+fn events(chain: &Chain, repo: &Repo) -> String {
+    if chain.dispatch().orchestrator.is_some() {
+        return String::new();
+    }
+    let types: BTreeSet<_> = repo.depends.iter().map(|name| chain.event_of(name)).collect();
+    dispatched(&types)
+}
+
+/// Returns the trigger for events of these types, or nothing if there are none.
+pub(super) fn dispatched(types: &BTreeSet<String>) -> String {
+    if types.is_empty() {
+        return String::new();
+    }
+    let types = list(types, ", ");
+    include_str!("templates/repo_dispatch.yml").replace("<types>", &types)
+}

@@ -1,0 +1,148 @@
+//! What a run does: whether its event counts, which plan follows, which commits it builds.
+
+use std::collections::BTreeSet;
+
+use super::api::Api;
+use super::board::Board;
+use super::commits::{Commits, with_dependencies};
+use super::error::Result;
+use super::event::{Event, Plan};
+use super::log::{State, awaited, missing};
+use super::names::{RepoName, Sha, quoted};
+use super::payload::Payload;
+use super::repo::{Chain, Repo};
+use super::run::{Run, Whose};
+
+/// What a run does because of its event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Why it does nothing, if so.
+    pub dropped: Option<String>,
+    /// What it does.
+    pub plan: Plan,
+    /// The chain that it is a link of, or that it starts.
+    pub payload: Option<Payload>,
+    /// Whose run it is; nobody's in the orchestrator.
+    pub repo: Option<RepoName>,
+    /// The commit of the repository to check out.
+    pub sha: Sha,
+    /// The commits of the repo and of all that it is built from; in the orchestrator of all that is
+    /// built, and of all that those are built from.
+    pub commits: Commits,
+    /// What changed.
+    pub changed: BTreeSet<RepoName>,
+}
+
+/// Whether a run takes what it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It does, unless another run has it.
+    Take,
+    /// It only looks.
+    Look,
+}
+
+/// Decides what a run does. A link of a chain is taken in the chain's log, so that no second run
+/// builds it.
+pub fn receive(chain: &Chain, run: &Run, api: &Api, claim: Claim) -> Result<Received> {
+    let receiver = Receiver { chain, run, api, claim };
+    let found = match run.whose(chain)? {
+        Whose::Repo(repo) => receiver.receive_in(repo)?,
+        Whose::Orchestrator(name) => receiver.orchestrate(name)?,
+    };
+    match found.dropped {
+        Some(_) => Ok(Received { plan: Plan::default(), changed: BTreeSet::new(), ..found }),
+        None => Ok(found),
+    }
+}
+
+/// A run that finds out what it does.
+struct Receiver<'a> {
+    chain: &'a Chain,
+    run: &'a Run,
+    api: &'a Api,
+    claim: Claim,
+}
+
+impl Receiver<'_> {
+    fn receive_in(&self, repo: &Repo) -> Result<Received> {
+        let Self { chain, run, api, .. } = *self;
+        let link = run.link(chain)?;
+        let dropped = match link {
+            Some(payload) if payload.visited.contains(&repo.name) => {
+                // The files of two repos can make a loop that neither has.
+                Some(format!(
+                    "a loop: the chain {} was in `{}` before",
+                    payload.chain_id, repo.name
+                ))
+            }
+            Some(payload) => {
+                self.take(payload, repo.name.as_str(), &awaited(chain, payload, &repo.name))?
+            }
+            None => None,
+        };
+        let known = run.commits(chain)?;
+        let sha = known.get(&repo.name).unwrap_or(&run.sha).clone();
+        let commits = match &dropped {
+            None => with_dependencies(chain, api, &known, [&repo.name])?,
+            Some(_) => Commits::new(),
+        };
+        let plan = run.event.plan(repo);
+        let payload = match link {
+            None if plan.downstream => Some(run.first_payload(&repo.name)?),
+            link => link.cloned(),
+        };
+        let (repo, changed) = (Some(repo.name.clone()), run.changed(chain)?);
+        Ok(Received { dropped, plan, payload, repo, sha, commits, changed })
+    }
+
+    fn orchestrate(&self, name: &str) -> Result<Received> {
+        let Self { chain, run, api, .. } = *self;
+        let link = run.link(chain)?;
+        let changed = run.changed(chain)?;
+        let dropped = match link {
+            Some(payload) => self.take(payload, name, &[])?,
+            None => None,
+        };
+        let affected = chain.affected(&changed);
+        let build = affected.builds().next().is_some();
+        let commits = match &dropped {
+            None => with_dependencies(chain, api, &run.commits(chain)?, affected.builds())?,
+            Some(_) => Commits::new(),
+        };
+        let is_release = match link {
+            Some(payload) => payload.version.is_some(),
+            None => matches!(run.event, Event::Release { .. }),
+        };
+        let checks = matches!(run.event, Event::Push { .. } | Event::Proposal);
+        let plan = Plan { checks, build, downstream: false, artifacts: build && is_release };
+        Ok(Received {
+            dropped,
+            plan,
+            payload: link.cloned(),
+            repo: None,
+            sha: run.sha.clone(),
+            commits,
+            changed,
+        })
+    }
+
+    /// Takes `repo` for this run, if all that it waits for is done; says why not otherwise.
+    fn take(&self, payload: &Payload, repo: &str, awaited: &[&RepoName]) -> Result<Option<String>> {
+        let board = Board::of(self.chain, self.api, payload, self.run.url())?;
+        let mut log = board.read()?;
+        let missing = missing(&log, awaited);
+        if !missing.is_empty() {
+            let names: Vec<_> = missing.iter().map(RepoName::as_str).collect();
+            return Ok(Some(format!("too early: `{repo}` waits for {}", names.join(", "))));
+        }
+        if log.taken_by(repo).is_none() && self.claim == Claim::Take {
+            log = board.add(repo, State::Taken, "building")?;
+        }
+        let owner = log.taken_by(repo).filter(|owner| *owner != self.run.url());
+        Ok(owner.map(|owner| {
+            let owner = quoted(owner);
+            format!("a duplicate: {owner} has `{repo}` of the chain {}", payload.chain_id)
+        }))
+    }
+}

@@ -1,0 +1,102 @@
+//! `runner-cache chain dispatch`.
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::super::report::{print_json, to_stderr, to_stdout};
+use super::super::text::line;
+use super::super::{Result, Status};
+use super::files::{FileArgs, set_outputs};
+use super::run::{ApiArgs, run};
+use crate::chain::{Dispatched, Outcome, RepoName, dispatch, requests};
+
+/// Options of `chain dispatch`.
+#[derive(Debug, Args)]
+pub(super) struct DispatchArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    #[command(flatten)]
+    api: ApiArgs,
+    /// How the jobs of the run went
+    #[arg(long, value_name = "RESULT", default_value = "success")]
+    result: JobResult,
+    /// Only print the requests
+    #[arg(long)]
+    dry_run: bool,
+    /// Print one JSON object to stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// The result of a job, as GitHub has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum JobResult {
+    Success,
+    Failure,
+    Cancelled,
+    Skipped,
+}
+
+impl DispatchArgs {
+    pub(super) fn run(&self) -> Result<Status> {
+        let chain = self.file.chain()?;
+        let run = run()?;
+        if self.dry_run {
+            let requests = requests(&chain, &run)?;
+            for request in &requests {
+                let body = format!("{:#}", request.body);
+                to_stdout(&format!("{} {}\n{body}\n", request.method, request.path))?;
+            }
+            to_stderr(&format!("would send {} requests\n", requests.len()));
+            return Ok(Status::Done);
+        }
+        let outcome = match self.result {
+            JobResult::Success => Outcome::Success,
+            JobResult::Failure | JobResult::Cancelled | JobResult::Skipped => Outcome::Failure,
+        };
+        let done = dispatch(&chain, &run, &self.api.api()?, outcome)?;
+        to_stderr(&text(&done));
+        let Dispatched { chain_id, sent, waiting, .. } = &done;
+        set_outputs(&[
+            ("chain-id".to_owned(), chain_id.to_string()),
+            ("sent".to_owned(), json!(sent).to_string()),
+            ("waiting".to_owned(), json!(waiting).to_string()),
+        ])?;
+        if self.json {
+            let Dispatched { idle, taken, left, blocked, .. } = &done;
+            print_json(&json!({
+                "chain-id": chain_id, "idle": idle, "sent": sent, "waiting": waiting, "taken": taken,
+                "left": left, "blocked": blocked,
+            }))?;
+        }
+        Ok(Status::Done)
+    }
+}
+
+fn text(done: &Dispatched) -> String {
+    let names =
+        |names: &[RepoName]| names.iter().map(RepoName::as_str).collect::<Vec<_>>().join(", ");
+    let mut text = String::new();
+    if let Some(reason) = &done.idle {
+        line!(text, "nothing is sent: {reason}");
+    }
+    for repository in &done.sent {
+        line!(text, "sent to {repository}");
+    }
+    for (repo, missing) in &done.waiting {
+        line!(text, "{repo} waits for {}", names(missing));
+    }
+    for repo in &done.taken {
+        line!(text, "{repo} is being built already");
+    }
+    for (repo, last) in &done.left {
+        line!(text, "{repo} is told by {last}, which was done later");
+    }
+    if !done.blocked.is_empty() {
+        line!(text, "not built because of this: {}", names(&done.blocked));
+    }
+    if text.is_empty() {
+        line!(text, "this is the end of the chain {}", done.chain_id);
+    }
+    text
+}

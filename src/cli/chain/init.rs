@@ -1,0 +1,109 @@
+//! `runner-cache chain init`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use similar::TextDiff;
+
+use super::super::report::{print_json, to_stderr};
+use super::super::text::line;
+use super::super::{Error, Result, Status};
+use super::files::FileArgs;
+use crate::chain::init::{Change, Outcome, apply, plan, wanted};
+
+/// Options of `chain init`.
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// The directory that holds a checkout of every repository, each under its name
+    #[arg(value_name = "DIR", default_value = "..")]
+    dir: PathBuf,
+    /// Write only what this repository needs; may be given several times
+    #[arg(long, value_name = "REPOSITORY")]
+    only: Vec<String>,
+    /// Change nothing: say what differs from what would be written, and fail if anything does
+    #[arg(long)]
+    check: bool,
+    /// Print one JSON object to stdout
+    #[arg(long)]
+    json: bool,
+}
+
+impl InitArgs {
+    pub(super) fn run(&self) -> Result<Status> {
+        let (chain, source) = self.file.read()?;
+        let mut files = wanted(&chain, &source);
+        for name in &self.only {
+            if !files.iter().any(|file| file.repository.as_str() == name) {
+                let name: String = name.escape_debug().collect();
+                return Err(Error::Refused(format!("`{name}` is no repository of this chain")));
+            }
+        }
+        files.retain(|file| {
+            self.only.is_empty() || self.only.iter().any(|name| file.repository.as_str() == name)
+        });
+        let changes = plan(&files, &self.dir, self.file.path())?;
+        if !self.check {
+            for change in &changes {
+                apply(change)?;
+            }
+        }
+        let text: String = changes.iter().map(|change| self.text(change)).collect();
+        to_stderr(&text);
+        if self.json {
+            let words =
+                changes.iter().map(|change| (change.path.display().to_string(), self.word(change)));
+            let words: serde_json::Map<_, _> =
+                words.map(|(path, word)| (path, json!(word))).collect();
+            print_json(&json!({ "files": words }))?;
+        }
+        let is_done = changes.iter().all(|change| match change.outcome {
+            Outcome::Current => true,
+            Outcome::Write(_) => !self.check,
+            Outcome::Refused(..) | Outcome::Leftover => false,
+        });
+        Ok(if is_done { Status::Done } else { Status::Failed })
+    }
+
+    /// Returns what became of a file, or would.
+    fn word(&self, change: &Change) -> &'static str {
+        match (&change.outcome, &change.old) {
+            (Outcome::Current, _) => "current",
+            (Outcome::Write(_), _) if !self.check => "written",
+            (Outcome::Write(_), Some(_)) => "outdated",
+            (Outcome::Write(_), None) => "missing",
+            (Outcome::Refused(..), _) => "refused",
+            (Outcome::Leftover, _) => "leftover",
+        }
+    }
+
+    fn text(&self, change: &Change) -> String {
+        let mut text = String::new();
+        let path = change.path.display();
+        line!(text, "{:<9} {path}", self.word(change));
+        let old = change.old.as_deref().unwrap_or_default();
+        match &change.outcome {
+            Outcome::Write(new) if self.check && change.old.is_some() => text += &diff(old, new),
+            Outcome::Refused(refusal, new) => {
+                line!(text, "error: {refusal}: `{path}`");
+                line!(
+                    text,
+                    "  help: put what is yours between the marks, or remove the file and run this again"
+                );
+                text += &diff(old, new);
+            }
+            Outcome::Leftover => {
+                line!(text, "  help: no workflow of the chain is needed there any more; remove it");
+            }
+            Outcome::Current | Outcome::Write(_) => {}
+        }
+        text
+    }
+}
+
+/// Returns what would change from one text to another, a line of `-` or `+` each.
+fn diff(old: &str, new: &str) -> String {
+    TextDiff::from_lines(old, new).unified_diff().context_radius(1).to_string()
+}

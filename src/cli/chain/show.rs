@@ -1,0 +1,40 @@
+//! `runner-cache chain show`.
+
+use clap::{Args, ValueEnum};
+
+use super::super::report::to_stdout;
+use super::super::{Result, Status};
+use super::files::FileArgs;
+use crate::chain::{Format, show};
+
+/// Options of `chain show`.
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// How to print it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Shape,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Shape {
+    /// A line a repo
+    Text,
+    /// A flow chart, as GitHub draws it in Markdown
+    Mermaid,
+    /// One object
+    Json,
+}
+
+impl ShowArgs {
+    pub(super) fn run(&self) -> Result<Status> {
+        let format = match self.format {
+            Shape::Text => Format::Text,
+            Shape::Mermaid => Format::Mermaid,
+            Shape::Json => Format::Json,
+        };
+        to_stdout(&show(&self.file.chain()?, format))?;
+        Ok(Status::Done)
+    }
+}

@@ -1,0 +1,12 @@
+//! The chain, on repos whose GitHub is on this machine.
+
+mod github;
+mod world;
+
+mod mistakes;
+mod nightlies;
+mod orchestrator;
+mod tls;
+mod tokens;
+mod trouble;
+mod walks;

@@ -1,0 +1,136 @@
+//! One repository that every other tells, and that builds what is affected.
+
+use serde_json::{Value, json};
+
+use super::world::{World, sha_of};
+use crate::support::Result;
+
+const CHAIN: &str = include_str!("../../../examples/chain/orchestrator.toml");
+const REPOS: [&str; 5] = ["consensus", "protocol", "node", "sdk", "governance-app"];
+
+#[test]
+fn a_push_tells_the_orchestrator_which_builds_what_is_affected() -> Result {
+    for (changed, first_built) in
+        [("consensus", 0), ("protocol", 1), ("node", 2), ("governance-app", 4)]
+    {
+        let world = World::new(CHAIN)?;
+        world.run(&world.push(changed))?.done()?.says("sent to btcdecoded/bllvm")?;
+        let jobs = world.started()?;
+        assert_eq!(jobs.len(), 1);
+        assert_eq!(
+            (jobs[0].repo.as_str(), &jobs[0].payload["action"]),
+            ("bllvm", &json!(format!("build_{changed}")))
+        );
+        let received = world.chain_command(&jobs[0], &["receive"])?.done()?;
+        let affected = world.chain_command(&jobs[0], &["affected"])?.done()?;
+        for (at, repo) in REPOS.iter().enumerate() {
+            let want = (at >= first_built).to_string();
+            let name = format!("build_{repo}");
+            assert_eq!(
+                [received.output(&name), affected.output(&name)],
+                [&want, &want],
+                "{changed}: {repo}"
+            );
+        }
+        assert_eq!(received.output("build"), "true");
+        let commits: Value = serde_json::from_str(received.output("commits"))?;
+        assert!(REPOS[first_built..].iter().all(|repo| commits[repo] == sha_of(repo)), "{commits}");
+        let resolved = world.chain_command(&jobs[0], &["resolve"])?.done()?;
+        let commits: Value = serde_json::from_str(resolved.output("commits"))?;
+        assert_eq!(commits[changed], sha_of(changed));
+        assert_eq!(commits.as_object().map(serde_json::Map::len), Some(5));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_commit_of_a_push_is_built_and_not_what_came_after() -> Result {
+    let world = World::new(CHAIN)?;
+    world.run(&world.push("node"))?.done()?;
+    world.github.push("btcdecoded/bllvm-node", "main", &"9".repeat(40))?;
+    world.github.push("btcdecoded/bllvm-sdk", "main", &"8".repeat(40))?;
+    let job = world.started()?.remove(0);
+    let resolved = world.chain_command(&job, &["resolve"])?.done()?;
+    assert_eq!(resolved.output("sha_node"), sha_of("node"));
+    assert_eq!(resolved.output("sha_sdk"), "8".repeat(40));
+    Ok(())
+}
+
+#[test]
+fn an_event_that_comes_twice_is_orchestrated_once() -> Result {
+    let world = World::new(CHAIN)?;
+    world.github.spoil(
+        &json!({"method": "POST", "path": "/dispatches$", "status": 502, "when": "after"}),
+    )?;
+    world.run(&world.push("protocol"))?.done()?;
+    let jobs = world.started()?;
+    let accepted: Vec<_> = jobs
+        .iter()
+        .map(|job| Ok(world.run(job)?.done()?.output("accepted").to_owned()))
+        .collect::<Result<_>>()?;
+    assert_eq!(accepted, ["true", "false"]);
+    Ok(())
+}
+
+#[test]
+fn events_from_before_payloads_had_versions_are_understood() -> Result {
+    let world = World::new(CHAIN)?;
+    #[rustfmt::skip]
+    let cases = [
+        ("build_governance-app", json!({"ref": "refs/heads/main", "sha": "abc", "repo": "governance-app"}), r#"["governance-app"]"#),
+        ("build_sdk",            json!({"triggered_by": "bllvm-sdk", "source_sha": "5".repeat(40)}),         r#"["sdk"]"#),
+        ("build_all",            json!({"nightly": true, "version": "x"}),                                  r#"["consensus","governance-app","node","protocol","sdk"]"#),
+        ("build_node",           Value::Null,                                                               r#"["node"]"#),
+    ];
+    for (action, payload, changed) in cases {
+        let payload = json!({"action": action, "client_payload": payload});
+        let job = world.job("bllvm", "repository_dispatch", payload);
+        let received = world.chain_command(&job, &["receive"])?.done()?;
+        assert_eq!(
+            (received.output("changed"), received.output("accepted")),
+            (changed, "true"),
+            "{action}"
+        );
+        let commits: Value = serde_json::from_str(received.output("commits"))?;
+        assert_eq!(commits["sdk"] == "5".repeat(40), action == "build_sdk", "{action}");
+    }
+    let job = world.job(
+        "bllvm",
+        "repository_dispatch",
+        json!({"action": "build_x", "client_payload": {}}),
+    );
+    world.chain_command(&job, &["receive"])?.fails_with("`x` is no repo of this chain")?;
+    Ok(())
+}
+
+#[test]
+fn at_night_all_is_built_and_a_proposal_builds_nothing() -> Result {
+    let world = World::new(CHAIN)?;
+    for (event, payload, build, any) in [
+        ("schedule", json!({"schedule": "0 2 * * *"}), "true", "true"),
+        ("workflow_dispatch", json!({"inputs": null}), "true", "true"),
+        ("pull_request", json!({}), "false", "false"),
+        ("push", json!({"ref": "refs/heads/main"}), "false", "false"),
+    ] {
+        let received =
+            world.chain_command(&world.job("bllvm", event, payload), &["receive"])?.done()?;
+        assert_eq!((received.output("build"), received.output("any")), (build, any), "{event}");
+    }
+    assert_eq!(world.github.writes()?, 0);
+    Ok(())
+}
+
+#[test]
+fn what_failed_blocks_what_comes_after_it_and_only_that() -> Result {
+    let chain = CHAIN.replace("depends = [\"node\"]", "depends = [\"protocol\"]");
+    let world = World::new(&chain)?;
+    let job = world.push("consensus");
+    let args = ["affected", "--changed", "consensus", "--failed", "sdk"];
+    let affected = world.chain_command(&job, &args)?.done()?;
+    let built: Vec<_> =
+        REPOS.iter().map(|repo| affected.output(&format!("build_{repo}"))).collect();
+    assert_eq!(built, ["true", "true", "true", "false", "false"]);
+    assert_eq!(affected.output("levels"), r#"[["consensus"],["protocol"],["node"],[]]"#);
+    assert_eq!((affected.output("level_3"), affected.output("level_4")), ("true", "false"));
+    Ok(())
+}
