@@ -60,10 +60,13 @@ struct Known {
     held: Option<BTreeSet<String>>,
     /// Whether mtimes are about that no right clock gave.
     is_odd: bool,
-    /// Whether a compiled file was edited between the build and the save. A restore takes it for one
+    /// Whether a compiled file was edited between the build and the save. A restore may take it for one
     /// that a build script rewrote, and trusts nothing where a checkout brings another: that is
     /// sound, and builds more than a twin would.
     is_edited: bool,
+    /// Whether such a restore came before. Then only the units of the last build are as a twin has
+    /// them: those that it did not look at are older than sources that look new since.
+    is_distrusted: bool,
 }
 
 /// A history on its way.
@@ -145,9 +148,11 @@ impl Runner<'_> {
                 return Ok(Err(fault));
             }
             known.held = Some(again.fresh);
+        } else if known.is_distrusted {
+            known.held = Some(ours.fresh.union(&ours.rebuilt).cloned().collect());
         }
         if job.save == Save::Edited {
-            known.is_edited = true;
+            known.is_edited = self.story.commits[job.commit].world.has_scripts();
             self.edit(job, &known)?;
         }
         self.places.insert(job.place, known);
@@ -281,8 +286,10 @@ impl Runner<'_> {
         let is_held = |unit: &String| before.held.as_ref().is_none_or(|held| held.contains(unit));
         let beyond = |unit: &&String| !theirs.rebuilt.contains(*unit) && is_held(unit);
         let needless: Vec<_> = ours.rebuilt.iter().filter(beyond).collect();
-        if needless.is_empty() || before.is_edited || self.may_have_leftovers(job) {
-            return Ok(Ok(Known { twin: Some(twin), is_odd, ..Known::default() }));
+        let distrusts = before.is_edited || self.may_have_leftovers(job);
+        if needless.is_empty() || distrusts {
+            let is_distrusted = before.is_distrusted || distrusts;
+            return Ok(Ok(Known { twin: Some(twin), is_odd, is_distrusted, ..Known::default() }));
         }
         let mut about = format!("builds {needless:?}, which the twin keeps");
         for reason in &ours.reasons {

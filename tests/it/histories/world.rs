@@ -175,6 +175,11 @@ impl World {
         lines
     }
 
+    /// Tells whether there is a build script.
+    pub(super) fn has_scripts(&self) -> bool {
+        self.packages.iter().any(|package| package.script.is_some())
+    }
+
     /// Tells whether a build script writes beside the sources.
     pub(super) fn generates_sources(&self) -> bool {
         let mut scripts = self.packages.iter().filter_map(|package| package.script.as_ref());
