@@ -325,7 +325,7 @@ pub fn lines(rebuilds: &[Rebuild], max: usize) -> Vec<String> {
 }
 
 /// Lists the first names and counts the others.
-fn some<T: fmt::Display>(names: impl ExactSizeIterator<Item = T>, quote: &str) -> String {
+pub fn some<T: fmt::Display>(names: impl ExactSizeIterator<Item = T>, quote: &str) -> String {
     let more = names.len().saturating_sub(SHOWN);
     let names: Vec<_> = names.take(SHOWN).map(|name| format!("{quote}{name}{quote}")).collect();
     let names = names.join(", ");

@@ -26,6 +26,8 @@ pub(super) struct Read<'a> {
     /// None if its build did not come to an end.
     pub(super) hash: Option<u64>,
     pub(super) print: Fingerprint,
+    /// Whether it is unknown what the unit was built from.
+    pub(super) is_unclear: bool,
     pub(super) built: Timestamp,
     /// The file that rustc was called with, if it is known.
     pub(super) main: Option<PathBuf>,
@@ -76,6 +78,7 @@ impl<'a> Reader<'a> {
             unit: self.units.of(json)?,
             kind: json.file_name(),
             hash: fingerprint::hash(&self.bytes(&hash)?),
+            is_unclear: print.is_none(),
             print: print.unwrap_or_default(),
             built: self.stat(&hash)?.mtime,
             main: None,
@@ -95,6 +98,7 @@ impl<'a> Reader<'a> {
                 read.variables.extend(variables.unwrap_or_default());
                 let files = self.files(read.unit);
                 read.main = files.first().cloned();
+                read.is_unclear |= files.is_empty();
                 read.files.extend(files.into_iter().filter(|file| !self.around.is_excluded(file)));
             }
         }

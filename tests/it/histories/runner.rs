@@ -58,6 +58,8 @@ struct Known {
     /// Where mtimes are odd: the units that cargo finds fresh before the save. Another it might
     /// build again at once, for its sources are from the future.
     held: Option<BTreeSet<String>>,
+    /// The hashes of the units that the generation has. A twin keeps what a save leaves out.
+    stored: Option<BTreeSet<String>>,
     /// Whether mtimes are about that no right clock gave.
     is_odd: bool,
     /// Whether a compiled file was edited between the build and the save. A restore may take it for one
@@ -283,7 +285,14 @@ impl Runner<'_> {
         }
         self.count.compared += 1;
         self.count.fresh += usize::from(ours.rebuilt.is_empty());
-        let is_held = |unit: &String| before.held.as_ref().is_none_or(|held| held.contains(unit));
+        let is_stored = |unit: &String| {
+            let hash = unit.rsplit('-').next().filter(|hash| hash.len() == 16);
+            let stored = before.stored.as_ref().zip(hash);
+            stored.is_none_or(|(stored, hash)| stored.contains(hash))
+        };
+        let is_held = |unit: &String| {
+            before.held.as_ref().is_none_or(|held| held.contains(unit)) && is_stored(unit)
+        };
         let beyond = |unit: &&String| !theirs.rebuilt.contains(*unit) && is_held(unit);
         let needless: Vec<_> = ours.rebuilt.iter().filter(beyond).collect();
         let distrusts = before.is_edited || self.may_have_leftovers(job);
@@ -345,6 +354,8 @@ impl Runner<'_> {
         }
         if let Some(generation) = target(&report)["generation"].as_str() {
             let known = self.places.get(&job.place).ok_or("a save of nothing")?.clone();
+            let stored = Some(self.host.stored(generation)?);
+            let known = Known { stored, ..known };
             self.generations.entry(generation.to_owned()).or_insert(known);
         }
         Ok(Ok(()))
