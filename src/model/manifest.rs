@@ -376,8 +376,8 @@ pub struct Unit {
     /// When it was used.
     #[serde(flatten)]
     pub used: UnitUse,
-    /// Whether cargo knows it, or a file of the roots that it was built from, by an absolute path. At
-    /// other roots that is another file, or the checkout of another runner.
+    /// Whether cargo knows it, or a file of the roots that it was built from, by an absolute path, or
+    /// such a path was compiled in. At other roots that is the checkout of another runner.
     #[serde(rename = "bound", skip_serializing_if = "std::ops::Not::not", default)]
     pub is_bound: bool,
 }

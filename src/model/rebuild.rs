@@ -147,7 +147,7 @@ fn own_reason(graph: &UnitGraph, unit: &GraphUnit, now: &Now) -> Option<Reason> 
     }
     let package = now.packages.get(unit.package as usize);
     let fixed = || unit.fixed.iter().filter_map(|path| now.paths.get(path));
-    let moved = package.and_then(|package| package.moved.as_ref());
+    let moved = package.and_then(|package| package.moved.as_ref()).filter(|_| unit.is_bound);
     if let Some(moved) = moved.or_else(|| fixed().find_map(|path| path.moved.as_ref())) {
         return Some(Reason::Moved(moved.clone()));
     }

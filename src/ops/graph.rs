@@ -42,8 +42,10 @@ pub(super) struct Surroundings<'a> {
 pub(super) struct Recorded {
     /// Those that the job uses, as far as they can become stale.
     pub(super) graph: UnitGraph,
-    /// Those, used or not, that cargo knows by an absolute path, or that were built from a file of the
-    /// roots that it knows so. One of which that cannot be told is among them.
+    /// Those, used or not, that work only where the roots are: see [`Unit::is_bound`]. One of which that
+    /// cannot be told is among them.
+    ///
+    /// [`Unit::is_bound`]: crate::model::manifest::Unit::is_bound
     pub(super) bound: BTreeSet<UnitDir>,
 }
 
@@ -267,7 +269,9 @@ impl<'a> Recorder<'a> {
             ..GraphUnit::default()
         };
         let is_outside = own_dir.is_some_and(|dir| !dir.starts_with(self.around.workspace_root));
-        let mut is_bound = is_outside || read.is_unclear;
+        // A build script is told where its package is, and may write that anywhere.
+        let is_run = own_dir.is_some() && read.kind.starts_with(b"run-build-script-");
+        let mut is_bound = is_outside || is_run || read.is_unclear || read.has_root;
         // Cargo looks for these wherever the package lies.
         let mut relative = BTreeSet::new();
         let mut paths: BTreeSet<PathBuf> = read.files.iter().cloned().collect();
@@ -300,6 +304,7 @@ impl<'a> Recorder<'a> {
                 unit.fixed.push(self.number(path));
             }
         }
+        unit.is_bound = is_bound;
         if is_bound {
             self.bound.insert(read.unit.clone());
         }

@@ -32,7 +32,7 @@ const KINDS: [Kind; JOBS] = [
 /// table that nothing makes much smaller, as crates have that embed data.
 const BASES: usize = 3;
 const TYPES: usize = 40;
-const TABLE_BYTES: usize = 3 << 20;
+const TABLE_BYTES: usize = 5 << 20;
 
 /// A workspace of a program and a library, and libraries beside it that are most of what is built.
 fn workshop() -> Result<Workshop> {
@@ -62,7 +62,7 @@ fn workshop() -> Result<Workshop> {
 
 fn base() -> String {
     let mut text = "//! A library.\n\n/// What it looks things up in.\n\
-        pub static TABLE: &[u8] = include_bytes!(\"../table\");\n"
+        pub fn table() -> &'static [u8] {\n    include_bytes!(\"../table\")\n}\n"
         .to_owned();
     for index in 0..TYPES {
         write!(
@@ -125,6 +125,20 @@ fn runner(number: usize, round: usize) -> String {
     format!("runner-{place}")
 }
 
+/// Runs a job of each kind for the first time, one after another: each restores what those before it
+/// saved. Built at once at four paths, libraries would have other bytes in each, for rustc writes the
+/// directory it runs in into them, and nothing of them could be shared.
+fn start(shop: &Workshop) -> Result {
+    for (number, kind) in KINDS.iter().enumerate().rev() {
+        let mut shop = shop.clone();
+        shop.move_to(&runner(number, 0));
+        shop.options = vec!["--job", kind.0];
+        shop.cargo = kind.1.to_vec();
+        job(&shop)?;
+    }
+    Ok(())
+}
+
 /// Runs a job of each kind, all at once.
 fn run(shop: &Workshop, round: usize) -> Result<Vec<Done>> {
     let mut done = Vec::new();
@@ -180,7 +194,7 @@ fn bytes_alone(shop: &Workshop, number: usize) -> Result<u64> {
 fn four_kinds_of_job_at_once_each_compile_only_what_a_commit_changed() -> Result {
     let shop = workshop()?;
     fs::create_dir_all(shop.path(Wiped, ""))?;
-    run(&shop, 0)?;
+    start(&shop)?;
     let mut wrong = Vec::new();
     for round in 1..=ROUNDS {
         let is_deep = round % 2 == 1;

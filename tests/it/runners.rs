@@ -44,6 +44,41 @@ fn workshop() -> Result<Workshop> {
 
 const SHARED: [&str; 3] = ["app/shared/read", "app/shared/watched", "app/shared/peeked"];
 
+/// Cargo does not compare the paths that it hands out: tests would read the fixtures of another runner.
+#[test]
+fn a_path_that_was_compiled_in_is_the_one_of_this_runner() -> Result {
+    let root = manifest("app", &["member"]) + "[workspace]\n";
+    let mut shop = Workshop::new(&[
+        ("app/Cargo.toml", &root),
+        ("app/.gitignore", "/target\n"),
+        (
+            "app/src/main.rs",
+            "fn main() { println!(\"app={}\\nmember={}\\nscript={}\", env!(\"CARGO_MANIFEST_DIR\"), member::SAY, member::SCRIPT); }\n",
+        ),
+        ("app/member/Cargo.toml", &manifest("member", &[])),
+        (
+            "app/member/build.rs",
+            "fn main() {\nprintln!(\"cargo::rerun-if-changed=build.rs\");\nprintln!(\"cargo::rustc-env=HERE={}\", std::env::var(\"CARGO_MANIFEST_DIR\").unwrap());\n}\n",
+        ),
+        (
+            "app/member/src/lib.rs",
+            "pub const SAY: &str = env!(\"CARGO_MANIFEST_DIR\");\npub const SCRIPT: &str = env!(\"HERE\");\n",
+        ),
+    ])?;
+    for runner in ["runner-1", "runner-2"] {
+        shop.move_to(runner);
+        shop.clone_anew()?;
+        shop.restore()?;
+        let built = shop.build(Wiped)?;
+        let here = |below: &str| shop.path(Wiped, below).display().to_string();
+        assert_eq!(built.prints["app"], here("app"));
+        assert_eq!(built.prints["member"], here("app/member"));
+        assert_eq!(built.prints["script"], here("app/member"));
+        shop.save()?;
+    }
+    Ok(())
+}
+
 #[test]
 fn the_checkout_of_another_runner_hides_no_change() -> Result {
     let mut shop = workshop()?;

@@ -58,8 +58,11 @@ struct Known {
     /// Where mtimes are odd: the units that cargo finds fresh before the save. Another it might
     /// build again at once, for its sources are from the future.
     held: Option<BTreeSet<String>>,
-    /// The hashes of the units that the generation has. A twin keeps what a save leaves out.
-    stored: Option<BTreeSet<String>>,
+    /// The hashes of the units that the generation has, and whether each is bound to its path. A twin
+    /// keeps what a save leaves out.
+    stored: Option<BTreeMap<String, bool>>,
+    /// Where the generation was saved.
+    place: Option<usize>,
     /// Whether mtimes are about that no right clock gave.
     is_odd: bool,
     /// Whether a compiled file was edited between the build and the save. A restore may take it for one
@@ -288,15 +291,19 @@ impl Runner<'_> {
         let is_stored = |unit: &String| {
             let hash = unit.rsplit('-').next().filter(|hash| hash.len() == 16);
             let stored = before.stored.as_ref().zip(hash);
-            stored.is_none_or(|(stored, hash)| stored.contains(hash))
+            stored.is_none_or(|(stored, hash)| stored.contains_key(hash))
         };
+        // Elsewhere, what is bound is built again, and all that depends on it.
+        let is_moved = before.place.is_some_and(|place| place != job.place);
+        let is_bound = before.stored.as_ref().is_some_and(|it| it.values().any(|bound| *bound));
+        let may_move = is_moved && is_bound;
         let is_held = |unit: &String| {
             before.held.as_ref().is_none_or(|held| held.contains(unit)) && is_stored(unit)
         };
         let beyond = |unit: &&String| !theirs.rebuilt.contains(*unit) && is_held(unit);
         let needless: Vec<_> = ours.rebuilt.iter().filter(beyond).collect();
         let distrusts = before.is_edited || self.may_have_leftovers(job);
-        if needless.is_empty() || distrusts {
+        if needless.is_empty() || distrusts || may_move {
             let is_distrusted = before.is_distrusted || distrusts;
             return Ok(Ok(Known { twin: Some(twin), is_odd, is_distrusted, ..Known::default() }));
         }
@@ -355,7 +362,7 @@ impl Runner<'_> {
         if let Some(generation) = target(&report)["generation"].as_str() {
             let known = self.places.get(&job.place).ok_or("a save of nothing")?.clone();
             let stored = Some(self.host.stored(generation)?);
-            let known = Known { stored, ..known };
+            let known = Known { stored, place: Some(job.place), ..known };
             self.generations.entry(generation.to_owned()).or_insert(known);
         }
         Ok(Ok(()))
