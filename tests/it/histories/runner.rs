@@ -275,6 +275,14 @@ impl Runner<'_> {
             }
         };
         let is_odd = before.is_odd || is_future;
+        // Elsewhere what is bound to its path is built again, and all that depends on it; a twin would
+        // look at the other place. It begins anew.
+        let is_moved = before.place.is_some_and(|place| place != job.place);
+        if is_moved && before.stored.as_ref().is_some_and(|it| it.values().any(|bound| *bound)) {
+            let place = self.host.place(job.place);
+            let twin = if is_odd { None } else { Some(self.host.copy(&place)?) };
+            return Ok(Ok(Known { twin, is_odd, ..Known::default() }));
+        }
         let Some(twin) = before.twin else {
             return Ok(Ok(Known { is_odd, ..Known::default() }));
         };
@@ -293,17 +301,13 @@ impl Runner<'_> {
             let stored = before.stored.as_ref().zip(hash);
             stored.is_none_or(|(stored, hash)| stored.contains_key(hash))
         };
-        // Elsewhere, what is bound is built again, and all that depends on it.
-        let is_moved = before.place.is_some_and(|place| place != job.place);
-        let is_bound = before.stored.as_ref().is_some_and(|it| it.values().any(|bound| *bound));
-        let may_move = is_moved && is_bound;
         let is_held = |unit: &String| {
             before.held.as_ref().is_none_or(|held| held.contains(unit)) && is_stored(unit)
         };
         let beyond = |unit: &&String| !theirs.rebuilt.contains(*unit) && is_held(unit);
         let needless: Vec<_> = ours.rebuilt.iter().filter(beyond).collect();
         let distrusts = before.is_edited || self.may_have_leftovers(job);
-        if needless.is_empty() || distrusts || may_move {
+        if needless.is_empty() || distrusts {
             let is_distrusted = before.is_distrusted || distrusts;
             return Ok(Ok(Known { twin: Some(twin), is_odd, is_distrusted, ..Known::default() }));
         }
