@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use super::compare::Known;
-use super::graph::{self, Surroundings};
+use super::graph::{self, Recorded, Surroundings};
 use super::hot::HotPolicy;
 use super::index::Index;
 use super::job::{Job, Place};
@@ -19,7 +19,7 @@ use super::progress::Progress;
 use super::report::{AreaReport, Mode, Report, SourcesReport, UnitsReport, chain};
 use super::reuse::reuse;
 use super::tree::{Tree, Unread};
-use super::units::Left;
+use super::units::{Left, bind};
 use super::{Error, Result, sources};
 use crate::cargo::build_lock::lock_files;
 use crate::fs::crash::crash_point;
@@ -31,7 +31,6 @@ use crate::model::level::Level;
 use crate::model::manifest::{GenerationId, Source};
 use crate::model::reuse::Reuse;
 use crate::model::timestamp::Timestamp;
-use crate::model::unit_graph::UnitGraph;
 use crate::model::unit_use::{Sight, UnitDir, UnitPolicy};
 use crate::store::{Event, Lease, Purpose, Store, TreeRecord, boot_id};
 
@@ -162,7 +161,9 @@ impl Saving<'_> {
         let after_stats = crate::fs::space::now_at(self.store.root())?;
         let known = self.known(place);
         // Atimes count from the walk: nothing is read before.
-        let Left { found, seen, plan } = self.leave_unused(place, found, known.as_ref())?;
+        let left = self.leave_unused(place, found, known.as_ref())?;
+        report.notes.extend(left.notes());
+        let Left { found, seen, plan } = left;
         if !place.area.is_shared() {
             report.reuse = reuse(known.as_ref().map(Known::manifest), &seen);
         }
@@ -174,7 +175,11 @@ impl Saving<'_> {
         let keep = self.find_kept(place, &found, known.as_ref())?;
 
         let mut manifest = self.assemble(place, &tree, &keep, &plan, known.as_ref(), report)?;
-        manifest.graph = self.graph(place, &found, &seen);
+        if !place.area.is_shared() {
+            let recorded = self.graph(place, &found, &seen);
+            manifest.graph = recorded.graph;
+            bind(&mut manifest, &recorded.bound);
+        }
         report.units =
             UnitsReport { kept: plan.kept.len() as u64, pruned: plan.pruned.len() as u64 };
         guard.check()?;
@@ -217,12 +222,8 @@ impl Saving<'_> {
         kept::find(&place.dir, found, workspace_root, roots, self.sources, excluded, remembered)
     }
 
-    /// Records which units can become stale.
     /// Records which crates a restore will find stale, as far as this job used them.
-    fn graph(&self, place: &Place, found: &[Found], seen: &BTreeMap<UnitDir, Sight>) -> UnitGraph {
-        if place.area.is_shared() {
-            return UnitGraph::default();
-        }
+    fn graph(&self, place: &Place, found: &[Found], seen: &BTreeMap<UnitDir, Sight>) -> Recorded {
         let Job { roots, excluded, cargo_home, environment, .. } = self.job;
         let (dir, workspace_root, sources) = (&place.dir, &place.workspace_root, self.sources);
         let around =

@@ -73,6 +73,7 @@ pub(crate) fn manifest(series: &Series, secs: i64, packs: &[(PackUse, Vec<&str>)
         roots: [].into(),
         cargo_home: None,
         directory: RawPath::of(b"/target"),
+        binding: None,
         newest_mtime: Timestamp::default(),
         provenance: [].into(),
         entries: entries.len() as u64,
