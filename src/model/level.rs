@@ -12,7 +12,7 @@ pub struct Level(i32);
 
 impl Default for Level {
     /// The quickest level but one that still makes a target a fifth of its size:
-    /// `docs/decisions/0021-level-minus-one.md`.
+    /// `docs/decisions/0017-level-minus-one.md`.
     fn default() -> Self {
         Self(-1)
     }

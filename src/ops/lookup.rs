@@ -45,6 +45,11 @@ pub(super) struct Choice {
 }
 
 impl Choice {
+    /// Tells whether nothing of the generation is left out.
+    pub(super) fn is_whole(&self) -> bool {
+        self.left.is_empty()
+    }
+
     /// Tells in the report of `place` which it is, and why it is not what one would expect.
     pub(super) fn tell(&self, job: &Job, place: &Place, report: &mut AreaReport) {
         let header = &self.manifest.header;

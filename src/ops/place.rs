@@ -94,8 +94,11 @@ impl Placing<'_> {
     ) -> Result<Placed> {
         let manifest = &choice.manifest;
         let taken = match self.taking {
-            Some(taking) => take(taking, &choice.id, manifest, staged, warnings)?,
-            None => None,
+            // A tree that works only where it was built would be fresh here and wrong.
+            Some(taking) if choice.is_whole() => {
+                take(taking, &choice.id, manifest, staged, warnings)?
+            }
+            _ => None,
         };
         let (mode, inodes) = if let Some(Taken { mode, inodes }) = taken {
             (mode, inodes)

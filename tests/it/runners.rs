@@ -65,7 +65,14 @@ fn a_path_that_was_compiled_in_is_the_one_of_this_runner() -> Result {
             "pub const SAY: &str = env!(\"CARGO_MANIFEST_DIR\");\npub const SCRIPT: &str = env!(\"HERE\");\n",
         ),
     ])?;
-    for runner in ["runner-1", "runner-2"] {
+    for (runner, options) in [
+        ("runner-1", vec![]),
+        ("runner-2", vec![]),
+        ("runner-3", vec!["--hot-trees", "2"]),
+        // A tree that was put by at another path is as wrong as what is in packs.
+        ("runner-4", vec!["--hot-trees", "2"]),
+    ] {
+        shop.options = options;
         shop.move_to(runner);
         shop.clone_anew()?;
         shop.restore()?;

@@ -216,11 +216,19 @@ impl Host {
         if let Some(key) = job.key {
             command.args(["--key", key]);
         }
+        if job.puts_by() {
+            command.args(["--hot-trees", "2"]);
+        }
         let output = command.env("RUNNER_CACHE_CRASH_AT", point).output()?;
         if output.status.code().is_none() {
             return Ok(None);
         }
         Ok(Some(serde_json::from_str(&checked(&output)?)?))
+    }
+
+    /// Tells whether there is a target in a workspace.
+    pub(super) fn has_target(&self, place: usize) -> bool {
+        self.place(place).join("app/target").exists()
     }
 
     /// Returns the hashes of the units that a generation of the target has, and whether each of them is

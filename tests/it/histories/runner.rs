@@ -369,6 +369,10 @@ impl Runner<'_> {
             let known = Known { stored, place: Some(job.place), ..known };
             self.generations.entry(generation.to_owned()).or_insert(known);
         }
+        if !self.host.has_target(job.place) {
+            // It was put by.
+            self.places.remove(&job.place);
+        }
         Ok(Ok(()))
     }
 }
