@@ -218,34 +218,32 @@ class Demo:
         return sum(map(len, self.runs[name][-1]["compiled"].values()))
 
     def rows(self):
-        """Yields the table, one row after the other: a label and three cells."""
+        """Yields the table, one row after the other: a label and four cells."""
 
         def seconds(*names):
             return f"{self.seconds(*names):.2f} s"
 
-        yield "", ("cold", "rsync -a", "runner-cache")
-        yield "cargo fetch", (seconds("fetch-cold"), seconds("fetch-rsync"), seconds("fetch-ours"))
-        yield "restore", ("", seconds("restore-rsync"), seconds("restore-ours"))
-        yield "cargo build", (seconds("build-cold"), seconds("build-rsync"), seconds("build-ours"))
+        sides = ("rsync", "ours", "hot")
+        yield "", ("cold", "rsync -a", "runner-cache", "its hot tree")
+        yield "cargo fetch", [seconds(f"fetch-{side}") for side in ("cold", *sides)]
+        yield "restore", ("", *[seconds(f"restore-{side}") for side in sides])
+        yield "cargo build", [seconds(f"build-{side}") for side in ("cold", *sides)]
         yield "restore + build", (
             seconds("build-cold"),
-            seconds("restore-rsync", "build-rsync"),
-            seconds("restore-ours", "build-ours"),
+            *[seconds(f"restore-{side}", f"build-{side}") for side in sides],
         )
-        yield "crates compiled", [f"{self.crates(f'build-{side}'):,}" for side in ("cold", "rsync", "ours")]
+        yield "crates compiled", [f"{self.crates(f'build-{side}'):,}" for side in ("cold", *sides)]
         yield "bytes on disk", (
             megabytes(self.values["live_bytes"]),
             megabytes(self.values["rsync_bytes"]),
             megabytes(self.values["store_bytes"]),
-        )
-        yield "save", ("", seconds("save-rsync"), seconds("save-ours"))
-        yield "save, nothing changed", ("", seconds("again-rsync"), seconds("again-ours"))
-        yield "peak memory of save", ("", mebibytes(self.peak("save-rsync")), mebibytes(self.peak("save-ours")))
-        yield "peak memory of restore", (
             "",
-            mebibytes(self.peak("restore-rsync")),
-            mebibytes(self.peak("restore-ours")),
         )
+        yield "save", ("", seconds("save-rsync"), seconds("save-ours"), "")
+        yield "save, nothing changed", ("", seconds("again-rsync"), seconds("again-ours"), seconds("hot-save"))
+        saves = ("save-rsync", "save-ours", "hot-save")
+        yield "peak memory of save", ("", *[mebibytes(self.peak(name)) for name in saves])
+        yield "peak memory of restore", ("", *[mebibytes(self.peak(f"restore-{side}")) for side in sides])
 
     def bars(self):
         """Yields what is compared with a bar: label, figure, its text, bar, its text, is more better."""
@@ -291,7 +289,7 @@ def demo_table(args):
     figures = load(args.figures)
     demo = Demo(figures)
     for label, cells in demo.rows():
-        print(f"{label:<26}" + "".join(f"{cell or '-':>17}" for cell in cells))
+        print(f"{label:<23}" + "".join(f"{cell or '-':>14}" for cell in cells))
     print()
 
     figures["bars"] = []

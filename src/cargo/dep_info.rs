@@ -25,6 +25,18 @@ pub fn files(dep_info: &[u8]) -> Vec<PathBuf> {
     rule.map_or_else(Vec::new, split_at_blanks)
 }
 
+/// Returns the variables that a dep-info says the unit was compiled with, `env!` and `option_env!`, also
+/// those that cargo sets, each with its value as rustc writes it. One that was not set has none.
+pub fn variables(dep_info: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let lines = dep_info.split(|byte| *byte == b'\n');
+    let variables = lines.filter_map(|line| line.strip_prefix(b"# env-dep:"));
+    let pairs = variables.filter_map(|text| {
+        let equals = text.iter().position(|byte| *byte == b'=')?;
+        Some((&text[..equals], &text[equals + 1..]))
+    });
+    pairs.collect()
+}
+
 fn split_at_blanks(names: &[u8]) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut name = Vec::new();
@@ -75,6 +87,15 @@ mod tests {
         }
         let not_utf8 = [PathBuf::from(OsString::from_vec(b"a\xff.rs".to_vec()))];
         assert_eq!(files(b"a.d: a\xff.rs\n"), not_utf8, "not UTF-8");
+    }
+
+    #[test]
+    fn variables_are_those_that_had_a_value() {
+        let text =
+            b"a.d: a.rs\n\n# env-dep:CARGO_MANIFEST_DIR=/w/a=b\n# env-dep:UNSET\n# env-dep:E=\n";
+        let want: [(&[u8], &[u8]); 2] = [(b"CARGO_MANIFEST_DIR", b"/w/a=b"), (b"E", b"")];
+        assert_eq!(variables(text), want);
+        assert_eq!(variables(b"env-dep:X=1\n"), []);
     }
 
     #[test]

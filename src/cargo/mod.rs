@@ -10,6 +10,7 @@
 //!   here reads that of the process, and children see only what the value holds.
 //! - A key is never made of nothing: where no input is found there is an error.
 
+pub mod artifacts;
 mod basis;
 pub mod build_lock;
 mod config;

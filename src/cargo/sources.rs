@@ -170,13 +170,22 @@ fn digest_of(names: &[OsString]) -> Digest {
     hasher.finish()
 }
 
-/// Returns the files below `root` that any checkout of what is committed brings: those that git
-/// tracks and finds as it knows them. None where git tracks nothing or cannot be asked.
-pub fn brought_by_git(root: &Path) -> Option<BTreeSet<RelPath>> {
-    let tracked = ask_git(root, &["--cached", "--recurse-submodules"])?;
+/// The files that git tracks below a root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tracked {
+    /// Those that git finds as it knows them: any checkout of what is committed brings them.
+    pub unchanged: BTreeSet<RelPath>,
+    /// The others.
+    pub changed: BTreeSet<RelPath>,
+}
+
+/// Returns the files below `root` that git tracks. None where it tracks nothing or cannot be asked.
+pub fn tracked(root: &Path) -> Option<Tracked> {
+    let all = ask_git(root, &["--cached", "--recurse-submodules"])?;
     let changed: BTreeSet<_> = ask_git(root, &["--modified"])?.into_iter().collect();
-    let brought = tracked.into_iter().filter(|path| !changed.contains(path));
-    Some(brought.collect()).filter(|brought: &BTreeSet<_>| !brought.is_empty())
+    let unchanged = all.into_iter().filter(|path| !changed.contains(path));
+    let tracked = Tracked { unchanged: unchanged.collect(), changed };
+    (!tracked.unchanged.is_empty()).then_some(tracked)
 }
 
 /// Asks git for files that it tracks although a pattern ignores them; without git there are none.

@@ -61,6 +61,16 @@ pub fn is_fingerprint(path: &RelPath) -> bool {
     dir.is_some_and(|dir| dir.len() < path.as_bytes().len())
 }
 
+/// Returns the name of a file in the directory of a fingerprint.
+pub(super) fn fingerprint_of(path: &RelPath) -> Option<&[u8]> {
+    is_fingerprint(path).then(|| path.file_name())
+}
+
+/// Returns the profile directory that what carries a hash is in, with its slash.
+pub(super) fn profile_of(path: &RelPath) -> Option<&[u8]> {
+    Place::of(path).map(|place| place.profile)
+}
+
 /// A crate as one profile compiles it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Crate {

@@ -135,6 +135,8 @@ pub(super) fn how(area: &AreaReport) -> String {
         Mode::Failed => "failed".to_owned(),
         Mode::Published => "published".to_owned(),
         Mode::Unchanged => "unchanged".to_owned(),
+        Mode::Clone => format!("{}, clone", name(area.hit)),
+        Mode::Move => format!("{}, move", name(area.hit)),
         Mode::InPlace => format!("{}, in place", name(area.hit)),
         Mode::Unpack => format!("{}, unpack", name(area.hit)),
     }

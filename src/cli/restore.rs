@@ -8,6 +8,7 @@ use super::{Result, Status, progress, report};
 use crate::model::choice::Hit;
 use crate::ops;
 use crate::ops::home::Opened;
+use crate::ops::restore::RestoreOptions;
 
 /// Options of `restore`.
 #[derive(Debug, Args)]
@@ -17,6 +18,9 @@ pub(super) struct RestoreArgs {
     /// Exit with status 3 if nothing was found
     #[arg(long)]
     fail_on_cache_miss: bool,
+    /// With 0, use no tree that a save put by; any other number is as good as another
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    hot_trees: u16,
 }
 
 impl RestoreArgs {
@@ -25,7 +29,8 @@ impl RestoreArgs {
         let home = self.job.open_home(&store)?;
         let job = self.job.resolve(&store, home.as_ref())?;
         let (report, ended) = progress::watch("restoring", |progress| {
-            let restore = || ops::restore::restore(&store, &job, now(), progress);
+            let options = RestoreOptions { now: now(), uses_hot_trees: self.hot_trees > 0 };
+            let restore = || ops::restore::restore(&store, &job, options, progress);
             ops::with_threads_to_restore(self.job.threads, restore)
         })?;
         let mut report = report?;

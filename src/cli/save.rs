@@ -4,21 +4,23 @@ use clap::Args;
 
 use super::args::{JobArgs, RetentionArgs, now};
 use super::{Result, Status, progress, report};
+use crate::model::level::Level;
 use crate::model::unit_use::UnitPolicy;
 use crate::ops;
 use crate::ops::gc::{Mode, gc};
+use crate::ops::hot::HotPolicy;
 use crate::ops::report::{self as reports, AreaReport};
 use crate::ops::save::SaveOptions;
+use crate::store::OUTSIDE;
 
 /// Options of `save`.
 #[derive(Debug, Args)]
 pub(super) struct SaveArgs {
     #[command(flatten)]
     job: JobArgs,
-    /// zstd level of new packs
-    #[arg(long, value_name = "1-19", default_value_t = 1)]
-    #[arg(value_parser = clap::value_parser!(i32).range(1..=19))]
-    compression_level: i32,
+    /// zstd level of new packs: 1 to 19, or -1 to -7 for the quickest
+    #[arg(long, value_name = "LEVEL", default_value_t, allow_negative_numbers = true)]
+    compression_level: Level,
     /// Mark the targets as those of a job that failed or was cancelled: a restore prefers others
     #[arg(long)]
     partial: bool,
@@ -26,6 +28,10 @@ pub(super) struct SaveArgs {
     #[arg(long, value_name = "N", default_value_t = 3)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     unit_saves: u16,
+    /// Put the targets by for the next restore, and keep so many of this repo and job: the
+    /// directories are gone then
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    hot_trees: u16,
     #[command(flatten)]
     retention: RetentionArgs,
 }
@@ -39,10 +45,14 @@ impl SaveArgs {
             level: self.compression_level,
             partial: self.partial,
             units: UnitPolicy { unit_saves: self.unit_saves },
+            hot: HotPolicy {
+                count: self.hot_trees.into(),
+                outside: self.job.repo.repo()?.parent().map(|dir| dir.join(OUTSIDE)),
+            },
             now: now(),
         };
         let (report, ended) = progress::watch("saving", |progress| {
-            let save = || ops::save::save(&store, &job, options, progress);
+            let save = || ops::save::save(&store, &job, options.clone(), progress);
             ops::with_threads(self.job.threads, save)
         })?;
         let report = report?;

@@ -164,6 +164,7 @@ fn unit_line(unit: &Unit) -> String {
         1 => "  not by the last save's job".to_owned(),
         saves => format!("  not by the jobs of the last {saves} saves"),
     };
-    line!(text, "{}  used {}{unused}", unit.dir, used.last_used.date_time());
+    let bound = if unit.is_bound { "  works at these roots alone" } else { "" };
+    line!(text, "{}  used {}{unused}{bound}", unit.dir, used.last_used.date_time());
     text
 }

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -34,6 +34,20 @@ impl Beneath {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(dir, flags, Mode::empty()).at("open directory", dir)?;
         Ok(Self { dir: fd, path: dir.to_owned() })
+    }
+
+    /// Opens a directory below this one; `None` is this one itself.
+    pub fn open_dir(&self, path: Option<&RelPath>) -> Result<Self> {
+        let Some(path) = path else {
+            let dir = rustix::io::fcntl_dupfd_cloexec(&self.dir, 0);
+            return Ok(Self {
+                dir: dir.at("open directory", &self.path)?,
+                path: self.path.clone(),
+            });
+        };
+        let dir = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
+        let dir = dir.map_err(|errno| self.refused("open directory", path, errno))?;
+        Ok(Self { dir, path: self.full(path) })
     }
 
     /// Returns the path it was opened by.
@@ -64,10 +78,11 @@ impl Beneath {
         }
     }
 
-    /// Creates a file for writing; fails if the path is taken.
-    pub fn create_file(&self, path: &RelPath) -> Result<File> {
+    /// Creates a file for writing, with those of the permission bits `mode` that umask leaves; fails if
+    /// the path is taken.
+    pub fn create_file(&self, path: &RelPath, mode: u32) -> Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let file = self.open_at(path, flags, Mode::RUSR | Mode::WUSR);
+        let file = self.open_at(path, flags, Mode::from_raw_mode(mode & 0o777));
         file.map(File::from).map_err(|errno| self.refused("create", path, errno))
     }
 
@@ -183,11 +198,14 @@ impl Beneath {
         self.path.join(path.as_path())
     }
 
-    fn parent(&self, path: &RelPath) -> rustix::io::Result<OwnedFd> {
-        match path.parent() {
-            Some(parent) => self.open_at(&parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()),
-            None => rustix::io::fcntl_dupfd_cloexec(&self.dir, 0),
-        }
+    fn parent(&self, path: &RelPath) -> rustix::io::Result<Parent<'_>> {
+        Ok(match path.parent() {
+            Some(parent) => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY;
+                Parent::Opened(self.open_at(&parent, flags, Mode::empty())?)
+            }
+            None => Parent::Held(self.dir.as_fd()),
+        })
     }
 
     fn open_at(&self, path: &RelPath, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
@@ -229,11 +247,52 @@ impl Beneath {
     }
 }
 
-/// Sets the permission bits and the mtime of an open file; its atime stays.
-pub fn finish_file(file: &File, mode: u32, mtime: Timestamp) -> io::Result<()> {
+/// The directory that holds a path.
+enum Parent<'a> {
+    /// It is the one that is held open.
+    Held(BorrowedFd<'a>),
+    /// It was opened for this.
+    Opened(OwnedFd),
+}
+
+impl AsFd for Parent<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Held(dir) => *dir,
+            Self::Opened(dir) => dir.as_fd(),
+        }
+    }
+}
+
+/// Sets the permission bits and the mtime of an open file that was created with `created` ones of
+/// them; its atime stays, unless it is to look as if nobody had read it.
+pub fn finish_file(file: &File, mode: u32, created: u32, times: FileTimes) -> io::Result<()> {
     // The mode first: it does not change the mtime, and writing no longer happens.
-    rustix::fs::fchmod(file.as_fd(), Mode::from_raw_mode(mode))?;
-    Ok(rustix::fs::futimens(file.as_fd(), &only_mtime(mtime))?)
+    if created != mode {
+        rustix::fs::fchmod(file.as_fd(), Mode::from_raw_mode(mode))?;
+    }
+    let mut stamps = only_mtime(times.mtime);
+    if times.is_unread {
+        stamps.last_access = unread();
+    }
+    Ok(rustix::fs::futimens(file.as_fd(), &stamps)?)
+}
+
+/// The times that a new file gets.
+#[derive(Clone, Copy, Debug)]
+pub struct FileTimes {
+    /// When its bytes last changed.
+    pub mtime: Timestamp,
+    /// Whether it looks as if nobody had read it; see [`super::atime`].
+    pub is_unread: bool,
+}
+
+/// Returns which permission bits a new file does not get from the kernel; all where that cannot be
+/// told. proc_pid_status(5).
+pub fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    line.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o777)
 }
 
 /// Opens what was found to be a regular file for reading: never follows a link, never waits for
@@ -276,7 +335,7 @@ mod tests {
         fs::write(outside.path().join("file"), "untouched")?;
         let beneath = Beneath::open(inside.path())?;
 
-        assert!(beneath.create_file(&path("link/new")).is_err());
+        assert!(beneath.create_file(&path("link/new"), 0o600).is_err());
         assert!(beneath.open_for_writing(&path("link/file")).is_err());
         assert!(beneath.create_dir(&path("link/dir")).is_err());
         assert!(beneath.create_symlink(&path("link/symlink"), b"x").is_err());
@@ -299,7 +358,8 @@ mod tests {
         let mtime = Timestamp::new(1_234_567_890, 987_654_321);
         beneath.create_dir(&path("d"))?;
         beneath.create_symlink(&path("l"), b"nowhere")?;
-        finish_file(&beneath.create_file(&path("f"))?, 0o640, mtime)?;
+        let times = FileTimes { mtime, is_unread: false };
+        finish_file(&beneath.create_file(&path("f"), 0o600)?, 0o640, 0o600, times)?;
         beneath.set_mtime(&path("l"), mtime)?;
         beneath.finish_dir(&path("d"), 0o750, mtime)?;
         for (name, mode) in [("f", 0o640), ("d", 0o750), ("l", 0o777)] {

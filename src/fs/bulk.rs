@@ -14,16 +14,21 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-/// What a write past the page cache starts at in memory and in the file, and is a multiple of, in
-/// bytes. The largest logical block of common disks; open(2), `O_DIRECT`.
+/// What a write past the page cache starts at in the file, and is a multiple of, in bytes. The largest
+/// logical block of common disks; open(2), `O_DIRECT`.
 const ALIGNMENT: usize = 4096;
+
+/// What it starts at in memory, in bytes: what Linux asks of a driver at most that does not ask for
+/// more (`dma_alignment` of its block layer), and where a tar begins its members.
+const MEMORY_ALIGNMENT: usize = 512;
 
 /// The least content that is written past the page cache, in bytes. What cargo reads on every
 /// build (fingerprints, dep-info) is smaller and stays in memory.
 const LEAST: usize = 1 << 20;
 
-/// How many writes go past the page cache at once: so many threads wait for the disk.
-pub const DIRECT_WRITES: usize = 2;
+/// How many writes go past the page cache at once: so many threads wait for the disk. With two, a slow
+/// disk has no time left for what is read: decision 0011.
+pub const DIRECT_WRITES: usize = 1;
 
 /// Writes contents to files of one filesystem, from any number of threads.
 #[derive(Debug, Default)]
@@ -35,10 +40,10 @@ pub struct BulkWriter {
 impl BulkWriter {
     /// Writes all of `bytes` to `file` from `offset` on.
     ///
-    /// Bytes that begin at a multiple of 4 KiB in memory ([`Aligned`]) may go past the page cache.
+    /// Bytes that begin at a multiple of 512 bytes in memory ([`Aligned`]) may go past the page cache.
     pub fn write_at(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let is_aligned =
-            bytes.as_ptr().align_offset(ALIGNMENT) == 0 && offset.is_multiple_of(ALIGNMENT as u64);
+        let is_aligned = bytes.as_ptr().align_offset(MEMORY_ALIGNMENT) == 0
+            && offset.is_multiple_of(ALIGNMENT as u64);
         let may_be_direct =
             bytes.len() >= LEAST && is_aligned && !self.has_no_direct.load(Ordering::Relaxed);
         if may_be_direct && let Some(_slot) = self.slot() {

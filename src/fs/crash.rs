@@ -4,7 +4,8 @@
 //! enumerated here, and the test walks the list: a new point that no test reaches fails it.
 //! Release builds have none.
 
-/// Every crash point, in the order in which a save, a restore and a gc reach them.
+/// Every crash point, in the order in which a save, a restore and a gc reach them; those that only
+/// hot trees have at the end.
 pub const CRASH_POINTS: &[&str] = &[
     "save: leased",
     "save: pack staged",
@@ -19,6 +20,9 @@ pub const CRASH_POINTS: &[&str] = &[
     "restore: placed",
     "gc: moved",
     "gc: deleted",
+    "hot: staged",
+    "hot: recorded",
+    "hot: taken",
 ];
 
 /// What happens to the process at the armed point.

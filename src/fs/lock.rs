@@ -23,6 +23,11 @@ impl Lock {
         Self::take(file, path, FlockOperation::NonBlockingLockExclusive)
     }
 
+    /// The same, together with others who share it; `None` if somebody holds it exclusively.
+    pub fn share(file: File, path: &Path) -> Result<Option<Self>> {
+        Self::take(file, path, FlockOperation::NonBlockingLockShared)
+    }
+
     /// Locks the file at `path`, creating it if missing; `None` if somebody else holds it.
     pub fn try_exclusive(path: &Path) -> Result<Option<Self>> {
         Self::of(open(path)?, path)
@@ -30,7 +35,7 @@ impl Lock {
 
     /// The same, together with others who share it; `None` if somebody holds it exclusively.
     pub fn try_shared(path: &Path) -> Result<Option<Self>> {
-        Self::take(open(path)?, path, FlockOperation::NonBlockingLockShared)
+        Self::share(open(path)?, path)
     }
 
     /// Locks the file at `path`, trying for at most `patience`.

@@ -5,7 +5,9 @@
 pub mod atime;
 pub mod beneath;
 pub mod bulk;
+pub mod clone;
 pub mod crash;
+pub mod cursor;
 pub mod error;
 pub mod extents;
 pub mod lock;

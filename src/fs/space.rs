@@ -60,6 +60,16 @@ pub fn is_mount_point(dir: &Path) -> Result<bool> {
     }
 }
 
+/// Tells whether both paths lie on the same mount, so that one can be renamed to the other.
+pub fn is_same_mount(a: &Path, b: &Path) -> Result<bool> {
+    Ok(mount_of(a)? == mount_of(b)?)
+}
+
+/// Creates a file without a name in `dir`, which goes when it is closed.
+pub fn nameless_file(dir: &Path) -> Result<std::fs::File> {
+    tempfile::tempfile_in(dir).at("create a file in", dir)
+}
+
 /// Tells whether `path` lies on what is mounted at `/`, or would lie there: in a container that is
 /// what goes with it.
 pub fn is_on_root_mount(path: &Path) -> Result<bool> {

@@ -20,6 +20,7 @@ use crate::model::area::Kept;
 use crate::model::cargo_home::CargoHome;
 use crate::model::environment::Environment;
 use crate::model::git_ref::CommitId;
+use crate::model::level::Level;
 use crate::model::names::Name;
 use crate::model::pressure::Pressure;
 use crate::model::quantity::ByteSize;
@@ -96,8 +97,8 @@ pub struct Inputs {
     /// How full disks and the store may get.
     pub pressure: Pressure,
 
-    /// The zstd level of what is stored anew.
-    pub compression_level: u16,
+    /// How hard what is stored anew is compressed.
+    pub compression_level: Level,
     /// How many hot trees to keep for each target.
     pub hot_trees: u16,
     /// How many threads to use; without, one a core.
@@ -192,8 +193,7 @@ impl Inputs {
             policy,
             unit_saves: given.number("unit-saves", 1..=u16::MAX).unwrap_or(3),
             pressure,
-            // Levels above 19 need far more memory to compress and to read: zstd(1), `--ultra`.
-            compression_level: given.number("compression-level", 1..=19).unwrap_or(1),
+            compression_level: given.value("compression-level").unwrap_or_default(),
             hot_trees: given.number("hot-trees", 0..=1000).unwrap_or(2),
             threads: given.number("threads", 0..=1024).and_then(NonZeroU16::new),
             job_status: given.text("job-status").and_then(job_status),

@@ -62,11 +62,11 @@ pub const MOST_RIVALS: usize = 8;
 
 /// Returns which of `candidates` will do best, as far as their headers tell, the best first.
 ///
-/// In this order: the exact key before a fallback; the same home of cargo before others; equal roots
-/// before others; the own job before others; what a whole job saved before what a failed or
-/// cancelled one did; the same environment.
+/// In this order: the exact key before a fallback; the same home of cargo before others; equal roots, or
+/// a tree of which less than half is bound to others, before what works at other roots; the own job
+/// before others; what a whole job saved before what a failed or cancelled one did; the same environment.
 /// Among equals the one should be taken whose sources agree with the checkout in most files
-/// ([`most_agreeing`]); where that does not matter or tell, the first: the own scope before those
+/// ([`most_agreeing`]); where that does not matter or tell, the first: equal roots, the own scope before those
 /// it inherits from, the newest. A fallback of another toolchain will not do where the toolchain
 /// matters: cargo could use none of it. The order of the candidates does not matter.
 pub fn rivals(wish: &Wish, candidates: &[(&GenerationId, &Header)]) -> Vec<Chosen> {
@@ -84,9 +84,14 @@ pub fn rivals(wish: &Wish, candidates: &[(&GenerationId, &Header)]) -> Vec<Chose
         let same_environment = wish.environment == header.environment;
         let inherited = std::cmp::Reverse(place);
         let age = (header.created, id.number, &id.series.key);
-        let rank = (exact, same_home, same_roots, same_job, whole, same_environment);
+        let works_here = same_roots || header.binding.is_some_and(|it| it.bound * 2 < it.units);
+        let rank = (exact, same_home, works_here, same_job, whole, same_environment);
         let hit = if exact { Hit::Exact } else { Hit::Fallback };
-        Some((rank, (inherited, age), Chosen { index, hit, same_home, same_roots, same_job }))
+        Some((
+            rank,
+            (same_roots, inherited, age),
+            Chosen { index, hit, same_home, same_roots, same_job },
+        ))
     });
     let mut ranked: Vec<_> = ranked.collect();
     ranked.sort_by(|a, b| (&b.0, &b.1).cmp(&(&a.0, &a.1)));
@@ -106,7 +111,7 @@ pub fn most_agreeing(agreements: &[u64]) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::model::area::Area;
-    use crate::model::manifest::{GenerationNumber, Series};
+    use crate::model::manifest::{Binding, GenerationNumber, Series};
     use crate::model::timestamp::Timestamp;
 
     type Case<'a> = (&'a str, &'a [&'a str], Option<(usize, Hit)>);
@@ -140,6 +145,7 @@ mod tests {
             roots: [(Root::Repo, RawPath::of(root.as_bytes()))].into(),
             cargo_home: home.map(|home| RawPath::of(home.as_bytes())),
             directory: RawPath::of(b"/target"),
+            binding: None,
             newest_mtime: Timestamp::default(),
             provenance: BTreeMap::new(),
             entries: 0,
@@ -148,6 +154,43 @@ mod tests {
             packs: Vec::new(),
         };
         (GenerationId { series, number: GenerationNumber::FIRST }, header)
+    }
+
+    #[test]
+    fn where_the_roots_lie_counts_last_if_most_units_are_not_bound_to_them() {
+        let free = |text: &str| {
+            let (id, mut header) = generation(text);
+            header.binding = Some(Binding { units: 100, bound: 49 });
+            (id, header)
+        };
+        let wish = Wish {
+            chain: vec![free("pr/7 k t r j 0").0.series.scope],
+            key: "k".parse().expect("a key"),
+            toolchain: Some(Digest::of(b"t")),
+            environment: None,
+            roots: free("pr/7 k t r j 0").1.roots,
+            cargo_home: None,
+            job: "j".to_owned(),
+        };
+        #[rustfmt::skip]
+        let cases = [
+            ("job before roots",         ["pr/7 k t r i 9", "pr/7 k t q j 1"]),
+            ("whole before roots",       ["pr/7 k t r j 9 partial", "pr/7 k t q j 1"]),
+            ("roots before newer",       ["pr/7 k t q j 9", "pr/7 k t r j 1"]),
+        ];
+        for (why, lines) in cases {
+            let generations = lines.map(free);
+            let candidates: Vec<_> = generations.iter().map(|(id, header)| (id, header)).collect();
+            let took = rivals(&wish, &candidates).first().map(|it| it.index);
+            assert_eq!(took, Some(1), "{why}");
+        }
+        let mut generations = ["pr/7 k t r i 9", "pr/7 k t q j 1"].map(free);
+        for binding in [None, Some(Binding { units: 100, bound: 50 })] {
+            generations[1].1.binding = binding;
+            let candidates: Vec<_> = generations.iter().map(|(id, header)| (id, header)).collect();
+            let took = rivals(&wish, &candidates).first().map(|it| it.index);
+            assert_eq!(took, Some(0), "{binding:?}");
+        }
     }
 
     #[test]

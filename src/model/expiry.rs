@@ -23,7 +23,7 @@ pub struct StoreFacts {
     pub packs: BTreeMap<Digest, u64>,
     /// Packs that stay whoever drops them: live leases name them.
     pub leased_packs: BTreeSet<Digest>,
-    /// What the mirrors and homes that stay need on disk in bytes.
+    /// What the hot trees, homes and mirrors that stay need on disk in bytes.
     pub dir_bytes: u64,
 }
 
@@ -116,6 +116,8 @@ pub enum Reason {
         /// The kind of job.
         job: String,
     },
+    /// Nobody can use it: its generation is gone, the machine was restarted, or it changed.
+    Outdated,
     /// The filesystem is too full.
     Strained(Strain),
     /// The store is too large.
@@ -147,6 +149,9 @@ impl fmt::Display for Reason {
             }
             Self::Superseded { limit, job } => {
                 write!(f, "more than {limit} generations of job `{job}`")
+            }
+            Self::Outdated => {
+                f.write_str("of a generation that is gone, of before a restart, or changed")
             }
             Self::Strained(strain) => write!(f, "{strain}"),
             Self::TooLarge { size, max_size } => {

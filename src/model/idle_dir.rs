@@ -1,4 +1,4 @@
-//! Which mirrors and private homes go when the disk fills.
+//! Which hot trees, private homes and mirrors go when the disk fills.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,6 +15,8 @@ use super::timestamp::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DirKind {
+    /// A tree that is ready to be put in place: the next restore unpacks it.
+    HotTree,
     /// The private home of a runner: the next restore fills it again from packs.
     Home,
     /// The bare git repository of a dependency: the next checkout clones it.
@@ -24,6 +26,7 @@ pub enum DirKind {
 impl fmt::Display for DirKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::HotTree => "hot tree",
             Self::Home => "home",
             Self::Mirror => "mirror",
         })
@@ -57,12 +60,12 @@ pub struct DroppedDir {
     pub frees_bytes: u64,
 }
 
-/// Returns the directories that go, homes first and the least recently used of each kind first, if
+/// Returns the directories that go, hot trees first, then homes, and the least recently used of each kind first, if
 /// `pressure` asks for more room on the `filesystem` of the store or for a smaller store. The packs
 /// and manifests need `kept_bytes`.
 ///
 /// They go before any generation: a mirror costs one clone, a generation a build. One that was used
-/// within the `min_age` of the `policy` stays; so does all without pressure.
+/// within the `min_age` of the `policy` stays, unless it is a hot tree; so does all without pressure.
 pub fn dropped_dirs(
     dirs: &[DirFacts],
     kept_bytes: u64,
@@ -78,7 +81,8 @@ pub fn dropped_dirs(
     let store_bytes = size.0.saturating_sub(max_size.0);
 
     let mut idle: Vec<_> = dirs.iter().collect();
-    idle.retain(|dir| now.secs_since(dir.last_used) > policy.min_age.as_secs());
+    let is_idle = |dir: &DirFacts| now.secs_since(dir.last_used) > policy.min_age.as_secs();
+    idle.retain(|dir| dir.kind == DirKind::HotTree || is_idle(dir));
     idle.sort_by_key(|dir| (dir.kind, dir.last_used, &dir.path));
     let mut dropped = Vec::new();
     let mut freed_bytes = 0;
@@ -172,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn homes_go_before_mirrors_however_lately_they_were_used() {
+    fn hot_trees_go_before_homes_and_homes_before_mirrors_however_lately_they_were_used() {
         let dir = |kind, path: &str, days: i64| DirFacts {
             kind,
             path: path.into(),
@@ -184,11 +188,12 @@ mod tests {
             dir(DirKind::Home, "home", 2),
             dir(DirKind::Home, "home in use", 0),
             dir(DirKind::Home, "old home", 3),
+            dir(DirKind::HotTree, "hot tree", 0),
         ];
         let pressure = Pressure { max_size: Some(ByteSize(10)), ..Pressure::default() };
         let (policy, now) = (Policy::default(), Timestamp::new(NOW, 0));
         let dropped = dropped_dirs(&dirs, 0, (&pressure, &disk(0)), &policy, now);
         let paths: Vec<_> = dropped.iter().filter_map(|gone| gone.path.to_str()).collect();
-        assert_eq!(paths, ["old home", "home", "old mirror"]);
+        assert_eq!(paths, ["hot tree", "old home", "home", "old mirror"]);
     }
 }

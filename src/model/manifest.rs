@@ -138,6 +138,9 @@ pub struct Header {
     pub cargo_home: Option<RawPath>,
     /// The absolute path of the directory it was saved from.
     pub directory: RawPath,
+    /// How many of its units work at that path alone; none where an older version saved it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub binding: Option<Binding>,
     /// The newest mtime of the tree, which a restored change must not be older than.
     pub newest_mtime: Timestamp,
     /// Where it came from: repository, ref, sha, run, as far as known.
@@ -156,6 +159,15 @@ pub struct Header {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_whole(partial: &bool) -> bool {
     !partial
+}
+
+/// How far the units of a generation work only where the roots are as they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// How many units there are.
+    pub units: u64,
+    /// How many of them are bound: see [`Unit::is_bound`].
+    pub bound: u64,
 }
 
 /// A pack that a generation takes contents from.
@@ -364,6 +376,10 @@ pub struct Unit {
     /// When it was used.
     #[serde(flatten)]
     pub used: UnitUse,
+    /// Whether cargo knows it, or a file of the roots that it was built from, by an absolute path, or
+    /// such a path was compiled in. At other roots that is the checkout of another runner.
+    #[serde(rename = "bound", skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_bound: bool,
 }
 
 /// A file inside a root that dep-info names and no checkout brings: it is put back with the
@@ -381,6 +397,12 @@ pub struct KeptFile {
 }
 
 impl Manifest {
+    /// Returns the entry at `path`.
+    pub fn entry(&self, path: &RelPath) -> Option<&Entry> {
+        let index = self.entries.binary_search_by(|entry| entry.path.cmp(path)).ok()?;
+        self.entries.get(index)
+    }
+
     /// Returns every regular file of the manifest, kept ones included.
     pub fn files(&self) -> impl Iterator<Item = &FileFacts> {
         let of_tree = self.entries.iter().filter_map(|entry| match &entry.kind {

@@ -12,6 +12,7 @@ pub mod expiry;
 pub mod freshness;
 pub mod git_ref;
 pub mod idle_dir;
+pub mod level;
 pub mod manifest;
 pub mod names;
 pub mod pressure;

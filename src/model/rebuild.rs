@@ -147,7 +147,7 @@ fn own_reason(graph: &UnitGraph, unit: &GraphUnit, now: &Now) -> Option<Reason> 
     }
     let package = now.packages.get(unit.package as usize);
     let fixed = || unit.fixed.iter().filter_map(|path| now.paths.get(path));
-    let moved = package.and_then(|package| package.moved.as_ref());
+    let moved = package.and_then(|package| package.moved.as_ref()).filter(|_| unit.is_bound);
     if let Some(moved) = moved.or_else(|| fixed().find_map(|path| path.moved.as_ref())) {
         return Some(Reason::Moved(moved.clone()));
     }
@@ -325,7 +325,7 @@ pub fn lines(rebuilds: &[Rebuild], max: usize) -> Vec<String> {
 }
 
 /// Lists the first names and counts the others.
-fn some<T: fmt::Display>(names: impl ExactSizeIterator<Item = T>, quote: &str) -> String {
+pub fn some<T: fmt::Display>(names: impl ExactSizeIterator<Item = T>, quote: &str) -> String {
     let more = names.len().saturating_sub(SHOWN);
     let names: Vec<_> = names.take(SHOWN).map(|name| format!("{quote}{name}{quote}")).collect();
     let names = names.join(", ");

@@ -56,6 +56,12 @@ impl RelPath {
         slash.map_or(&self.0[..], |slash| &self.0[slash + 1..])
     }
 
+    /// Returns the last component as a path of its own.
+    #[must_use]
+    pub fn name(&self) -> Self {
+        Self(self.file_name().into())
+    }
+
     /// Returns this path with one more component, which must itself be a path below a root.
     pub fn join(&self, component: &[u8]) -> Result<Self, ParseNameError> {
         Self::parse(&[&self.0, component].join(&b'/'))
@@ -73,8 +79,12 @@ impl RelPath {
 }
 
 impl Ord for RelPath {
+    /// As the lists of their components compare: a slash before every other byte.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.components().cmp(other.components())
+        let (a, b) = (&*self.0, &*other.0);
+        let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+        let rank = |byte: &u8| if *byte == b'/' { 0 } else { u16::from(*byte) + 1 };
+        a.get(same).map(rank).cmp(&b.get(same).map(rank))
     }
 }
 
@@ -166,6 +176,24 @@ mod tests {
         paths.sort();
         let texts: Vec<_> = paths.iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["a", "a/b", "a/b/c", "a/z", "a-", "a.b"]);
+    }
+
+    #[test]
+    fn paths_compare_as_the_lists_of_their_components_do() {
+        let alphabet = [b'a', b'/', b'.', b'-', 0x01, 0xff];
+        let texts = (0..6_usize.pow(4)).filter_map(|number| {
+            let digit = |place| alphabet[number / 6_usize.pow(place) % 6];
+            let text: Vec<u8> =
+                (0..1 + number % 4).filter_map(|i| u32::try_from(i).ok()).map(digit).collect();
+            RelPath::parse(&text).ok()
+        });
+        let paths: Vec<_> = texts.collect();
+        assert!(paths.len() > 100);
+        for a in &paths {
+            for b in &paths {
+                assert_eq!(a.cmp(b), a.components().cmp(b.components()), "{a:?} {b:?}");
+            }
+        }
     }
 
     #[test]

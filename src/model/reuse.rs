@@ -107,7 +107,7 @@ mod tests {
         for (why, restored, now, want) in cases {
             let restored = restored.iter().map(|(name, secs)| (unit(name), at(*secs))).collect();
             let now = now.iter().map(|(name, was_used, secs)| {
-                (unit(name), Sight { was_used: *was_used, built: at(*secs) })
+                (unit(name), Sight { was_used: *was_used, built: at(*secs), is_hollow: false })
             });
             let reuse = Reuse::of(&restored, &now.collect());
             assert_eq!(reuse.map_or("none".to_owned(), |reuse| reuse.to_string()), want, "{why}");

@@ -72,6 +72,9 @@ pub struct GraphUnit {
     /// Units that it depends on.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub deps: Vec<u32>,
+    /// Whether it works only where the roots are as they were.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_bound: bool,
     /// Whether its build did not come to an end, or one that it depends on was built again since.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_unfinished: bool,

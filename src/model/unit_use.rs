@@ -1,7 +1,7 @@
 //! Which units of a target a job uses, and which leave the stored copy.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,8 @@ pub struct Sight {
     pub was_used: Option<bool>,
     /// When it was last built.
     pub built: Timestamp,
+    /// Whether it says that it is built and what was built is gone: cargo will build it again.
+    pub is_hollow: bool,
 }
 
 /// Where the tree that a job worked on came from.
@@ -81,7 +83,7 @@ pub struct UnitPolicy {
 
 /// Where use cannot be told: how many days after it was built a unit leaves. One that is in use is
 /// built anew once in that time, and one that is not takes room for it.
-const MAX_AGE_DAYS: i64 = 30;
+pub const MAX_AGE_DAYS: i64 = 30;
 
 /// Why a unit leaves the stored copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -93,6 +95,8 @@ pub enum Unused {
     BroughtAlong,
     /// Use cannot be told here, and it was built so many days ago.
     BuiltDaysAgo(i64),
+    /// It says that it is built, and what was built is gone.
+    Hollow,
 }
 
 impl fmt::Display for Unused {
@@ -105,6 +109,7 @@ impl fmt::Display for Unused {
             Self::BuiltDaysAgo(days) => {
                 write!(f, "built {days} days ago, and the disk does not tell what is used")
             }
+            Self::Hollow => f.write_str("built, and what was built is gone"),
         }
     }
 }
@@ -118,10 +123,32 @@ pub struct UnitPlan {
     pub pruned: BTreeMap<UnitDir, Unused>,
 }
 
+impl UnitPlan {
+    /// Says which units leave, a line for each reason, those of most units first.
+    pub fn lines(&self) -> Vec<String> {
+        const SHOWN: usize = 3;
+        let mut groups: BTreeMap<String, (usize, BTreeSet<Cow<'_, str>>)> = BTreeMap::new();
+        for (unit, why) in &self.pruned {
+            let (count, crates) = groups.entry(why.to_string()).or_default();
+            *count += 1;
+            crates.insert(unit.crate_name());
+        }
+        let mut groups: Vec<_> = groups.into_iter().collect();
+        groups.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+        let line = |(why, (count, crates)): &(String, (usize, BTreeSet<Cow<'_, str>>))| {
+            let units = if *count == 1 { "unit" } else { "units" };
+            let names: Vec<_> = crates.iter().take(SHOWN).map(Cow::as_ref).collect();
+            let dots = if crates.len() > SHOWN { ", …" } else { "" };
+            format!("{count} {units} not stored, {why}: {}{dots}", names.join(", "))
+        };
+        groups.iter().map(line).collect()
+    }
+}
+
 impl UnitPolicy {
     /// Plans which units of a tree are stored.
     ///
-    /// What the job used is kept, always. A job that used nothing, or that did not come to its end
+    /// What the job used is kept, always, unless nothing is left of it but its fingerprint. A job that used nothing, or that did not come to its end
     /// (`is_partial`), says nothing of the rest: all is kept as it was.
     pub fn plan(
         &self,
@@ -140,6 +167,7 @@ impl UnitPolicy {
                 .unwrap_or(UnitUse { last_used: sight.built, unused_saves: 0 });
             let days = now.secs().saturating_sub(sight.built.secs()) / 86_400;
             let verdict = match sight.was_used {
+                _ if sight.is_hollow => Err(Unused::Hollow),
                 Some(true) => Ok(UnitUse { last_used: now, unused_saves: 0 }),
                 _ if is_partial => Ok(before),
                 None if days >= MAX_AGE_DAYS => Err(Unused::BuiltDaysAgo(days)),
@@ -175,7 +203,8 @@ mod tests {
     }
 
     fn sight(was_used: Option<bool>, days: i64) -> Sight {
-        Sight { was_used, built: Timestamp::new(NOW_SECS - days * 86_400, 0) }
+        let built = Timestamp::new(NOW_SECS - days * 86_400, 0);
+        Sight { was_used, built, is_hollow: false }
     }
 
     /// Plans for a unit `a` beside `b`, which the job used if `has_built`.
@@ -217,6 +246,31 @@ mod tests {
         ];
         for (dir, want) in cases {
             assert_eq!(unit(dir).crate_name(), want, "{dir}");
+        }
+    }
+
+    #[test]
+    fn what_leaves_is_counted_and_named_by_its_reason() {
+        let dir = |name: &str| unit(&format!("debug/.fingerprint/{name}-0123456789abcdef"));
+        let mut pruned = BTreeMap::from([(dir("one"), Unused::BroughtAlong)]);
+        pruned.extend(["a", "b", "c", "d"].map(|name| (dir(name), Unused::Saves(3))));
+        let plan = UnitPlan { pruned, ..UnitPlan::default() };
+        let want = [
+            "4 units not stored, not used in the last 3 saves of this job: a, b, c, …",
+            "1 unit not stored, came with the tree of another key or job and was not used: one",
+        ];
+        assert_eq!(plan.lines(), want);
+    }
+
+    #[test]
+    fn a_unit_of_which_nothing_is_left_goes_whoever_used_it() {
+        let hollow = Sight { is_hollow: true, ..sight(Some(true), 0) };
+        let seen = BTreeMap::from([(unit("a"), hollow), (unit("b"), sight(Some(true), 0))]);
+        for is_partial in [false, true] {
+            let now = Timestamp::new(NOW_SECS, 0);
+            let plan = POLICY.plan(&seen, &BTreeMap::new(), Origin::SameJob, is_partial, now);
+            assert_eq!(plan.pruned, BTreeMap::from([(unit("a"), Unused::Hollow)]));
+            assert_eq!(plan.kept.keys().collect::<Vec<_>>(), [&unit("b")]);
         }
     }
 

@@ -156,6 +156,7 @@ impl Saving<'_> {
             roots: self.job.raw_roots(),
             cargo_home: self.job.home_of(place),
             directory: RawPath::of(place.dir.as_os_str().as_encoded_bytes()),
+            binding: None,
             newest_mtime: Timestamp::default(),
             provenance: self.job.provenance.clone(),
             entries: 0,

@@ -22,7 +22,6 @@ use crate::store::{Lease, Store, TreeRecord};
 /// What is known of the files in a directory without reading them.
 pub struct Known {
     record: TreeRecord,
-    facts: HashMap<RelPath, FileFacts>,
     manifest: Manifest,
 }
 
@@ -54,11 +53,7 @@ impl Known {
         // and a save taken its number.
         let record =
             store.tree_record(dir, boot).filter(|now| now.generation == record.generation)?;
-        let files = manifest.entries.iter().filter_map(|entry| match &entry.kind {
-            EntryKind::File(facts) => Some((entry.path.clone(), facts.clone())),
-            _ => None,
-        });
-        Some(Self { record, facts: files.collect(), manifest })
+        Some(Self { record, manifest })
     }
 
     /// Returns the generation that was restored to or saved from the directory.
@@ -73,9 +68,13 @@ impl Known {
 
     /// Returns what the file at `path` holds, if it is certainly the one that was recorded.
     pub fn facts_of(&self, path: &RelPath, stat: &Stat) -> Option<&FileFacts> {
-        let facts = self.facts.get(path)?;
-        let same = self.record.holds(path, stat) && facts.size == stat.size;
-        same.then_some(facts)
+        if !self.record.holds(path, stat) {
+            return None;
+        }
+        match &self.manifest.entry(path)?.kind {
+            EntryKind::File(facts) if facts.size == stat.size => Some(facts),
+            _ => None,
+        }
     }
 }
 
@@ -87,15 +86,19 @@ pub fn compare(
     progress: &Progress,
 ) -> Result<Comparison> {
     let found = walk_tree(dir)?;
-    let by_path: HashMap<&RelPath, &Stat> =
-        found.iter().map(|Found { path, stat }| (path, stat)).collect();
+    let by_path = indexed(&found);
     let beneath = Beneath::open(dir)?;
     let verdicts: Result<Vec<bool>> = entries
         .par_iter()
         .map(|entry| {
             progress.go_on()?;
             match by_path.get(&entry.path) {
-                Some(stat) => is_same(entry, stat, &by_path, &beneath, known),
+                Some(stat) => is_same(entry, stat, &by_path, &beneath, |facts| {
+                    match known.and_then(|known| known.facts_of(&entry.path, stat)) {
+                        Some(recorded) => Ok(has_same_bytes(recorded, facts)),
+                        None => holds(&beneath, &entry.path, facts),
+                    }
+                }),
                 None => Ok(false),
             }
         })
@@ -118,12 +121,19 @@ fn part_twins(entries: &[Entry], by_path: &HashMap<&RelPath, &Stat>, verdicts: &
     }
 }
 
-fn is_same(
+/// Returns what was found by path.
+pub(super) fn indexed(found: &[Found]) -> HashMap<&RelPath, &Stat> {
+    found.iter().map(|Found { path, stat }| (path, stat)).collect()
+}
+
+/// Tells whether what is at the path of `entry` is what the entry says; of a file that looks the same
+/// `has_its_bytes` is asked.
+pub(super) fn is_same(
     entry: &Entry,
     stat: &Stat,
     by_path: &HashMap<&RelPath, &Stat>,
     dir: &Beneath,
-    known: Option<&Known>,
+    has_its_bytes: impl FnOnce(&FileFacts) -> Result<bool>,
 ) -> Result<bool> {
     match &entry.kind {
         EntryKind::Dir { mode, mtime } => {
@@ -144,13 +154,7 @@ fn is_same(
         EntryKind::File(facts) => {
             let looks_same = stat.kind == Kind::File
                 && (stat.mode, stat.mtime, stat.size) == (facts.mode, facts.mtime, facts.size);
-            if !looks_same {
-                return Ok(false);
-            }
-            match known.and_then(|known| known.facts_of(&entry.path, stat)) {
-                Some(recorded) => Ok(has_same_bytes(recorded, facts)),
-                None => holds(dir, &entry.path, facts),
-            }
+            if looks_same { has_its_bytes(facts) } else { Ok(false) }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::model::rel_path::RelPath;
 use crate::{cargo, fs, store};
 
 /// A failure of an operation as a whole.
@@ -42,6 +43,15 @@ pub enum Error {
     /// A file was written while it was saved.
     #[error("`{}` changed while it was read", .0.display())]
     Changed(PathBuf),
+
+    /// A hot tree is not what was put by.
+    #[error("`{path}` in `{}` is not as it was put by", tree.display())]
+    Different {
+        /// The tree.
+        tree: PathBuf,
+        /// The first path that differs.
+        path: RelPath,
+    },
 
     /// A tree cannot be put in place without risking a stale artifact.
     #[error("cannot restore without risk of a stale artifact: {reason}")]

@@ -7,10 +7,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::error::Result;
+use super::hot::hot_facts;
 use super::report::chain;
 use crate::cargo::build_lock::lock_packages;
 use crate::fs::space::filesystem_of;
-use crate::model::expiry::{Expired, GenerationFacts, Plan, SeriesFacts, StoreFacts};
+use crate::model::expiry::{Expired, GenerationFacts, Plan, Reason, SeriesFacts, StoreFacts};
 use crate::model::idle_dir::{DirFacts, DroppedDir, dropped_dirs};
 use crate::model::manifest::{GenerationId, Series};
 use crate::model::pressure::Pressure;
@@ -18,7 +19,7 @@ use crate::model::quantity::ByteSize;
 use crate::model::retention::{Policy, as_text};
 use crate::model::scope::Scope;
 use crate::model::timestamp::Timestamp;
-use crate::store::{self, Event, GcLock, Store, Swept, boot_id};
+use crate::store::{self, Event, GcLock, HotTree, Store, Swept, boot_id};
 
 /// Whether it is done or only shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub struct GcReport {
     pub other_gc_runs: bool,
     /// The generations that went, each with the reason, in the order in which they were chosen.
     pub expired: Vec<Expired>,
-    /// The private homes and the mirrors that went, the least recently used of each first.
+    /// The hot trees, private homes and mirrors that went, the least recently used of each first.
     pub dirs: Vec<DroppedDir>,
     /// The manifests that went because they are damaged.
     pub damaged: Vec<Damage>,
@@ -104,8 +105,9 @@ pub fn gc(
 /// What is known before anything is decided.
 struct Facts {
     of_store: StoreFacts,
-    /// The private homes and the mirrors.
+    /// The private homes, the mirrors, and the hot trees on the filesystem of the store.
     dirs: Vec<DirFacts>,
+    hot_trees: Vec<HotTree>,
     /// Those of them that go, once it is decided.
     dropped: Vec<DroppedDir>,
     damaged: Vec<Damage>,
@@ -133,6 +135,11 @@ impl Facts {
             };
             by_series.entry(generation.id.series).or_default().push(facts);
         }
+        let hot_trees = store.hot_trees(&boot_id())?;
+        let mut dirs = dirs_of(store, pressure, now)?;
+        dirs.extend(hot_facts(&hot_trees, |hot| {
+            hot.is_current && hot.path.starts_with(store.root())
+        }));
         let mut facts = Self {
             of_store: StoreFacts {
                 series: Vec::new(),
@@ -140,8 +147,9 @@ impl Facts {
                 leased_packs: leased.packs,
                 dir_bytes: 0,
             },
-            dirs: dirs_of(store, pressure, now)?,
-            dropped: Vec::new(),
+            dirs,
+            dropped: dropped_anyway(&hot_trees),
+            hot_trees,
             damaged: Vec::new(),
             damaged_bytes: 0,
             unread: Vec::new(),
@@ -182,17 +190,29 @@ impl Facts {
             let expired_bytes = self.of_store.plan(policy, None, readable, now).bytes;
             let kept_bytes = self.of_store.stored_bytes().saturating_sub(expired_bytes);
             let later = filesystem.relieved(expired_bytes);
-            self.dropped = dropped_dirs(&self.dirs, kept_bytes, (pressure, &later), policy, now);
+            let later = later.relieved(self.freed_below(store.root()));
+            self.dropped.extend(dropped_dirs(
+                &self.dirs,
+                kept_bytes,
+                (pressure, &later),
+                policy,
+                now,
+            ));
         }
-        let dropped_bytes = self.dropped_bytes();
-        let dir_bytes: u64 = self.dirs.iter().map(|dir| dir.bytes).sum();
-        self.of_store.dir_bytes = dir_bytes - dropped_bytes;
-        let later = filesystem.relieved(dropped_bytes);
+        let is_dropped = |dir: &DirFacts| self.dropped.iter().any(|gone| gone.path == dir.path);
+        let staying = self.dirs.iter().filter(|dir| !is_dropped(dir));
+        self.of_store.dir_bytes = staying.map(|dir| dir.bytes).sum();
+        let later = filesystem.relieved(self.freed_below(store.root()));
         Ok(self.of_store.plan(policy, pressure.map(|pressure| (pressure, &later)), readable, now))
     }
 
     fn dropped_bytes(&self) -> u64 {
-        self.dropped.iter().map(|dir| dir.frees_bytes).sum()
+        self.freed_below(Path::new("/"))
+    }
+
+    fn freed_below(&self, root: &Path) -> u64 {
+        let there = self.dropped.iter().filter(|dir| dir.path.starts_with(root));
+        there.map(|dir| dir.frees_bytes).sum()
     }
 
     fn foresee(self, store: &Store, plan: Plan) -> Result<GcReport> {
@@ -220,8 +240,12 @@ impl Facts {
         let is_dropped = |dir: &&DirFacts| dirs.contains(&dir.path.as_path());
         let homes: Vec<_> = self.dirs.iter().filter(is_dropped).collect();
         let package_lock = |home: &Path| lock_packages(home, Duration::ZERO);
+        let is_dropped = |hot: &&HotTree| dirs.contains(&hot.path.as_path());
+        let hot_trees: Vec<_> = self.hot_trees.iter().filter(is_dropped).cloned().collect();
+        let cool = store.drop_hot_trees(&hot_trees)?;
         let sweep = || {
             let mut gone = store.drop_mirrors(lock, &dirs)?;
+            gone.extend(cool.iter().map(|hot| hot.path.clone()));
             gone.extend(store.drop_homes(lock, &homes, now, &package_lock)?);
             Ok((gone, store.sweep(lock, &ids, &paths)?))
         };
@@ -271,6 +295,18 @@ impl Facts {
             ..GcReport::default()
         }
     }
+}
+
+/// Returns the hot trees that nobody can use, wherever they are.
+fn dropped_anyway(hot_trees: &[HotTree]) -> Vec<DroppedDir> {
+    let outdated = hot_facts(hot_trees, |hot| !hot.is_current);
+    let dropped = outdated.map(|dir| DroppedDir {
+        kind: dir.kind,
+        path: dir.path,
+        reason: Reason::Outdated,
+        frees_bytes: dir.bytes,
+    });
+    dropped.collect()
 }
 
 /// Returns the private homes and the mirrors. Without pressure nobody asks how large homes are.

@@ -38,12 +38,23 @@ pub(super) struct Surroundings<'a> {
     pub(super) environment: &'a Environment,
 }
 
-/// Records the units of the tree that was `found` which the job uses.
+/// What was recorded of the units of a tree.
+pub(super) struct Recorded {
+    /// Those that the job uses, as far as they can become stale.
+    pub(super) graph: UnitGraph,
+    /// Those, used or not, that work only where the roots are: see [`Unit::is_bound`]. One of which that
+    /// cannot be told is among them.
+    ///
+    /// [`Unit::is_bound`]: crate::model::manifest::Unit::is_bound
+    pub(super) bound: BTreeSet<UnitDir>,
+}
+
+/// Records the units of the tree that was `found`; of the graph those which the job uses.
 pub(super) fn record(
     found: &[Found],
     around: &Surroundings<'_>,
     is_used: impl Fn(&UnitDir) -> bool,
-) -> UnitGraph {
+) -> Recorded {
     let units = Units::among(found.iter().map(|found| &found.path));
     let read = read(around, found, &units);
     Recorder::new(around, &read).record(is_used)
@@ -65,6 +76,7 @@ struct Recorder<'a> {
     variables: BTreeMap<GraphVariable, u32>,
     /// By the directory of a file: the real one.
     resolved: HashMap<PathBuf, Option<PathBuf>>,
+    bound: BTreeSet<UnitDir>,
 }
 
 impl<'a> Recorder<'a> {
@@ -79,10 +91,11 @@ impl<'a> Recorder<'a> {
             packages: BTreeMap::new(),
             variables: BTreeMap::new(),
             resolved: HashMap::new(),
+            bound: BTreeSet::new(),
         }
     }
 
-    fn record(mut self, is_used: impl Fn(&UnitDir) -> bool) -> UnitGraph {
+    fn record(mut self, is_used: impl Fn(&UnitDir) -> bool) -> Recorded {
         let deps = self.deps();
         let dirs = self.package_dirs(&deps);
         let all = 0..self.read.len();
@@ -99,7 +112,7 @@ impl<'a> Recorder<'a> {
             let deps = deps.iter().flatten().filter_map(|dep| place.get(dep).copied());
             unit.deps = deps.collect();
         }
-        UnitGraph {
+        let graph = UnitGraph {
             packages: listed(self.packages),
             variables: listed(self.variables),
             others: listed(self.others)
@@ -107,7 +120,8 @@ impl<'a> Recorder<'a> {
                 .map(|path| RawPath::of(path.as_os_str().as_bytes()))
                 .collect(),
             units: wanted.into_iter().map(|index| std::mem::take(&mut units[index])).collect(),
-        }
+        };
+        Recorded { graph, bound: self.bound }
     }
 
     /// Returns the units that are stale already, and that another one of the same package and kind
@@ -254,15 +268,22 @@ impl<'a> Recorder<'a> {
             is_unfinished: read.hash.is_none(),
             ..GraphUnit::default()
         };
+        let is_outside = own_dir.is_some_and(|dir| !dir.starts_with(self.around.workspace_root));
+        // A build script is told where its package is, and may write that anywhere.
+        let is_run = own_dir.is_some() && read.kind.starts_with(b"run-build-script-");
+        let mut is_bound = is_outside || is_run || read.is_unclear || read.has_root;
+        // Cargo looks for these wherever the package lies.
+        let mut relative = BTreeSet::new();
         let mut paths: BTreeSet<PathBuf> = read.files.iter().cloned().collect();
         for check in &read.print.checks {
             match check {
                 Check::Changed { paths: named, .. } => {
-                    let named = named.iter().filter_map(|path| match dir {
-                        Some(dir) => Some(dir.join(path)),
-                        None => path.is_absolute().then(|| path.clone()),
-                    });
-                    paths.extend(named.filter(|path| !self.around.is_excluded(path)));
+                    let wanted = named.iter().filter(|path| path.is_absolute() || dir.is_some());
+                    for path in wanted {
+                        let full = dir.map_or(path.clone(), |dir| dir.join(path));
+                        let list = if path.is_absolute() { &mut paths } else { &mut relative };
+                        list.extend(Some(full).filter(|full| !self.around.is_excluded(full)));
+                    }
                 }
                 Check::Package { newest } => {
                     unit.whole_package = own_dir.is_some();
@@ -271,12 +292,21 @@ impl<'a> Recorder<'a> {
                 Check::DepInfo(_) | Check::Variable(_) | Check::Other => {}
             }
         }
-        for path in paths {
-            let is_inside = own_dir.is_some_and(|dir| path.starts_with(dir));
+        let paths = paths.into_iter().map(|path| (path, false));
+        for (path, is_relative) in paths.chain(relative.into_iter().map(|path| (path, true))) {
+            let is_below = |path: &Path| own_dir.is_some_and(|dir| path.starts_with(dir));
+            let was_below = is_below(&path);
             let Some(path) = self.resolve(&path) else { continue };
-            let is_inside = is_inside && own_dir.is_some_and(|dir| path.starts_with(dir));
-            let number = self.number(path);
-            if is_inside { unit.files.push(number) } else { unit.fixed.push(number) }
+            if is_relative || (was_below && is_below(&path)) {
+                unit.files.push(self.number(path));
+            } else {
+                is_bound |= self.around.roots.values().any(|root| path.starts_with(root));
+                unit.fixed.push(self.number(path));
+            }
+        }
+        unit.is_bound = is_bound;
+        if is_bound {
+            self.bound.insert(read.unit.clone());
         }
         for variable in &read.variables {
             unit.variables.extend(self.variable(variable));

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::error::Result;
 use super::gc::{GcReport, Mode, gc};
+use super::hot::relieve;
 use super::report::chain;
 use crate::cargo::dirs;
 use crate::fs::space::filesystem_of;
@@ -112,8 +113,13 @@ pub fn guard(
 ) -> Result<GuardReport> {
     let mut warnings = warnings_of_place(store.root(), paths);
     let mut filesystems = measure(store, paths, &mut warnings)?;
-    let gc = gc(store, policy, Some(pressure), readable, now, mode)?;
+    let mut gc = gc(store, policy, Some(pressure), readable, now, mode)?;
     for watched in &mut filesystems {
+        if !watched.places.contains(&Place::Store) {
+            let dropped = relieve(store, &watched.before, pressure, policy, now, mode)?;
+            gc.bytes += dropped.iter().map(|dir| dir.frees_bytes).sum::<u64>();
+            gc.dirs.extend(dropped);
+        }
         watched.after = filesystem_of(&watched.before.path)?;
         let of_store = watched.places.contains(&Place::Store);
         // In a dry run the store's own is full as before; the report of gc says what would be.
@@ -169,7 +175,7 @@ fn warning_of(watched: &Watched, strains: &[Strain]) -> Option<String> {
     let helpless = if watched.places.contains(&Place::Store) {
         "even with all gone that may go"
     } else {
-        "and nothing of the store is there"
+        "and nothing of the store that may go is there"
     };
     Some(format!(
         "`{path}` ({places}): {strains}, {helpless}; a build that fails there with `Bus error` or \

@@ -25,6 +25,9 @@ impl Index {
         for scope in chain {
             generations.extend(store.generations_in(scope)?.0);
         }
+        // Jobs that save at once may store a content twice. All later saves refer to the same copy, so
+        // that nobody names the other once those generations are gone.
+        generations.sort_by(|a, b| (a.header.created, &a.id).cmp(&(b.header.created, &b.id)));
         for generation in &generations {
             lease.name(&Use::Generation(generation.id.clone()))?;
         }

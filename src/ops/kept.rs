@@ -3,7 +3,8 @@
 //!
 //! Code that a build script writes into `src/` is lacking in a fresh checkout, whether git ignores
 //! it, does not know it, or tracks an older state of it; and a build script that cargo finds fresh
-//! does not write it again. What such a script wrote is kept although nothing was compiled from it
+//! does not write it again. (A tracked file that was edited is kept only where there is a build script,
+//! which may have done that.) What such a script wrote is kept although nothing was compiled from it
 //! yet: the job may have failed first, or have built another target.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,7 @@ use super::tree::Unread;
 use super::unpack::Unpacker;
 use super::{Error, Result};
 use crate::cargo::dep_info;
-use crate::cargo::sources::{below, brought_by_git};
+use crate::cargo::sources::{Tracked, below, tracked};
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::stat::{Kind, Stat};
@@ -64,41 +65,38 @@ pub(super) fn find(
     excluded: &[PathBuf],
     remembered: &[KeptFile],
 ) -> Result<Vec<Keep>> {
-    let brought: BTreeMap<&Root, BTreeSet<RelPath>> = roots
+    let of_git: BTreeMap<&Root, Tracked> = roots
         .iter()
         .map(|(root, dir)| {
             let of_root = || sources.iter().filter(|source| source.root == *root);
-            let recorded = || of_root().filter_map(|source| source.path.clone()).collect();
-            (root, brought_by_git(dir).unwrap_or_else(recorded))
+            let recorded = || Tracked {
+                unchanged: of_root().filter_map(|source| source.path.clone()).collect(),
+                ..Tracked::default()
+            };
+            (root, tracked(dir).unwrap_or_else(recorded))
         })
         .collect();
-    let is_excluded = |file: &Path| excluded.iter().any(|dir| file.starts_with(dir));
     let is_dep_info =
         |found: &&Found| found.stat.kind == Kind::File && found.path.as_bytes().ends_with(b".d");
-    let files: Vec<_> = found.iter().filter(is_dep_info).collect();
-    let named: Result<Vec<Vec<(Root, RelPath)>>> = files
-        .par_iter()
-        .map(|found| {
-            let path = dir.join(found.path.as_path());
-            let bytes = std::fs::read(&path).at("read", &path)?;
-            let files = dep_info::files(&bytes).into_iter().map(|file| workspace_root.join(file));
-            let inside = files
-                .filter(|file| !is_excluded(file))
-                .filter_map(|file| resolve(&file))
-                .filter(|file| !is_excluded(file))
-                .filter_map(|file| in_root(roots, &file));
-            let is_git = |path: &RelPath| path.components().any(|name| name == b".git");
-            let inside = inside.filter(|(_, path)| !is_git(path));
-            Ok(inside.filter(|(root, path)| !brought[root].contains(path)).collect())
-        })
-        .collect();
-    let mut named: BTreeSet<_> = named?.into_iter().flatten().collect();
-    let is_brought =
-        |root: &Root, path: &RelPath| brought.get(root).is_none_or(|it| it.contains(path));
+    let dep_infos: Vec<_> = found.iter().filter(is_dep_info).collect();
+    let read = dep_infos.par_iter().map(|found| {
+        let files =
+            files_in_roots(&dir.join(found.path.as_path()), workspace_root, roots, excluded)?;
+        Ok((found.path.file_name().starts_with(b"build_script_") && !files.is_empty(), files))
+    });
+    let read: Vec<(bool, Vec<(Root, RelPath)>)> = read.collect::<Result<_>>()?;
+    // Without a build script, nobody writes a tracked file when cargo builds: who changed it does that
+    // in the next job again, or the checkout is right.
+    let has_scripts = read.iter().any(|(is_of_script, _)| *is_of_script);
+    let is_brought = |(root, path): &(Root, RelPath)| {
+        let of_git = &of_git[root];
+        of_git.unchanged.contains(path) || (!has_scripts && of_git.changed.contains(path))
+    };
+    let mut named: BTreeSet<_> = read.into_iter().flat_map(|(_, files)| files).collect();
     let before = remembered.iter().map(|kept| (kept.root.clone(), kept.path.clone()));
-    named.extend(before.filter(|(root, path)| !is_brought(root, path)));
-    let written = written_by_scripts(&script_runs(found), roots, excluded)?;
-    named.extend(written.into_iter().filter(|(root, path)| !is_brought(root, path)));
+    named.extend(before.filter(|(root, _)| roots.contains_key(root)));
+    named.extend(written_by_scripts(&script_runs(found), roots, excluded)?);
+    named.retain(|file| !is_brought(file));
     let mut keep = Vec::new();
     for (root, path) in named {
         let full = roots[&root].join(path.as_path());
@@ -109,6 +107,25 @@ pub(super) fn find(
         }
     }
     Ok(keep)
+}
+
+/// Returns the files inside `roots` that the dep-info at `path` names.
+fn files_in_roots(
+    path: &Path,
+    workspace_root: &Path,
+    roots: &BTreeMap<Root, PathBuf>,
+    excluded: &[PathBuf],
+) -> Result<Vec<(Root, RelPath)>> {
+    let bytes = std::fs::read(path).at("read", path)?;
+    let is_excluded = |file: &PathBuf| excluded.iter().any(|dir| file.starts_with(dir));
+    let files = dep_info::files(&bytes).into_iter().map(|file| workspace_root.join(file));
+    let inside = files
+        .filter(|file| !is_excluded(file))
+        .filter_map(|file| resolve(&file))
+        .filter(|file| !is_excluded(file))
+        .filter_map(|file| in_root(roots, &file));
+    let is_git = |path: &RelPath| path.components().any(|name| name == b".git");
+    Ok(inside.filter(|(_, path)| !is_git(path)).collect())
 }
 
 /// Returns from when to when each build script of a tree ran: cargo stamps `invoked.timestamp` before

@@ -1,16 +1,18 @@
 //! Looking up which generation of each area a restore would take.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
 use rayon::prelude::*;
 
 use super::job::{Job, Place};
 use super::report::{AreaReport, Report, chain};
+use super::units::leave_bound;
 use super::{Result, sources};
 use crate::model::choice::{Chosen, Hit, most_agreeing, rivals};
 use crate::model::digest::Digest;
 use crate::model::manifest::{GenerationId, Header, Manifest, Root, Source, SourceKind};
+use crate::model::rebuild::some;
 use crate::model::rel_path::RelPath;
 use crate::store::{self, Generation, Lease, Purpose, Store};
 
@@ -38,6 +40,8 @@ pub(super) struct Choice {
     pub(super) manifest: Manifest,
     /// Of how many that are as near by key, paths and job it agrees best with the checkout.
     of: usize,
+    /// The crates of the units that are left out, because they work only where it was saved.
+    left: BTreeSet<String>,
 }
 
 impl Choice {
@@ -52,6 +56,9 @@ impl Choice {
         report.units.kept = self.manifest.units.len() as u64;
         report.matched_key = Some(header.cache_key.clone());
         report.notes.extend(remarks(job, place, &self.chosen, header));
+        if !self.left.is_empty() {
+            report.notes.extend(elsewhere(job, header, &self.left));
+        }
         if self.of > 1 {
             report.notes.push(format!(
                 "of {} generations as near, the one built from sources most like these",
@@ -81,11 +88,16 @@ pub(super) fn choose<'a>(
     // Each file is read once, however many generations there are, and none if there is no choice.
     let has_rivals = areas.iter().any(|(.., rivals)| rivals.len() > 1);
     let files = if has_rivals { files_of(job) } else { HashMap::new() };
+    let roots = job.raw_roots();
     let settle = |(place, report, mut rivals): (_, _, Vec<Choice>)| {
         let agreements: Vec<_> = rivals.iter().map(|it| agreement(&it.manifest, &files)).collect();
         let of = rivals.len();
         let choice = most_agreeing(&agreements).map(|index| rivals.swap_remove(index));
-        (place, report, choice.map(|choice| Choice { of, ..choice }))
+        let choice = choice.map(|mut choice| {
+            choice.left = leave_bound(&mut choice.manifest, &roots);
+            Choice { of, ..choice }
+        });
+        (place, report, choice)
     };
     areas.into_iter().map(settle).collect()
 }
@@ -120,7 +132,9 @@ fn rivals_of(
         for chosen in nearest {
             let id = generations[chosen.index].id.clone();
             match store.read(lease, &id) {
-                Ok(manifest) => readable.push(Choice { id, chosen, manifest, of: 1 }),
+                Ok(manifest) => {
+                    readable.push(Choice { id, chosen, manifest, of: 1, left: BTreeSet::new() });
+                }
                 Err(error) => {
                     unusable.insert(id);
                     if !matches!(error, store::Error::Gone(_)) {
@@ -155,6 +169,23 @@ fn agreement(manifest: &Manifest, files: &Files) -> u64 {
     manifest.sources.iter().filter(agrees).count() as u64
 }
 
+/// Says which crates cargo builds again because the roots lie elsewhere, and where they would not be.
+fn elsewhere<'a>(
+    job: &Job,
+    header: &'a Header,
+    crates: &'a BTreeSet<String>,
+) -> impl Iterator<Item = String> + 'a {
+    let moved = job.raw_roots().into_iter().filter_map(|(root, path)| {
+        let saved = header.roots.get(&root).filter(|saved| **saved != path)?;
+        Some(format!("`{root}` was at `{saved}` when this was saved and is at `{path}` now"))
+    });
+    let why = format!(
+        "cargo knows these by their path and builds them again: {}",
+        some(crates.iter(), "")
+    );
+    moved.chain(std::iter::once(why))
+}
+
 fn remarks(job: &Job, place: &Place, chosen: &Chosen, header: &Header) -> Vec<String> {
     let mut remarks = Vec::new();
     if chosen.hit == Hit::Fallback {
@@ -166,16 +197,6 @@ fn remarks(job: &Job, place: &Place, chosen: &Chosen, header: &Header) -> Vec<St
             "CARGO_HOME was `{saved}` when this was saved and is `{home}` now: cargo builds every crate \
              of a registry or git repository again"
         ));
-    }
-    if !chosen.same_roots {
-        for (root, path) in job.raw_roots() {
-            if let Some(saved) = header.roots.get(&root).filter(|saved| **saved != path) {
-                remarks.push(format!(
-                    "`{root}` was at `{saved}` when this was saved and is at `{path}` now: cargo \
-                     builds path dependencies outside the workspace again"
-                ));
-            }
-        }
     }
     if header.partial {
         remarks.push(format!("saved by job `{}`, which failed or was cancelled", header.job));

@@ -14,7 +14,7 @@ mod graph;
 pub mod guard;
 mod heal;
 pub mod home;
-
+pub mod hot;
 mod identical;
 mod index;
 pub mod job;
@@ -24,6 +24,7 @@ mod look;
 pub mod lookup;
 mod pack;
 mod place;
+mod placed;
 pub mod progress;
 mod rebuild;
 pub mod report;

@@ -19,6 +19,7 @@ use crate::fs::bulk::Aligned;
 use crate::fs::extents::data_runs;
 use crate::fs::stat::Stat;
 use crate::model::digest::Digest;
+use crate::model::level::Level;
 use crate::model::manifest::{Content, PackUse};
 use crate::store::{Lease, PackWriter, Store};
 
@@ -58,8 +59,8 @@ pub(super) struct Packing<'a> {
     pub(super) lease: &'a Lease,
     /// What the store holds already.
     pub(super) index: &'a Index,
-    /// The zstd level, 1 to 19.
-    pub(super) level: i32,
+    /// How hard they are compressed.
+    pub(super) level: Level,
     /// Told of every byte read.
     pub(super) progress: &'a Progress,
 }

@@ -1,11 +1,15 @@
 //! Putting a target or build directory in place, whole or not at all.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Result;
 use super::compare::{Known, compare};
+use super::hot::{Taken, Taking, take};
 use super::locks::keep_builds_out;
+use super::lookup::Choice;
+use super::placed::Placed;
 use super::report::Mode;
 use super::staged::Staged;
 use super::unpack::{Reuse, Unpacker};
@@ -28,12 +32,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Cargo's locks keep builds out meanwhile. In a mount point each directory of the first level
 /// (`debug`, `release`) takes its place by itself.
 pub(super) fn place(
-    unpacker: &Unpacker<'_>,
-    lease: &Lease,
+    placing: &Placing<'_>,
     dir: &Path,
-    manifest: &Manifest,
+    choice: &Choice,
     known: Option<&Known>,
-) -> Result<Mode> {
+    warnings: &mut Vec<String>,
+) -> Result<Placed> {
+    let Placing { unpacker, lease, .. } = *placing;
+    let manifest = &choice.manifest;
     // A target that is a symlink to another disk stays one.
     let dir = &resolve(dir)?;
     let parent = dir.parent().unwrap_or(Path::new("/"));
@@ -41,27 +47,70 @@ pub(super) fn place(
     unpacker.progress.expect(manifest.header.bytes);
 
     if !holds_anything(dir)? {
-        let staged = stage(unpacker, lease, dir, manifest, None)?;
+        let staged = staging(lease, dir)?;
+        let placed = placing.complete(&staged, choice, None, warnings)?;
         staged.take_place_of(dir)?;
         crash_point("restore: placed");
-        return Ok(Mode::Unpack);
+        return Ok(placed);
     }
 
     let _locks = keep_builds_out(dir, PATIENCE, unpacker.progress)?;
     let comparison = compare(dir, &manifest.entries, known, unpacker.progress)?;
     if comparison.is_whole {
         unpacker.progress.done(manifest.header.files, manifest.header.bytes);
-        return Ok(Mode::InPlace);
+        return Ok(Placed { mode: Mode::InPlace, inodes: HashMap::new(), certain: None });
     }
     let old = Beneath::open(dir)?;
     let reuse = Reuse { old: &old, paths: &comparison.same };
-    let staged = stage(unpacker, lease, dir, manifest, Some(reuse))?;
+    let staged = staging(lease, dir)?;
+    let mut placed = placing.complete(&staged, choice, Some(reuse), warnings)?;
     staged.take_place_of(dir)?;
     crash_point("restore: placed");
     // The old tree goes with what it was exchanged for.
     drop(staged);
     let most = comparison.same.len() as u64 * 2 >= manifest.header.files;
-    Ok(if most { Mode::InPlace } else { Mode::Unpack })
+    if placed.mode == Mode::Unpack && most {
+        placed.mode = Mode::InPlace;
+    }
+    Ok(placed)
+}
+
+/// What the areas of one restore are put in place with.
+pub(super) struct Placing<'a> {
+    pub(super) unpacker: &'a Unpacker<'a>,
+    pub(super) lease: &'a Lease,
+    /// Whether hot trees may be used, and whose.
+    pub(super) taking: Option<Taking<'a>>,
+}
+
+impl Placing<'_> {
+    /// Completes the tree of a generation where it is staged: from a hot tree, else from packs.
+    fn complete(
+        &self,
+        staged: &Staged,
+        choice: &Choice,
+        reuse: Option<Reuse<'_>>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Placed> {
+        let manifest = &choice.manifest;
+        let taken = match self.taking {
+            Some(taking) => take(taking, &choice.id, manifest, staged, warnings)?,
+            None => None,
+        };
+        let (mode, inodes) = if let Some(Taken { mode, inodes }) = taken {
+            (mode, inodes)
+        } else {
+            let dest = Beneath::open(staged.path())?;
+            let Manifest { header, entries, .. } = manifest;
+            (Mode::Unpack, self.unpacker.unpack(&header.packs, entries, &dest, reuse)?)
+        };
+        // As a directory that cargo or a checkout makes: others may read it as far as umask allows.
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(staged.path(), permissions)
+            .at("set the mode of", staged.path())?;
+        crash_point("restore: staged");
+        Ok(Placed { mode, inodes, certain: None })
+    }
 }
 
 /// Follows `dir` to where it leads, creating what a dangling symlink points to.
@@ -73,27 +122,10 @@ fn resolve(dir: &Path) -> Result<PathBuf> {
     Ok(dir.canonicalize().unwrap_or_else(|_| dir.to_owned()))
 }
 
-/// Completes the tree of `manifest` beside `dir` and returns where.
-fn stage(
-    unpacker: &Unpacker<'_>,
-    lease: &Lease,
-    dir: &Path,
-    manifest: &Manifest,
-    reuse: Option<Reuse<'_>>,
-) -> Result<Staged> {
+/// Returns a directory to complete the tree in that is to take the place of `dir`.
+fn staging(lease: &Lease, dir: &Path) -> Result<Staged> {
     // What is mounted cannot be renamed: its tree is completed inside.
-    let staged = if is_mount_point(dir)? {
-        Staged::within(lease, dir, dir)?
-    } else {
-        Staged::beside(lease, dir)?
-    };
-    let dest = Beneath::open(staged.path())?;
-    unpacker.unpack(&manifest.header.packs, &manifest.entries, &dest, reuse)?;
-    // As a directory that cargo or a checkout makes: others may read it as far as umask allows.
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(staged.path(), mode).at("set the mode of", staged.path())?;
-    crash_point("restore: staged");
-    Ok(staged)
+    if is_mount_point(dir)? { Staged::within(lease, dir, dir) } else { Staged::beside(lease, dir) }
 }
 
 /// Tells whether there is anything in `dir`, if that is a directory.

@@ -174,7 +174,7 @@ impl<'a> Looking<'a> {
         let mut now = PackageNow::default();
         let Some(dir) = &package.dir else { return now };
         let spot = self.spot_of(Path::new(OsStr::from_bytes(dir.as_bytes())));
-        now.moved = spot.moved.clone().filter(|_| package.is_outside);
+        now.moved.clone_from(&spot.moved);
         let Some((root, dir, path)) = spot.inside else { return now };
         let is_changed = |path: Option<&RelPath>| {
             let found = self.outcome.get(&(dir, path));

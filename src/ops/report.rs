@@ -18,6 +18,10 @@ use crate::model::reuse::Reuse;
 pub enum Mode {
     /// The destination already held the generation, or most of it.
     InPlace,
+    /// A hot tree was cloned: its files share their bytes until one is written to.
+    Clone,
+    /// A hot tree was moved into place.
+    Move,
     /// Packs were decompressed.
     Unpack,
     /// A generation was published.

@@ -1,32 +1,30 @@
 //! Restoring: the nearest generation of each area is put in place, then the sources' mtimes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::compare::{Known, has_same_bytes};
+use super::compare::Known;
 use super::heal::remove_half_extractions;
+use super::hot::Taking;
 use super::job::{Job, Place};
 use super::look::shared;
 use super::lookup::{Choice, choose};
-use super::place::{holds_anything, place};
+use super::place::{Placing, holds_anything, place};
+use super::placed::Placed;
 use super::progress::Progress;
 use super::rebuild::explain;
-use super::report::{AreaReport, Report, SourcesReport, chain};
+use super::report::{AreaReport, Mode, Report, SourcesReport, chain};
 use super::shared::{Home, place_shared};
 use super::sources::{Outcome, Refreshing};
-use super::units::forget_reads;
 use super::unpack::Unpacker;
 use super::{Error, Result, kept};
 use crate::fs::crash::crash_point;
-use crate::fs::stat::Kind;
-use crate::fs::walk::walk;
 use crate::model::choice::Hit;
-use crate::model::manifest::{EntryKind, Manifest};
+use crate::model::manifest::Manifest;
 use crate::model::rebuild::Rebuild;
-use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 use crate::store::{self, Event, Lease, Purpose, Store, TreeRecord, boot_id};
 
@@ -37,10 +35,13 @@ struct Pending<'a> {
     choice: Option<Choice>,
 }
 
-/// Which files of an area this restore wrote or compared.
-enum Placed {
-    All,
-    These(HashSet<RelPath>),
+/// How a restore is done.
+#[derive(Clone, Copy, Debug)]
+pub struct RestoreOptions {
+    /// The time of the restore.
+    pub now: Timestamp,
+    /// Whether hot trees are used.
+    pub uses_hot_trees: bool,
 }
 
 /// Everything the areas of one restore share.
@@ -48,7 +49,7 @@ struct Restoring<'a> {
     store: &'a Store,
     lease: &'a Lease,
     job: &'a Job,
-    now: Timestamp,
+    options: RestoreOptions,
     boot: String,
     unpacker: Unpacker<'a>,
 }
@@ -59,7 +60,12 @@ struct Restoring<'a> {
 /// stop, it fails those that are not in place yet. Killed
 /// at any instruction, each area is in place whole or not at all, and no source looks older than
 /// the tree that was built from other bytes. Any number of saves and restores may run at once.
-pub fn restore(store: &Store, job: &Job, now: Timestamp, progress: &Progress) -> Result<Report> {
+pub fn restore(
+    store: &Store,
+    job: &Job,
+    options: RestoreOptions,
+    progress: &Progress,
+) -> Result<Report> {
     let started = Instant::now();
     let reclaimed = store.reclaim();
     let lease = match store.lease(Purpose::Restore) {
@@ -70,7 +76,7 @@ pub fn restore(store: &Store, job: &Job, now: Timestamp, progress: &Progress) ->
     };
     crash_point("restore: leased");
     let unpacker = Unpacker::new(store, progress);
-    let restoring = Restoring { store, lease: &lease, job, now, boot: boot_id(), unpacker };
+    let restoring = Restoring { store, lease: &lease, job, options, boot: boot_id(), unpacker };
     let pending = |(place, report, choice)| Pending { place, report, choice };
     let mut areas: Vec<_> = choose(store, &lease, job).into_iter().map(pending).collect();
     let mut warnings = job.warnings.clone();
@@ -220,19 +226,21 @@ impl Restoring<'_> {
     fn restore_area(&self, place: &Place, choice: &Choice, report: &mut AreaReport) -> Result<()> {
         let Choice { id, manifest, .. } = choice;
         place.check(self.store.root(), &self.job.cargo_home)?;
-        let known = self.known(place);
-        let placed = self.place(place, manifest, known.as_ref(), report)?;
+        // Of what is not there nothing is known.
+        let known = if holds_anything(&place.dir)? { self.known(place) } else { None };
+        let mut placed = self.place(place, choice, known.as_ref(), report)?;
+        report.mode = placed.mode;
         choice.tell(self.job, place, report);
         // What only saves time or room later is no failure: the area is in place.
         if !place.area.is_shared()
-            && let Err(error) = forget_reads(&place.dir, &manifest.entries)
+            && let Err(error) = placed.forget_reads(&place.dir, &manifest.entries)
         {
             report.warnings.push(chain(&error));
         }
-        if let Err(error) = self.store.stamp(&id.series, self.now) {
+        if let Err(error) = self.store.stamp(&id.series, self.options.now) {
             report.warnings.push(chain(&error));
         }
-        if let Err(error) = self.record(place, choice, &placed, known.as_ref()) {
+        if let Err(error) = self.record(place, choice, placed, known.as_ref()) {
             report.warnings.push(chain(&error));
         }
         Ok(())
@@ -241,19 +249,21 @@ impl Restoring<'_> {
     fn place(
         &self,
         area: &Place,
-        manifest: &Manifest,
+        choice: &Choice,
         known: Option<&Known>,
         report: &mut AreaReport,
     ) -> Result<Placed> {
-        let Self { unpacker, lease, .. } = self;
+        let Self { unpacker, lease, job, store, .. } = self;
+        let manifest = &choice.manifest;
         let Some(kind) = shared(&area.area) else {
-            report.mode = place(unpacker, lease, &area.dir, manifest, known)?;
-            return Ok(Placed::All);
+            let (readable, boot) = (job.readable.as_slice(), self.boot.as_str());
+            let taking = Taking { store, progress: unpacker.progress, readable, boot };
+            let taking = self.options.uses_hot_trees.then_some(taking);
+            let placing = Placing { unpacker, lease, taking };
+            return place(&placing, &area.dir, choice, known, &mut report.warnings);
         };
         let home = Home { kind, root: &self.job.cargo_home, dir: &area.dir };
-        let (mode, files) = place_shared(unpacker, lease, &home, manifest)?;
-        report.mode = mode;
-        Ok(Placed::These(files))
+        place_shared(unpacker, lease, &home, manifest)
     }
 
     /// Records what is at the directory now, so that the save need not read it.
@@ -261,47 +271,27 @@ impl Restoring<'_> {
         &self,
         place: &Place,
         choice: &Choice,
-        placed: &Placed,
+        placed: Placed,
         known: Option<&Known>,
     ) -> Result<()> {
         let Choice { id, manifest, .. } = choice;
-        let dirs: HashSet<_> = manifest
-            .entries
-            .iter()
-            .filter(|entry| matches!(entry.kind, EntryKind::Dir { .. }))
-            .map(|entry| &entry.path)
-            .collect();
-        let found = walk(&place.dir, |path, kind| kind != Kind::Dir || dirs.contains(path))?;
+        // Nothing was done to what is recorded already.
+        let is_as_ever = place.area.is_shared() && placed.mode == Mode::InPlace;
+        let was_untouched = placed.certain.as_ref().is_some_and(HashSet::is_empty);
+        if is_as_ever && was_untouched && known.is_some_and(|known| known.generation() == id) {
+            return Ok(());
+        }
+        let inodes = placed.inodes(&place.dir, manifest, known)?;
         let now = crate::fs::space::now_at(self.store.root())?;
-        let stats: HashMap<_, _> = found
-            .into_iter()
-            .filter(|found| found.stat.kind == Kind::File)
-            .map(|found| (found.path, found.stat))
-            .collect();
-        let inodes = manifest.entries.iter().filter_map(|entry| {
-            let EntryKind::File(facts) = &entry.kind else { return None };
-            let stat = stats.get(&entry.path)?;
-            let recorded = || known.and_then(|known| known.facts_of(&entry.path, stat));
-            let is_certain = match placed {
-                // What was there before in a shared directory may be another file of that name.
-                Placed::These(files) if !files.contains(&entry.path) => {
-                    recorded().is_some_and(|recorded| has_same_bytes(recorded, facts))
-                }
-                Placed::All | Placed::These(_) => true,
-            };
-            let is_as_placed = stat.size == facts.size && stat.mtime == facts.mtime;
-            (is_certain && is_as_placed).then(|| (entry.path.clone(), stat.inode))
-        });
-        let mut record = TreeRecord { generation: id.clone(), inodes: inodes.collect() };
+        let mut record = TreeRecord { generation: id.clone(), inodes };
         record.settle(now);
-        self.store.record_tree(&place.dir, &self.boot, &record)?;
-        Ok(())
+        Ok(self.store.record_tree(&place.dir, &self.boot, &record)?)
     }
 
     fn log(&self, report: &AreaReport) -> Result<()> {
         let event = if report.hit == Hit::Miss { "miss" } else { "restore" };
         Ok(self.store.log(&Event {
-            time: self.now,
+            time: self.options.now,
             event: event.to_owned(),
             generation: report.id.clone(),
             detail: format!("{} {}", report.name, self.job.label),

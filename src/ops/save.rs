@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use super::compare::Known;
-use super::graph::{self, Surroundings};
+use super::graph::{self, Recorded, Surroundings};
+use super::hot::HotPolicy;
 use super::index::Index;
 use super::job::{Job, Place};
 use super::kept::{self, Keep};
@@ -18,7 +19,7 @@ use super::progress::Progress;
 use super::report::{AreaReport, Mode, Report, SourcesReport, UnitsReport, chain};
 use super::reuse::reuse;
 use super::tree::{Tree, Unread};
-use super::units::Left;
+use super::units::{Left, bind};
 use super::{Error, Result, sources};
 use crate::cargo::build_lock::lock_files;
 use crate::fs::crash::crash_point;
@@ -26,10 +27,10 @@ use crate::fs::lock::Lock;
 use crate::fs::walk::Found;
 use crate::model::area::Area;
 use crate::model::choice::Hit;
+use crate::model::level::Level;
 use crate::model::manifest::{GenerationId, Source};
 use crate::model::reuse::Reuse;
 use crate::model::timestamp::Timestamp;
-use crate::model::unit_graph::UnitGraph;
 use crate::model::unit_use::{Sight, UnitDir, UnitPolicy};
 use crate::store::{Event, Lease, Purpose, Store, TreeRecord, boot_id};
 
@@ -63,14 +64,16 @@ impl BuildGuard {
 }
 
 /// How a save is done.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SaveOptions {
-    /// The zstd level of new packs, 1 to 19.
-    pub level: i32,
+    /// How hard new packs are compressed.
+    pub level: Level,
     /// Whether the job failed or was cancelled: its targets are marked as partial.
     pub partial: bool,
     /// When units leave the stored copy.
     pub units: UnitPolicy,
+    /// Which trees are put by for the next job, once they are saved: the directory is gone then.
+    pub hot: HotPolicy,
     /// The time of the save.
     pub now: Timestamp,
 }
@@ -82,7 +85,7 @@ pub(super) struct Saving<'a> {
     pub(super) job: &'a Job,
     pub(super) options: SaveOptions,
     pub(super) sources: &'a [Source],
-    boot: String,
+    pub(super) boot: String,
     pub(super) index: OnceLock<Index>,
     pub(super) progress: &'a Progress,
 }
@@ -132,7 +135,7 @@ pub fn save_shared_first(
     options: SaveOptions,
     progress: &Progress,
 ) -> Result<Report> {
-    let shared = save(store, &job.only(Area::is_shared), options, progress)?;
+    let shared = save(store, &job.only(Area::is_shared), options.clone(), progress)?;
     let targets = save(store, &job.only(|area| !area.is_shared()), options, progress)?;
     Ok(shared.and(targets))
 }
@@ -158,7 +161,9 @@ impl Saving<'_> {
         let after_stats = crate::fs::space::now_at(self.store.root())?;
         let known = self.known(place);
         // Atimes count from the walk: nothing is read before.
-        let Left { found, seen, plan } = self.leave_unused(place, found, known.as_ref())?;
+        let left = self.leave_unused(place, found, known.as_ref())?;
+        report.notes.extend(left.notes());
+        let Left { found, seen, plan } = left;
         if !place.area.is_shared() {
             report.reuse = reuse(known.as_ref().map(Known::manifest), &seen);
         }
@@ -170,7 +175,11 @@ impl Saving<'_> {
         let keep = self.find_kept(place, &found, known.as_ref())?;
 
         let mut manifest = self.assemble(place, &tree, &keep, &plan, known.as_ref(), report)?;
-        manifest.graph = self.graph(place, &found, &seen);
+        if !place.area.is_shared() {
+            let recorded = self.graph(place, &found, &seen);
+            manifest.graph = recorded.graph;
+            bind(&mut manifest, &recorded.bound);
+        }
         report.units =
             UnitsReport { kept: plan.kept.len() as u64, pruned: plan.pruned.len() as u64 };
         guard.check()?;
@@ -189,6 +198,7 @@ impl Saving<'_> {
         self.store.stamp(&id.series, self.options.now)?;
         self.record(place, &tree, id.clone(), after_stats, report);
         crash_point("save: recorded");
+        self.put_by(place, &tree, &id, &manifest, report);
         report.id = Some(id);
         Ok(())
     }
@@ -212,12 +222,8 @@ impl Saving<'_> {
         kept::find(&place.dir, found, workspace_root, roots, self.sources, excluded, remembered)
     }
 
-    /// Records which units can become stale.
     /// Records which crates a restore will find stale, as far as this job used them.
-    fn graph(&self, place: &Place, found: &[Found], seen: &BTreeMap<UnitDir, Sight>) -> UnitGraph {
-        if place.area.is_shared() {
-            return UnitGraph::default();
-        }
+    fn graph(&self, place: &Place, found: &[Found], seen: &BTreeMap<UnitDir, Sight>) -> Recorded {
         let Job { roots, excluded, cargo_home, environment, .. } = self.job;
         let (dir, workspace_root, sources) = (&place.dir, &place.workspace_root, self.sources);
         let around =

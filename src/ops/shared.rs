@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::Result;
 use super::locks::keep_packages_still;
+use super::placed::Placed;
 use super::report::Mode;
 use super::staged::Staged;
 use super::unpack::Unpacker;
@@ -27,18 +28,20 @@ pub(super) fn place_shared(
     lease: &Lease,
     home: &Home<'_>,
     manifest: &Manifest,
-) -> Result<(Mode, HashSet<RelPath>)> {
+) -> Result<Placed> {
     let Home { kind, root: cargo_home, dir } = *home;
     std::fs::create_dir_all(dir).at("create directory", dir)?;
     let dest = Beneath::open(dir)?;
     let wanted = missing(kind, &dest, manifest)?;
     unpacker.progress.expect(wanted.bytes);
     if wanted.tops.is_empty() {
-        return Ok((Mode::InPlace, HashSet::new()));
+        let certain = Some(HashSet::new());
+        return Ok(Placed { mode: Mode::InPlace, inodes: HashMap::new(), certain });
     }
     let staged = Staged::within(lease, dir, dir)?;
     let staging = Beneath::open(staged.path())?;
-    unpacker.unpack(&manifest.header.packs, &wanted.entries, &staging, None)?;
+    let packs = &manifest.header.packs;
+    let mut inodes = unpacker.unpack(packs, &wanted.entries, &staging, None)?;
     crash_point("restore: staged");
 
     let _lock = keep_packages_still(cargo_home, unpacker.progress)?;
@@ -60,7 +63,10 @@ pub(super) fn place_shared(
         let top = home::unit(kind, path);
         placed.contains(top.as_ref().unwrap_or(path))
     });
-    Ok((mode, files.cloned().collect()))
+    let certain: HashSet<_> = files.cloned().collect();
+    // What was renamed itself has another ctime since.
+    inodes.retain(|path, _| certain.contains(path) && !placed.contains(path));
+    Ok(Placed { mode, inodes, certain: Some(certain) })
 }
 
 /// A part of a `CARGO_HOME`.

@@ -43,6 +43,13 @@ impl Staged {
         Ok(staged)
     }
 
+    /// Empties it.
+    pub(super) fn clear(&self) -> Result<()> {
+        remove_tree(&self.inner)?;
+        DirBuilder::new().mode(0o700).create(&self.inner).at("create directory", &self.inner)?;
+        Ok(())
+    }
+
     /// Returns where to stage.
     pub(super) fn path(&self) -> &Path {
         &self.inner

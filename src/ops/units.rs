@@ -9,32 +9,75 @@ use super::Result;
 use super::compare::Known;
 use super::job::Place;
 use super::save::Saving;
+use crate::cargo::artifacts::{Docs, lacking};
 use crate::cargo::units::{Units, crate_of, incremental_of, is_fingerprint};
 use crate::fs::atime::notices_reads;
 use crate::fs::beneath::Beneath;
 use crate::fs::stat::Kind;
 use crate::fs::walk::Found;
-use crate::model::manifest::{Entry, EntryKind, Header, Manifest, Unit};
+use crate::model::area::Area;
+use crate::model::manifest::{Binding, Entry, EntryKind, Header, Manifest, RawPath, Root, Unit};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
-use crate::model::unit_use::{Origin, Sight, UnitDir, UnitPlan, UnitUse};
+use crate::model::unit_use::{MAX_AGE_DAYS, Origin, Sight, UnitDir, UnitPlan, UnitUse};
 
 /// Returns what the manifest remembers of the units that are stored.
 pub(super) fn units_of(plan: &UnitPlan) -> Vec<Unit> {
-    plan.kept.iter().map(|(dir, used)| Unit { dir: dir.clone(), used: *used }).collect()
+    let unit =
+        |(dir, used): (&UnitDir, &UnitUse)| Unit { dir: dir.clone(), used: *used, is_bound: false };
+    plan.kept.iter().map(unit).collect()
+}
+
+/// Records which units work only where the roots are as they are.
+pub(super) fn bind(manifest: &mut Manifest, bound: &BTreeSet<UnitDir>) {
+    for unit in &mut manifest.units {
+        unit.is_bound = bound.contains(&unit.dir);
+    }
+    let count = manifest.units.iter().filter(|unit| unit.is_bound).count();
+    let binding = Binding { units: manifest.units.len() as u64, bound: count as u64 };
+    manifest.header.binding = Some(binding);
+}
+
+/// Takes the units out of a manifest that work only at other roots, and returns their names. Cargo
+/// would find them fresh although what it looks at is another checkout.
+pub(super) fn leave_bound(
+    manifest: &mut Manifest,
+    roots: &BTreeMap<Root, RawPath>,
+) -> BTreeSet<String> {
+    let is_moved = |(root, old): (&Root, &RawPath)| roots.get(root).is_some_and(|now| now != old);
+    if !manifest.header.roots.iter().any(is_moved) {
+        return BTreeSet::new();
+    }
+    let units = Units::among(manifest.entries.iter().map(|entry| &entry.path));
+    let free: BTreeSet<&UnitDir> = match manifest.header.binding {
+        Some(_) => manifest.units.iter().filter(|it| !it.is_bound).map(|it| &it.dir).collect(),
+        None => BTreeSet::new(),
+    };
+    let bound: BTreeSet<UnitDir> =
+        units.iter().filter(|unit| !free.contains(unit)).cloned().collect();
+    let is_bound = |path: &RelPath| units.of(path).is_some_and(|unit| bound.contains(unit));
+    manifest.entries.retain(|Entry { path, kind }| match kind {
+        // What cargo puts where users look for it is linked to what it built.
+        EntryKind::HardLink { of } => !is_bound(path) && !is_bound(of),
+        _ => !is_bound(path),
+    });
+    manifest.units.retain(|unit| !bound.contains(&unit.dir));
+    bound.iter().map(|unit| unit.crate_name().into_owned()).collect()
 }
 
 /// Makes every fingerprint of a restored tree look unread, so that the save can tell which ones
-/// cargo read meanwhile. One that is not there any more is none.
-pub(super) fn forget_reads(dir: &Path, entries: &[Entry]) -> Result<()> {
+/// cargo read meanwhile; returns those that did not. One that is not there any more is none.
+pub(super) fn forget_reads<'a>(dir: &Path, entries: &'a [Entry]) -> Result<Vec<&'a RelPath>> {
     let tree = Beneath::open(dir)?;
-    entries.par_iter().try_for_each(|Entry { path, kind }| {
+    let forgotten = entries.par_iter().map(|Entry { path, kind }| {
         let is_file = matches!(kind, EntryKind::File(_) | EntryKind::HardLink { .. });
         if is_file && is_fingerprint(path) && tree.stat(path)?.is_some_and(|stat| stat.was_read()) {
             tree.forget_reads(path)?;
+            return Ok(Some(path));
         }
-        Ok(())
-    })
+        Ok(None)
+    });
+    Ok(forgotten.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// A tree without the units that leave.
@@ -44,6 +87,20 @@ pub(super) struct Left {
     /// Every unit that was there.
     pub(super) seen: BTreeMap<UnitDir, Sight>,
     pub(super) plan: UnitPlan,
+}
+
+impl Left {
+    /// Says what leaves and why, and where it cannot be told what the job used.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = self.plan.lines();
+        if self.seen.values().any(|sight| sight.was_used.is_none()) {
+            notes.push(format!(
+                "its disk does not tell which units a job uses (is it mounted with `noatime`?): \
+                 they stay stored for {MAX_AGE_DAYS} days after they were built, used or not"
+            ));
+        }
+        notes
+    }
 }
 
 impl Saving<'_> {
@@ -58,7 +115,12 @@ impl Saving<'_> {
             return Ok(Left { found, ..Left::default() });
         }
         let units = Units::among(found.iter().map(|found| &found.path));
-        let seen = sights(&units, &found, &place.dir)?;
+        let mut seen = sights(&units, &found, &place.dir)?;
+        let files = found.iter().filter(|found| found.stat.kind != Kind::Dir);
+        let files = files.map(|found| (&found.path, Some(found.stat.size)));
+        for unit in lacking(&units, files, docs_of(&place.area)) {
+            seen.entry(unit).and_modify(|sight| sight.is_hollow = true);
+        }
         let (remembered, origin) = match known.map(Known::manifest) {
             None => (BTreeMap::new(), Origin::Unknown),
             Some(manifest) => (remembered(manifest), self.origin(place, manifest)),
@@ -75,6 +137,14 @@ impl Saving<'_> {
     }
 }
 
+/// Returns where the documentation lies of the units that an area holds.
+pub(super) fn docs_of(area: &Area) -> Docs {
+    match area {
+        Area::Build | Area::DependencyBuild(_) => Docs::Apart,
+        _ => Docs::Inside,
+    }
+}
+
 fn remembered(manifest: &Manifest) -> BTreeMap<UnitDir, UnitUse> {
     manifest.units.iter().map(|unit| (unit.dir.clone(), unit.used)).collect()
 }
@@ -83,7 +153,8 @@ fn remembered(manifest: &Manifest) -> BTreeMap<UnitDir, UnitUse> {
 fn sights(units: &Units, found: &[Found], dir: &Path) -> Result<BTreeMap<UnitDir, Sight>> {
     let mut seen: BTreeMap<UnitDir, Sight> = BTreeMap::new();
     let notices = units.iter().next().is_none() || notices_reads(dir)?;
-    let unseen = Sight { was_used: notices.then_some(false), built: Timestamp::default() };
+    let was_used = notices.then_some(false);
+    let unseen = Sight { was_used, built: Timestamp::default(), is_hollow: false };
     for unit in units.iter() {
         seen.insert(unit.clone(), unseen);
     }

@@ -1,6 +1,9 @@
 //! The rung `unpack`: packs are decompressed, in parallel, into a directory of ours.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -8,13 +11,16 @@ use rayon::prelude::*;
 use super::buffers::Buffers;
 use super::progress::Progress;
 use super::{Error, Result};
+use crate::cargo::units::is_fingerprint;
 use crate::fs::At;
-use crate::fs::beneath::{Beneath, finish_file};
+use crate::fs::beneath::{Beneath, FileTimes, finish_file, umask};
 use crate::fs::bulk::{Aligned, BulkWriter};
+use crate::fs::cursor::Cursor;
+use crate::fs::stat::{Inode, Stat};
 use crate::model::digest::Digest;
 use crate::model::manifest::{Entry, EntryKind, FileFacts, PackUse};
 use crate::model::rel_path::RelPath;
-use crate::store::{PackFile, Store};
+use crate::store::{PackFile, PackRoom, Store};
 
 /// Files of an old tree that the new one can share, because it is going to replace the old.
 #[derive(Clone, Copy, Debug)]
@@ -29,34 +35,40 @@ pub(super) struct Reuse<'a> {
 pub(super) struct Unpacker<'a> {
     pub(super) store: &'a Store,
     pub(super) progress: &'a Progress,
-    buffers: Buffers,
+    rooms: Buffers<PackRoom>,
+    buffers: Buffers<Aligned>,
     writer: BulkWriter,
+    umask: u32,
 }
 
 impl<'a> Unpacker<'a> {
     /// Returns one without buffers yet.
     pub(super) fn new(store: &'a Store, progress: &'a Progress) -> Self {
-        Self { store, progress, buffers: Buffers::default(), writer: BulkWriter::default() }
+        Self {
+            store,
+            progress,
+            rooms: Buffers::default(),
+            buffers: Buffers::default(),
+            writer: BulkWriter::default(),
+            umask: umask(),
+        }
     }
 
     /// Writes `entries` below `dest`, which holds none of them yet.
     ///
     /// They are sorted, and the parent of each is among them or there already. Each pack is
-    /// compared with its digest. Memory: one content a thread, at most 32 MiB,
-    /// and what zstd needs. After an error `dest` holds a part: the caller throws it away.
+    /// compared with its digest. What cargo reads on every build looks as if nobody had read it. Memory: one pack a thread,
+    /// compressed and not, about 45 MiB. Returns which inode each file is that it wrote, but for
+    /// those with several names. After an error `dest` holds a part: the caller throws it away.
     pub(super) fn unpack(
         &self,
         packs: &[PackUse],
         entries: &[Entry],
         dest: &Beneath,
         reuse: Option<Reuse<'_>>,
-    ) -> Result<()> {
+    ) -> Result<HashMap<RelPath, Inode>> {
         let is_reused = |path| reuse.is_some_and(|reuse| reuse.paths.contains(path));
-        for entry in entries {
-            if matches!(entry.kind, EntryKind::Dir { .. }) {
-                dest.create_dir(&entry.path)?;
-            }
-        }
+        create_dirs(entries, dest)?;
         let (reused, files): (Vec<_>, Vec<_>) =
             entries.iter().filter_map(Unfinished::of).partition(|file| is_reused(file.path));
         if let Some(reuse) = reuse {
@@ -64,48 +76,88 @@ impl<'a> Unpacker<'a> {
                 dest.create_hard_link_to(file.path, reuse.old, file.path)?;
             }
         }
+        let mut cursor = Cursor::new(dest);
         for file in files.iter().filter(|file| file.facts.contents.len() != 1) {
-            file.create(dest)?;
+            file.create(&mut cursor)?;
         }
         let mut wanted: Vec<_> = wanted_by_pack(&files).into_iter().collect();
         // The largest first, so that none is left for one thread at the end.
         wanted.sort_by_key(|(pack, _)| std::cmp::Reverse(packs[*pack as usize].stored_bytes));
-        wanted.par_iter().with_max_len(1).try_for_each(|(pack, wanted)| {
-            let digest = packs[*pack as usize].digest;
-            let pack = self.store.open_pack(digest)?;
-            self.buffers.with(|buffer| self.unpack_one(pack, digest, wanted, dest, buffer))
-        })?;
-        finish(entries, dest)
+        wanted
+            .par_iter()
+            .with_max_len(1)
+            .try_for_each(|(pack, wanted)| self.unpack_one(&packs[*pack as usize], wanted, dest))?;
+        finish(entries, dest)?;
+        let written = files.iter().filter_map(|file| Some((file.path.clone(), *file.inode.get()?)));
+        Ok(without_link_groups(written.collect(), entries))
     }
 
-    fn unpack_one(
-        &self,
-        pack: PackFile,
-        digest: Digest,
-        wanted: &HashMap<Digest, Places<'_>>,
-        dest: &Beneath,
-        buffer: &mut Aligned,
-    ) -> Result<()> {
-        let mut found = 0;
-        let pack_path = pack.path().to_owned();
-        pack.each::<Error>(digest, |member| {
-            self.progress.go_on()?;
-            let Some(places) = wanted.get(&member.digest) else { return Ok(()) };
-            let bytes = member.read_into(buffer)?;
-            found += 1;
-            for (file, offset) in places {
-                file.write(*offset, bytes, dest, &self.writer)?;
-                self.progress.done(1, member.len);
+    /// Writes what is `wanted` of a pack: decompressed at once if it is as large as it is likely to be,
+    /// else content by content.
+    fn unpack_one(&self, pack: &PackUse, wanted: &Wanted<'_>, dest: &Beneath) -> Result<()> {
+        let mut writing = Writing { unpacker: self, wanted, cursor: Cursor::new(dest), found: 0 };
+        let file = self.store.open_pack(pack.digest)?;
+        let path = file.path().to_owned();
+        let is_done = self.rooms.with(|room| {
+            let members = file.members(pack.digest, likely_len(pack, wanted.len()), room)?;
+            let Some(members) = members else { return Ok(false) };
+            for (digest, bytes) in members {
+                writing.write(digest, bytes)?;
             }
-            Ok(())
+            Ok::<_, Error>(true)
         })?;
-        if found == wanted.len() {
+        if !is_done {
+            self.buffers.with(|buffer| {
+                let file: PackFile = self.store.open_pack(pack.digest)?;
+                file.each::<Error>(pack.digest, |member| {
+                    if wanted.contains_key(&member.digest) {
+                        writing.write(member.digest, member.read_into(buffer)?)?;
+                    }
+                    Ok(())
+                })
+            })?;
+        }
+        if writing.found == wanted.len() {
             Ok(())
         } else {
-            let what =
-                format!("it holds {found} of {} contents that a manifest expects", wanted.len());
-            Err(crate::store::Error::Damaged { path: pack_path, what }.into())
+            let (found, wanted) = (writing.found, wanted.len());
+            let what = format!("it holds {found} of {wanted} contents that a manifest expects");
+            Err(crate::store::Error::Damaged { path, what }.into())
         }
+    }
+
+    /// Returns which of the permission bits a new file gets that is asked for with `mode`.
+    fn created_mode(&self, mode: u32) -> u32 {
+        mode & 0o777 & !self.umask
+    }
+}
+
+/// Returns the length of the tar in a pack if it holds twice as many contents as are wanted of it: each
+/// has a header of 512 bytes, and is filled up to a multiple of 512. It ends with two blocks.
+fn likely_len(pack: &PackUse, wanted: usize) -> usize {
+    let contents = usize::try_from(pack.content_bytes).unwrap_or(usize::MAX);
+    contents.saturating_add((wanted + 8) * 2 * 1024)
+}
+
+/// Writes contents of one pack to where they belong.
+struct Writing<'a> {
+    unpacker: &'a Unpacker<'a>,
+    wanted: &'a Wanted<'a>,
+    cursor: Cursor<'a>,
+    found: usize,
+}
+
+impl Writing<'_> {
+    fn write(&mut self, digest: Digest, bytes: &[u8]) -> Result<()> {
+        let Self { unpacker, wanted, cursor, found } = self;
+        unpacker.progress.go_on()?;
+        let Some(places) = wanted.get(&digest) else { return Ok(()) };
+        *found += 1;
+        for (file, offset) in places {
+            file.write(*offset, bytes, cursor, unpacker)?;
+            unpacker.progress.done(1, bytes.len() as u64);
+        }
+        Ok(())
     }
 }
 
@@ -114,48 +166,97 @@ struct Unfinished<'a> {
     path: &'a RelPath,
     facts: &'a FileFacts,
     missing: AtomicUsize,
+    /// Which inode it is, once it is finished.
+    inode: OnceLock<Inode>,
 }
 
-/// Where in which files a content belongs.
-type Places<'a> = Vec<(&'a Unfinished<'a>, u64)>;
+/// What is wanted of a pack: where in which files each content belongs.
+type Wanted<'a> = HashMap<Digest, Vec<(&'a Unfinished<'a>, u64)>>;
+
+/// The mode of a file that several threads write to, until it is finished.
+const UNFINISHED_MODE: u32 = 0o600;
 
 impl<'a> Unfinished<'a> {
     fn of(entry: &'a Entry) -> Option<Self> {
         let EntryKind::File(facts) = &entry.kind else { return None };
         let missing = AtomicUsize::new(facts.contents.len());
-        Some(Self { path: &entry.path, facts, missing })
+        Some(Self { path: &entry.path, facts, missing, inode: OnceLock::new() })
     }
 
     /// Creates the file at its full size, all hole; one without contents is then finished.
-    fn create(&self, dest: &Beneath) -> Result<()> {
-        let file = dest.create_file(self.path)?;
-        let path = dest.full(self.path);
-        file.set_len(self.facts.size).at("write", &path)?;
+    fn create(&self, cursor: &mut Cursor<'_>) -> Result<()> {
+        let (dir, name) = cursor.visit(self.path)?;
+        let file = dir.create_file(&name, UNFINISHED_MODE)?;
+        file.set_len(self.facts.size).at("write", &dir.full(&name))?;
         if self.facts.contents.is_empty() {
-            finish_file(&file, self.facts.mode, self.facts.mtime).at("write", &path)?;
+            self.finish(&file, UNFINISHED_MODE).at("write", &dir.full(&name))?;
         }
         Ok(())
     }
 
-    fn write(&self, offset: u64, bytes: &[u8], dest: &Beneath, writer: &BulkWriter) -> Result<()> {
-        let path = || dest.full(self.path);
-        let is_whole = self.facts.contents.len() == 1;
-        let file =
-            if is_whole { dest.create_file(self.path)? } else { dest.open_for_writing(self.path)? };
-        if is_whole && bytes.len() as u64 != self.facts.size {
-            file.set_len(self.facts.size).at("write", &path())?;
+    fn write(
+        &self,
+        offset: u64,
+        bytes: &[u8],
+        cursor: &mut Cursor<'_>,
+        unpacker: &Unpacker<'_>,
+    ) -> Result<()> {
+        let FileFacts { mode, size, contents, .. } = self.facts;
+        let (dir, name) = cursor.visit(self.path)?;
+        let is_whole = contents.len() == 1;
+        let (file, created) = if is_whole {
+            (dir.create_file(&name, *mode)?, unpacker.created_mode(*mode))
+        } else {
+            (dir.open_for_writing(&name)?, UNFINISHED_MODE)
+        };
+        let path = || dir.full(&name);
+        if is_whole && bytes.len() as u64 != *size {
+            file.set_len(*size).at("write", &path())?;
         }
-        writer.write_at(&file, offset, bytes).at("write", &path())?;
+        unpacker.writer.write_at(&file, offset, bytes).at("write", &path())?;
         // The last to write sets the mtime; the others have written before they counted down.
         if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
-            finish_file(&file, self.facts.mode, self.facts.mtime).at("write", &path())?;
+            self.finish(&file, created).at("write", &path())?;
         }
+        Ok(())
+    }
+
+    fn finish(&self, file: &File, created: u32) -> io::Result<()> {
+        let inode = finish_restored(file, self.path, self.facts, created)?;
+        self.inode.get_or_init(|| inode);
         Ok(())
     }
 }
 
-fn wanted_by_pack<'a>(files: &'a [Unfinished<'a>]) -> HashMap<u32, HashMap<Digest, Places<'a>>> {
-    let mut wanted: HashMap<u32, HashMap<Digest, Places<'a>>> = HashMap::new();
+/// Gives a restored file, which was `created` with some of its permission bits, the rest of them and its
+/// times; returns which inode it is from then on. Cargo's fingerprints look unread: which of them it
+/// reads tells which units the job uses.
+pub(super) fn finish_restored(
+    file: &File,
+    path: &RelPath,
+    facts: &FileFacts,
+    created: u32,
+) -> io::Result<Inode> {
+    let times = FileTimes { mtime: facts.mtime, is_unread: is_fingerprint(path) };
+    finish_file(file, facts.mode, created, times)?;
+    Ok(Stat::from(&file.metadata()?).inode)
+}
+
+/// Leaves out the files that got further names: that gave them another ctime.
+pub(super) fn without_link_groups(
+    mut inodes: HashMap<RelPath, Inode>,
+    entries: &[Entry],
+) -> HashMap<RelPath, Inode> {
+    for entry in entries {
+        if let EntryKind::HardLink { of } = &entry.kind {
+            inodes.remove(of);
+        }
+    }
+    inodes
+}
+
+fn wanted_by_pack<'a>(files: &'a [Unfinished<'a>]) -> HashMap<u32, Wanted<'a>> {
+    let mut wanted: HashMap<u32, Wanted<'a>> = HashMap::new();
     for file in files {
         for content in &file.facts.contents {
             let places = wanted.entry(content.pack).or_default().entry(content.digest).or_default();
@@ -165,9 +266,19 @@ fn wanted_by_pack<'a>(files: &'a [Unfinished<'a>]) -> HashMap<u32, HashMap<Diges
     wanted
 }
 
+/// Creates the directories among `entries`, for us alone until they are finished.
+pub(super) fn create_dirs(entries: &[Entry], dest: &Beneath) -> Result<()> {
+    let mut cursor = Cursor::new(dest);
+    for entry in entries.iter().filter(|entry| matches!(entry.kind, EntryKind::Dir { .. })) {
+        let (dir, name) = cursor.visit(&entry.path)?;
+        dir.create_dir(&name)?;
+    }
+    Ok(())
+}
+
 /// Creates what is no file of its own, then sets the times of directories, the deepest first:
 /// whatever is created in a directory changes its mtime.
-fn finish(entries: &[Entry], dest: &Beneath) -> Result<()> {
+pub(super) fn finish(entries: &[Entry], dest: &Beneath) -> Result<()> {
     for Entry { path, kind } in entries {
         match kind {
             EntryKind::HardLink { of } => dest.create_hard_link(path, of)?,

@@ -11,6 +11,7 @@
 //! │                              one generation; its name is its publication
 //! ├── stamps/<scope>/<area>/<key>  when the series was last used
 //! ├── trees/<digest>.zst         what we left at a directory; disposable
+//! ├── hot/<id>, hot/<id>.zst     an expanded tree and its record; disposable
 //! ├── mirrors/<server>/<repository>.git  a bare git repository; disposable
 //! ├── homes/<name>/             the private home of a runner; disposable
 //! ├── leases/<id>                one a live process, held with flock
@@ -28,7 +29,8 @@
 //! 1. A published manifest names only packs that are in `packs/`, whole.
 //! 2. Nothing under `packs/` or `series/` changes after it has its name; it is only removed.
 //! 3. A crash at any instruction leaves 1 and 2 true.
-//! 4. Nothing outside the root is removed but directories that a lease names as staged by us.
+//! 4. Nothing outside the root is removed but directories that a lease names as staged by us, and
+//!    hot trees of ours that a record names.
 //!
 //! # Locking
 //!
@@ -46,6 +48,7 @@ mod error;
 mod examine;
 mod generations;
 mod homes;
+mod hot;
 mod journal;
 mod leases;
 mod leftovers;
@@ -53,6 +56,7 @@ mod manifest_file;
 mod mirrors;
 mod open;
 mod packs;
+mod records;
 #[cfg(test)]
 pub(crate) mod sample;
 mod stamps;
@@ -65,13 +69,14 @@ pub use error::{Error, Result};
 pub use examine::{Examined, Holdings};
 pub use generations::Generation;
 pub use homes::PrivateHome;
+pub use hot::{HeldTree, Hold, HotTree, NewHotTree, OUTSIDE};
 pub use journal::Event;
 pub use leases::{Lease, LeaseFacts, Purpose, Use};
 pub use mirrors::{Mirror, MirrorLock, OwnedMirror};
 pub use open::Store;
-pub use packs::{Member, PackFile, PackList, PackWriter};
+pub use packs::{Member, PackFile, PackList, PackRoom, PackWriter};
 pub use sweep::{GcLock, Swept};
-pub use trees::{TreeRecord, boot_id};
+pub use trees::{SETTLED_NANOS, TreeRecord, boot_id};
 
 use crate::model::digest::Digest;
 use crate::model::manifest::Series;

@@ -37,8 +37,9 @@ struct Features {
 }
 
 #[rustfmt::skip]
-const DIRS: [&str; 10] = [
-    "packs", "series", "stamps", "trees", "mirrors", "homes", "leases", "journal", "staging", "trash",
+const DIRS: [&str; 11] = [
+    "packs", "series", "stamps", "trees", "hot", "mirrors", "homes", "leases", "journal", "staging",
+    "trash",
 ];
 
 /// What the specification asks a tagged cache directory to begin with.

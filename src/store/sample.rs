@@ -31,7 +31,7 @@ pub(crate) fn series(text: &str) -> Series {
 
 /// Writes a pack of these contents.
 pub(crate) fn pack(store: &Store, lease: &Lease, contents: &[&str]) -> Result<PackUse> {
-    let mut writer = store.pack_writer(lease, 1)?;
+    let mut writer = store.pack_writer(lease, crate::model::level::Level::default())?;
     for content in contents {
         writer.append(Digest::of(content.as_bytes()), content.as_bytes())?;
     }
@@ -73,6 +73,7 @@ pub(crate) fn manifest(series: &Series, secs: i64, packs: &[(PackUse, Vec<&str>)
         roots: [].into(),
         cargo_home: None,
         directory: RawPath::of(b"/target"),
+        binding: None,
         newest_mtime: Timestamp::default(),
         provenance: [].into(),
         entries: entries.len() as u64,

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::error::Result;
 use super::generations::read_dir;
 use super::open::Store;
+use super::records::{inodes_of, open_record, write_record};
 use super::sweep::GcLock;
 use crate::fs::At;
 use crate::fs::stat::{Inode, Stat};
@@ -31,6 +32,13 @@ pub struct TreeRecord {
     /// Each file's inode.
     pub inodes: HashMap<RelPath, Inode>,
 }
+
+/// For how long a file must not have changed, in nanoseconds, until a further change is sure to get
+/// another ctime.
+///
+/// The kernel stamps files with the time of its last tick; the slowest tick is 10 ms (100 Hz), twice
+/// that is safe.
+pub const SETTLED_NANOS: u32 = 20_000_000;
 
 #[derive(Serialize, Deserialize)]
 struct First {
@@ -52,10 +60,8 @@ impl TreeRecord {
     /// Leaves out every file that changed so lately that a further change might get the same
     /// ctime. `now` is the time of the filesystem itself, taken after the stats.
     ///
-    /// The kernel stamps files with the time of its last tick; the slowest tick is 10 ms (100 Hz),
-    /// twice that is safe.
     pub fn settle(&mut self, now: Timestamp) {
-        let recent = now.minus(0, 20_000_000);
+        let recent = now.minus(0, SETTLED_NANOS);
         self.inodes.retain(|_, inode| inode.ctime < recent);
     }
 }
@@ -75,17 +81,7 @@ impl Store {
             generation: record.generation.clone(),
             manifest,
         };
-        let write = || {
-            let encoder = zstd::Encoder::new(staged.as_file(), 1)?;
-            let mut out = BufWriter::new(encoder);
-            serde_json::to_writer(&mut out, &first)?;
-            for line in &record.inodes {
-                out.write_all(b"\n")?;
-                serde_json::to_writer(&mut out, &line)?;
-            }
-            out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()
-        };
-        write().at("write", &path)?;
+        write_record(staged.as_file(), &first, &record.inodes).at("write", &path)?;
         staged.persist(&path).map_err(|failed| failed.error).at("write", &path)?;
         Ok(())
     }
@@ -93,17 +89,12 @@ impl Store {
     /// Returns what is known of `dir` since `boot`, if anything. A record that cannot be read is
     /// none: it is only there to save time.
     pub fn tree_record(&self, dir: &Path, boot: &str) -> Option<TreeRecord> {
-        let (first, lines) = open_record(&self.tree_path(dir))?;
+        let (first, lines) = open_record::<First>(&self.tree_path(dir))?;
         let directory = RawPath::of(dir.as_os_str().as_encoded_bytes());
         if first.directory != directory || !self.is_current(&first, boot) {
             return None;
         }
-        let mut inodes = HashMap::new();
-        for line in lines {
-            let (path, inode) = serde_json::from_slice(&line.ok()?).ok()?;
-            inodes.insert(path, inode);
-        }
-        Some(TreeRecord { generation: first.generation, inodes })
+        Some(TreeRecord { generation: first.generation, inodes: inodes_of(lines)? })
     }
 
     /// Returns the records that count for nothing: of another boot, of a directory or generation
@@ -115,7 +106,7 @@ impl Store {
                 let dir = OsStr::from_bytes(first.directory.as_bytes());
                 self.is_current(first, boot) && Path::new(dir).is_dir()
             };
-            !open_record(path).is_some_and(|(first, _)| is_current(&first))
+            !open_record::<First>(path).is_some_and(|(first, _)| is_current(&first))
         });
         Ok(records)
     }
@@ -142,7 +133,7 @@ impl Store {
         first.tree == super::FORMAT && !boot.is_empty() && first.boot == boot && is_same
     }
 
-    fn manifest_inode(&self, id: &GenerationId) -> Result<Option<Inode>> {
+    pub(super) fn manifest_inode(&self, id: &GenerationId) -> Result<Option<Inode>> {
         let path = self.generation_path(id);
         Ok(Stat::if_exists(&path).at("read metadata", &path)?.map(|stat| stat.inode))
     }
@@ -150,14 +141,6 @@ impl Store {
     fn tree_path(&self, dir: &Path) -> PathBuf {
         self.trees_dir().join(format!("{}.zst", Self::name_of(dir)))
     }
-}
-
-/// Opens a record: what it is about, and the lines that follow.
-fn open_record(path: &Path) -> Option<(First, impl Iterator<Item = io::Result<Vec<u8>>> + use<>)> {
-    let file = File::open(path).ok()?;
-    let mut lines = BufReader::new(zstd::Decoder::new(file).ok()?).split(b'\n');
-    let first = serde_json::from_slice(&lines.next()?.ok()?).ok()?;
-    Some((first, lines))
 }
 
 /// Returns what names the running boot of this machine.

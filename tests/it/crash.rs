@@ -19,8 +19,8 @@ fn points(commands: &[&str]) -> Vec<&'static str> {
     CRASH_POINTS.iter().copied().filter(of_commands).collect()
 }
 
-/// Every point that the tests here crash at; each fails if its command does not come there.
-const COMMANDS: [&[&str]; 3] = [&["save: ", "publish: "], &["restore: "], &["gc: "]];
+/// Every point that the tests here and in `hot` crash at; each fails if its command does not come there.
+const COMMANDS: [&[&str]; 4] = [&["save: ", "publish: "], &["restore: "], &["gc: "], &["hot: "]];
 
 #[test]
 fn every_crash_point_is_one_that_some_command_is_crashed_at() {

@@ -202,7 +202,9 @@ fn only_what_lies_outside_the_workspace_is_built_again_at_another_path() -> Resu
              was built"
         )
     };
-    let want = ["app dependency depends on low, mid", &moved("low"), &moved("mid")];
+    // What a build script of a member wrote may name the path.
+    let part = moved("part").replace("/part`", "/app/part`");
+    let want = ["app dependency depends on low, mid, part", &moved("low"), &moved("mid"), &part];
     let wrong = compare("moved", &shop, &want)?;
     nothing_is(&wrong);
     Ok(())

@@ -30,12 +30,12 @@ impl std::fmt::Display for Inside {
 
 impl std::error::Error for Inside {}
 
-/// Runs the test `name` of this module again by `wrapper`; `test` is what it does inside.
+/// Runs the test `name`, of this module unless it says of which, again by `wrapper`; `test` is what it does inside.
 fn inside(name: &str, wrapper: &mut Command, test: impl FnOnce(&Path) -> Result) -> Result {
     if let Some(dir) = std::env::var_os(DIR) {
         return test(Path::new(&dir));
     }
-    let test = format!("filesystems::{name}");
+    let test = if name.contains("::") { name.to_owned() } else { format!("filesystems::{name}") };
     wrapper.arg(std::env::current_exe()?).args(["--exact", &test, "--nocapture"]);
     let output = wrapper.output()?;
     let said = String::from_utf8_lossy(&output.stdout);
@@ -64,7 +64,12 @@ fn with_tmpfs(name: &str, size: &str, test: impl FnOnce(&Path) -> Result) -> Res
 }
 
 /// Runs a test with a filesystem of that kind from `scripts/with-filesystem`.
-fn with_filesystem(name: &str, kind: &str, size: &str, test: fn(&Path) -> Result) -> Result {
+pub(crate) fn with_filesystem(
+    name: &str,
+    kind: &str,
+    size: &str,
+    test: fn(&Path) -> Result,
+) -> Result {
     if std::env::var_os(DIR).is_none() && !rustix::process::geteuid().is_root() {
         return Err(format!("needs root: sudo env PATH=\"$PATH\" cargo test {name}").into());
     }
@@ -409,6 +414,25 @@ fn a_tree_comes_back_on_btrfs() -> Result {
 fn a_tree_comes_back_on_ext4() -> Result {
     with_filesystem("a_tree_comes_back_on_ext4", "ext4", "600M", round_trip)
 }
+
+#[test]
+fn what_a_job_no_longer_uses_leaves_on_a_disk_with_relatime() -> Result {
+    let name = "what_a_job_no_longer_uses_leaves_on_a_disk_with_relatime";
+    with_filesystem(name, "ext4:relatime", "400M", crate::units::what_is_not_used_leaves_on)
+}
+
+#[test]
+fn what_a_job_no_longer_uses_leaves_on_a_disk_with_strictatime() -> Result {
+    let name = "what_a_job_no_longer_uses_leaves_on_a_disk_with_strictatime";
+    with_filesystem(name, "ext4:strictatime", "400M", crate::units::what_is_not_used_leaves_on)
+}
+
+#[test]
+fn what_is_old_leaves_on_a_disk_with_noatime_and_builds_are_as_fresh_as_elsewhere() -> Result {
+    let name = "what_is_old_leaves_on_a_disk_with_noatime_and_builds_are_as_fresh_as_elsewhere";
+    with_filesystem(name, "ext4:noatime", "400M", crate::units::what_is_old_leaves_on)
+}
+
 #[test]
 fn a_full_disk_under_the_store_keeps_nobody_from_restoring() -> Result {
     let name = "a_full_disk_under_the_store_keeps_nobody_from_restoring";

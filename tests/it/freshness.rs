@@ -366,6 +366,52 @@ fn an_edit_after_the_build_stays_to_be_built_after_a_save() -> Result {
     Ok(())
 }
 
+/// A tracked file that is not as git knows it may be the work of a build script, which must then run
+/// again: who else would write it into the next checkout? Without one, nothing but the file is in doubt.
+#[test]
+fn an_edit_that_no_build_script_can_have_made_is_the_only_thing_built_again() -> Result {
+    let root = manifest("app", &["part"]) + "[workspace]\nmembers = ['part']\n";
+    for (why, script, compiles) in [
+        ("no build script", "", "app"),
+        ("a build script", "fn main() {}\n", "app part part/build part/run"),
+    ] {
+        let shop = Workshop::new(&[
+            ("app/Cargo.toml", &root),
+            ("app/.gitignore", "/target\n"),
+            (
+                "app/src/main.rs",
+                "mod one;\nfn main() {\nprintln!(\"one={}\\npart={}\", one::SAY, part::SAY);\n}\n",
+            ),
+            (ONE, "pub const SAY: &str = \"1\";\n"),
+            ("app/part/Cargo.toml", &manifest("part", &[])),
+            ("app/part/src/lib.rs", "pub const SAY: &str = \"p\";\n"),
+        ])?;
+        if !script.is_empty() {
+            shop.edit(Kept, &[Write("app/part/build.rs", script)])?;
+            shop.commit()?;
+        }
+        shop.clone_anew()?;
+        // As a step does that sets a version with `sed -i`, before the build or after it.
+        for (when, text) in [("before", "2"), ("after", "3")] {
+            if when == "after" {
+                shop.build(Wiped)?;
+            }
+            shop.edit(Wiped, &[Write(ONE, &format!("pub const SAY: &str = \"{text}\";\n"))])?;
+            if when == "before" {
+                shop.build(Wiped)?;
+            }
+            shop.save()?;
+            shop.clone_anew()?;
+            shop.restore()?;
+            let built = shop.build(Wiped)?;
+            assert_eq!(built.prints["one"], "1", "{why}, edited {when} the build");
+            let compiled: Vec<_> = built.compiled.into_iter().collect();
+            assert_eq!(compiled.join(" "), compiles, "{why}, edited {when} the build");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn an_old_mtime_hides_no_change() -> Result {
     let mut shop = pair(&manifest("app", &["../sib"]))?;

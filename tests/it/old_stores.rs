@@ -12,23 +12,48 @@ use serde_json::json;
 use crate::support::{Host, Result, link, list, paths, write};
 
 /// What each store holds in `target/` and `src/made.rs` of the repo `ci/app` under the key `fixture`.
-const STORES: &[(&str, &[&str])] = &[(
-    "v1",
-    &[
-        r#"src/made.rs -00644 1709210096.123456789 26 B "// made by a build s" data in [(0, 26)]"#,
-        r#"target/debug d00755 1709210096.123456789 0 B "" data in []"#,
-        r#"target/debug/.cargo-lock -00644 1709210096.123456789 0 B "" data in []"#,
-        r#"target/debug/app -00755 1709210096.123456789 9 B "a program" data in [(0, 9)] linked to "target/debug/app""#,
-        r#"target/debug/app.d -00644 1709210096.123456789 42 B "target/debug/app: sr" data in [(0, 42)]"#,
-        r#"target/debug/deps d00755 1709210096.123456789 0 B "" data in []"#,
-        r#"target/debug/deps/app-0123 -00755 1709210096.123456789 9 B "a program" data in [(0, 9)] linked to "target/debug/app""#,
-        r#"target/debug/deps/libapp-0123.rlib -00644 1709210096.123456789 7 B "an rlib" data in [(0, 7)]"#,
-        r#"target/debug/empty d00750 1709210096.123456789 0 B "" data in []"#,
-        r#"target/debug/link l00777 1709210096.123456789 21 B "deps/libapp-0123.rli" data in []"#,
-        "target/debug/name-\u{fffd} -00644 1709210096.123456789 9 B \"not UTF-8\" data in [(0, 9)]",
-        r#"target/debug/sparse -00644 1709210096.123456789 1048576 B "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" data in [(1044480, 4096)]"#,
-    ],
-)];
+const STORES: &[(&str, &[&str])] = &[
+    (
+        "v1",
+        &[
+            r#"src/made.rs -00644 1709210096.123456789 26 B "// made by a build s" data in [(0, 26)]"#,
+            r#"target/debug d00755 1709210096.123456789 0 B "" data in []"#,
+            r#"target/debug/.cargo-lock -00644 1709210096.123456789 0 B "" data in []"#,
+            r#"target/debug/app -00755 1709210096.123456789 9 B "a program" data in [(0, 9)] linked to "target/debug/app""#,
+            r#"target/debug/app.d -00644 1709210096.123456789 42 B "target/debug/app: sr" data in [(0, 42)]"#,
+            r#"target/debug/deps d00755 1709210096.123456789 0 B "" data in []"#,
+            r#"target/debug/deps/app-0123 -00755 1709210096.123456789 9 B "a program" data in [(0, 9)] linked to "target/debug/app""#,
+            r#"target/debug/deps/libapp-0123.rlib -00644 1709210096.123456789 7 B "an rlib" data in [(0, 7)]"#,
+            r#"target/debug/empty d00750 1709210096.123456789 0 B "" data in []"#,
+            r#"target/debug/link l00777 1709210096.123456789 21 B "deps/libapp-0123.rli" data in []"#,
+            "target/debug/name-\u{fffd} -00644 1709210096.123456789 9 B \"not UTF-8\" data in [(0, 9)]",
+            r#"target/debug/sparse -00644 1709210096.123456789 1048576 B "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" data in [(1044480, 4096)]"#,
+        ],
+    ),
+    // With units, of which one is bound to its path, their graph, the home of cargo, and marked as partial.
+    (
+        "v1-units",
+        &[
+            r#"target/debug d00755 1795678482.790484857 0 B "" data in []"#,
+            r#"target/debug/.cargo-lock -00644 1795678482.454484842 0 B "" data in []"#,
+            r#"target/debug/.fingerprint d00755 1795678482.454484842 0 B "" data in []"#,
+            r#"target/debug/.fingerprint/app-d7b7c6f08e7fa8d2 d00755 1795678482.790484857 0 B "" data in []"#,
+            r#"target/debug/.fingerprint/app-d7b7c6f08e7fa8d2/dep-lib-app -00644 1795678482.488098407 43 B "\u{1}\0\0\0�\u{1}\u{1}\0\0\0\0\n\0\0\0src/l" data in [(0, 43)]"#,
+            r#"target/debug/.fingerprint/app-d7b7c6f08e7fa8d2/invoked.timestamp -00644 1795678482.488098407 48 B "This file has an mti" data in [(0, 48)]"#,
+            r#"target/debug/.fingerprint/app-d7b7c6f08e7fa8d2/lib-app -00644 1795678482.790484857 16 B "ef4354279d11fb15" data in [(0, 16)]"#,
+            r#"target/debug/.fingerprint/app-d7b7c6f08e7fa8d2/lib-app.json -00644 1795678482.790484857 393 B "{\"rustc\":74586726007" data in [(0, 393)]"#,
+            r#"target/debug/build d00755 1795678482.454484842 0 B "" data in []"#,
+            r#"target/debug/deps d00755 1795678482.789991897 0 B "" data in []"#,
+            r#"target/debug/deps/app-d7b7c6f08e7fa8d2.d -00644 1795678482.586484848 243 B "/srv/ci/app/target/d" data in [(0, 243)]"#,
+            r#"target/debug/deps/libapp-d7b7c6f08e7fa8d2.rlib -00644 1795678482.789094494 3128 B "!<arch>\n/           " data in [(0, 3128)]"#,
+            r#"target/debug/deps/libapp-d7b7c6f08e7fa8d2.rmeta -00644 1795678482.647649843 1625 B "rust\0\0\0\n�\u{4}\0\0\0\0\0\0#rus" data in [(0, 1625)]"#,
+            r#"target/debug/examples d00755 1795678482.454484842 0 B "" data in []"#,
+            r#"target/debug/incremental d00755 1795678482.454484842 0 B "" data in []"#,
+            r#"target/debug/libapp.d -00644 1795678482.790484857 125 B "/srv/ci/app/target/d" data in [(0, 125)]"#,
+            r#"target/debug/libapp.rlib -00644 1795678482.789094494 3128 B "!<arch>\n/           " data in [(0, 3128)] linked to "target/debug/deps/libapp-d7b7c6f08e7fa8d2.rlib""#,
+        ],
+    ),
+];
 
 #[test]
 fn every_store_of_a_released_version_comes_back_as_it_was() -> Result {

@@ -3,18 +3,25 @@
 
 use std::path::Path;
 
+use tempfile::TempDir;
 use walkdir::WalkDir;
 
+use crate::support::PROGRAM;
 use crate::workshop::Edit::{Remove, Write};
+use crate::workshop::Ours::{More, Same};
 use crate::workshop::Side::{Kept, Wiped};
-use crate::workshop::{Built, Result, Workshop, manifest};
+use crate::workshop::{Built, Result, Step, Workshop, manifest, nothing_is};
+
+fn workshop() -> Result<Workshop> {
+    workshop_in(tempfile::tempdir()?)
+}
 
 /// A program that depends on a chain of crates beside it, each of which has a build script.
-fn workshop() -> Result<Workshop> {
+fn workshop_in(dir: TempDir) -> Result<Workshop> {
     let script = "fn main() { println!(\"cargo::rerun-if-changed=build.rs\"); }\n";
     let lib = "pub const SAY: &str = env!(\"CARGO_PKG_VERSION\");\n";
-    Workshop::new(&[
-        ("app/Cargo.toml", &manifest("app", &["../one", "../two"])),
+    let files = [
+        ("app/Cargo.toml", &manifest("app", &["../one", "../two"])[..]),
         ("app/.gitignore", "/target\n/Cargo.lock\n"),
         ("app/src/main.rs", "fn main() { println!(\"one={}\\ntwo={}\", one::SAY, two::SAY); }\n"),
         ("one/Cargo.toml", &manifest("one", &["../two"])),
@@ -23,7 +30,8 @@ fn workshop() -> Result<Workshop> {
         ("two/Cargo.toml", &manifest("two", &[])),
         ("two/build.rs", script),
         ("two/src/lib.rs", lib),
-    ])
+    ];
+    Workshop::in_dir(dir, "app", &files)
 }
 
 /// Throws away, clones, restores, builds what the workshop's cargo arguments say, and saves.
@@ -104,8 +112,15 @@ fn what_was_stored_does_not_grow_while_dependencies_are_bumped_thirty_times() ->
 
 #[test]
 fn a_unit_leaves_after_three_saves_of_its_job_that_did_not_use_it() -> Result {
-    let mut shop = workshop()?;
-    shop.commit()?;
+    what_is_not_used_leaves(workshop()?)
+}
+
+/// For any disk that tells which units a job uses.
+pub(crate) fn what_is_not_used_leaves_on(disk: &Path) -> Result {
+    what_is_not_used_leaves(workshop_in(tempfile::tempdir_in(disk)?)?)
+}
+
+fn what_is_not_used_leaves(mut shop: Workshop) -> Result {
     shop.clone_anew()?;
     shop.build(Wiped)?;
     let one_profile = units(&shop.path(Wiped, "app/target"))?;
@@ -128,6 +143,86 @@ fn a_unit_leaves_after_three_saves_of_its_job_that_did_not_use_it() -> Result {
     let both = one_profile * 2;
     assert_eq!(seen, [(both, 0), (both, 0), (one_profile, one_profile), (one_profile, 0)]);
     assert!(shop.path(Wiped, "app/target/release/deps").exists(), "the live tree keeps them");
+    Ok(())
+}
+
+/// For a disk that does not tell which units a job uses: all is as fresh and as right as elsewhere, and
+/// what leaves is what was built long ago, used or not.
+pub(crate) fn what_is_old_leaves_on(disk: &Path) -> Result {
+    const DAY_SECS: i64 = 86_400;
+    let mut shop = workshop_in(tempfile::tempdir_in(disk)?)?;
+    let own = |round: u32| {
+        let says =
+            format!("println!(\"one={{}}\\ntwo={{}}\\nround={round}\", one::SAY, two::SAY);");
+        format!("fn main() {{ {says} }}\n")
+    };
+    let all = "app one one/build one/run two two/build two/run";
+    #[rustfmt::skip]
+    let mut wrong = shop.walk(&[
+        Step("cold", &[], "one=0.1.0 two=0.1.0", all, Same),
+        Step("nothing", &[], "", "", Same),
+        Step("a sibling", &[Write("two/src/lib.rs", "pub const SAY: &str = \"2\";\n")], "two=2", "two one app", Same),
+        Step("nothing again", &[], "", "", Same),
+    ])?;
+    shop.cargo = vec!["build", "--release"];
+    shop.build(Wiped)?;
+    shop.save()?;
+    shop.cargo = vec!["build"];
+    let both = units(&shop.path(Wiped, "app/target"))?;
+    for round in 0..4 {
+        shop.edit(Kept, &[Write("app/src/main.rs", &own(round))])?;
+        shop.commit()?;
+        let (built, saved) = job(&shop)?;
+        assert_eq!(built.compiled, ["app".to_owned()].into(), "round {round}");
+        assert_eq!(saved["units"], serde_json::json!({"kept": both, "pruned": 0}));
+        assert_eq!(saved["reuse"], serde_json::Value::Null, "nobody knows");
+        let notes = notes(&saved);
+        assert!(notes.contains("does not tell which units a job uses"), "{notes}");
+    }
+    shop.shift_mtimes(-31 * DAY_SECS)?;
+    let saved = shop.save()?;
+    assert_eq!(saved["units"], serde_json::json!({"kept": 0, "pruned": both}), "{saved}");
+    assert!(notes(&saved).contains("built 31 days ago"), "{saved}");
+    shop.clone_anew()?;
+    shop.restore()?;
+    shop.build(Kept)?;
+    wrong.extend(shop.judge(&Step("too old", &[], "round=3", "", More(all)))?);
+    nothing_is(&wrong);
+    Ok(())
+}
+
+/// What a save or restore says of the target.
+fn notes(report: &serde_json::Value) -> String {
+    let areas = report["areas"].as_array().into_iter().flatten();
+    areas.filter(|area| area["name"] == "target").map(|area| area["notes"].to_string()).collect()
+}
+
+#[test]
+fn a_unit_whose_artifacts_are_gone_is_not_stored_and_only_it_is_built_again() -> Result {
+    let shop = workshop()?;
+    shop.clone_anew()?;
+    shop.build(Wiped)?;
+    let all = units(&shop.path(Wiped, "app/target"))?;
+    // As a step does that makes room, or hands a library on.
+    for entry in WalkDir::new(shop.path(Wiped, "app/target/debug/deps")) {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("libtwo-") {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    let saved = shop.save()?;
+    assert_eq!(saved["units"], serde_json::json!({"kept": all - 1, "pruned": 1}));
+    let said = notes(&saved);
+    assert!(said.contains("1 unit not stored, built, and what was built is gone: two"), "{said}");
+    let verify = |shop: &Workshop| -> Result<serde_json::Value> {
+        let mut verify = shop.command(PROGRAM, Wiped, "");
+        verify.args(["verify", "--json", "--root"]).arg(shop.store());
+        Ok(serde_json::from_slice(&verify.output()?.stdout)?)
+    };
+    assert_eq!(verify(&shop)?["findings"], serde_json::json!([]));
+    shop.clone_anew()?;
+    shop.restore()?;
+    assert_eq!(shop.build(Wiped)?.compiled, ["app", "one", "two"].map(str::to_owned).into());
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -55,8 +56,8 @@ pub(crate) enum Edit<'a> {
 /// What cargo did, and what the program then said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Built {
-    /// Packages that were compiled; `/build` stands for a build script, `/run` for its run and
-    /// `/test` for a test.
+    /// Packages that were compiled; `/build` stands for a build script, `/run` for its run,
+    /// `/test` for a test and `/doc` for documentation.
     pub(crate) compiled: BTreeSet<String>,
     /// `name=value` as the program prints them.
     pub(crate) prints: BTreeMap<String, String>,
@@ -90,12 +91,15 @@ pub(crate) struct Step<'a>(
     pub(crate) Ours<'a>,
 );
 
-/// Both workshops, and how cargo and we are called in them.
+/// Both workshops, and how cargo and we are called in them. Its clones share the history and the store.
+#[derive(Clone)]
 pub(crate) struct Workshop {
-    dir: tempfile::TempDir,
+    dir: Arc<tempfile::TempDir>,
     repos: Vec<String>,
     prints: BTreeMap<String, String>,
     wiped: String,
+    /// The name of the directory that the store is in.
+    pub(crate) store: &'static str,
     /// Where cargo runs, and what `--repo` is, in the workshop.
     pub(crate) works_in: String,
     /// The arguments of cargo.
@@ -133,8 +137,9 @@ impl Workshop {
             }
         }
         let workshop = Self {
-            dir,
+            dir: Arc::new(dir),
             wiped: "wiped".to_owned(),
+            store: "store",
             works_in: works_in.to_owned(),
             dependencies: repos[1..].to_vec(),
             repos,
@@ -196,6 +201,11 @@ impl Workshop {
             Wiped => &self.wiped,
         };
         self.dir.path().join(side).join(below)
+    }
+
+    /// Returns where the store is.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.dir.path().join(self.store)
     }
 
     /// Changes what is in a workshop, without committing it.
@@ -280,7 +290,7 @@ impl Workshop {
     pub(crate) fn runner_cache_command(&self, verb: &str) -> Command {
         let program = env!("CARGO_BIN_EXE_runner-cache");
         let mut command = self.command(program, Wiped, &self.works_in);
-        command.arg(verb).arg("--json").arg("--root").arg(self.dir.path().join("store"));
+        command.arg(verb).arg("--json").arg("--root").arg(self.store());
         for dependency in &self.dependencies {
             let dir = self.path(Wiped, dependency);
             command.arg("--dependency").arg(format!("{dependency}={}", dir.display()));
@@ -481,7 +491,10 @@ fn unit(message: &Value) -> Result<String> {
     let last = path.rsplit('/').next();
     let name = version.split_once('@').map(|(name, _)| name).or(last).ok_or("no name")?;
     let mut name = name.to_owned();
-    if message["target"]["kind"] == serde_json::json!(["custom-build"]) {
+    let is_page = |file: &Value| file.as_str().is_some_and(|file| file.ends_with("/index.html"));
+    if is_page(&message["filenames"][0]) {
+        name.push_str("/doc");
+    } else if message["target"]["kind"] == serde_json::json!(["custom-build"]) {
         name.push_str("/build");
     } else if message["profile"]["test"] == true {
         name.push_str("/test");

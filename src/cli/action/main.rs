@@ -25,7 +25,7 @@ use crate::ops::job::Job;
 use crate::ops::lookup::look_up;
 use crate::ops::progress::Progress;
 use crate::ops::report::Report;
-use crate::ops::restore::restore;
+use crate::ops::restore::{RestoreOptions, restore};
 use crate::ops::save::save_shared_first;
 use crate::store::Store;
 
@@ -253,7 +253,13 @@ impl<'a> Main<'a> {
         let is_lookup = self.step.inputs.lookup_only;
         self.log.group(if is_lookup { "🚀 Looking up" } else { "🚀 Restoring" });
         let restored = ops::with_threads_to_restore(self.step.threads(), || {
-            if is_lookup { look_up(store, job) } else { restore(store, job, now(), &self.progress) }
+            let uses_hot_trees = self.step.inputs.hot_trees > 0;
+            let options = RestoreOptions { now: now(), uses_hot_trees };
+            if is_lookup {
+                look_up(store, job)
+            } else {
+                restore(store, job, options, &self.progress)
+            }
         });
         let report = match restored {
             Ok(report) => report,
@@ -316,7 +322,7 @@ impl<'a> Main<'a> {
         }
         self.log.group("🚀 Saving");
         let options = self.step.save_options(plan == SavePlan::Partial);
-        let save = || save_shared_first(store, job, options, &self.progress);
+        let save = || save_shared_first(store, job, options.clone(), &self.progress);
         match ops::with_threads(self.step.threads(), save) {
             Ok(report) => {
                 self.log.lines(&table(Verb::Save, &report));

@@ -126,8 +126,8 @@ impl Post<'_> {
         self.summary.job(&job, &self.step.trust.reason);
         let title = if partial { "🚀 Saving, targets as partial" } else { "🚀 Saving" };
         self.log.group(title);
-        let options = self.step.save_options(partial);
-        let save = || save_shared_first(store, &job, options, &self.progress);
+        let options = self.step.last_save_options(partial);
+        let save = || save_shared_first(store, &job, options.clone(), &self.progress);
         let saved = ops::with_threads(self.step.threads(), save);
         let table = saved.as_ref().map(|report| table(Verb::Save, report)).unwrap_or_default();
         self.log.lines(&table);

@@ -20,10 +20,11 @@ use crate::model::unit_use::UnitPolicy;
 use crate::ops::gc::Mode;
 use crate::ops::guard::{GuardReport, guard, places};
 use crate::ops::home::Opened;
+use crate::ops::hot::HotPolicy;
 use crate::ops::job::Ask;
 use crate::ops::root::{RootChoice, in_container, on_host};
 use crate::ops::save::SaveOptions;
-use crate::store::Store;
+use crate::store::{OUTSIDE, Store};
 
 /// What a step is to do, where, and how far it is trusted.
 #[derive(Debug)]
@@ -152,10 +153,20 @@ impl Step {
         Ok(guard(store, &places, pressure, policy, &readable, now(), Mode::Execute)?)
     }
 
-    /// Returns how a save is done.
+    /// Returns how a save is done whose targets are needed no more.
+    pub(super) fn last_save_options(&self, partial: bool) -> SaveOptions {
+        let hot = HotPolicy {
+            count: self.inputs.hot_trees.into(),
+            outside: self.runner.work_dir.as_ref().map(|dir| dir.join(OUTSIDE)),
+        };
+        SaveOptions { hot, ..self.save_options(partial) }
+    }
+
+    /// Returns how a save is done after which the job goes on.
     pub(super) fn save_options(&self, partial: bool) -> SaveOptions {
         let units = UnitPolicy { unit_saves: self.inputs.unit_saves };
-        SaveOptions { level: self.inputs.compression_level.into(), partial, units, now: now() }
+        let level = self.inputs.compression_level;
+        SaveOptions { level, partial, units, hot: HotPolicy::default(), now: now() }
     }
 
     /// Returns how many threads to use; 0 for one a core.

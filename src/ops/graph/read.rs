@@ -1,7 +1,9 @@
 //! Reading what cargo wrote down of the units of a tree.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -26,9 +28,13 @@ pub(super) struct Read<'a> {
     /// None if its build did not come to an end.
     pub(super) hash: Option<u64>,
     pub(super) print: Fingerprint,
+    /// Whether it is unknown what the unit was built from.
+    pub(super) is_unclear: bool,
     pub(super) built: Timestamp,
     /// The file that rustc was called with, if it is known.
     pub(super) main: Option<PathBuf>,
+    /// Whether a path below one of the roots was compiled in, as `env!("CARGO_MANIFEST_DIR")` is.
+    pub(super) has_root: bool,
     /// What rustc read, without what lies in excluded directories.
     pub(super) files: Vec<PathBuf>,
     pub(super) variables: Vec<Variable>,
@@ -76,9 +82,11 @@ impl<'a> Reader<'a> {
             unit: self.units.of(json)?,
             kind: json.file_name(),
             hash: fingerprint::hash(&self.bytes(&hash)?),
+            is_unclear: print.is_none(),
             print: print.unwrap_or_default(),
             built: self.stat(&hash)?.mtime,
             main: None,
+            has_root: false,
             files: Vec::new(),
             variables: Vec::new(),
         };
@@ -93,19 +101,29 @@ impl<'a> Reader<'a> {
             if let Check::DepInfo(path) = check {
                 let variables = self.bytes(path).and_then(|bytes| fingerprint::variables(&bytes));
                 read.variables.extend(variables.unwrap_or_default());
-                let files = self.files(read.unit);
+                let bytes = self.dep_infos.get(read.unit).and_then(|path| self.bytes(path));
+                let bytes = bytes.unwrap_or_default();
+                let files = self.files(&bytes);
+                read.has_root = dep_info::variables(&bytes).iter().any(|it| self.names_root(*it));
                 read.main = files.first().cloned();
+                read.is_unclear |= files.is_empty();
                 read.files.extend(files.into_iter().filter(|file| !self.around.is_excluded(file)));
             }
         }
         Some(read)
     }
 
-    /// Returns what rustc read for a unit, the file it was called with first.
-    fn files(&self, unit: &UnitDir) -> Vec<PathBuf> {
-        let bytes = self.dep_infos.get(unit).and_then(|path| self.bytes(path));
-        let files = dep_info::files(&bytes.unwrap_or_default()).into_iter();
+    /// Returns what rustc read by a dep-info, the file it was called with first.
+    fn files(&self, dep_info: &[u8]) -> Vec<PathBuf> {
+        let files = dep_info::files(dep_info).into_iter();
         files.map(|file| self.around.workspace_root.join(file)).collect()
+    }
+
+    /// Tells whether a variable has a path below a root. That of `OUT_DIR` is nearly always there to
+    /// include what cargo finds where it is now; of a package in the roots the build script runs again.
+    fn names_root(&self, (name, value): (&[u8], &[u8])) -> bool {
+        let value = Path::new(OsStr::from_bytes(value));
+        name != b"OUT_DIR" && self.around.roots.values().any(|root| value.starts_with(root))
     }
 
     /// Returns the bytes of a file. One that cannot be read explains nothing.

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::{Finding, clause, damage, note};
+use crate::cargo::artifacts::lacking;
+use crate::cargo::units::Units;
 use crate::model::digest::Digest;
-use crate::model::manifest::{EntryKind, Manifest, PackUse};
+use crate::model::manifest::{Entry, EntryKind, Manifest, PackUse};
 use crate::ops::error::Result;
+use crate::ops::units::docs_of;
 use crate::store::{self, Examined, Lease, Store, Use};
 
 /// What all manifests say of packs.
@@ -73,6 +76,7 @@ impl Claims {
         }
         let flaw = manifest.flaw().or_else(|| miscount(&manifest));
         claims.findings.extend(flaw.map(|what| damage(path.to_owned(), "manifest-flawed", what)));
+        claims.findings.extend(hollow(&manifest, path));
         claims.generations = 1;
         claims.take(&manifest, path);
         Ok(claims)
@@ -143,4 +147,26 @@ fn miscount(manifest: &Manifest) -> Option<String> {
     ];
     let wrong = counts.into_iter().find(|(_, said, counted)| said != counted);
     wrong.map(|(of_what, said, counted)| format!("it has {counted} {of_what} and says {said}"))
+}
+
+/// Says which units are nothing but a fingerprint that says they are built, if any are.
+fn hollow(manifest: &Manifest, path: &Path) -> Option<Finding> {
+    let area = &manifest.header.series.area;
+    if area.is_shared() {
+        return None;
+    }
+    let files = manifest.entries.iter().filter_map(|Entry { path, kind }| match kind {
+        EntryKind::File(facts) => Some((path, Some(facts.size))),
+        EntryKind::HardLink { .. } | EntryKind::Symlink { .. } => Some((path, None)),
+        EntryKind::Dir { .. } => None,
+    });
+    let units = Units::among(manifest.entries.iter().map(|entry| &entry.path));
+    let hollow = lacking(&units, files, docs_of(area));
+    let first = hollow.first()?;
+    let more = match hollow.len() {
+        1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    let what = format!("it says that unit `{first}`{more} is built, and lacks what was built");
+    Some(damage(path.to_owned(), "unit-hollow", what))
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::*;
-use crate::model::manifest::{EntryKind, GenerationId, Manifest, PackUse};
+use crate::model::manifest::{Entry, EntryKind, FileFacts, GenerationId, Manifest, PackUse};
 use crate::model::rel_path::RelPath;
 use crate::store::Use;
 use crate::store::sample::{image, manifest, pack, save, series};
@@ -85,6 +85,37 @@ fn file_as_pack(store: &Store, bytes: &[u8]) -> Result<PackUse> {
     Ok(PackUse { digest, stored_bytes: bytes.len() as u64, content_bytes: 0 })
 }
 
+/// Makes of the one file of a manifest the fingerprint of a unit in `debug/`, with what was built if
+/// there is a name for it.
+fn make_unit(manifest: &mut Manifest, dir: &str, artifact: Option<&str>) {
+    let path = |text: &str| {
+        let text = text.replace('#', "0123456789abcdef");
+        RelPath::parse(text.as_bytes()).expect("a path below a root")
+    };
+    let EntryKind::File(facts) = manifest.entries[0].kind.clone() else { panic!("a file") };
+    let sized = |size| EntryKind::File(FileFacts { size, ..facts.clone() });
+    let mut files = vec![(path(&format!("{dir}/lib-a")), sized(16))];
+    files.extend(artifact.map(|artifact| (path(artifact), sized(1))));
+    let mut entries = std::collections::BTreeMap::new();
+    for (path, kind) in files {
+        let dirs = std::iter::successors(path.parent(), RelPath::parent);
+        entries.extend(dirs.map(|dir| {
+            (
+                dir,
+                EntryKind::Dir {
+                    mode: 0o755,
+                    mtime: crate::model::timestamp::Timestamp::default(),
+                },
+            )
+        }));
+        entries.insert(path, kind);
+    }
+    manifest.entries = entries.into_iter().map(|(path, kind)| Entry { path, kind }).collect();
+    manifest.header.entries = manifest.entries.len() as u64;
+    manifest.header.files = 1 + u64::from(artifact.is_some());
+    manifest.header.bytes = 16 + u64::from(artifact.is_some());
+}
+
 type Damaging = fn(&Sample) -> Result;
 
 /// Every way in which a store is not as it should be, and exactly what `verify` says of it.
@@ -142,7 +173,7 @@ const CASES: &[(&str, Damaging, &[&str])] = &[
     }, &["pack-stranger", "pack-stranger"]),
     ("content: other bytes",          |s| {
         let lease = s.store.lease(Purpose::Save)?;
-        let mut writer = s.store.pack_writer(&lease, 1)?;
+        let mut writer = s.store.pack_writer(&lease, crate::model::level::Level::default())?;
         writer.append(Digest::of(b"c"), b"not c")?;
         let pack = writer.finish()?;
         s.publish_with(&lease, pack, &["c"], |_| {})
@@ -180,6 +211,11 @@ const CASES: &[(&str, Damaging, &[&str])] = &[
     ("manifest: other content bytes", |s| s.publish(&["c"], |manifest| manifest.header.packs[0].content_bytes += 1), &["manifest-flawed"]),
     ("series: a foreign file",        |s| Ok(fs::write(s.manifest().with_file_name("notes.txt"), "")?), &["series-stranger"]),
     ("series: a file higher up",      |s| Ok(fs::write(s.store.root().join("series/0000000001.manifest.zst"), "")?), &["series-stranger"]),
+    ("unit: whole",                   |s| s.publish(&["c"], |manifest| make_unit(manifest, "debug/.fingerprint/a-#", Some("debug/deps/liba-#.rlib"))), &[]),
+    ("unit: its artifact is gone",    |s| s.publish(&["c"], |manifest| make_unit(manifest, "debug/.fingerprint/a-#", Some("debug/deps/liba-#.d"))), &["unit-hollow"]),
+    ("unit: nothing but this",        |s| s.publish(&["c"], |manifest| make_unit(manifest, "debug/.fingerprint/a-#", None)), &["unit-hollow"]),
+    ("unit: the other layout",        |s| s.publish(&["c"], |manifest| make_unit(manifest, "debug/build/a/#/fingerprint", Some("debug/build/a/#/out/liba-#.rlib"))), &[]),
+    ("unit: gone in the other layout", |s| s.publish(&["c"], |manifest| make_unit(manifest, "debug/build/a/#/fingerprint", Some("debug/build/a/0000000000000000/out/liba.rlib"))), &["unit-hollow"]),
     ("series: a directory below",     |s| Ok(fs::create_dir(s.manifest().with_file_name("0000000002.manifest.zst"))?), &["series-stranger"]),
     ("stamp: no time",                |s| Ok(fs::write(s.store.root().join("stamps/a%2Fb@pr%2F1/target/k"), "yesterday")?), &["stamp-unreadable"]),
     ("lease: its process ended",      |s| Ok(fs::write(s.store.root().join("leases/dead"), "")?), &["lease-dead"]),

@@ -223,6 +223,21 @@ impl Host {
         Ok(Some(serde_json::from_str(&checked(&output)?)?))
     }
 
+    /// Returns the hashes of the units that a generation of the target has, and whether each of them is
+    /// bound to its path.
+    pub(super) fn stored(&self, generation: &str) -> Result<BTreeMap<String, bool>> {
+        let words: Vec<_> = generation.split(' ').collect();
+        let [_, area, key, number] = words[..] else { return Err(generation.into()) };
+        let mut show = self.command(PROGRAM, &self.base);
+        show.args(["show", area, "--units", "--key", key, "--number", number.trim_matches('#')]);
+        let shown = said(show.arg("--root").arg(self.base.join("store")))?;
+        let lines = shown.lines().filter_map(|line| line.split_once("  used "));
+        let unit = |(dir, rest): (&str, &str)| {
+            Some((dir.rsplit('-').next()?.to_owned(), rest.ends_with("at these roots alone")))
+        };
+        Ok(lines.filter_map(unit).collect())
+    }
+
     fn cargo(&self, place: usize, build: &Build) -> Command {
         let place = self.place(place);
         let mut cargo = self.command("cargo", &place.join("app"));

@@ -39,9 +39,6 @@ pub(super) fn render(world: &World, git: &GitDependency) -> BTreeMap<String, Fil
             files.insert(format!("{dir}/{path}"), (text, false));
         };
         put("Cargo.toml", manifest(world, package, git));
-        for part in &package.parts {
-            put(&part.path(), part.text());
-        }
         if let Some(script) = &package.script {
             put("build.rs", script.code());
             for (name, value) in &script.inputs {
@@ -51,9 +48,12 @@ pub(super) fn render(world: &World, git: &GitDependency) -> BTreeMap<String, Fil
         if package.home == Home::Vendored {
             put(".cargo-checksum.json", format!("{{\"files\":{{}},\"package\":\"{CHECKSUM}\"}}"));
         }
+        let texts = package.parts.iter().map(|part| (package.file_of(part), part.text()));
+        let texts: Vec<_> = texts.collect();
         if package.home.is_beside() {
             put(".gitignore", "/target\nCargo.lock\ngenerated.rs\n".to_owned());
         }
+        files.extend(texts.into_iter().map(|(path, text)| (path, (text, false))));
         let root = if package.home == Home::Root { "src/main.rs" } else { "src/lib.rs" };
         let mut code = if package.home.is_macro() { macros(package) } else { code(world, package) };
         if world.is_broken(package) {
@@ -88,6 +88,15 @@ impl Package {
             Home::Vendored => format!("app/vendor/{}", self.name),
         }
     }
+
+    /// Returns where the file of a part is, from where all repos are.
+    fn file_of(&self, part: &Part) -> String {
+        if self.is_beyond(part) {
+            format!("app/{}-of-{}.txt", part.file, self.name)
+        } else {
+            format!("{}/{}", self.dir(), part.path())
+        }
+    }
 }
 
 impl Part {
@@ -98,10 +107,13 @@ impl Part {
         }
     }
 
-    /// Returns the expression that is its value.
-    fn expression(&self) -> String {
+    /// Returns the expression that is its value, in a package.
+    fn expression(&self, package: &Package) -> String {
         let path = self.path();
         match self.kind {
+            Kind::Text if package.is_beyond(self) => {
+                format!("include_str!(\"../../{}-of-{}.txt\")", self.file, package.name)
+            }
             Kind::Source => format!("{}::SAY", self.name),
             Kind::Text => format!("include_str!(\"../{path}\")"),
             Kind::Bytes => {
@@ -168,7 +180,7 @@ fn code(world: &World, package: &Package) -> String {
     };
     let name = &package.name;
     for part in &package.parts {
-        call(&format!("{name}.{}", part.name), &part.expression());
+        call(&format!("{name}.{}", part.name), &part.expression(package));
         if part.kind == Kind::Source {
             writeln!(modules, "#[path = \"{}.rs\"]\nmod {};", part.file, part.name)
                 .expect("a String takes all");
@@ -223,7 +235,7 @@ fn macros(package: &Package) -> String {
         .expect("a String takes all");
     };
     for part in &package.parts {
-        add(&part.name, &part.expression());
+        add(&part.name, &part.expression(package));
     }
     if let Some(script) = &package.script {
         add("script", "generated::SAY");

@@ -58,12 +58,20 @@ struct Known {
     /// Where mtimes are odd: the units that cargo finds fresh before the save. Another it might
     /// build again at once, for its sources are from the future.
     held: Option<BTreeSet<String>>,
+    /// The hashes of the units that the generation has, and whether each is bound to its path. A twin
+    /// keeps what a save leaves out.
+    stored: Option<BTreeMap<String, bool>>,
+    /// Where the generation was saved.
+    place: Option<usize>,
     /// Whether mtimes are about that no right clock gave.
     is_odd: bool,
-    /// Whether a compiled file was edited between the build and the save. A restore takes it for one
+    /// Whether a compiled file was edited between the build and the save. A restore may take it for one
     /// that a build script rewrote, and trusts nothing where a checkout brings another: that is
     /// sound, and builds more than a twin would.
     is_edited: bool,
+    /// Whether such a restore came before. Then only the units of the last build are as a twin has
+    /// them: those that it did not look at are older than sources that look new since.
+    is_distrusted: bool,
 }
 
 /// A history on its way.
@@ -145,9 +153,11 @@ impl Runner<'_> {
                 return Ok(Err(fault));
             }
             known.held = Some(again.fresh);
+        } else if known.is_distrusted {
+            known.held = Some(ours.fresh.union(&ours.rebuilt).cloned().collect());
         }
         if job.save == Save::Edited {
-            known.is_edited = true;
+            known.is_edited = self.story.commits[job.commit].world.has_scripts();
             self.edit(job, &known)?;
         }
         self.places.insert(job.place, known);
@@ -265,6 +275,14 @@ impl Runner<'_> {
             }
         };
         let is_odd = before.is_odd || is_future;
+        // Elsewhere what is bound to its path is built again, and all that depends on it; a twin would
+        // look at the other place. It begins anew.
+        let is_moved = before.place.is_some_and(|place| place != job.place);
+        if is_moved && before.stored.as_ref().is_some_and(|it| it.values().any(|bound| *bound)) {
+            let place = self.host.place(job.place);
+            let twin = if is_odd { None } else { Some(self.host.copy(&place)?) };
+            return Ok(Ok(Known { twin, is_odd, ..Known::default() }));
+        }
         let Some(twin) = before.twin else {
             return Ok(Ok(Known { is_odd, ..Known::default() }));
         };
@@ -278,11 +296,20 @@ impl Runner<'_> {
         }
         self.count.compared += 1;
         self.count.fresh += usize::from(ours.rebuilt.is_empty());
-        let is_held = |unit: &String| before.held.as_ref().is_none_or(|held| held.contains(unit));
+        let is_stored = |unit: &String| {
+            let hash = unit.rsplit('-').next().filter(|hash| hash.len() == 16);
+            let stored = before.stored.as_ref().zip(hash);
+            stored.is_none_or(|(stored, hash)| stored.contains_key(hash))
+        };
+        let is_held = |unit: &String| {
+            before.held.as_ref().is_none_or(|held| held.contains(unit)) && is_stored(unit)
+        };
         let beyond = |unit: &&String| !theirs.rebuilt.contains(*unit) && is_held(unit);
         let needless: Vec<_> = ours.rebuilt.iter().filter(beyond).collect();
-        if needless.is_empty() || before.is_edited || self.may_have_leftovers(job) {
-            return Ok(Ok(Known { twin: Some(twin), is_odd, ..Known::default() }));
+        let distrusts = before.is_edited || self.may_have_leftovers(job);
+        if needless.is_empty() || distrusts {
+            let is_distrusted = before.is_distrusted || distrusts;
+            return Ok(Ok(Known { twin: Some(twin), is_odd, is_distrusted, ..Known::default() }));
         }
         let mut about = format!("builds {needless:?}, which the twin keeps");
         for reason in &ours.reasons {
@@ -338,6 +365,8 @@ impl Runner<'_> {
         }
         if let Some(generation) = target(&report)["generation"].as_str() {
             let known = self.places.get(&job.place).ok_or("a save of nothing")?.clone();
+            let stored = Some(self.host.stored(generation)?);
+            let known = Known { stored, place: Some(job.place), ..known };
             self.generations.entry(generation.to_owned()).or_insert(known);
         }
         Ok(Ok(()))

@@ -100,6 +100,15 @@ impl Part {
     }
 }
 
+impl Package {
+    /// Tells whether the file of a part lies beyond its package, in the repo: cargo knows it by its
+    /// absolute path.
+    pub(super) fn is_beyond(&self, part: &Part) -> bool {
+        let is_member = matches!(self.home, Home::Member | Home::Macro);
+        is_member && part.kind == Kind::Text && part.name.ends_with(['0', '2', '4', '6', '8'])
+    }
+}
+
 /// A build script: what it reads becomes the value of its package's `script`.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
@@ -173,6 +182,11 @@ impl World {
             }
         }
         lines
+    }
+
+    /// Tells whether there is a build script.
+    pub(super) fn has_scripts(&self) -> bool {
+        self.packages.iter().any(|package| package.script.is_some())
     }
 
     /// Tells whether a build script writes beside the sources.

@@ -1,0 +1,31 @@
+//! Visiting paths of one tree in their order, where neighbours mostly share a directory.
+
+use super::beneath::Beneath;
+use super::error::Result;
+use crate::model::rel_path::RelPath;
+
+/// Holds the directory of the path that was last visited open, so that its neighbours need not be looked
+/// up from the root.
+#[derive(Debug)]
+pub struct Cursor<'a> {
+    root: &'a Beneath,
+    at: Option<(RelPath, Beneath)>,
+}
+
+impl<'a> Cursor<'a> {
+    /// Returns one that has not visited anything yet.
+    pub fn new(root: &'a Beneath) -> Self {
+        Self { root, at: None }
+    }
+
+    /// Returns the directory that holds `path`, and the name of `path` there.
+    pub fn visit(&mut self, path: &RelPath) -> Result<(&Beneath, RelPath)> {
+        let Some(parent) = path.parent() else { return Ok((self.root, path.clone())) };
+        if self.at.as_ref().is_none_or(|(at, _)| *at != parent) {
+            let dir = self.root.open_dir(Some(&parent))?;
+            self.at = Some((parent, dir));
+        }
+        let (_, dir) = self.at.as_ref().expect("it was just visited");
+        Ok((dir, path.name()))
+    }
+}

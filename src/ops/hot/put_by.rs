@@ -1,0 +1,202 @@
+//! Putting a tree by after a save, so that the next job need not unpack it.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::super::Result;
+use super::super::job::Place;
+use super::super::report::{AreaReport, chain};
+use super::super::save::Saving;
+use super::super::staged::Staged;
+use super::super::tree::Tree;
+use super::first_difference;
+use crate::fs::At;
+use crate::fs::beneath::Beneath;
+use crate::fs::crash::crash_point;
+use crate::fs::remove::remove_tree;
+use crate::fs::space::{is_mount_point, is_same_mount, now_at};
+use crate::fs::stat::{Inode, Kind};
+use crate::fs::walk::walk_tree;
+use crate::model::manifest::{EntryKind, GenerationId, Manifest};
+use crate::model::rel_path::RelPath;
+use crate::store::{HotTree, NewHotTree, SETTLED_NANOS};
+
+/// How many hot trees a save leaves, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HotPolicy {
+    /// How many for each repository, area and kind of job; with 0 none is put by.
+    pub count: usize,
+    /// Where, if the store is on another filesystem: a directory beside the workspace, which nobody
+    /// else writes to. Made if it is missing.
+    pub outside: Option<PathBuf>,
+}
+
+impl Saving<'_> {
+    /// Moves the tree that was just saved as `id` to the hot trees, without what the generation
+    /// lacks of it. The job is over: nobody misses it. What goes wrong only costs time later, and
+    /// is a warning.
+    ///
+    /// Cargo's locks are held. Killed on the way, the tree is in place, or gone: packs are the truth.
+    pub(in super::super) fn put_by(
+        &self,
+        place: &Place,
+        tree: &Tree,
+        id: &GenerationId,
+        manifest: &Manifest,
+        report: &mut AreaReport,
+    ) {
+        if self.options.hot.count == 0 || place.area.is_shared() || self.progress.is_stopped() {
+            return;
+        }
+        match self.try_put_by(place, tree, id, manifest) {
+            Ok(Ok(())) => {}
+            Ok(Err(why_not)) => report.notes.push(format!("no hot tree: {why_not}")),
+            Err(error) => report.warnings.push(format!("no hot tree: {}", chain(&error))),
+        }
+    }
+
+    fn try_put_by(
+        &self,
+        place: &Place,
+        tree: &Tree,
+        id: &GenerationId,
+        manifest: &Manifest,
+    ) -> Result<std::result::Result<(), String>> {
+        let dir = place.dir.canonicalize().at("resolve", &place.dir)?;
+        if !self.job.roots.values().any(|root| dir.starts_with(root) && dir != *root) {
+            // Another job may build in it at any time.
+            return Ok(Err(format!("`{}` is in none of the job's checkouts", dir.display())));
+        }
+        if is_mount_point(&dir)? {
+            return Ok(Err(format!("`{}` is a mount point", dir.display())));
+        }
+        let trees = self.store.hot_trees(&self.boot)?;
+        let is_there =
+            |hot: &HotTree| hot.is_current && hot.generation == *id && hot.scope == self.job.scope;
+        if !trees.iter().any(is_there) {
+            let Some(base) = self.base_for(&dir)? else {
+                return Ok(Err(format!(
+                    "there is no room of ours on the filesystem of `{}`",
+                    dir.display()
+                )));
+            };
+            if let Err(why_not) = self.move_there(&dir, &base, tree, id, manifest)? {
+                return Ok(Err(why_not));
+            }
+        }
+        self.bound(place)?;
+        Ok(Ok(()))
+    }
+
+    /// Returns the directory for hot trees that `dir` can be renamed to.
+    fn base_for(&self, dir: &Path) -> Result<Option<PathBuf>> {
+        let own = self.store.hot_dir();
+        // The parent: what is mounted is no part of it.
+        let parent = dir.parent().unwrap_or(dir);
+        if is_same_mount(&own, parent)? {
+            return Ok(Some(own));
+        }
+        let Some(outside) = &self.options.hot.outside else { return Ok(None) };
+        let outside = self.store.open_outside(outside)?;
+        Ok(outside.filter(|outside| is_same_mount(outside, parent).unwrap_or(false)))
+    }
+
+    fn move_there(
+        &self,
+        dir: &Path,
+        base: &Path,
+        tree: &Tree,
+        id: &GenerationId,
+        manifest: &Manifest,
+    ) -> Result<std::result::Result<(), String>> {
+        let inodes: HashMap<RelPath, Inode> = tree
+            .files
+            .iter()
+            .map(|(index, unread)| (tree.entries[*index].path.clone(), unread.stat.inode))
+            .collect();
+        if !has_settled(&inodes, base)? {
+            return Ok(Err("its files have times in the future".to_owned()));
+        }
+        let staged = Staged::within(self.lease, base, Path::new("hot"))?;
+        std::fs::rename(dir, staged.path()).at("rename to", staged.path())?;
+        crash_point("hot: staged");
+        remove_surplus(staged.path(), manifest)?;
+        // What was written since the save looked is in no generation.
+        if let Some(path) = first_difference(staged.path(), &manifest.entries, &inodes)? {
+            return Ok(Err(format!("`{path}` changed after it was saved")));
+        }
+        let Self { store, lease, job, .. } = self;
+        let new = NewHotTree {
+            generation: id,
+            scope: &job.scope,
+            job: &job.label,
+            bytes: manifest.header.bytes,
+            inodes: &inodes,
+        };
+        store.keep_hot_tree(lease, staged.path(), base, &self.boot, &new)?;
+        Ok(Ok(()))
+    }
+
+    /// Removes the hot trees of this repository, area and kind of job that are too many, the least
+    /// recently used, and those that count for nothing.
+    fn bound(&self, place: &Place) -> Result<()> {
+        let is_kin = |hot: &HotTree| {
+            let (scope, area) = (&hot.generation.series.scope, &hot.generation.series.area);
+            scope.repository == self.job.scope.repository
+                && *area == place.area
+                && hot.job == self.job.label
+        };
+        let trees = self.store.hot_trees(&self.boot)?;
+        let (of_kin, _): (Vec<_>, Vec<_>) = trees.into_iter().partition(is_kin);
+        let (current, stale): (Vec<_>, Vec<_>) = of_kin.into_iter().partition(|hot| hot.is_current);
+        let surplus = current.into_iter().skip(self.options.hot.count);
+        self.store.drop_hot_trees(&surplus.chain(stale).collect::<Vec<_>>())?;
+        Ok(())
+    }
+}
+
+/// Waits until no file could change once more and keep its ctime; see
+/// [`TreeRecord::settle`](crate::store::TreeRecord::settle). Tells whether that came.
+fn has_settled(inodes: &HashMap<RelPath, Inode>, base: &Path) -> Result<bool> {
+    const PAUSE: Duration = Duration::from_millis(5);
+    let newest = inodes.values().map(|inode| inode.ctime).max().unwrap_or_default();
+    for _ in 0..10 {
+        if newest < now_at(base)?.minus(0, SETTLED_NANOS) {
+            return Ok(true);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(false)
+}
+
+/// Removes what is in `dir` and not in the manifest: units that left the stored copy, sockets.
+fn remove_surplus(dir: &Path, manifest: &Manifest) -> Result<()> {
+    let wanted: HashSet<&RelPath> = manifest.entries.iter().map(|entry| &entry.path).collect();
+    let mut changed = HashSet::new();
+    let mut gone: Option<RelPath> = None;
+    for found in walk_tree(dir)? {
+        if wanted.contains(&found.path)
+            || gone.as_ref().is_some_and(|gone| found.path.is_within(gone))
+        {
+            continue;
+        }
+        let path = dir.join(found.path.as_path());
+        if found.stat.kind == Kind::Dir {
+            remove_tree(&path)?;
+            gone = Some(found.path.clone());
+        } else {
+            std::fs::remove_file(&path).at("remove", &path)?;
+        }
+        changed.extend(found.path.parent());
+    }
+    let tree = Beneath::open(dir)?;
+    for entry in &manifest.entries {
+        if let EntryKind::Dir { mode, mtime } = entry.kind
+            && changed.contains(&entry.path)
+        {
+            tree.finish_dir(&entry.path, mode, mtime)?;
+        }
+    }
+    Ok(())
+}

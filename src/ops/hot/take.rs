@@ -1,0 +1,118 @@
+//! Taking a hot tree: by cloning it where the filesystem can, else by moving it away.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::super::Result;
+use super::super::progress::Progress;
+use super::super::report::{Mode, chain};
+use super::super::staged::Staged;
+use super::clone::{can_clone, clone_tree};
+use super::first_difference;
+use crate::fs::At;
+use crate::fs::beneath::Beneath;
+use crate::fs::crash::crash_point;
+use crate::fs::space::is_same_mount;
+use crate::fs::stat::Inode;
+use crate::model::manifest::{GenerationId, Manifest};
+use crate::model::rel_path::RelPath;
+use crate::model::scope::Scope;
+use crate::store::{HeldTree, Hold, HotTree, Store};
+
+/// What a restore takes a hot tree with.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Taking<'a> {
+    pub(in super::super) store: &'a Store,
+    pub(in super::super) progress: &'a Progress,
+    /// The scopes that the job may read.
+    pub(in super::super) readable: &'a [Scope],
+    pub(in super::super) boot: &'a str,
+}
+
+/// A tree that was taken.
+pub(in super::super) struct Taken {
+    /// Whether it was cloned or moved.
+    pub(in super::super) mode: Mode,
+    /// Which inode its files are, those of a clone as far as they have one name.
+    pub(in super::super) inodes: Inodes,
+}
+
+/// Completes in `staged` the tree of `manifest` from a hot tree, if there is one that the job may
+/// have, on this filesystem, and nobody else has it.
+///
+/// A tree that is not what was put by is never used, and set aside; why is among `warnings`. If
+/// nothing came of it `staged` is empty.
+pub(in super::super) fn take(
+    taking: Taking<'_>,
+    id: &GenerationId,
+    manifest: &Manifest,
+    staged: &Staged,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Taken>> {
+    for hot in taking.store.hot_trees(taking.boot)? {
+        let may_have = hot.is_current
+            && hot.generation == *id
+            && taking.readable.contains(&hot.scope)
+            && is_same_mount(&hot.path, staged.path()).unwrap_or(false);
+        if !may_have {
+            continue;
+        }
+        match taking.take_one(&hot, manifest, staged) {
+            Ok(Some(taken)) => return Ok(Some(taken)),
+            Ok(None) => {}
+            // Packs are the truth: whatever goes wrong here, the tree can be unpacked.
+            Err(error) => {
+                warnings.push(format!("hot tree not used: {}", chain(&error)));
+                staged.clear()?;
+                taking.progress.go_on()?;
+            }
+        }
+    }
+    Ok(None)
+}
+
+impl Taking<'_> {
+    fn take_one(
+        &self,
+        hot: &HotTree,
+        manifest: &Manifest,
+        staged: &Staged,
+    ) -> Result<Option<Taken>> {
+        let Some(held) = self.store.hold_hot_tree(hot, Hold::Shared)? else { return Ok(None) };
+        let tree = Beneath::open(&hot.path)?;
+        let dest = Beneath::open(staged.path())?;
+        if can_clone(&manifest.entries, &tree, &dest)? {
+            let (held, _) = intact(held, manifest)?;
+            let inodes = clone_tree(&manifest.entries, &tree, &dest, self.progress)?;
+            held.touch()?;
+            return Ok(Some(Taken { mode: Mode::Clone, inodes }));
+        }
+        drop(held);
+        let Some(held) = self.store.hold_hot_tree(hot, Hold::Alone)? else { return Ok(None) };
+        let (held, inodes) = intact(held, manifest)?;
+        move_tree(&hot.path, staged.path())?;
+        crash_point("hot: taken");
+        held.forget()?;
+        self.progress.done(manifest.header.files, manifest.header.bytes);
+        Ok(Some(Taken { mode: Mode::Move, inodes }))
+    }
+}
+
+/// Which inode each file is.
+type Inodes = HashMap<RelPath, Inode>;
+
+/// Returns the tree if it is what was put by; else sets it aside.
+fn intact(held: HeldTree, manifest: &Manifest) -> Result<(HeldTree, Inodes)> {
+    let tree = held.hot.path.clone();
+    let inodes = held.inodes().unwrap_or_default();
+    let Some(path) = first_difference(&tree, &manifest.entries, &inodes)? else {
+        return Ok((held, inodes));
+    };
+    held.set_aside()?;
+    Err(super::super::Error::Different { tree, path })
+}
+
+/// Moves the tree `from` to where an empty directory of ours is.
+fn move_tree(from: &Path, staged: &Path) -> Result<()> {
+    Ok(std::fs::rename(from, staged).at("rename to", staged)?)
+}
