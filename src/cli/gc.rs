@@ -6,7 +6,9 @@ use super::args::{RetentionArgs, RootArgs, now};
 use super::report::{print_json, to_stderr};
 use super::text::{bytes, line};
 use super::{Result, Status};
+use crate::model::unit_use::UnitPolicy;
 use crate::ops::gc::{GcReport, Mode, gc};
+use crate::ops::idle_units::idle_units;
 
 /// Options of `gc`.
 #[derive(Debug, Args)]
@@ -15,9 +17,13 @@ pub(super) struct GcArgs {
     root: RootArgs,
     #[command(flatten)]
     retention: RetentionArgs,
-    /// Show what would go and why; change nothing
+    /// Show what would go and why, and which units the next saves leave out; change nothing
     #[arg(long)]
     dry_run: bool,
+    /// After how many saves of its job that did not use it a unit is stored no more, as `save` has it
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    unit_saves: u16,
     /// Print one JSON object to stdout
     #[arg(long)]
     json: bool,
@@ -28,7 +34,11 @@ impl GcArgs {
         let store = self.root.open()?;
         let mode = if self.dry_run { Mode::DryRun } else { Mode::Execute };
         let pressure = self.retention.pressure();
-        let report = gc(&store, &self.retention.policy(), Some(&pressure), &[], now(), mode)?;
+        let mut report = gc(&store, &self.retention.policy(), Some(&pressure), &[], now(), mode)?;
+        if self.dry_run {
+            let policy = UnitPolicy { unit_saves: self.unit_saves };
+            report.idle_units = idle_units(&store, &report, policy)?;
+        }
         to_stderr(&text(&report, mode));
         if self.json {
             print_json(&report)?;
@@ -54,6 +64,18 @@ pub(super) fn text(report: &GcReport, mode: Mode) -> String {
     for dir in &report.dirs {
         let size = bytes(dir.frees_bytes);
         line!(text, "{drops} {} `{}` ({size}): {}", dir.kind, dir.path.display(), dir.reason);
+    }
+    for idle in &report.idle_units {
+        let crates: Vec<_> = idle.crates.iter().map(String::as_str).collect();
+        let (count, of) = (idle.units.len(), idle.of);
+        line!(
+            text,
+            "{} is followed by one without {count} of its {of} units unless job `{}` uses them, which it did \
+             not lately: {}",
+            idle.generation,
+            idle.job,
+            crates.join(", ")
+        );
     }
     for damage in &report.damaged {
         line!(text, "{drops} `{}`: it is damaged: {}", damage.path.display(), damage.what);

@@ -288,7 +288,7 @@ pub struct FileTimes {
 }
 
 /// Returns which permission bits a new file does not get from the kernel; all where that cannot be
-/// told. proc_pid_status(5).
+/// told. `proc_pid_status(5)`.
 pub fn umask() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));

@@ -184,7 +184,7 @@ mod tests {
         let texts = (0..6_usize.pow(4)).filter_map(|number| {
             let digit = |place| alphabet[number / 6_usize.pow(place) % 6];
             let text: Vec<u8> =
-                (0..1 + number % 4).filter_map(|i| u32::try_from(i).ok()).map(digit).collect();
+                (0..=number % 4).filter_map(|i| u32::try_from(i).ok()).map(digit).collect();
             RelPath::parse(&text).ok()
         });
         let paths: Vec<_> = texts.collect();

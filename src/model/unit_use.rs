@@ -146,6 +146,11 @@ impl UnitPlan {
 }
 
 impl UnitPolicy {
+    /// Tells whether a unit leaves with the next save of its job, unless that job uses it.
+    pub fn is_about_to_leave(&self, used: UnitUse) -> bool {
+        used.unused_saves.saturating_add(1) >= self.unit_saves && used.unused_saves > 0
+    }
+
     /// Plans which units of a tree are stored.
     ///
     /// What the job used is kept, always, unless nothing is left of it but its fingerprint. A job that used nothing, or that did not come to its end

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::error::Result;
 use super::hot::hot_facts;
+use super::idle_units::IdleUnits;
 use super::report::chain;
 use crate::cargo::build_lock::lock_packages;
 use crate::fs::space::filesystem_of;
@@ -53,6 +54,9 @@ pub struct GcReport {
     pub missing_bytes: u64,
     /// The inodes still missing for low water.
     pub missing_inodes: u64,
+    /// The units that the next saves leave out unless their jobs use them; only foreseen by a dry run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub idle_units: Vec<IdleUnits>,
     /// What was noticed, for people.
     pub warnings: Vec<String>,
 }

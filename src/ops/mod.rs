@@ -16,6 +16,7 @@ mod heal;
 pub mod home;
 pub mod hot;
 mod identical;
+pub mod idle_units;
 mod index;
 pub mod job;
 mod kept;

@@ -74,7 +74,7 @@ pub use journal::Event;
 pub use leases::{Lease, LeaseFacts, Purpose, Use};
 pub use mirrors::{Mirror, MirrorLock, OwnedMirror};
 pub use open::Store;
-pub use packs::{Member, PackFile, PackList, PackRoom, PackWriter};
+pub use packs::{Member, Members, PackFile, PackList, PackRoom, PackWriter};
 pub use sweep::{GcLock, Swept};
 pub use trees::{SETTLED_NANOS, TreeRecord, boot_id};
 

@@ -185,6 +185,9 @@ pub struct PackFile {
     path: PathBuf,
 }
 
+/// The contents of a pack, each with the digest that names it.
+pub type Members<'a> = Vec<(Digest, &'a [u8])>;
+
 /// What packs are read into, one after the other.
 #[derive(Default)]
 pub struct PackRoom {
@@ -253,12 +256,12 @@ impl PackFile {
     /// its bytes, or nothing if those are more.
     ///
     /// Twice as quick as [`Self::each`], which needs less memory: no byte is copied on its way.
-    pub fn members<'b>(
+    pub fn members(
         mut self,
         digest: Digest,
         capacity: usize,
-        room: &'b mut PackRoom,
-    ) -> Result<Option<Vec<(Digest, &'b [u8])>>> {
+        room: &mut PackRoom,
+    ) -> Result<Option<Members<'_>>> {
         room.compressed.clear();
         self.file.read_to_end(&mut room.compressed).at("read", &self.path)?;
         if Digest::of(&room.compressed) != digest {

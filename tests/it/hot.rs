@@ -137,8 +137,8 @@ fn a_hot_tree_that_is_not_as_it_was_put_by_is_set_aside_and_never_used() -> Resu
         let host = Host::new()?;
         build(&host.target(), "app")?;
         let tree = put_by(&host, &[])?;
-        let [hot] = &hot_trees(&host)?[..] else { return Err("not one hot tree".into()) };
-        change(hot)?;
+        let [put_by] = &hot_trees(&host)?[..] else { return Err("not one hot tree".into()) };
+        change(put_by)?;
         let restored = host.restore()?.done()?;
         assert_eq!(restored.areas(), ["target unpack exact"], "{what}");
         expect_same(&tree, &host.target(), what)?;
@@ -310,8 +310,8 @@ fn clones(disk: &Path) -> Result {
     assert!(host.target().exists());
     assert_eq!(hot_trees(&host)?.len(), 1);
 
-    let [hot] = &hot_trees(&host)?[..] else { return Err("not one hot tree".into()) };
-    tamper(&hot.join("debug/large"))?;
+    let [put_by] = &hot_trees(&host)?[..] else { return Err("not one hot tree".into()) };
+    tamper(&put_by.join("debug/large"))?;
     host.lose_target()?;
     assert_eq!(host.restore()?.done()?.areas(), ["target unpack exact"]);
     expect_same(&tree, &host.target(), "unpacked")

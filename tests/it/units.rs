@@ -2,11 +2,12 @@
 //! the judge of both.
 
 use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 use walkdir::WalkDir;
 
-use crate::support::PROGRAM;
+use crate::support::{Outcome, PROGRAM, ROOMY};
 use crate::workshop::Edit::{Remove, Write};
 use crate::workshop::Ours::{More, Same};
 use crate::workshop::Side::{Kept, Wiped};
@@ -120,6 +121,15 @@ pub(crate) fn what_is_not_used_leaves_on(disk: &Path) -> Result {
     what_is_not_used_leaves(workshop_in(tempfile::tempdir_in(disk)?)?)
 }
 
+/// How many units a dry run of gc says that the next save leaves out.
+fn foreseen(shop: &Workshop) -> Result<usize> {
+    let mut gc = Command::new(PROGRAM);
+    gc.args(["gc", "--dry-run", "--json", "--root"]).arg(shop.store()).args(ROOMY);
+    let report = Outcome::of(gc.output()?)?.done()?.report;
+    let idle = report["idle_units"].as_array().cloned().unwrap_or_default();
+    Ok(idle.iter().filter_map(|idle| idle["units"].as_array().map(Vec::len)).sum())
+}
+
 fn what_is_not_used_leaves(mut shop: Workshop) -> Result {
     shop.clone_anew()?;
     shop.build(Wiped)?;
@@ -139,6 +149,8 @@ fn what_is_not_used_leaves(mut shop: Workshop) -> Result {
         assert_eq!(built.compiled, ["app".to_owned()].into(), "round {round}");
         let count = |name: &str| saved["units"][name].as_u64().map(usize::try_from);
         seen.push((count("kept").ok_or("no units")??, count("pruned").ok_or("no units")??));
+        let about_to_leave = if round == 1 { one_profile } else { 0 };
+        assert_eq!(foreseen(&shop)?, about_to_leave, "round {round}");
     }
     let both = one_profile * 2;
     assert_eq!(seen, [(both, 0), (both, 0), (one_profile, one_profile), (one_profile, 0)]);
