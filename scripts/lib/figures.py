@@ -311,16 +311,22 @@ def demo_table(args):
 # The bench's table
 
 
+# The sides of a case, in the order in which they are shown.
+SIDES = ("ours", "rsync", "cp", "tar", "reflink")
+
+
 def bench_case(runs, name):
-    """Returns the figures of one case, in seconds."""
-    case = {"case": name}
-    for side in ("ours", "rsync"):
-        seconds = [run["seconds"] for run in runs[f"{name}.{side}"]]
-        case[side] = {"median": statistics.median(seconds), "min": min(seconds)}
-    case["ratio"] = case["rsync"]["median"] / case["ours"]["median"]
+    """Returns the figures of one case, in seconds, and how many times the peers take what we take."""
+    case = {"case": name, "sides": {}}
+    for side in SIDES:
+        seconds = [run["seconds"] for run in runs.get(f"{name}.{side}", [])]
+        if seconds:
+            case["sides"][side] = {"median": statistics.median(seconds), "min": min(seconds)}
+    ours = case["sides"]["ours"]["median"]
+    case["ratios"] = {side: it["median"] / ours for side, it in case["sides"].items() if side != "ours"}
     report = runs[f"{name}.ours"][-1]["report"] or {}
     modes = (area.get("mode") for area in report.get("areas", []))
-    case["modes"] = list(dict.fromkeys(mode for mode in modes if mode))
+    case["modes"] = [mode for mode in dict.fromkeys(modes) if mode and mode != "nothing"]
     return case
 
 
@@ -331,11 +337,48 @@ def bench_table(args):
     figures["cases"] = [bench_case(figures["runs"], name) for name in names]
     store(args.figures, figures)
 
-    print("| case | ours, median | min | rsync, median | min | rsync / ours | how |")
-    print("|---|---:|---:|---:|---:|---:|---|")
+    print("| case | ours, median (min) | peers, median (min) | times ours | how |")
+    print("|---|---:|---|---|---|")
     for case in figures["cases"]:
-        cells = [f"{case[side][what]:.2f} s" for side in ("ours", "rsync") for what in ("median", "min")]
-        print(f"| {case['case']} | {' | '.join(cells)} | {case['ratio']:.1f}x | {', '.join(case['modes'])} |")
+        cells = {side: f"{it['median']:.2f} s ({it['min']:.2f})" for side, it in case["sides"].items()}
+        ours = cells.pop("ours")
+        peers = ", ".join(f"{side} {cell}" for side, cell in cells.items())
+        ratios = ", ".join(f"{side} {ratio:.1f}x" for side, ratio in case["ratios"].items())
+        print(f"| {case['case']} | {ours} | {peers} | {ratios} | {', '.join(case['modes'])} |")
+    return 0
+
+
+COLORS = {"ours": "#c2410c", "rsync": "#64748b", "cp": "#94a3b8", "tar": "#475569", "reflink": "#0f766e"}
+
+
+def plot(args):
+    """Draws the medians of each case as bars, ours first, into the SVG file that is named."""
+    figures = load(args.figures)
+    bars = []
+    for case in figures["cases"]:
+        bars.append((case["case"], None, None))
+        bars.extend((side, it["median"], side) for side, it in case["sides"].items())
+    longest = max(seconds for _, seconds, _ in bars if seconds is not None)
+    height, left, width = 20, 170, 720
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height * (len(bars) + 1)}"',
+        '  font-family="system-ui, sans-serif" font-size="12">',
+        '<rect width="100%" height="100%" fill="#ffffff"/>',
+    ]
+    for row, (label, seconds, side) in enumerate(bars):
+        y = height * row + 14 + height // 2
+        if seconds is None:
+            lines.append(f'<text x="10" y="{y}" font-weight="bold">{label}</text>')
+            continue
+        length = max(1.0, (width - left - 80) * seconds / longest)
+        lines.append(f'<text x="{left - 8}" y="{y}" text-anchor="end">{label}</text>')
+        lines.append(
+            f'<rect x="{left}" y="{y - 11}" width="{length:.1f}" height="14" fill="{COLORS[side]}"/>'
+        )
+        lines.append(f'<text x="{left + length + 6:.1f}" y="{y}">{seconds:.2f} s</text>')
+    lines.append("</svg>")
+    with open(args.svg, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
     return 0
 
 
@@ -360,6 +403,7 @@ def main():
     command(report, "name", "field")
     command(demo_table, name="demo-table")
     command(bench_table, name="bench-table")
+    command(plot, "svg")
     args = parser.parse_args()
     try:
         return args.function(args)
