@@ -10,7 +10,7 @@ fn at(secs: i64) -> Timestamp {
 }
 
 /// `app` reads 0, 9 and uses `mid`; `mid` reads 1 and uses `low`; `low` reads 2, 3 elsewhere, the
-/// variable 0, and the whole of its package; `apart` reads 4; `serde` is of a registry, and `app`
+/// variable 0, and the whole of its package, and is bound to where it is; `apart` reads 4; `serde` is of a registry, and `app`
 /// uses it.
 fn graph() -> UnitGraph {
     let package = |name: &str, is_path: bool| GraphPackage {
@@ -25,8 +25,13 @@ fn graph() -> UnitGraph {
         deps: deps.to_vec(),
         ..GraphUnit::default()
     };
-    let low =
-        GraphUnit { whole_package: true, variables: vec![0], fixed: vec![3], ..unit(2, &[2], &[]) };
+    let low = GraphUnit {
+        whole_package: true,
+        is_bound: true,
+        variables: vec![0],
+        fixed: vec![3],
+        ..unit(2, &[2], &[])
+    };
     UnitGraph {
         packages: vec![
             package("app", true),
@@ -85,7 +90,7 @@ fn each_crate_that_is_built_again_is_named_once_with_its_first_reason() {
     let moved_low = "low moved: is at `/b/low`; it would be fresh at `/a/low`, where it was built";
     let low_and_all = |low: &'static str| [&[low][..], &LOW_AND_ALL].concat();
     #[rustfmt::skip]
-    let cases: [Case<'_>; 21] = [
+    let cases: [Case<'_>; 22] = [
         ("nothing",                |_| (),                                                          &[]),
         ("a file",                 |now| change(now, 0),                                            &["app changed-file: `0.rs` changed"]),
         ("a file of a dependency", |now| change(now, 2),                                            &low_and_all("low changed-file: `2.rs` changed")),
@@ -104,6 +109,7 @@ fn each_crate_that_is_built_again_is_named_once_with_its_first_reason() {
         ("a manifest",             |now| now.packages[0].manifest = Some("Cargo.toml".to_owned()),  &["app changed-file: `Cargo.toml` changed"]),
         ("a variable",             |now| drop(now.variables.insert(0, "SIGN".to_owned())),            &low_and_all("low changed-variable: SIGN has another value")),
         ("moved",                  |now| now.packages[2].moved = Some(moved()),                     &low_and_all(moved_low)),
+        ("moved, and not bound",   |now| now.packages[1].moved = Some(moved()),                     &[]),
         ("what it reads moved",    |now| now.paths.get_mut(&3).expect("3").moved = Some(moved()),     &low_and_all(moved_low)),
         ("what is inside moved",   |now| now.paths.get_mut(&2).expect("2").moved = Some(moved()),     &[]),
         ("moved before changed",   |now| { change(now, 2); now.packages[2].moved = Some(moved()); }, &low_and_all(moved_low)),

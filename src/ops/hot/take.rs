@@ -90,6 +90,7 @@ impl Taking<'_> {
         drop(held);
         let Some(held) = self.store.hold_hot_tree(hot, Hold::Alone)? else { return Ok(None) };
         let (held, inodes) = intact(held, manifest)?;
+        self.progress.go_on()?;
         move_tree(&hot.path, staged.path())?;
         crash_point("hot: taken");
         held.forget()?;
