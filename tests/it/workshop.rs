@@ -408,9 +408,12 @@ impl Workshop {
     /// Takes everything that is in the wiped workshop but git's own as many seconds later.
     pub(crate) fn shift_mtimes(&self, secs: i64) -> Result {
         let mut shifted = BTreeSet::new();
-        let walk = WalkDir::new(self.path(Wiped, "")).contents_first(true).into_iter();
-        for entry in walk.filter_entry(|entry| entry.file_name() != ".git") {
+        // Not `filter_entry`: where the contents of a directory come first, it leaves out what follows.
+        for entry in WalkDir::new(self.path(Wiped, "")).contents_first(true) {
             let entry = entry?;
+            if entry.path().components().any(|name| name.as_os_str() == ".git") {
+                continue;
+            }
             // Cargo links what it builds; such a file is shifted once.
             if entry.path_is_symlink() || !shifted.insert(entry.metadata()?.ino()) {
                 continue;
