@@ -27,6 +27,7 @@ pub mod key;
 pub mod lock_file;
 mod manifests;
 mod program;
+pub mod rlib;
 pub mod sources;
 #[cfg(test)]
 mod testing;

@@ -33,41 +33,60 @@ pub const DIRECT_WRITES: usize = 1;
 /// Writes contents to files of one filesystem, from any number of threads.
 #[derive(Debug, Default)]
 pub struct BulkWriter {
-    direct: AtomicUsize,
+    direct: DirectWrites,
     has_no_direct: AtomicBool,
 }
 
 impl BulkWriter {
-    /// Writes all of `bytes` to `file` from `offset` on.
+    /// Writes all of `bytes` to `file` from `offset` on; `of_file` counts the writes to this file.
     ///
-    /// Bytes that begin at a multiple of 512 bytes in memory ([`Aligned`]) may go past the page cache.
-    pub fn write_at(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    /// Bytes that begin at a multiple of 512 bytes in memory ([`Aligned`]) may go past the page cache. They
+    /// do if another part of the file is on that way: a write into the page cache would wait for it, for
+    /// the kernel lets nobody else into the file meanwhile.
+    pub fn write_at(
+        &self,
+        file: &File,
+        of_file: &DirectWrites,
+        offset: u64,
+        bytes: &[u8],
+    ) -> io::Result<()> {
         let is_aligned = bytes.as_ptr().align_offset(MEMORY_ALIGNMENT) == 0
             && offset.is_multiple_of(ALIGNMENT as u64);
         let may_be_direct =
             bytes.len() >= LEAST && is_aligned && !self.has_no_direct.load(Ordering::Relaxed);
-        if may_be_direct && let Some(_slot) = self.slot() {
-            if write_direct(file, offset, bytes)? {
-                return Ok(());
+        if may_be_direct {
+            let (all, of_file) = (self.direct.begin(), of_file.begin());
+            if all.before < DIRECT_WRITES || of_file.before > 0 {
+                if write_direct(file, offset, bytes)? {
+                    return Ok(());
+                }
+                self.has_no_direct.store(true, Ordering::Relaxed);
             }
-            self.has_no_direct.store(true, Ordering::Relaxed);
         }
         file.write_all_at(bytes, offset)
     }
+}
 
-    fn slot(&self) -> Option<Slot<'_>> {
-        let slot = Slot(&self.direct);
-        let taken = self.direct.fetch_add(1, Ordering::Relaxed);
-        (taken < DIRECT_WRITES).then_some(slot)
+/// How many writes go past the page cache.
+#[derive(Debug, Default)]
+pub struct DirectWrites(AtomicUsize);
+
+impl DirectWrites {
+    fn begin(&self) -> DirectWrite<'_> {
+        DirectWrite { before: self.0.fetch_add(1, Ordering::Relaxed), count: &self.0 }
     }
 }
 
 /// One of the writes past the page cache, until it is dropped.
-struct Slot<'a>(&'a AtomicUsize);
+struct DirectWrite<'a> {
+    /// How many there were before.
+    before: usize,
+    count: &'a AtomicUsize,
+}
 
-impl Drop for Slot<'_> {
+impl Drop for DirectWrite<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -137,7 +156,7 @@ mod tests {
             let path = dir.path().join(has_no_direct.to_string());
             let file = File::create(&path)?;
             file.set_len(8192 + content.bytes().len() as u64)?;
-            writer.write_at(&file, 8192, content.bytes())?;
+            writer.write_at(&file, &DirectWrites::default(), 8192, content.bytes())?;
             assert!(!rustix::fs::fcntl_getfl(&file)?.contains(OFlags::DIRECT));
             written.push(std::fs::read(path)?);
         }
@@ -148,14 +167,12 @@ mod tests {
     }
 
     #[test]
-    fn only_a_few_writes_go_past_the_page_cache_at_once() {
-        let writer = BulkWriter::default();
-        let slots: Vec<_> = (0..DIRECT_WRITES).map(|_| writer.slot()).collect();
-        assert!(slots.iter().all(Option::is_some));
-        assert!(writer.slot().is_none());
-        drop(slots);
-        assert_eq!(writer.direct.load(Ordering::Relaxed), 0);
-        assert!(writer.slot().is_some());
+    fn writes_past_the_page_cache_are_counted_while_they_last() {
+        let writes = DirectWrites::default();
+        let begun: Vec<_> = (0..3).map(|_| writes.begin()).collect();
+        assert_eq!(begun.iter().map(|write| write.before).collect::<Vec<_>>(), [0, 1, 2]);
+        drop(begun);
+        assert_eq!(writes.begin().before, 0);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use rayon::prelude::*;
 
@@ -13,15 +15,15 @@ use super::index::Index;
 use super::progress::Progress;
 use super::tree::Unread;
 use super::{Error, Result};
+use crate::cargo::rlib::metadata_offset;
 use crate::fs::At;
 use crate::fs::beneath::open_regular;
-use crate::fs::bulk::Aligned;
 use crate::fs::extents::data_runs;
 use crate::fs::stat::Stat;
 use crate::model::digest::Digest;
 use crate::model::level::Level;
 use crate::model::manifest::{Content, PackUse};
-use crate::store::{Lease, PackWriter, Store};
+use crate::store::{Lease, PackDraft, StagedPack, Store, tar_len};
 
 /// A run of bytes of one of the files to read.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +54,7 @@ pub(super) struct PackedFiles {
 }
 
 /// What packing needs beside the files.
+#[derive(Clone, Copy)]
 pub(super) struct Packing<'a> {
     /// Where packs are written.
     pub(super) store: &'a Store,
@@ -65,10 +68,10 @@ pub(super) struct Packing<'a> {
     pub(super) progress: &'a Progress,
 }
 
-impl Packing<'_> {
+impl<'a> Packing<'a> {
     /// Reads `files` and writes packs of what the store does not hold yet.
     ///
-    /// Each file is read once. Memory: one content a thread, at most 32 MiB, and what zstd needs.
+    /// Each file is read once. Memory: one pack a thread, compressed and not, about 45 MiB.
     /// A file that changes meanwhile is an error, and so is being told to stop. When this returns, the packs are visible and
     /// flushed.
     pub(super) fn pack(&self, files: &[Unread]) -> Result<PackedFiles> {
@@ -77,14 +80,17 @@ impl Packing<'_> {
         let pieces = pieces?.concat();
         self.progress.expect(pieces.iter().map(|piece| piece.len).sum());
         let claimed = Mutex::new(HashSet::new());
-        let buffers = Buffers::default();
-        let done: Result<Vec<PackedFiles>> = batches(&pieces)
-            .into_par_iter()
-            .with_max_len(1)
-            .map(|batch| buffers.with(|buffer| self.pack_batch(files, batch, &claimed, buffer)))
-            .collect();
+        let drafts = Buffers::default();
+        let pack_all = |publishing: &SyncSender<StagedPack<'a>>| {
+            let pack = |batch| {
+                drafts.with(|draft| self.pack_batch(files, batch, &claimed, draft, publishing))
+            };
+            let done = batches(&pieces).into_par_iter().with_max_len(1).map(pack);
+            done.collect::<Result<Vec<PackedFiles>>>()
+        };
+        let done = publish_beside(pack_all)?;
         let mut all = PackedFiles::default();
-        for done in done? {
+        for done in done {
             all.contents.extend(done.contents);
             all.packs.extend(done.packs);
             all.stored_bytes += done.stored_bytes;
@@ -94,21 +100,23 @@ impl Packing<'_> {
         Ok(all)
     }
 
-    /// Reads a batch of pieces; what is new goes into one pack.
+    /// Reads a batch of pieces; what is new goes into one pack, which is left to be published.
     fn pack_batch(
         &self,
         files: &[Unread],
         batch: &[Piece],
         claimed: &Mutex<HashSet<Digest>>,
-        buffer: &mut Aligned,
+        draft: &mut PackDraft,
+        publishing: &SyncSender<StagedPack<'a>>,
     ) -> Result<PackedFiles> {
         let mut done = PackedFiles::default();
-        let mut writer: Option<PackWriter<'_>> = None;
+        let mut writer = self.store.pack_writer(self.lease, draft);
         let mut new = Vec::new();
         for piece in batch {
             self.progress.go_on()?;
-            let unread = &files[piece.file];
-            let bytes = read_piece(unread, piece, buffer)?;
+            let len = usize::try_from(piece.len).expect("a content fits in memory");
+            let bytes = writer.room(len);
+            read_piece(&files[piece.file], piece, bytes)?;
             let digest = Digest::of(bytes);
             let content = Content { offset: piece.offset, len: piece.len, digest, pack: u32::MAX };
             done.contents.push(Packed { file: piece.file, content });
@@ -118,36 +126,49 @@ impl Packing<'_> {
                 continue;
             }
             // Of two threads with the same content, the one that claims it first writes it.
-            if !claimed.lock().expect("nobody panics while claiming").insert(digest) {
-                continue;
+            if claimed.lock().expect("nobody panics while claiming").insert(digest) {
+                writer.append(digest, len)?;
+                new.push(digest);
             }
-            let writer = match &mut writer {
-                Some(writer) => writer,
-                none => none.insert(self.store.pack_writer(self.lease, self.level)?),
-            };
-            writer.append(digest, bytes)?;
-            new.push(digest);
         }
-        if let Some(writer) = writer {
-            let pack = writer.finish()?;
+        if let Some(staged) = writer.stage(self.level)? {
+            let pack = staged.pack().clone();
             done.stored_bytes = pack.stored_bytes;
             done.packs.extend(new.into_iter().map(|digest| (digest, pack.clone())));
+            // Nobody takes it once another could not be published, which is what this ends with.
+            publishing.send(staged).map_err(|_| Error::Stopped)?;
         }
         Ok(done)
     }
 }
 
-/// Cuts the pieces, in order, into runs of about 32 MiB: one pack each.
+/// How many packs wait for being published at most.
+const UNPUBLISHED: usize = 8;
+
+/// Does `work`, and publishes beside it the packs that it sends, in a thread of its own: whoever packs the next
+/// does not wait for the disk.
+fn publish_beside<'a, T>(work: impl FnOnce(&SyncSender<StagedPack<'a>>) -> Result<T>) -> Result<T> {
+    let (sender, staged) = sync_channel::<StagedPack<'a>>(UNPUBLISHED);
+    std::thread::scope(|scope| {
+        let publisher = scope.spawn(|| staged.into_iter().try_for_each(StagedPack::publish));
+        let done = work(&sender);
+        drop(sender);
+        publisher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        done
+    })
+}
+
+/// Cuts the pieces, in order, into runs that make a tar of about 32 MiB: one pack each.
 fn batches(pieces: &[Piece]) -> Vec<&[Piece]> {
     let mut batches = Vec::new();
     let mut start = 0;
     let mut bytes = 0;
     for (index, piece) in pieces.iter().enumerate() {
-        if bytes > 0 && bytes + piece.len > Content::MAX_LEN {
+        if bytes > 0 && bytes + tar_len(piece.len) > tar_len(Content::MAX_LEN) {
             batches.push(&pieces[start..index]);
             (start, bytes) = (index, 0);
         }
-        bytes += piece.len;
+        bytes += tar_len(piece.len);
     }
     if start < pieces.len() {
         batches.push(&pieces[start..]);
@@ -159,26 +180,65 @@ fn batches(pieces: &[Piece]) -> Vec<&[Piece]> {
 fn pieces_of(file: usize, unread: &Unread) -> Result<Vec<Piece>> {
     let Unread { path, stat } = unread;
     let runs = if stat.allocated_bytes < stat.size {
-        data_runs(&open(path)?, stat.size).at("read", path)?
+        let runs = data_runs(&open(path)?, stat.size).at("read", path)?;
+        runs.into_iter().map(|(start, len)| start..start + len).collect()
     } else {
-        vec![(0, stat.size)]
+        std::iter::once(0..stat.size).collect()
     };
-    let mut pieces = Vec::new();
-    for (start, len) in runs {
-        let mut at = start;
-        while at < start + len {
-            let len = Content::MAX_LEN.min(start + len - at);
-            pieces.push(Piece { file, offset: at, len });
-            at += len;
-        }
-    }
-    Ok(pieces)
+    let ranges = cut(runs, metadata_in(unread)?.as_ref());
+    let piece =
+        |range: Range<u64>| Piece { file, offset: range.start, len: range.end - range.start };
+    Ok(ranges.into_iter().map(piece).collect())
 }
 
-fn read_piece<'a>(unread: &Unread, piece: &Piece, buffer: &'a mut Aligned) -> Result<&'a [u8]> {
+/// Cuts runs of bytes of a file into contents: around `shared`, which is another file's, and where else they
+/// would be too long. That file and `shared` are cut alike.
+fn cut(runs: Vec<Range<u64>>, shared: Option<&Range<u64>>) -> Vec<Range<u64>> {
+    let mut ranges = Vec::new();
+    for run in runs {
+        let Some(shared) = shared.filter(|it| run.start <= it.start && it.end <= run.end) else {
+            cut_every(run, 0, &mut ranges);
+            continue;
+        };
+        cut_every(run.start..shared.start, 0, &mut ranges);
+        cut_every(shared.clone(), shared.start, &mut ranges);
+        cut_every(shared.end..run.end, 0, &mut ranges);
+    }
+    ranges
+}
+
+/// Cuts `range` wherever it is a multiple of the longest content away from `from`.
+fn cut_every(range: Range<u64>, from: u64, ranges: &mut Vec<Range<u64>>) {
+    let mut start = range.start;
+    while start < range.end {
+        let next = from + (start - from + 1).next_multiple_of(Content::MAX_LEN);
+        ranges.push(start..next.min(range.end));
+        start = next;
+    }
+}
+
+/// The least metadata that are worth a content of their own in an `.rlib`, in bytes. Of 377 `.rmeta` files of
+/// `blvm-node` 0.1.83 those of this size are 219, with 98 % of the bytes.
+const LEAST_SHARED: u64 = 128 << 10;
+
+/// Returns where a library holds the bytes of the `.rmeta` beside it.
+fn metadata_in(unread: &Unread) -> Result<Option<Range<u64>>> {
+    let Unread { path, stat } = unread;
+    if path.extension().is_none_or(|extension| extension != "rlib") {
+        return Ok(None);
+    }
+    let len = path.with_extension("rmeta").symlink_metadata().map_or(0, |rmeta| rmeta.len());
+    if len < LEAST_SHARED {
+        return Ok(None);
+    }
+    let start = metadata_offset(&open(path)?).at("read", path)?;
+    let range = start.map(|start| start..start.saturating_add(len));
+    Ok(range.filter(|range| range.end <= stat.size))
+}
+
+fn read_piece(unread: &Unread, piece: &Piece, bytes: &mut [u8]) -> Result<()> {
     let Unread { path, stat } = unread;
     let file = open(path)?;
-    let bytes = buffer.room(usize::try_from(piece.len).expect("a content fits in memory"));
     match file.read_exact_at(bytes, piece.offset) {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             return Err(Error::Changed(path.clone()));
@@ -188,7 +248,7 @@ fn read_piece<'a>(unread: &Unread, piece: &Piece, buffer: &'a mut Aligned) -> Re
     let after = Stat::from(&file.metadata().at("read metadata", path)?);
     let same =
         (after.inode.ino, after.size, after.mtime) == (stat.inode.ino, stat.size, stat.mtime);
-    if same { Ok(bytes) } else { Err(Error::Changed(path.clone())) }
+    if same { Ok(()) } else { Err(Error::Changed(path.clone())) }
 }
 
 /// Opens a file that was a regular one when it was found; never follows a link or waits for a
@@ -202,8 +262,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_file_is_cut_where_a_content_would_be_too_long_and_around_what_it_shares() {
+        const MAX: u64 = Content::MAX_LEN;
+        type Case =
+            (&'static str, &'static [(u64, u64)], Option<(u64, u64)>, &'static [(u64, u64)]);
+        #[rustfmt::skip]
+        let cases: [Case; 9] = [
+            //why                      runs                       shared              contents
+            ("nothing",                &[(0, 0)],                 None,               &[]),
+            ("a content",              &[(0, MAX)],               None,               &[(0, MAX)]),
+            ("a byte more",            &[(0, MAX + 1)],           None,               &[(0, MAX), (MAX, MAX + 1)]),
+            ("two runs",               &[(5, 7), (MAX, MAX + 9)], None,               &[(5, 7), (MAX, MAX + 9)]),
+            ("shared",                 &[(0, 9)],                 Some((2, 5)),       &[(0, 2), (2, 5), (5, 9)]),
+            ("shared from the start",  &[(0, 9)],                 Some((0, 5)),       &[(0, 5), (5, 9)]),
+            ("shared to the end",      &[(0, 9)],                 Some((5, 9)),       &[(0, 5), (5, 9)]),
+            ("shared and too long",    &[(0, 2 * MAX)],           Some((1, MAX + 3)),
+                &[(0, 1), (1, MAX + 1), (MAX + 1, MAX + 3), (MAX + 3, 2 * MAX)]),
+            ("shared beyond a run",    &[(0, 4), (6, 9)],         Some((2, 7)),       &[(0, 4), (6, 9)]),
+        ];
+        let range = |(start, end): &(u64, u64)| *start..*end;
+        for (why, runs, shared, contents) in cases {
+            let found = cut(runs.iter().map(range).collect(), shared.as_ref().map(range).as_ref());
+            assert_eq!(found, contents.iter().map(range).collect::<Vec<_>>(), "{why}");
+        }
+    }
+
+    #[test]
     fn batches_stay_near_32_mib_and_lose_nothing() {
-        let sizes = [1, Content::MAX_LEN, 1, 2, Content::MAX_LEN - 3, 1];
+        let rest = Content::MAX_LEN - 2 * tar_len(1);
+        let sizes = [1, Content::MAX_LEN, 1, 2, rest, 1];
         let pieces: Vec<_> = sizes
             .iter()
             .enumerate()

@@ -21,8 +21,9 @@ use crate::store::Lease;
 /// Adds what `dir` lacks of `manifest`; never deletes or replaces what is whole.
 ///
 /// A crate, database or checkout appears by a rename, with its `.cargo-ok`, so cargo never sees
-/// half of one; a half extraction that is in the way makes room. Cargo's package lock is held
-/// for the renames, not while packs are decompressed.
+/// half of one, and a directory that holds many and is not there yet appears with them; a half
+/// extraction that is in the way makes room. Cargo's package lock is held for the renames, not while
+/// packs are decompressed.
 pub(super) fn place_shared(
     unpacker: &Unpacker<'_>,
     lease: &Lease,
@@ -34,7 +35,7 @@ pub(super) fn place_shared(
     let dest = Beneath::open(dir)?;
     let wanted = missing(kind, &dest, manifest)?;
     unpacker.progress.expect(wanted.bytes);
-    if wanted.tops.is_empty() {
+    if wanted.entries.is_empty() {
         let certain = Some(HashSet::new());
         return Ok(Placed { mode: Mode::InPlace, inodes: HashMap::new(), certain });
     }
@@ -45,28 +46,76 @@ pub(super) fn place_shared(
     crash_point("restore: staged");
 
     let _lock = keep_packages_still(cargo_home, unpacker.progress)?;
-    let mut placed = HashSet::new();
-    for top in &wanted.tops {
-        dest.create_parents(top)?;
-        if dest.rename_noreplace_from(top, &staging, top)? {
-            placed.insert(top);
-        } else if !is_held(kind, &dest, top)? {
-            // Cargo itself extracts again what has no `.cargo-ok`, into what is there.
-            dest.exchange_with(top, &staging, top)?;
-            placed.insert(top);
-        }
-    }
+    let mut grafting = Grafting::new(kind, &wanted, &staging, &dest);
+    grafting.graft_children(None)?;
+    let grafted = grafting.grafted;
     crash_point("restore: placed");
     let most = wanted.entries.len() * 2 <= manifest.entries.len();
     let mode = if most { Mode::InPlace } else { Mode::Unpack };
-    let files = wanted.entries.iter().map(|entry| &entry.path).filter(|path| {
-        let top = home::unit(kind, path);
-        placed.contains(top.as_ref().unwrap_or(path))
-    });
-    let certain: HashSet<_> = files.cloned().collect();
+    let certain = within(&grafted, &wanted.entries);
     // What was renamed itself has another ctime since.
-    inodes.retain(|path, _| certain.contains(path) && !placed.contains(path));
+    inodes.retain(|path, _| certain.contains(path) && !grafted.contains(path));
     Ok(Placed { mode, inodes, certain: Some(certain) })
+}
+
+/// Moves what was staged to a destination that may hold some of it.
+struct Grafting<'a> {
+    kind: Shared,
+    staging: &'a Beneath,
+    dest: &'a Beneath,
+    /// What is in each directory that does not itself appear as one.
+    children: HashMap<Option<RelPath>, Vec<&'a RelPath>>,
+    /// What was renamed.
+    grafted: HashSet<RelPath>,
+}
+
+impl<'a> Grafting<'a> {
+    fn new(kind: Shared, wanted: &'a Missing, staging: &'a Beneath, dest: &'a Beneath) -> Self {
+        let mut children: HashMap<_, Vec<_>> = HashMap::new();
+        for Entry { path, .. } in &wanted.entries {
+            if home::unit(kind, path).is_none_or(|top| top == *path) {
+                children.entry(path.parent()).or_default().push(path);
+            }
+        }
+        Self { kind, staging, dest, children, grafted: HashSet::new() }
+    }
+
+    fn graft_children(&mut self, dir: Option<&RelPath>) -> Result<()> {
+        for path in self.children.remove(&dir.cloned()).unwrap_or_default() {
+            self.graft(path)?;
+        }
+        Ok(())
+    }
+
+    /// Moves `path` with all that is below it in one step if nothing is there; else what it holds.
+    fn graft(&mut self, path: &RelPath) -> Result<()> {
+        let Self { kind, staging, dest, .. } = *self;
+        if dest.rename_noreplace_from(path, staging, path)? {
+            self.grafted.insert(path.clone());
+            return Ok(());
+        }
+        if home::unit(kind, path).is_none() {
+            return self.graft_children(Some(path));
+        }
+        if !is_held(kind, dest, path)? {
+            // Cargo itself extracts again what has no `.cargo-ok`, into what is there.
+            dest.exchange_with(path, staging, path)?;
+            self.grafted.insert(path.clone());
+        }
+        Ok(())
+    }
+}
+
+/// Returns which of the sorted `entries` are one of `tops`, or below it.
+fn within(tops: &HashSet<RelPath>, entries: &[Entry]) -> HashSet<RelPath> {
+    let mut top: Option<&RelPath> = None;
+    let paths = entries.iter().map(|entry| &entry.path).filter(|path| {
+        if tops.contains(*path) {
+            top = Some(path);
+        }
+        top.is_some_and(|top| path.is_within(top))
+    });
+    paths.cloned().collect()
 }
 
 /// A part of a `CARGO_HOME`.
@@ -83,9 +132,8 @@ pub(super) struct Home<'a> {
 /// What a destination lacks of a generation.
 #[derive(Default)]
 struct Missing {
-    /// Directories that appear as one, and single files: what is renamed.
-    tops: Vec<RelPath>,
-    /// Those, what they hold, and the directories that lead there.
+    /// Directories that appear as one with what they hold, single files, and the directories that
+    /// lead there; sorted.
     entries: Vec<Entry>,
     bytes: u64,
 }
@@ -108,7 +156,6 @@ fn missing(kind: Shared, dest: &Beneath, manifest: &Manifest) -> Result<Missing>
             verdicts.insert(top.clone(), verdict);
             if verdict {
                 parents.extend(std::iter::successors(top.parent(), RelPath::parent));
-                missing.tops.push(top);
             }
             verdict
         };

@@ -14,7 +14,7 @@ use super::{Error, Result};
 use crate::cargo::units::is_fingerprint;
 use crate::fs::At;
 use crate::fs::beneath::{Beneath, FileTimes, finish_file, umask};
-use crate::fs::bulk::{Aligned, BulkWriter};
+use crate::fs::bulk::{Aligned, BulkWriter, DirectWrites};
 use crate::fs::cursor::Cursor;
 use crate::fs::stat::{Inode, Stat};
 use crate::model::digest::Digest;
@@ -30,6 +30,9 @@ pub(super) struct Reuse<'a> {
     /// Files with the bytes, mode and mtime that the new tree wants.
     pub(super) paths: &'a HashSet<RelPath>,
 }
+
+/// How many packs are read ahead of the one that a thread begins.
+const PREFETCHED: usize = 8;
 
 /// What the areas of one restore unpack with.
 pub(super) struct Unpacker<'a> {
@@ -83,10 +86,17 @@ impl<'a> Unpacker<'a> {
         let mut wanted: Vec<_> = wanted_by_pack(&files).into_iter().collect();
         // The largest first, so that none is left for one thread at the end.
         wanted.sort_by_key(|(pack, _)| std::cmp::Reverse(packs[*pack as usize].stored_bytes));
-        wanted
-            .par_iter()
-            .with_max_len(1)
-            .try_for_each(|(pack, wanted)| self.unpack_one(&packs[*pack as usize], wanted, dest))?;
+        let prefetch = |index: usize| {
+            if let Some((pack, _)) = wanted.get(index) {
+                self.store.prefetch_pack(packs[*pack as usize].digest);
+            }
+        };
+        (0..PREFETCHED).for_each(prefetch);
+        // A bridge hands them out in this order.
+        wanted.iter().enumerate().par_bridge().try_for_each(|(index, (pack, wanted))| {
+            prefetch(index + PREFETCHED);
+            self.unpack_one(&packs[*pack as usize], wanted, dest)
+        })?;
         finish(entries, dest)?;
         let written = files.iter().filter_map(|file| Some((file.path.clone(), *file.inode.get()?)));
         Ok(without_link_groups(written.collect(), entries))
@@ -166,6 +176,7 @@ struct Unfinished<'a> {
     path: &'a RelPath,
     facts: &'a FileFacts,
     missing: AtomicUsize,
+    direct: DirectWrites,
     /// Which inode it is, once it is finished.
     inode: OnceLock<Inode>,
 }
@@ -180,7 +191,8 @@ impl<'a> Unfinished<'a> {
     fn of(entry: &'a Entry) -> Option<Self> {
         let EntryKind::File(facts) = &entry.kind else { return None };
         let missing = AtomicUsize::new(facts.contents.len());
-        Some(Self { path: &entry.path, facts, missing, inode: OnceLock::new() })
+        let (direct, inode) = (DirectWrites::default(), OnceLock::new());
+        Some(Self { path: &entry.path, facts, missing, direct, inode })
     }
 
     /// Creates the file at its full size, all hole; one without contents is then finished.
@@ -213,7 +225,7 @@ impl<'a> Unfinished<'a> {
         if is_whole && bytes.len() as u64 != *size {
             file.set_len(*size).at("write", &path())?;
         }
-        unpacker.writer.write_at(&file, offset, bytes).at("write", &path())?;
+        unpacker.writer.write_at(&file, &self.direct, offset, bytes).at("write", &path())?;
         // The last to write sets the mtime; the others have written before they counted down.
         if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.finish(&file, created).at("write", &path())?;

@@ -55,6 +55,7 @@ mod leftovers;
 mod manifest_file;
 mod mirrors;
 mod open;
+mod pack_writer;
 mod packs;
 mod records;
 #[cfg(test)]
@@ -74,7 +75,8 @@ pub use journal::Event;
 pub use leases::{Lease, LeaseFacts, Purpose, Use};
 pub use mirrors::{Mirror, MirrorLock, OwnedMirror};
 pub use open::Store;
-pub use packs::{Member, Members, PackFile, PackList, PackRoom, PackWriter};
+pub use pack_writer::{PackDraft, PackWriter, StagedPack, tar_len};
+pub use packs::{Member, Members, PackFile, PackList, PackRoom};
 pub use sweep::{GcLock, Swept};
 pub use trees::{SETTLED_NANOS, TreeRecord, boot_id};
 

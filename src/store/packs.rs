@@ -2,50 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+use zstd::zstd_safe;
 
 use super::error::{Error, Result, damaged};
 use super::generations::flush_dirs;
-use super::leases::{Lease, Use};
+use super::leases::Lease;
 use super::open::Store;
 use crate::fs::At;
 use crate::fs::bulk::Aligned;
-use crate::fs::crash::crash_point;
+use crate::fs::prefetch::prefetch;
 use crate::fs::stat::Kind;
 use crate::model::digest::{Digest, Hasher};
-use crate::model::level::Level;
 use crate::model::manifest::{Content, PackUse};
 
-/// A pack that is being written, under `staging/`.
-pub struct PackWriter<'a> {
-    store: &'a Store,
-    lease: &'a Lease,
-    staged: PathBuf,
-    tar: tar::Builder<zstd::Encoder<'static, Digesting>>,
-    content_bytes: u64,
-}
-
-/// A file that is hashed while it is written.
-struct Digesting {
-    file: BufWriter<File>,
-    hasher: Hasher,
-    len: u64,
-}
-
 impl Store {
-    /// Begins a pack, compressed at `level`.
-    pub fn pack_writer<'a>(&'a self, lease: &'a Lease, level: Level) -> Result<PackWriter<'a>> {
-        let staged = lease.staged_path("pack")?;
-        let file = File::create_new(&staged).at("create", &staged)?;
-        let file = BufWriter::with_capacity(1 << 18, file);
-        let out = Digesting { file, hasher: Hasher::default(), len: 0 };
-        let mut encoder = zstd::Encoder::new(out, level.into()).at("create", &staged)?;
-        encoder.include_checksum(true).at("create", &staged)?;
-        let tar = tar::Builder::new(encoder);
-        Ok(PackWriter { store: self, lease, staged, tar, content_bytes: 0 })
-    }
-
     /// Opens a pack for reading.
     pub fn open_pack(&self, digest: Digest) -> Result<PackFile> {
         let path = self.pack_path(digest);
@@ -59,6 +32,14 @@ impl Store {
             file => file.at("open", &path)?,
         };
         Ok(PackFile { file, path })
+    }
+
+    /// Has the kernel begin to read a pack into memory, if it is there: who reads it later does not wait
+    /// for a disk that is busy with writes.
+    pub fn prefetch_pack(&self, digest: Digest) {
+        if let Ok(file) = File::open(self.pack_path(digest)) {
+            prefetch(&file);
+        }
     }
 
     /// Returns every pack with its size on disk in bytes, and what else is under `packs/`.
@@ -89,42 +70,6 @@ pub struct PackList {
     pub packs: Vec<(Digest, u64)>,
     /// Files that are no packs: nothing of ours puts them there.
     pub strangers: Vec<PathBuf>,
-}
-
-impl PackWriter<'_> {
-    /// Adds a content, which must not be in this pack yet.
-    pub fn append(&mut self, digest: Digest, bytes: &[u8]) -> Result<()> {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        header.set_path(digest.to_string()).at("write", &self.staged)?;
-        header.set_cksum();
-        self.tar.append(&header, bytes).at("write", &self.staged)?;
-        self.content_bytes += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Flushes the pack and gives it its name, which the lease names first.
-    ///
-    /// A pack of that name has these bytes, or should: it is replaced in one step, and whole again
-    /// if it was damaged.
-    pub fn finish(self) -> Result<PackUse> {
-        let finish = || {
-            let out = self.tar.into_inner()?.finish()?;
-            let file = out.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-            file.sync_data()?;
-            Ok::<_, io::Error>((out.hasher.finish(), out.len))
-        };
-        let (digest, stored_bytes) = finish().at("write", &self.staged)?;
-        crash_point("save: pack staged");
-        self.lease.name(&Use::Pack(digest))?;
-        let path = self.store.pack_path(digest);
-        let dir = path.parent().unwrap_or(&path);
-        fs::create_dir_all(dir).at("create directory", dir)?;
-        fs::rename(&self.staged, &path).at("rename to", &path)?;
-        crash_point("save: pack visible");
-        Ok(PackUse { digest, stored_bytes, content_bytes: self.content_bytes })
-    }
 }
 
 impl Store {
@@ -165,18 +110,8 @@ impl Store {
     }
 }
 
-impl Write for Digesting {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_all(bytes)?;
-        self.hasher.update(bytes);
-        self.len += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
+/// The most bytes that a pack is decompressed to at once: what a save writes is less.
+const MAX_LEN: usize = 64 << 20;
 
 /// A pack that is open for reading.
 #[derive(Debug)]
@@ -252,14 +187,14 @@ impl PackFile {
     }
 
     /// Reads the pack whole, compares its digest with `digest`, which it is named by, and
-    /// decompresses it at once into `room`, which is to have `capacity` bytes. Returns each member with
-    /// its bytes, or nothing if those are more.
+    /// decompresses it at once into `room`. Returns each member with its bytes, or nothing if it does not
+    /// say how long they are and they are more than `likely` bytes.
     ///
     /// Twice as quick as [`Self::each`], which needs less memory: no byte is copied on its way.
     pub fn members(
         mut self,
         digest: Digest,
-        capacity: usize,
+        likely: usize,
         room: &mut PackRoom,
     ) -> Result<Option<Members<'_>>> {
         room.compressed.clear();
@@ -267,7 +202,9 @@ impl PackFile {
         if Digest::of(&room.compressed) != digest {
             return Err(damaged(&self.path, &"its bytes are not those it is named by"));
         }
-        let bytes = room.bytes.room(capacity);
+        let said = zstd_safe::get_frame_content_size(&room.compressed).ok().flatten();
+        let said = said.and_then(|len| usize::try_from(len).ok()).filter(|len| *len <= MAX_LEN);
+        let bytes = room.bytes.room(said.unwrap_or(likely));
         // What is wrong with its bytes, if it is not their number, the slower way finds out.
         let Ok(len) = room.decompressor.decompress_to_buffer(&room.compressed, bytes) else {
             return Ok(None);

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use super::{Lease, Purpose, Store};
+use super::{Lease, PackDraft, Purpose, Store};
 use crate::model::digest::Digest;
 use crate::model::manifest::{
     Content, Entry, EntryKind, FileFacts, GenerationId, Header, Manifest, PackUse, RawPath, Series,
@@ -31,11 +31,31 @@ pub(crate) fn series(text: &str) -> Series {
 
 /// Writes a pack of these contents.
 pub(crate) fn pack(store: &Store, lease: &Lease, contents: &[&str]) -> Result<PackUse> {
-    let mut writer = store.pack_writer(lease, crate::model::level::Level::default())?;
-    for content in contents {
-        writer.append(Digest::of(content.as_bytes()), content.as_bytes())?;
+    let contents: Vec<_> = contents.iter().map(|content| content.as_bytes()).collect();
+    pack_as(
+        store,
+        lease,
+        &contents.iter().map(|bytes| (Digest::of(bytes), *bytes)).collect::<Vec<_>>(),
+    )
+}
+
+/// Writes a pack of contents by these names, which need not be theirs.
+pub(crate) fn pack_as(
+    store: &Store,
+    lease: &Lease,
+    contents: &[(Digest, &[u8])],
+) -> Result<PackUse> {
+    let mut draft = PackDraft::default();
+    let mut writer = store.pack_writer(lease, &mut draft);
+    for (digest, bytes) in contents {
+        writer.room(bytes.len()).copy_from_slice(bytes);
+        writer.append(*digest, bytes.len())?;
     }
-    Ok(writer.finish()?)
+    let staged = writer.stage(crate::model::level::Level::default())?;
+    let staged = staged.ok_or("a pack of nothing")?;
+    let pack = staged.pack().clone();
+    staged.publish()?;
+    Ok(pack)
 }
 
 /// Returns a manifest with a file for each content of each pack.

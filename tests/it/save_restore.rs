@@ -1,5 +1,6 @@
 //! What is saved comes back, exactly; what did not change costs nothing; what is not ours stays.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
@@ -10,6 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify;
+use serde_json::Value;
 
 use crate::support::*;
 
@@ -375,6 +377,46 @@ fn a_save_stores_what_changed_and_nothing_else() -> Result {
     host.lose_target()?;
     host.restore()?.done()?;
     expect_same(&saved, &target, "the tree of several packs")
+}
+
+/// Compiles a library whose metadata hold `len` bytes that a compressor finds nothing in.
+fn compile_library(deps: &Path, len: usize) -> Result {
+    let digits = noise(len as u64, len).into_iter().map(|byte| char::from(b'a' + byte % 16));
+    let text: String = digits.collect();
+    write(deps, "big.rs", format!("pub const TEXT: &str = \"{text}\";"))?;
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--crate-type=lib", "--emit=metadata,link", "-Cextra-filename=-1", "big.rs"]);
+    succeed(rustc.current_dir(deps))
+}
+
+#[test]
+fn metadata_that_rustc_writes_twice_are_stored_once() -> Result {
+    let host = Host::new()?;
+    let deps = host.target().join("debug/deps");
+    compile_library(&deps, 300_000)?;
+    // What looks like one and is none is kept as it is.
+    write(&deps, "libother.rmeta", noise(1, 200_000))?;
+    write(&deps, "libother.rlib", fs::read(deps.join("libbig-1.rlib"))?)?;
+    round_trip(&host)?;
+
+    let [manifest] = &host.manifests()?[..] else { return Err("not one manifest".into()) };
+    let text = String::from_utf8(zstd::decode_all(File::open(manifest)?)?)?;
+    let mut contents = BTreeMap::new();
+    for line in text.lines() {
+        let entry: Value = serde_json::from_str(line)?;
+        let Some(path) = entry["entry"]["path"].as_str() else { continue };
+        let of_file = entry["entry"]["is"]["file"]["contents"].as_array().cloned();
+        contents.insert(path.to_owned(), of_file.unwrap_or_default());
+    }
+    let digests = |name: &str| -> Vec<_> {
+        contents[name].iter().map(|content| content["digest"].to_string()).collect()
+    };
+    let rmeta = digests("debug/deps/libbig-1.rmeta");
+    let rlib = digests("debug/deps/libbig-1.rlib");
+    assert_eq!((rmeta.len(), rlib.len()), (1, 3));
+    assert_eq!(rlib[1], rmeta[0]);
+    assert_eq!(host.verify()?, [] as [String; 0]);
+    Ok(())
 }
 
 #[test]

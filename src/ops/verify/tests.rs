@@ -8,7 +8,7 @@ use super::*;
 use crate::model::manifest::{Entry, EntryKind, FileFacts, GenerationId, Manifest, PackUse};
 use crate::model::rel_path::RelPath;
 use crate::store::Use;
-use crate::store::sample::{image, manifest, pack, save, series};
+use crate::store::sample::{image, manifest, pack, pack_as, save, series};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -173,9 +173,7 @@ const CASES: &[(&str, Damaging, &[&str])] = &[
     }, &["pack-stranger", "pack-stranger"]),
     ("content: other bytes",          |s| {
         let lease = s.store.lease(Purpose::Save)?;
-        let mut writer = s.store.pack_writer(&lease, crate::model::level::Level::default())?;
-        writer.append(Digest::of(b"c"), b"not c")?;
-        let pack = writer.finish()?;
+        let pack = pack_as(&s.store, &lease, &[(Digest::of(b"c"), b"not c")])?;
         s.publish_with(&lease, pack, &["c"], |_| {})
     }, &["content-damaged"]),
     ("content: not in the pack",      |s| s.publish(&["c", "d", "e"], |_| {}), &["content-missing"]),

@@ -1,0 +1,146 @@
+//! Writing packs: the contents are put together in memory, compressed at once, and flushed later.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use zstd::bulk::Compressor;
+use zstd::zstd_safe;
+
+use super::error::Result;
+use super::leases::{Lease, Use};
+use super::open::Store;
+use crate::fs::At;
+use crate::fs::crash::crash_point;
+use crate::model::digest::Digest;
+use crate::model::level::Level;
+use crate::model::manifest::PackUse;
+
+/// What a tar is made of, in bytes: each header is one block, each content is filled up to whole ones.
+const BLOCK: usize = 512;
+
+/// A tar ends with two blocks of zeros: POSIX.1-2024, `pax`, "ustar Interchange Format".
+const END: usize = 2 * BLOCK;
+
+/// Returns how many bytes of a tar a content of `len` bytes takes.
+pub const fn tar_len(len: u64) -> u64 {
+    BLOCK as u64 + len.next_multiple_of(BLOCK as u64)
+}
+
+/// What packs are put together in, one after the other. It grows to the largest of them and what that is
+/// compressed to.
+#[derive(Default)]
+pub struct PackDraft {
+    tar: Vec<u8>,
+    compressed: Vec<u8>,
+    compressor: Compressor<'static>,
+}
+
+/// A pack that is being put together.
+pub struct PackWriter<'a, 'd> {
+    store: &'a Store,
+    lease: &'a Lease,
+    draft: &'d mut PackDraft,
+    /// Where the next header begins.
+    end: usize,
+    content_bytes: u64,
+}
+
+impl Store {
+    /// Begins a pack in `draft`, which may hold anything.
+    pub fn pack_writer<'a, 'd>(
+        &'a self,
+        lease: &'a Lease,
+        draft: &'d mut PackDraft,
+    ) -> PackWriter<'a, 'd> {
+        PackWriter { store: self, lease, draft, end: 0, content_bytes: 0 }
+    }
+}
+
+impl<'a> PackWriter<'a, '_> {
+    /// Returns room for the next content, of `len` bytes, which holds anything.
+    pub fn room(&mut self, len: usize) -> &mut [u8] {
+        let start = self.end + BLOCK;
+        let needed = start + len.next_multiple_of(BLOCK) + END;
+        if self.draft.tar.len() < needed {
+            // Memory that was had keeps what it held: nothing is filled with zeros twice.
+            self.draft.tar.resize(needed, 0);
+        }
+        &mut self.draft.tar[start..][..len]
+    }
+
+    /// Adds what was put into the room for `len` bytes as the content `digest`, which must not be in this
+    /// pack yet.
+    pub fn append(&mut self, digest: Digest, len: usize) -> Result<()> {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(len as u64);
+        header.set_mode(0o644);
+        header.set_path(digest.to_string()).at("name a content in", self.store.root())?;
+        header.set_cksum();
+        let start = self.end + BLOCK;
+        self.draft.tar[self.end..start].copy_from_slice(header.as_bytes());
+        self.end = start + len.next_multiple_of(BLOCK);
+        self.draft.tar[start + len..self.end].fill(0);
+        self.content_bytes += len as u64;
+        Ok(())
+    }
+
+    /// Compresses the pack at `level` and writes it under `staging/`; nothing if no content was added.
+    pub fn stage(self, level: Level) -> Result<Option<StagedPack<'a>>> {
+        let Self { store, lease, draft, end, content_bytes } = self;
+        if end == 0 {
+            return Ok(None);
+        }
+        let staged = lease.staged_path("pack")?;
+        let PackDraft { tar, compressed, compressor } = draft;
+        let tar = &mut tar[..end + END];
+        tar[end..].fill(0);
+        let bound = zstd_safe::compress_bound(tar.len());
+        compressed.clear();
+        compressed.reserve(bound);
+        let mut compress = || {
+            compressor.set_compression_level(level.into())?;
+            compressor.include_checksum(true)?;
+            compressor.compress_to_buffer(tar, compressed)
+        };
+        compress().at("compress for", &staged)?;
+        let mut file = File::create_new(&staged).at("create", &staged)?;
+        file.write_all(compressed).at("write", &staged)?;
+        let digest = Digest::of(compressed);
+        let pack = PackUse { digest, stored_bytes: compressed.len() as u64, content_bytes };
+        Ok(Some(StagedPack { store, lease, file, staged, pack }))
+    }
+}
+
+/// A pack that is written and has no name yet.
+pub struct StagedPack<'a> {
+    store: &'a Store,
+    lease: &'a Lease,
+    file: File,
+    staged: PathBuf,
+    pack: PackUse,
+}
+
+impl StagedPack<'_> {
+    /// Returns what it will be once it is published.
+    pub fn pack(&self) -> &PackUse {
+        &self.pack
+    }
+
+    /// Flushes the pack and gives it its name, which the lease names first.
+    ///
+    /// A pack of that name has these bytes, or should: it is replaced in one step, and whole again
+    /// if it was damaged. Any thread may do it.
+    pub fn publish(self) -> Result<()> {
+        let Self { store, lease, file, staged, pack } = self;
+        file.sync_data().at("write", &staged)?;
+        crash_point("save: pack staged");
+        lease.name(&Use::Pack(pack.digest))?;
+        let path = store.pack_path(pack.digest);
+        let dir: &Path = path.parent().unwrap_or(&path);
+        fs::create_dir_all(dir).at("create directory", dir)?;
+        fs::rename(&staged, &path).at("rename to", &path)?;
+        crash_point("save: pack visible");
+        Ok(())
+    }
+}
