@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -34,6 +35,13 @@ pub(super) struct Built {
     pub(super) prints: std::result::Result<BTreeSet<String>, String>,
     /// Why cargo says that units were not fresh.
     pub(super) reasons: Vec<String>,
+}
+
+impl Built {
+    /// Returns all units of the build.
+    pub(super) fn units(&self) -> BTreeSet<String> {
+        self.fresh.union(&self.rebuilt).cloned().collect()
+    }
 }
 
 impl Host {
@@ -182,7 +190,7 @@ impl Host {
             if let Some(executable) = message["executable"].as_str() {
                 program = Some(PathBuf::from(executable));
             }
-            let unit = unit(&message);
+            let unit = unit(&message)?;
             if message["fresh"] == false {
                 rebuilt.extend(unit);
             } else {
@@ -301,18 +309,39 @@ fn git_dependency(revision: usize) -> BTreeMap<String, File> {
 }
 
 /// Returns the name of the unit that a message of cargo is about, if it is about one.
-fn unit(message: &Value) -> Option<String> {
+fn unit(message: &Value) -> Result<Option<String>> {
     if message["reason"] == "build-script-executed" {
-        let out_dir = message["out_dir"].as_str()?;
-        return Some(format!("run of {}", out_dir.rsplit('/').nth(1)?));
+        let out_dir = message["out_dir"].as_str().unwrap_or_default();
+        return Ok(out_dir.rsplit('/').nth(1).map(|dir| format!("run of {dir}")));
     }
-    let file = Path::new(message["filenames"][0].as_str()?);
+    let Some(file) = message["filenames"][0].as_str().map(Path::new) else { return Ok(None) };
     let target = &message["target"];
-    let kind = target["kind"][0].as_str()?;
-    // All build scripts have one name; their directories have the hash.
-    let hashed =
-        if kind == "custom-build" { file.parent()?.file_name()? } else { file.file_stem()? };
-    Some(format!("{} {kind} {}", target["name"].as_str()?, hashed.to_str()?))
+    let kind = target["kind"][0].as_str().ok_or("a unit of no kind")?;
+    let hashed = match kind {
+        // All build scripts have one name; their directories have the hash.
+        "custom-build" => file.parent().unwrap_or(file).to_owned(),
+        "bin" => program_with_hash(file)?,
+        _ => file.to_owned(),
+    };
+    let hashed = hashed.file_stem().and_then(OsStr::to_str).ok_or("a unit without a file")?;
+    Ok(Some(format!("{} {kind} {hashed}", target["name"].as_str().ok_or("a unit of no name")?)))
+}
+
+/// Returns the file in `deps` that a program is linked to: the link has the same name whatever the
+/// features and flags it was built with.
+fn program_with_hash(program: &Path) -> Result<PathBuf> {
+    if program.parent().is_some_and(|dir| dir.ends_with("deps")) {
+        return Ok(program.to_owned());
+    }
+    let dir = program.with_file_name("deps");
+    let inode = fs::metadata(program)?.ino();
+    for entry in fs::read_dir(&dir)? {
+        let entry = entry?;
+        if entry.metadata()?.ino() == inode {
+            return Ok(entry.path());
+        }
+    }
+    Err(format!("`{}` is no link to a file of `{}`", program.display(), dir.display()).into())
 }
 
 /// Returns the run of a build script that a line of cargo's log announces.

@@ -20,8 +20,9 @@ use std::collections::BTreeMap;
 
 use crate::support::Result;
 use mutants::{MUTANTS, Mutant};
-use runner::Fault;
+use runner::{Fault, live};
 use soak::{aloud, parse, quietly, soak};
+use story::{Build, Job, Mtimes, Restore, Save, Start, Story};
 
 /// `scripts/soak-freshness` sets this to the seeds of other histories: `0..500`.
 const SEEDS: &str = "RUNNER_CACHE_HISTORIES";
@@ -58,5 +59,29 @@ fn each_mutant_is_found() -> Result {
             assert_eq!(found, BTreeMap::from([(seed, fault)]), "{mutant:?}");
         }
     }
+    Ok(())
+}
+
+/// What the job of the last save did not use is left out of it, and a twin keeps it. Cargo gives
+/// the programs of both builds one name.
+#[test]
+fn a_program_of_other_features_is_another_unit() -> Result {
+    let job = |label, is_extra| Job {
+        place: 0,
+        start: Start::Cloned,
+        loses_home: false,
+        commit: 0,
+        mtimes: Mtimes::Now,
+        restore: Restore::Done,
+        key: None,
+        label,
+        build: Build { is_extra, ..Build::default() },
+        save: Save::Done,
+        clock_secs: 0,
+    };
+    let jobs = vec![job("default", false), job("other", true), job("other", false)];
+    let (count, finding) = live(&Story { jobs, ..chance::story(0) }, None)?;
+    assert!(finding.is_none(), "{finding:?}");
+    assert_eq!((count.compared, count.fresh), (2, 0), "the last job builds the program again");
     Ok(())
 }

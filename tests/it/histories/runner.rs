@@ -58,6 +58,8 @@ struct Known {
     /// Where mtimes are odd: the units that cargo finds fresh before the save. Another it might
     /// build again at once, for its sources are from the future.
     held: Option<BTreeSet<String>>,
+    /// The units of the last build there: no save may leave out any of these.
+    used: BTreeSet<String>,
     /// The hashes of the units that the generation has, and whether each is bound to its path. A twin
     /// keeps what a save leaves out.
     stored: Option<BTreeMap<String, bool>>,
@@ -147,6 +149,7 @@ impl Runner<'_> {
                 shift(checkout, job.clock_secs)?;
             }
         }
+        known.used = ours.units();
         if known.is_odd {
             let again = self.build(job)?;
             if let Err(fault) = self.judge_output(job, &again) {
@@ -154,7 +157,7 @@ impl Runner<'_> {
             }
             known.held = Some(again.fresh);
         } else if known.is_distrusted {
-            known.held = Some(ours.fresh.union(&ours.rebuilt).cloned().collect());
+            known.held = Some(known.used.clone());
         }
         if job.save == Save::Edited {
             known.is_edited = self.story.commits[job.commit].world.has_scripts();
@@ -297,12 +300,12 @@ impl Runner<'_> {
         self.count.compared += 1;
         self.count.fresh += usize::from(ours.rebuilt.is_empty());
         let is_stored = |unit: &String| {
-            let hash = unit.rsplit('-').next().filter(|hash| hash.len() == 16);
-            let stored = before.stored.as_ref().zip(hash);
-            stored.is_none_or(|(stored, hash)| stored.contains_key(hash))
+            let hash = unit.rsplit('-').next().unwrap_or_default();
+            before.stored.as_ref().is_none_or(|stored| stored.contains_key(hash))
         };
         let is_held = |unit: &String| {
-            before.held.as_ref().is_none_or(|held| held.contains(unit)) && is_stored(unit)
+            before.held.as_ref().is_none_or(|held| held.contains(unit))
+                && (before.used.contains(unit) || is_stored(unit))
         };
         let beyond = |unit: &&String| !theirs.rebuilt.contains(*unit) && is_held(unit);
         let needless: Vec<_> = ours.rebuilt.iter().filter(beyond).collect();
