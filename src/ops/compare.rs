@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -14,7 +15,7 @@ use crate::fs::extents::data_runs;
 use crate::fs::stat::{Kind, Stat};
 use crate::fs::walk::{Found, walk_tree};
 use crate::model::digest::Digest;
-use crate::model::manifest::{Content, Entry, EntryKind, FileFacts, Manifest};
+use crate::model::manifest::{Content, Entry, EntryKind, FileFacts, GenerationId, Manifest};
 use crate::model::rel_path::RelPath;
 use crate::model::scope::Scope;
 use crate::store::{Lease, Store, TreeRecord};
@@ -22,7 +23,7 @@ use crate::store::{Lease, Store, TreeRecord};
 /// What is known of the files in a directory without reading them.
 pub struct Known {
     record: TreeRecord,
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
 }
 
 /// How a directory stands against a generation.
@@ -36,23 +37,26 @@ pub struct Comparison {
 
 impl Known {
     /// Returns what was recorded of `dir` since this boot, if the generation is still there and
-    /// one that `chain` may read.
+    /// one that `chain` may read. If it is one that the lease names and that was `read`, it is not read again.
     pub fn of(
         store: &Store,
         lease: &Lease,
         chain: &[Scope],
         dir: &Path,
         boot: &str,
+        read: Option<(&GenerationId, &Arc<Manifest>)>,
     ) -> Option<Self> {
-        let record = store.tree_record(dir, boot)?;
-        if !chain.contains(&record.generation.series.scope) {
+        let id = store.tree_generation(dir, boot)?;
+        if !chain.contains(&id.series.scope) {
             return None;
         }
-        let manifest = store.read(lease, &record.generation).ok()?;
-        // Looked at again now that the lease names it: before, gc may have removed the generation
+        let manifest = match read {
+            Some((of, manifest)) if *of == id => Arc::clone(manifest),
+            _ => Arc::new(store.read(lease, &id).ok()?),
+        };
+        // Looked at only now that the lease names it: before, gc may have removed the generation
         // and a save taken its number.
-        let record =
-            store.tree_record(dir, boot).filter(|now| now.generation == record.generation)?;
+        let record = store.tree_record(dir, boot).filter(|record| record.generation == id)?;
         Some(Self { record, manifest })
     }
 
@@ -62,7 +66,7 @@ impl Known {
     }
 
     /// Returns the generation that was restored to or saved from the directory.
-    pub fn generation(&self) -> &crate::model::manifest::GenerationId {
+    pub fn generation(&self) -> &GenerationId {
         &self.record.generation
     }
 

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::{Error, Result};
 use crate::cargo::dirs::{Dirs, cargo_home, dirs};
 use crate::cargo::home::Wanted;
@@ -105,14 +107,21 @@ pub struct Place {
 impl Job {
     /// Finds out what a job wants and where: reads lock files and manifests, asks cargo and rustc.
     pub fn resolve(ask: &Ask, environment: &Environment, store_root: &Path) -> Result<Self> {
-        let key = repo_key(&ask.repo, environment, &ask.key_options)?;
-        let repo = ask.repo.canonicalize().at("resolve", &ask.repo)?;
+        let found = |path: &Path| {
+            path.canonicalize().map_err(|_| crate::cargo::Error::RepoMissing(path.to_owned()))
+        };
+        let repo = found(&ask.repo)?;
         let mut roots = BTreeMap::from([(Root::Repo, repo.clone())]);
         for (name, path) in &ask.dependencies {
-            let path =
-                path.canonicalize().map_err(|_| crate::cargo::Error::RepoMissing(path.clone()))?;
-            roots.insert(Root::Dependency(name.clone()), path);
+            roots.insert(Root::Dependency(name.clone()), found(path)?);
         }
+        let mut asked: BTreeMap<Root, Asked> = BTreeMap::new();
+        let all: Vec<_> =
+            roots.par_iter().map(|(root, dir)| ask_cargo(ask, environment, root, dir)).collect();
+        for (root, answer) in roots.keys().zip(all) {
+            asked.insert(root.clone(), answer?);
+        }
+        let Asked { key, dirs: own } = &asked[&Root::Repo];
         let home = cargo_home(environment, ask.cargo_home.as_deref(), &repo)?;
         let cargo_key = ask.key.clone().unwrap_or_else(|| key.key.clone());
         let mut job = Self {
@@ -137,7 +146,7 @@ impl Job {
         {
             if ask.areas.contains(&kept) {
                 let dir = job.cargo_home.join(below);
-                job.places.push(place(area, dir, &repo, cargo_key.clone(), &key));
+                job.places.push(place(area, dir, &repo, cargo_key.clone(), key));
             }
         }
         if let Some(root) = job.roots.values().find(|root| store_root.starts_with(root)) {
@@ -146,57 +155,49 @@ impl Job {
                 "the store `{store_root}` lies inside the checkout `{root}`: `git clean -ffdx` deletes it"
             ));
         }
-        let mut workspaces = BTreeSet::new();
-        job.add_targets(ask, environment, &repo, &key, &mut workspaces)?;
-        job.read_locks(&workspaces)?;
-        Ok(job)
-    }
-
-    /// Adds the target directories of the repo and its dependencies.
-    fn add_targets(
-        &mut self,
-        ask: &Ask,
-        environment: &Environment,
-        repo: &Path,
-        key: &RepoKey,
-        workspaces: &mut BTreeSet<PathBuf>,
-    ) -> Result<()> {
-        let own = dirs(repo, environment, ask.target_dir.as_deref())?;
         let mut manifests = BTreeMap::new();
-        for (root, dir) in &self.roots {
+        for (root, dir) in &job.roots {
             if let Root::Dependency(name) = root {
                 manifests.insert(name.clone(), manifests_digest(dir, environment)?);
             }
         }
-        let series_key = key.with_dependencies(&self.key, &manifests);
-        self.add_dirs(&own);
+        job.add_own_target(ask, &asked[&Root::Repo], &manifests);
+        for (root, asked) in &asked {
+            if let Root::Dependency(name) = root {
+                job.add_dependency(ask, name, asked, &own.target_dir);
+            }
+        }
+        job.read_locks(asked.values().map(|asked| &asked.dirs.workspace_root).collect())?;
+        Ok(job)
+    }
+
+    /// Adds the target directory of the repo, which depends on what has these `manifests`.
+    fn add_own_target(&mut self, ask: &Ask, asked: &Asked, manifests: &BTreeMap<Name, Digest>) {
+        let Asked { key, dirs } = asked;
+        self.add_dirs(dirs);
         if ask.areas.contains(&Kept::Target) {
-            self.add_place(Area::Target, &own.target_dir, &own, &series_key, key);
-            if let Some(build_dir) = &own.build_dir {
-                self.add_place(Area::Build, build_dir, &own, &series_key, key);
+            let series_key = key.with_dependencies(&self.key, manifests);
+            self.add_place(Area::Target, &dirs.target_dir, dirs, &series_key, key);
+            if let Some(build_dir) = &dirs.build_dir {
+                self.add_place(Area::Build, build_dir, dirs, &series_key, key);
             }
         }
-        workspaces.insert(own.workspace_root.clone());
-        for (root, dir) in &self.roots.clone() {
-            let Root::Dependency(name) = root else { continue };
-            let its = dirs(dir, environment, None)?;
-            self.add_dirs(&its);
-            workspaces.insert(its.workspace_root.clone());
-            let its_key = repo_key(dir, environment, &KeyOptions::default())?;
-            let given = ask.dependency_keys.get(name);
-            let series_key = given.unwrap_or(&its_key.key).clone();
-            self.dependency_keys.insert(name.clone(), series_key.clone());
-            if !ask.areas.contains(&Kept::Dependencies) || own.target_dir == its.target_dir {
-                continue;
-            }
-            let area = Area::DependencyTarget(name.clone());
-            self.add_place(area, &its.target_dir, &its, &series_key, &its_key);
-            if let Some(build_dir) = &its.build_dir {
-                let area = Area::DependencyBuild(name.clone());
-                self.add_place(area, build_dir, &its, &series_key, &its_key);
-            }
+    }
+
+    /// Adds the target directory of a dependency, unless it is the repo's `own`.
+    fn add_dependency(&mut self, ask: &Ask, name: &Name, asked: &Asked, own: &Path) {
+        let Asked { key, dirs } = asked;
+        self.add_dirs(dirs);
+        let series_key = ask.dependency_keys.get(name).unwrap_or(&key.key);
+        self.dependency_keys.insert(name.clone(), series_key.clone());
+        if !ask.areas.contains(&Kept::Dependencies) || dirs.target_dir == own {
+            return;
         }
-        Ok(())
+        let area = Area::DependencyTarget(name.clone());
+        self.add_place(area, &dirs.target_dir, dirs, series_key, key);
+        if let Some(build_dir) = &dirs.build_dir {
+            self.add_place(Area::DependencyBuild(name.clone()), build_dir, dirs, series_key, key);
+        }
     }
 
     fn add_dirs(&mut self, dirs: &Dirs) {
@@ -216,7 +217,7 @@ impl Job {
     }
 
     /// Reads the lock file of each workspace that has one.
-    fn read_locks(&mut self, workspaces: &BTreeSet<PathBuf>) -> Result<()> {
+    fn read_locks(&mut self, workspaces: BTreeSet<&PathBuf>) -> Result<()> {
         let mut packages: Vec<Package> = Vec::new();
         for root in workspaces {
             let path = root.join("Cargo.lock");
@@ -304,6 +305,24 @@ impl Place {
         };
         Err(Error::Unfit { path: self.dir.clone(), reason })
     }
+}
+
+/// What cargo and rustc say of a checkout.
+struct Asked {
+    key: RepoKey,
+    dirs: Dirs,
+}
+
+/// Asks both at once, for each takes the time of a process or two.
+fn ask_cargo(ask: &Ask, environment: &Environment, root: &Root, dir: &Path) -> Result<Asked> {
+    let none = KeyOptions::default();
+    let (options, target_dir) = match root {
+        Root::Repo => (&ask.key_options, ask.target_dir.as_deref()),
+        Root::Dependency(_) => (&none, None),
+    };
+    let (key, dirs) =
+        rayon::join(|| repo_key(dir, environment, options), || dirs(dir, environment, target_dir));
+    Ok(Asked { key: key?, dirs: dirs? })
 }
 
 fn place(

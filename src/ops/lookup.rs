@@ -1,6 +1,7 @@
 //! Looking up which generation of each area a restore would take.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -37,7 +38,7 @@ pub fn look_up(store: &Store, job: &Job) -> Result<Report> {
 pub(super) struct Choice {
     pub(super) id: GenerationId,
     pub(super) chosen: Chosen,
-    pub(super) manifest: Manifest,
+    pub(super) manifest: Arc<Manifest>,
     /// Of how many that are as near by key, paths and job it agrees best with the checkout.
     of: usize,
     /// The crates of the units that are left out, because they work only where it was saved.
@@ -99,7 +100,7 @@ pub(super) fn choose<'a>(
         let of = rivals.len();
         let choice = most_agreeing(&agreements).map(|index| rivals.swap_remove(index));
         let choice = choice.map(|mut choice| {
-            choice.left = leave_bound(&mut choice.manifest, &roots);
+            choice.left = leave_bound(Arc::make_mut(&mut choice.manifest), &roots);
             Choice { of, ..choice }
         });
         (place, report, choice)
@@ -138,6 +139,7 @@ fn rivals_of(
             let id = generations[chosen.index].id.clone();
             match store.read(lease, &id) {
                 Ok(manifest) => {
+                    let manifest = Arc::new(manifest);
                     readable.push(Choice { id, chosen, manifest, of: 1, left: BTreeSet::new() });
                 }
                 Err(error) => {

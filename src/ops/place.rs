@@ -17,7 +17,6 @@ use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
 use crate::fs::space::is_mount_point;
-use crate::model::manifest::Manifest;
 use crate::store::Lease;
 
 /// How long a restore waits for a build that runs in its destination. A job does not build
@@ -104,8 +103,8 @@ impl Placing<'_> {
             (mode, inodes)
         } else {
             let dest = Beneath::open(staged.path())?;
-            let Manifest { header, entries, .. } = manifest;
-            (Mode::Unpack, self.unpacker.unpack(&header.packs, entries, &dest, reuse)?)
+            let packs = &manifest.header.packs;
+            (Mode::Unpack, self.unpacker.unpack(packs, &manifest.entries, &dest, reuse)?)
         };
         // As a directory that cargo or a checkout makes: others may read it as far as umask allows.
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);

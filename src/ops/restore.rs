@@ -155,7 +155,7 @@ impl Restoring<'_> {
         let Job { roots, excluded, .. } = self.job;
         let of_targets = areas.iter().filter(|area| area.is_target());
         let manifests: Vec<&Manifest> = of_targets
-            .filter_map(|area| area.choice.as_ref().map(|choice| &choice.manifest))
+            .filter_map(|area| area.choice.as_ref().map(|choice| &*choice.manifest))
             .collect();
         let newest = manifests.iter().map(|manifest| manifest.header.newest_mtime.next()).max();
         let Some(newest) = newest else { return Ok(None) };
@@ -219,15 +219,16 @@ impl Restoring<'_> {
         warnings.extend(removed.and_then(std::result::Result::err).map(|error| chain(&error)));
     }
 
-    fn known(&self, place: &Place) -> Option<Known> {
-        Known::of(self.store, self.lease, &self.job.readable, &place.dir, &self.boot)
+    fn known(&self, place: &Place, choice: &Choice) -> Option<Known> {
+        let read = choice.is_whole().then_some((&choice.id, &choice.manifest));
+        Known::of(self.store, self.lease, &self.job.readable, &place.dir, &self.boot, read)
     }
 
     fn restore_area(&self, place: &Place, choice: &Choice, report: &mut AreaReport) -> Result<()> {
         let Choice { id, manifest, .. } = choice;
         place.check(self.store.root(), &self.job.cargo_home)?;
         // Of what is not there nothing is known.
-        let known = if holds_anything(&place.dir)? { self.known(place) } else { None };
+        let known = if holds_anything(&place.dir)? { self.known(place, choice) } else { None };
         let mut placed = self.place(place, choice, known.as_ref(), report)?;
         report.mode = placed.mode;
         choice.tell(self.job, place, report);

@@ -204,7 +204,7 @@ impl Saving<'_> {
     }
 
     fn known(&self, place: &Place) -> Option<Known> {
-        Known::of(self.store, self.lease, &self.job.readable, &place.dir, &self.boot)
+        Known::of(self.store, self.lease, &self.job.readable, &place.dir, &self.boot, None)
     }
 
     fn find_kept(

@@ -89,12 +89,24 @@ impl Store {
     /// Returns what is known of `dir` since `boot`, if anything. A record that cannot be read is
     /// none: it is only there to save time.
     pub fn tree_record(&self, dir: &Path, boot: &str) -> Option<TreeRecord> {
+        let (first, lines) = self.open_tree_record(dir, boot)?;
+        Some(TreeRecord { generation: first.generation, inodes: inodes_of(lines)? })
+    }
+
+    /// Returns the generation that [`Self::tree_record`] is about, which costs less.
+    pub fn tree_generation(&self, dir: &Path, boot: &str) -> Option<GenerationId> {
+        self.open_tree_record(dir, boot).map(|(first, _)| first.generation)
+    }
+
+    fn open_tree_record(
+        &self,
+        dir: &Path,
+        boot: &str,
+    ) -> Option<(First, impl Iterator<Item = io::Result<Vec<u8>>> + use<>)> {
         let (first, lines) = open_record::<First>(&self.tree_path(dir))?;
         let directory = RawPath::of(dir.as_os_str().as_encoded_bytes());
-        if first.directory != directory || !self.is_current(&first, boot) {
-            return None;
-        }
-        Some(TreeRecord { generation: first.generation, inodes: inodes_of(lines)? })
+        let is_known = first.directory == directory && self.is_current(&first, boot);
+        is_known.then_some((first, lines))
     }
 
     /// Returns the records that count for nothing: of another boot, of a directory or generation
