@@ -110,9 +110,16 @@ build_binary() {
     BIN=$(realpath "$RUNNER_CACHE_BIN")
     return
   fi
-  measure build-binary "build runner-cache" -- \
-    env --chdir="$REPO_ROOT" CARGO_TARGET_DIR="$REPO_ROOT/target" cargo build --release --locked
+  build_ours "build runner-cache"
   BIN="$REPO_ROOT/target/release/runner-cache"
+}
+
+# build_ours LABEL [OPTION...]
+build_ours() {
+  local label=$1
+  shift
+  measure build-ours "$label" -- \
+    env --chdir="$REPO_ROOT" CARGO_TARGET_DIR="$REPO_ROOT/target" cargo build --release --locked "$@"
 }
 
 # Runs the figures program on this run's figures file.

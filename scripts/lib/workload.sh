@@ -201,9 +201,10 @@ prepare_workload() {
 }
 
 # Everything before the first build: tools, directories, the program, a clean environment. DIR, when not
-# empty, is worked in and kept; when it holds a workspace, that must be of this size.
+# empty, is worked in and kept; when it holds a workspace, that must be of this size. set_up SIZE DIR [EXAMPLE]:
+# an example of ours is built, too.
 set_up() {
-  local size=$1 dir=$2
+  local size=$1 dir=$2 example=${3:-}
   open_log
   need_workload_tools "$size"
   install_missing
@@ -215,6 +216,9 @@ set_up() {
   fi
   need_room "$ROOM_MB"
   build_binary
+  if [[ -n $example ]]; then
+    build_ours "build $example" --example "$example"
+  fi
   isolate_environment
   place_workload
   figures put size "$size"

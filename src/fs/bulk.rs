@@ -35,9 +35,16 @@ pub const DIRECT_WRITES: usize = 1;
 pub struct BulkWriter {
     direct: DirectWrites,
     has_no_direct: AtomicBool,
+    reads_wait: AtomicBool,
 }
 
 impl BulkWriter {
+    /// Is told whether what is written had to be waited for while it was read. A disk that reads are waiting
+    /// for has nothing to spare: until they no longer do, all goes through the page cache.
+    pub fn reads_wait(&self, wait: bool) {
+        self.reads_wait.store(wait, Ordering::Relaxed);
+    }
+
     /// Writes all of `bytes` to `file` from `offset` on; `of_file` counts the writes to this file.
     ///
     /// Bytes that begin at a multiple of 512 bytes in memory ([`Aligned`]) may go past the page cache. They
@@ -50,11 +57,7 @@ impl BulkWriter {
         offset: u64,
         bytes: &[u8],
     ) -> io::Result<()> {
-        let is_aligned = bytes.as_ptr().align_offset(MEMORY_ALIGNMENT) == 0
-            && offset.is_multiple_of(ALIGNMENT as u64);
-        let may_be_direct =
-            bytes.len() >= LEAST && is_aligned && !self.has_no_direct.load(Ordering::Relaxed);
-        if may_be_direct {
+        if self.may_go_past(offset, bytes) {
             let (all, of_file) = (self.direct.begin(), of_file.begin());
             if all.before < DIRECT_WRITES || of_file.before > 0 {
                 if write_direct(file, offset, bytes)? {
@@ -64,6 +67,14 @@ impl BulkWriter {
             }
         }
         file.write_all_at(bytes, offset)
+    }
+
+    fn may_go_past(&self, offset: u64, bytes: &[u8]) -> bool {
+        let is_aligned = bytes.as_ptr().align_offset(MEMORY_ALIGNMENT) == 0
+            && offset.is_multiple_of(ALIGNMENT as u64);
+        let is_barred = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        let barred = is_barred(&self.has_no_direct) || is_barred(&self.reads_wait);
+        bytes.len() >= LEAST && is_aligned && !barred
     }
 }
 
@@ -164,6 +175,21 @@ mod tests {
         assert_eq!(&written[0][8192..], content.bytes());
         assert_eq!(written[0], written[1]);
         Ok(())
+    }
+
+    #[test]
+    fn what_is_large_and_aligned_goes_past_the_page_cache_unless_reads_wait_for_the_disk() {
+        let mut content = Aligned::default();
+        let bytes: &[u8] = content.room(LEAST + 4096);
+        let writer = BulkWriter::default();
+        assert!(writer.may_go_past(4096, bytes));
+        assert!(!writer.may_go_past(512, bytes));
+        assert!(!writer.may_go_past(4096, &bytes[1..]));
+        assert!(!writer.may_go_past(4096, &bytes[..LEAST - 1]));
+        writer.reads_wait(true);
+        assert!(!writer.may_go_past(4096, bytes));
+        writer.reads_wait(false);
+        assert!(writer.may_go_past(4096, bytes));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
@@ -106,9 +107,12 @@ impl<'a> Unpacker<'a> {
     /// else content by content.
     fn unpack_one(&self, pack: &PackUse, wanted: &Wanted<'_>, dest: &Beneath) -> Result<()> {
         let mut writing = Writing { unpacker: self, wanted, cursor: Cursor::new(dest), found: 0 };
-        let file = self.store.open_pack(pack.digest)?;
+        let mut file = self.store.open_pack(pack.digest)?;
         let path = file.path().to_owned();
         let is_done = self.rooms.with(|room| {
+            let started = Instant::now();
+            file.read_into(room)?;
+            self.writer.reads_wait(is_slow(pack.stored_bytes, started.elapsed()));
             let members = file.members(pack.digest, likely_len(pack, wanted.len()), room)?;
             let Some(members) = members else { return Ok(false) };
             for (digest, bytes) in members {
@@ -140,6 +144,13 @@ impl<'a> Unpacker<'a> {
     fn created_mode(&self, mode: u32) -> u32 {
         mode & 0o777 & !self.umask
     }
+}
+
+/// Tells whether `bytes` that took so long to read came from a disk: memory gives ten times as many a
+/// second, and a disk that does, too, is quick enough for everybody.
+fn is_slow(bytes: u64, took: Duration) -> bool {
+    const BYTES_PER_MILLI: u128 = 500_000;
+    took.as_millis() * BYTES_PER_MILLI > u128::from(bytes)
 }
 
 /// Returns the length of the tar in a pack if it holds twice as many contents as are wanted of it: each

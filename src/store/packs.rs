@@ -186,19 +186,24 @@ impl PackFile {
         Ok(())
     }
 
-    /// Reads the pack whole, compares its digest with `digest`, which it is named by, and
-    /// decompresses it at once into `room`. Returns each member with its bytes, or nothing if it does not
+    /// Reads the pack whole into `room`, as it is on disk.
+    pub fn read_into(&mut self, room: &mut PackRoom) -> Result<()> {
+        room.compressed.clear();
+        self.file.read_to_end(&mut room.compressed).at("read", &self.path)?;
+        Ok(())
+    }
+
+    /// Compares the digest of what was read into `room` with `digest`, which the pack is named by, and
+    /// decompresses it at once. Returns each member with its bytes, or nothing if it does not
     /// say how long they are and they are more than `likely` bytes.
     ///
     /// Twice as quick as [`Self::each`], which needs less memory: no byte is copied on its way.
-    pub fn members(
-        mut self,
+    pub fn members<'r>(
+        &self,
         digest: Digest,
         likely: usize,
-        room: &mut PackRoom,
-    ) -> Result<Option<Members<'_>>> {
-        room.compressed.clear();
-        self.file.read_to_end(&mut room.compressed).at("read", &self.path)?;
+        room: &'r mut PackRoom,
+    ) -> Result<Option<Members<'r>>> {
         if Digest::of(&room.compressed) != digest {
             return Err(damaged(&self.path, &"its bytes are not those it is named by"));
         }
