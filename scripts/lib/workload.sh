@@ -225,15 +225,20 @@ set_up() {
 }
 
 # A figure without its machine means nothing.
-describe_workload() {
+describe_machine() {
   local model memory
   model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
   memory=$(($(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo) / 1048576))
-  figures put workload "$REPO ${VERSIONS[$REPO]} with ${DEPENDENCIES[*]} beside it"
   figures put machine "$(nproc) cores (${model:-$(uname -m)}), $memory GiB, \
 $(df --output=fstype "$WORK" | tail -n 1), Linux $(uname -r)"
-  figures put cargo "$(env --chdir="$WORK" cargo --version)"
   figures put date "$(date --utc +%Y-%m-%dT%H:%M:%SZ)"
-  printf '%s\n%s\n%s, CARGO_INCREMENTAL=0\n' \
-    "$(figures get workload)" "$(figures get machine)" "$(figures get cargo)"
+  figures get machine
+}
+
+describe_workload() {
+  figures put workload "$REPO ${VERSIONS[$REPO]} with ${DEPENDENCIES[*]} beside it"
+  figures put cargo "$(env --chdir="$WORK" cargo --version)"
+  figures get workload
+  describe_machine
+  printf '%s, CARGO_INCREMENTAL=0\n' "$(figures get cargo)"
 }
