@@ -31,19 +31,22 @@ impl Index {
         for generation in &generations {
             lease.name(&Use::Generation(generation.id.clone()))?;
         }
-        let manifests: Vec<Manifest> = generations
-            .par_iter()
-            .filter_map(|generation| match store.read_unleased(&generation.id) {
-                Ok(manifest) => Some(Ok(manifest)),
-                Err(store::Error::Io(error)) => Some(Err(error)),
-                Err(_) => None,
-            })
-            .collect::<std::result::Result<_, _>>()?;
         let mut index = Self::default();
         let on_disk: HashMap<Digest, u64> = store.packs()?.packs.into_iter().collect();
         let is_whole = |pack: &PackUse| on_disk.get(&pack.digest) == Some(&pack.stored_bytes);
-        for manifest in &manifests {
-            index.add(manifest, is_whole);
+        // One a thread: a manifest takes about 400 bytes of memory for each file of its tree.
+        for some in generations.chunks(rayon::current_num_threads()) {
+            let manifests: Vec<Manifest> = some
+                .par_iter()
+                .filter_map(|generation| match store.read_unleased(&generation.id) {
+                    Ok(manifest) => Some(Ok(manifest)),
+                    Err(store::Error::Io(error)) => Some(Err(error)),
+                    Err(_) => None,
+                })
+                .collect::<std::result::Result<_, _>>()?;
+            for manifest in &manifests {
+                index.add(manifest, is_whole);
+            }
         }
         Ok(index)
     }
