@@ -103,8 +103,8 @@ impl<'a> Unpacker<'a> {
         Ok(without_link_groups(written.collect(), entries))
     }
 
-    /// Writes what is `wanted` of a pack: decompressed at once if it is as large as it is likely to be,
-    /// else content by content.
+    /// Writes what is `wanted` of a pack: decompressed at once if it says how long it is or is no longer than
+    /// is likely, else content by content.
     fn unpack_one(&self, pack: &PackUse, wanted: &Wanted<'_>, dest: &Beneath) -> Result<()> {
         let mut writing = Writing { unpacker: self, wanted, cursor: Cursor::new(dest), found: 0 };
         let mut file = self.store.open_pack(pack.digest)?;
