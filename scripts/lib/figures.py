@@ -5,7 +5,7 @@
 tables) is here. Standard library only, so that a fresh machine needs nothing else.
 
 The figures file is one JSON object:
-  runs    name -> list of {seconds, peak_bytes, compiled: {path: [names], registry: [names]}, ...}
+  runs    name -> list of {seconds, cpu_seconds, peak_bytes, compiled: {path: [names], registry: [names]}, ...}
   values  name -> number or text
   claims  list of {claim, holds, detail}
 """
@@ -89,14 +89,15 @@ class Progress:
 
 
 def execute(command, out, errors):
-    """Runs `command`; returns its exit status, seconds, and the peak memory of its largest process."""
+    """Runs `command`; returns its exit status, seconds, those of all its processes on a core, and the peak
+    memory of the largest."""
     with open(out, "wb") as out_file, open(errors, "wb") as errors_file:
         started = time.monotonic()
         process = subprocess.Popen(command, stdout=out_file, stderr=errors_file)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - started
     process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, seconds, usage.ru_maxrss * 1024
+    return process.returncode, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
 def crates_compiled(errors):
@@ -121,7 +122,7 @@ def run(args):
     out, errors = Path(f"{args.figures}.out"), Path(f"{args.figures}.err")
     errors.touch()
     with Progress(args.label, errors) as progress:
-        status, seconds, peak_bytes = execute(args.command, out, errors)
+        status, seconds, cpu_seconds, peak_bytes = execute(args.command, out, errors)
     out_text, error_text = out.read_text(errors="replace"), errors.read_text(errors="replace")
     with log.open("a") as file:
         file.write(f"\n$ {' '.join(args.command)}\n{error_text}{out_text}[{status}] {seconds:.2f} s\n")
@@ -139,6 +140,7 @@ def run(args):
     figures = load(args.figures)
     figures["runs"].setdefault(args.name, []).append({
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "peak_bytes": peak_bytes,
         "compiled": crates_compiled(error_text),
         "report": parse_report(out_text),
