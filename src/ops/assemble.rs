@@ -22,11 +22,11 @@ use crate::model::unit_use::UnitPlan;
 
 impl Saving<'_> {
     /// Completes the manifest: contents of unchanged files are taken from what is known, the
-    /// others are read and packed.
+    /// others are read and packed. The entries of the tree become those of the manifest.
     pub(super) fn assemble(
         &self,
         place: &Place,
-        tree: &Tree,
+        tree: &mut Tree,
         keep: &[Keep],
         plan: &UnitPlan,
         known: Option<&Known>,
@@ -54,7 +54,7 @@ impl Saving<'_> {
             self.refer(known, &mut facts, &mut packs)?;
         }
         let missing: Vec<usize> = (0..all.len()).filter(|index| facts[*index].is_none()).collect();
-        let unread: Vec<Unread> = missing.iter().map(|index| all[*index].clone()).collect();
+        let unread: Vec<&Unread> = missing.iter().map(|index| all[*index]).collect();
         let packed = self.pack(&unread)?;
         report.stored_bytes = packed.stored_bytes;
         for index in &missing {
@@ -68,7 +68,7 @@ impl Saving<'_> {
         }
 
         let mut facts = facts.into_iter().flatten();
-        let mut entries = tree.entries.clone();
+        let mut entries = std::mem::take(&mut tree.entries);
         for ((index, _), facts) in tree.files.iter().zip(&mut facts) {
             entries[*index].kind = EntryKind::File(facts);
         }
@@ -120,7 +120,7 @@ impl Saving<'_> {
         Ok(())
     }
 
-    fn pack(&self, files: &[Unread]) -> Result<PackedFiles> {
+    fn pack(&self, files: &[&Unread]) -> Result<PackedFiles> {
         if files.is_empty() {
             return Ok(PackedFiles::default());
         }

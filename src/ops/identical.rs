@@ -33,6 +33,10 @@ impl Saving<'_> {
         else {
             return Ok(None);
         };
+        // Compared already.
+        if known.is_some_and(|known| *known.generation() == newest.id) {
+            return Ok(None);
+        }
         match self.store.read(self.lease, &newest.id) {
             Ok(manifest) if is_same(&manifest) => Ok(Some(newest.id)),
             // One that is gone or damaged is no reason not to save.

@@ -34,7 +34,7 @@ impl Index {
         let mut index = Self::default();
         let on_disk: HashMap<Digest, u64> = store.packs()?.packs.into_iter().collect();
         let is_whole = |pack: &PackUse| on_disk.get(&pack.digest) == Some(&pack.stored_bytes);
-        // One a thread: a manifest takes about 400 bytes of memory for each file of its tree.
+        // One a thread: a manifest takes about 450 bytes of memory for each file of its tree.
         for some in generations.chunks(rayon::current_num_threads()) {
             let manifests: Vec<Manifest> = some
                 .par_iter()

@@ -74,10 +74,10 @@ impl<'a> Packing<'a> {
     /// Each file is read once. Memory: one pack a thread, compressed and not, about 45 MiB.
     /// A file that changes meanwhile is an error, and so is being told to stop. When this returns, the packs are visible and
     /// flushed.
-    pub(super) fn pack(&self, files: &[Unread]) -> Result<PackedFiles> {
+    pub(super) fn pack(&self, files: &[&Unread]) -> Result<PackedFiles> {
         let pieces: Result<Vec<Vec<Piece>>> =
             files.par_iter().enumerate().map(|(file, unread)| pieces_of(file, unread)).collect();
-        let pieces = pieces?.concat();
+        let pieces: Vec<Piece> = pieces?.into_iter().flatten().collect();
         self.progress.expect(pieces.iter().map(|piece| piece.len).sum());
         let claimed = Mutex::new(HashSet::new());
         let drafts = Buffers::default();
@@ -103,7 +103,7 @@ impl<'a> Packing<'a> {
     /// Reads a batch of pieces; what is new goes into one pack, which is left to be published.
     fn pack_batch(
         &self,
-        files: &[Unread],
+        files: &[&Unread],
         batch: &[Piece],
         claimed: &Mutex<HashSet<Digest>>,
         draft: &mut PackDraft,
@@ -116,7 +116,7 @@ impl<'a> Packing<'a> {
             self.progress.go_on()?;
             let len = usize::try_from(piece.len).expect("a content fits in memory");
             let bytes = writer.room(len);
-            read_piece(&files[piece.file], piece, bytes)?;
+            read_piece(files[piece.file], piece, bytes)?;
             let digest = Digest::of(bytes);
             let content = Content { offset: piece.offset, len: piece.len, digest, pack: u32::MAX };
             done.contents.push(Packed { file: piece.file, content });

@@ -18,7 +18,7 @@ use super::look::look;
 use super::progress::Progress;
 use super::report::{AreaReport, Mode, Report, SourcesReport, UnitsReport, chain};
 use super::reuse::reuse;
-use super::tree::{Tree, Unread};
+use super::tree::Tree;
 use super::units::{Left, bind};
 use super::{Error, Result, sources};
 use crate::cargo::build_lock::lock_files;
@@ -28,7 +28,7 @@ use crate::fs::walk::Found;
 use crate::model::area::Area;
 use crate::model::choice::Hit;
 use crate::model::level::Level;
-use crate::model::manifest::{GenerationId, Source};
+use crate::model::manifest::Source;
 use crate::model::reuse::Reuse;
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_use::{Sight, UnitDir, UnitPolicy};
@@ -167,14 +167,14 @@ impl Saving<'_> {
         if !place.area.is_shared() {
             report.reuse = reuse(known.as_ref().map(Known::manifest), &seen);
         }
-        let tree = Tree::of(&place.dir, &found)?;
+        let mut tree = Tree::of(&place.dir, &found)?;
         let special = tree.special.iter().map(|path| {
             format!("`{}` is a socket, fifo or device and is left out", path.display())
         });
         report.warnings.extend(special);
         let keep = self.find_kept(place, &found, known.as_ref())?;
 
-        let mut manifest = self.assemble(place, &tree, &keep, &plan, known.as_ref(), report)?;
+        let mut manifest = self.assemble(place, &mut tree, &keep, &plan, known.as_ref(), report)?;
         if !place.area.is_shared() {
             let recorded = self.graph(place, &found, &seen);
             manifest.graph = recorded.graph;
@@ -196,7 +196,8 @@ impl Saving<'_> {
         report.generation = Some(id.to_string());
         report.matched_key = Some(self.job.key.clone());
         self.store.stamp(&id.series, self.options.now)?;
-        self.record(place, &tree, id.clone(), after_stats, report);
+        let inodes = tree.inodes(&manifest.entries).collect();
+        self.record(place, TreeRecord { generation: id.clone(), inodes }, after_stats, report);
         crash_point("save: recorded");
         self.put_by(place, &tree, &id, &manifest, report);
         report.id = Some(id);
@@ -237,15 +238,10 @@ impl Saving<'_> {
     fn record(
         &self,
         place: &Place,
-        tree: &Tree,
-        generation: GenerationId,
+        mut record: TreeRecord,
         now: Timestamp,
         report: &mut AreaReport,
     ) {
-        let inode = |(index, unread): &(usize, Unread)| {
-            (tree.entries[*index].path.clone(), unread.stat.inode)
-        };
-        let mut record = TreeRecord { generation, inodes: tree.files.iter().map(inode).collect() };
         record.settle(now);
         if let Err(error) = self.store.record_tree(&place.dir, &self.boot, &record) {
             // It only saves time: the generation is published.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Result;
 use crate::fs::At;
-use crate::fs::stat::{Kind, Stat};
+use crate::fs::stat::{Inode, Kind, Stat};
 use crate::fs::walk::Found;
 use crate::model::manifest::{Entry, EntryKind, FileFacts, RawPath};
 use crate::model::rel_path::RelPath;
@@ -64,6 +64,12 @@ impl Tree {
             tree.entries.push(Entry { path: path.clone(), kind });
         }
         Ok(tree)
+    }
+
+    /// Returns which file is where; `entries` are those of the tree, wherever they are by now.
+    pub(super) fn inodes(&self, entries: &[Entry]) -> impl Iterator<Item = (RelPath, Inode)> {
+        let files = self.files.iter();
+        files.map(|(index, unread)| (entries[*index].path.clone(), unread.stat.inode))
     }
 }
 

@@ -110,11 +110,7 @@ impl Saving<'_> {
         id: &GenerationId,
         manifest: &Manifest,
     ) -> Result<std::result::Result<(), String>> {
-        let inodes: HashMap<RelPath, Inode> = tree
-            .files
-            .iter()
-            .map(|(index, unread)| (tree.entries[*index].path.clone(), unread.stat.inode))
-            .collect();
+        let inodes: HashMap<RelPath, Inode> = tree.inodes(&manifest.entries).collect();
         if !has_settled(&inodes, base)? {
             return Ok(Err("its files have times in the future".to_owned()));
         }
