@@ -65,10 +65,10 @@ pub const MOST_RIVALS: usize = 8;
 /// In this order: the exact key before a fallback; the same home of cargo before others; equal roots, or
 /// a tree of which less than half is bound to others, before what works at other roots; the own job
 /// before others; what a whole job saved before what a failed or cancelled one did; the same environment.
-/// Among equals the one should be taken whose sources agree with the checkout in most files
-/// ([`most_agreeing`]); where that does not matter or tell, the first: equal roots, the own scope before those
-/// it inherits from, the newest. A fallback of another toolchain will not do where the toolchain
-/// matters: cargo could use none of it. The order of the candidates does not matter.
+/// Among equals the one should be taken whose sources agree with the checkout in most files; where that
+/// does not matter or tell, the first: equal roots, the own scope before those it inherits from, the newest.
+/// A fallback of another toolchain will not do where the toolchain matters: cargo could use none of it. The
+/// order of the candidates does not matter.
 pub fn rivals(wish: &Wish, candidates: &[(&GenerationId, &Header)]) -> Vec<Chosen> {
     let ranked = candidates.iter().enumerate().filter_map(|(index, (id, header))| {
         let place = wish.chain.iter().position(|scope| *scope == id.series.scope)?;
@@ -98,13 +98,6 @@ pub fn rivals(wish: &Wish, candidates: &[(&GenerationId, &Header)]) -> Vec<Chose
     let best = ranked.first().map(|(rank, ..)| *rank);
     let rivals = ranked.into_iter().take_while(|(rank, ..)| Some(*rank) == best);
     rivals.take(MOST_RIVALS).map(|(.., chosen)| chosen).collect()
-}
-
-/// Returns which of the rivals to take, given in how many files each agrees with the checkout: the
-/// first of those that agree in most.
-pub fn most_agreeing(agreements: &[u64]) -> Option<usize> {
-    let most = agreements.iter().max()?;
-    agreements.iter().position(|agreement| agreement == most)
 }
 
 #[cfg(test)]

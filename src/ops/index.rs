@@ -1,6 +1,7 @@
 //! Which contents the store holds already, of those this job may read.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use rayon::prelude::*;
 
@@ -13,8 +14,18 @@ use crate::store::{self, Lease, Store, Use};
 /// Contents by digest, and how much of each pack is alive.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    contents: HashMap<Digest, (PackUse, u64)>,
-    alive_bytes: HashMap<Digest, u64>,
+    /// In which of the packs each is.
+    contents: HashMap<Digest, usize>,
+    packs: Vec<Indexed>,
+    /// Where in `packs` each is.
+    places: HashMap<Digest, usize>,
+}
+
+/// A pack, and how many bytes of it are contents that this is the copy of.
+#[derive(Debug)]
+struct Indexed {
+    pack: PackUse,
+    alive_bytes: u64,
 }
 
 impl Index {
@@ -54,26 +65,30 @@ impl Index {
     /// Adds the contents of a manifest whose packs are there at their full size. Those of others
     /// are stored again: so a store that lost packs becomes whole.
     fn add(&mut self, manifest: &Manifest, is_whole: impl Fn(&PackUse) -> bool) {
-        let packs = &manifest.header.packs;
+        let packs = manifest.header.packs.iter();
+        let places: Vec<_> = packs.map(|it| is_whole(it).then(|| self.place_of(it))).collect();
         for content in manifest.files().flat_map(|facts| &facts.contents) {
-            let pack = &packs[content.pack as usize];
-            if !is_whole(pack) {
-                continue;
+            let Some(place) = places[content.pack as usize] else { continue };
+            if let Entry::Vacant(entry) = self.contents.entry(content.digest) {
+                entry.insert(place);
+                self.packs[place].alive_bytes += content.len;
             }
-            self.contents.entry(content.digest).or_insert_with(|| {
-                *self.alive_bytes.entry(pack.digest).or_default() += content.len;
-                (pack.clone(), content.len)
-            });
         }
+    }
+
+    fn place_of(&mut self, pack: &PackUse) -> usize {
+        *self.places.entry(pack.digest).or_insert_with(|| {
+            self.packs.push(Indexed { pack: pack.clone(), alive_bytes: 0 });
+            self.packs.len() - 1
+        })
     }
 
     /// Returns the pack to take a content from, unless the store lacks it or less than half of
     /// that pack is alive: then its living contents are carried over into new packs, so that
     /// garbage stays under twice what lives.
     pub(super) fn pack_of(&self, digest: Digest) -> Option<&PackUse> {
-        let (pack, _) = self.contents.get(&digest)?;
-        let alive = self.alive_bytes.get(&pack.digest).copied().unwrap_or(0);
-        (alive * 2 >= pack.content_bytes).then_some(pack)
+        let Indexed { pack, alive_bytes } = &self.packs[*self.contents.get(&digest)?];
+        (alive_bytes * 2 >= pack.content_bytes).then_some(pack)
     }
 }
 
@@ -90,8 +105,8 @@ mod tests {
         };
         let mut index = Index::default();
         for (content, name, alive) in [("a", "half", 50), ("b", "less", 49)] {
-            index.contents.insert(Digest::of(content.as_bytes()), (pack(name), alive));
-            index.alive_bytes.insert(pack(name).digest, alive);
+            index.contents.insert(Digest::of(content.as_bytes()), index.packs.len());
+            index.packs.push(Indexed { pack: pack(name), alive_bytes: alive });
         }
         assert_eq!(index.pack_of(Digest::of(b"a")), Some(&pack("half")));
         assert_eq!(index.pack_of(Digest::of(b"b")), None);

@@ -10,7 +10,7 @@ use super::job::{Job, Place};
 use super::report::{AreaReport, Report, chain};
 use super::units::leave_bound;
 use super::{Result, sources};
-use crate::model::choice::{Chosen, Hit, most_agreeing, rivals};
+use crate::model::choice::{Chosen, Hit, Wish, rivals};
 use crate::model::digest::Digest;
 use crate::model::manifest::{GenerationId, Header, Manifest, Root, Source, SourceKind};
 use crate::model::rebuild::some;
@@ -75,85 +75,117 @@ impl Choice {
 }
 
 /// Chooses a generation for each area of `job` and reads its manifest, none where there is none.
+///
+/// Memory: for each area the manifests of the best so far and of the one that it is compared with.
 pub(super) fn choose<'a>(
     store: &Store,
     lease: &Lease,
     job: &'a Job,
 ) -> Vec<(&'a Place, AreaReport, Option<Choice>)> {
-    let rivals = |place: &'a Place| {
-        let started = Instant::now();
-        let mut report = AreaReport::new(place.area.clone());
-        let rivals = rivals_of(store, lease, job, place, &mut report).unwrap_or_else(|error| {
-            report.fail(error);
-            Vec::new()
-        });
-        report.seconds = started.elapsed().as_secs_f64();
-        (place, report, rivals)
-    };
-    let areas: Vec<_> = job.places.par_iter().map(rivals).collect();
-    // Each file is read once, however many generations there are, and none if there is no choice.
-    let has_rivals = areas.iter().any(|(.., rivals)| rivals.len() > 1);
-    let files = if has_rivals { files_of(job) } else { HashMap::new() };
+    let begin = |place: &'a Place| Search::begin(store, job, place);
+    let mut searches: Vec<_> = job.places.par_iter().map(begin).collect();
+    let mut files = None;
+    while searches.iter().any(|search| !search.nearest.is_empty()) {
+        // Each file is read once, however many generations there are, and none if there is no choice.
+        if files.is_none() && searches.iter().any(|search| search.nearest.len() > 1) {
+            files = Some(files_of(job));
+        }
+        searches.par_iter_mut().for_each(|search| search.take_best(store, lease, files.as_ref()));
+    }
     let roots = job.raw_roots();
-    let settle = |(place, report, mut rivals): (_, _, Vec<Choice>)| {
-        let agreements: Vec<_> = rivals.iter().map(|it| agreement(&it.manifest, &files)).collect();
-        let of = rivals.len();
-        let choice = most_agreeing(&agreements).map(|index| rivals.swap_remove(index));
-        let choice = choice.map(|mut choice| {
+    let end = |Search { place, report, best, readable, .. }| {
+        let choice = best.map(|(_, mut choice): (u64, Choice)| {
             choice.left = leave_bound(Arc::make_mut(&mut choice.manifest), &roots);
-            Choice { of, ..choice }
+            Choice { of: readable, ..choice }
         });
         (place, report, choice)
     };
-    areas.into_iter().map(settle).collect()
+    searches.into_iter().map(end).collect()
 }
 
-/// Reads the manifests of the generations that are nearest, the best first. Those that cannot be
-/// used are passed over with a warning, and the next best are taken.
-fn rivals_of(
-    store: &Store,
-    lease: &Lease,
-    job: &Job,
-    place: &Place,
-    report: &mut AreaReport,
-) -> Result<Vec<Choice>> {
-    let wish = job.wish(place);
-    let mut generations: Vec<Generation> = Vec::new();
-    for scope in &wish.chain {
-        let (found, failures) = store.generations_of(scope, &place.area)?;
-        generations.extend(found);
-        report.warnings.extend(failures.iter().map(|error| chain(error)));
-    }
-    report.wanted = !generations.is_empty() || job.counts_on(&place.area);
-    loop {
-        let candidates: Vec<_> =
-            generations.iter().map(|generation| (&generation.id, &generation.header)).collect();
-        let mut nearest = rivals(&wish, &candidates);
-        if place.area.is_shared() {
-            // What is in `CARGO_HOME` was not built from these sources.
-            nearest.truncate(1);
+/// The search for the generation that an area is to be restored to.
+struct Search<'a> {
+    place: &'a Place,
+    wish: Wish,
+    report: AreaReport,
+    generations: Vec<Generation>,
+    /// Those that may do best, as far as their headers tell, the best first; none once the search has ended.
+    nearest: Vec<Chosen>,
+    /// How many of them could be read.
+    readable: usize,
+    /// The one that agrees best with the checkout, and in how many files.
+    best: Option<(u64, Choice)>,
+}
+
+impl<'a> Search<'a> {
+    fn begin(store: &Store, job: &Job, place: &'a Place) -> Self {
+        let started = Instant::now();
+        let wish = job.wish(place);
+        let mut report = AreaReport::new(place.area.clone());
+        let mut generations = Vec::new();
+        for scope in &wish.chain {
+            match store.generations_of(scope, &place.area) {
+                Ok((found, failures)) => {
+                    generations.extend(found);
+                    report.warnings.extend(failures.iter().map(|error| chain(error)));
+                }
+                Err(error) => {
+                    report.fail(error.into());
+                    generations.clear();
+                    break;
+                }
+            }
         }
-        let mut readable = Vec::new();
+        let is_wanted = !generations.is_empty() || job.counts_on(&place.area);
+        report.wanted = is_wanted || report.failure.is_some();
+        let (nearest, readable, best) = (Vec::new(), 0, None);
+        let mut search = Self { place, wish, report, generations, nearest, readable, best };
+        search.find_nearest();
+        search.report.seconds = started.elapsed().as_secs_f64();
+        search
+    }
+
+    fn find_nearest(&mut self) {
+        let generations = self.generations.iter();
+        let candidates: Vec<_> = generations.map(|it| (&it.id, &it.header)).collect();
+        self.nearest = rivals(&self.wish, &candidates);
+        if self.place.area.is_shared() {
+            // What is in `CARGO_HOME` was not built from these sources.
+            self.nearest.truncate(1);
+        }
+    }
+
+    /// Reads the manifests of the nearest and keeps the best; `files` is what is checked out, needed if there
+    /// are several. Those that cannot be used are passed over with a warning; if that is
+    /// all of them, the next best are the nearest then.
+    fn take_best(&mut self, store: &Store, lease: &Lease, files: Option<&Files>) {
+        let started = Instant::now();
         let mut unusable = HashSet::new();
-        for chosen in nearest {
-            let id = generations[chosen.index].id.clone();
+        for chosen in std::mem::take(&mut self.nearest) {
+            let id = self.generations[chosen.index].id.clone();
             match store.read(lease, &id) {
                 Ok(manifest) => {
-                    let manifest = Arc::new(manifest);
-                    readable.push(Choice { id, chosen, manifest, of: 1, left: BTreeSet::new() });
+                    self.readable += 1;
+                    let agreement = files.map_or(0, |files| agreement(&manifest, files));
+                    if self.best.as_ref().is_none_or(|(best, _)| agreement > *best) {
+                        let (manifest, left) = (Arc::new(manifest), BTreeSet::new());
+                        let choice = Choice { id, chosen, manifest, of: 1, left };
+                        self.best = Some((agreement, choice));
+                    }
                 }
                 Err(error) => {
                     unusable.insert(id);
                     if !matches!(error, store::Error::Gone(_)) {
-                        report.warnings.push(chain(&error));
+                        self.report.warnings.push(chain(&error));
                     }
                 }
             }
         }
-        if !readable.is_empty() || unusable.is_empty() {
-            return Ok(readable);
+        if self.best.is_none() && !unusable.is_empty() {
+            self.generations.retain(|generation| !unusable.contains(&generation.id));
+            self.find_nearest();
         }
-        generations.retain(|generation| !unusable.contains(&generation.id));
+        self.report.seconds += started.elapsed().as_secs_f64();
     }
 }
 
