@@ -31,7 +31,7 @@ impl RestoreArgs {
         let (report, ended) = progress::watch("restoring", |progress| {
             let options = RestoreOptions { now: now(), uses_hot_trees: self.hot_trees > 0 };
             let restore = || ops::restore::restore(&store, &job, options, progress);
-            ops::with_threads_to_restore(self.job.threads, restore)
+            ops::with_threads(self.job.threads, restore)
         })?;
         let mut report = report?;
         report.cargo_home = home.as_ref().map(Opened::raw_path);

@@ -4,7 +4,6 @@
 
 pub mod atime;
 pub mod beneath;
-pub mod bulk;
 pub mod clone;
 pub mod crash;
 pub mod cursor;
@@ -15,6 +14,7 @@ pub mod prefetch;
 pub mod process;
 pub mod remove;
 pub mod rename;
+pub mod room;
 pub mod space;
 pub mod spread;
 pub mod stat;

@@ -45,18 +45,6 @@ pub use error::{Error, Result};
 
 /// Runs `work` with that many threads; 0 for as many as there are cores.
 pub fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
-    run_in_pool(threads, work)
-}
-
-/// Runs a restore with that many threads that compute, 0 for as many as there are cores, and a few
-/// more in place of those that wait for the disk.
-pub fn with_threads_to_restore<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if threads == 0 { cores() } else { threads };
-    run_in_pool(threads + crate::fs::bulk::DIRECT_WRITES, work)
-}
-
-fn run_in_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
         Ok(pool) => pool.install(work),
         // No threads to be had: the one we are on does it all.

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
@@ -15,8 +15,8 @@ use super::{Error, Result};
 use crate::cargo::units::is_fingerprint;
 use crate::fs::At;
 use crate::fs::beneath::{Beneath, FileTimes, finish_file, umask};
-use crate::fs::bulk::{Aligned, BulkWriter, DirectWrites};
 use crate::fs::cursor::Cursor;
+use crate::fs::room::Room;
 use crate::fs::stat::{Inode, Stat};
 use crate::model::digest::Digest;
 use crate::model::manifest::{Entry, EntryKind, FileFacts, PackUse};
@@ -40,8 +40,7 @@ pub(super) struct Unpacker<'a> {
     pub(super) store: &'a Store,
     pub(super) progress: &'a Progress,
     rooms: Buffers<PackRoom>,
-    buffers: Buffers<Aligned>,
-    writer: BulkWriter,
+    buffers: Buffers<Room>,
     umask: u32,
 }
 
@@ -53,7 +52,6 @@ impl<'a> Unpacker<'a> {
             progress,
             rooms: Buffers::default(),
             buffers: Buffers::default(),
-            writer: BulkWriter::default(),
             umask: umask(),
         }
     }
@@ -110,9 +108,7 @@ impl<'a> Unpacker<'a> {
         let mut file = self.store.open_pack(pack.digest)?;
         let path = file.path().to_owned();
         let is_done = self.rooms.with(|room| {
-            let started = Instant::now();
             file.read_into(room)?;
-            self.writer.reads_wait(is_slow(pack.stored_bytes, started.elapsed()));
             let members = file.members(pack.digest, likely_len(pack, wanted.len()), room)?;
             let Some(members) = members else { return Ok(false) };
             for (digest, bytes) in members {
@@ -144,13 +140,6 @@ impl<'a> Unpacker<'a> {
     fn created_mode(&self, mode: u32) -> u32 {
         mode & 0o777 & !self.umask
     }
-}
-
-/// Tells whether `bytes` that took so long to read came from a disk: memory gives ten times as many a
-/// second, and a disk that does, too, is quick enough for everybody.
-fn is_slow(bytes: u64, took: Duration) -> bool {
-    const BYTES_PER_MILLI: u128 = 500_000;
-    took.as_millis() * BYTES_PER_MILLI > u128::from(bytes)
 }
 
 /// Returns the length of the tar in a pack if it holds twice as many contents as are wanted of it: each
@@ -187,7 +176,6 @@ struct Unfinished<'a> {
     path: &'a RelPath,
     facts: &'a FileFacts,
     missing: AtomicUsize,
-    direct: DirectWrites,
     /// Which inode it is, once it is finished.
     inode: OnceLock<Inode>,
 }
@@ -202,8 +190,7 @@ impl<'a> Unfinished<'a> {
     fn of(entry: &'a Entry) -> Option<Self> {
         let EntryKind::File(facts) = &entry.kind else { return None };
         let missing = AtomicUsize::new(facts.contents.len());
-        let (direct, inode) = (DirectWrites::default(), OnceLock::new());
-        Some(Self { path: &entry.path, facts, missing, direct, inode })
+        Some(Self { path: &entry.path, facts, missing, inode: OnceLock::new() })
     }
 
     /// Creates the file at its full size, all hole; one without contents is then finished.
@@ -236,7 +223,7 @@ impl<'a> Unfinished<'a> {
         if is_whole && bytes.len() as u64 != *size {
             file.set_len(*size).at("write", &path())?;
         }
-        unpacker.writer.write_at(&file, &self.direct, offset, bytes).at("write", &path())?;
+        file.write_all_at(bytes, offset).at("write", &path())?;
         // The last to write sets the mtime; the others have written before they counted down.
         if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.finish(&file, created).at("write", &path())?;

@@ -12,8 +12,8 @@ use super::generations::flush_dirs;
 use super::leases::Lease;
 use super::open::Store;
 use crate::fs::At;
-use crate::fs::bulk::Aligned;
 use crate::fs::prefetch::prefetch;
+use crate::fs::room::Room;
 use crate::fs::stat::Kind;
 use crate::model::digest::{Digest, Hasher};
 use crate::model::manifest::{Content, PackUse};
@@ -127,7 +127,7 @@ pub type Members<'a> = Vec<(Digest, &'a [u8])>;
 #[derive(Default)]
 pub struct PackRoom {
     compressed: Vec<u8>,
-    bytes: Aligned,
+    bytes: Room,
     decompressor: zstd::bulk::Decompressor<'static>,
 }
 
@@ -144,15 +144,15 @@ pub struct Member<'a> {
 impl Member<'_> {
     /// Reads the bytes into `buffer`, replacing what it holds, and returns them. They are those
     /// that were written if the digest of the whole pack is that it is named by.
-    pub fn read_into<'b>(&mut self, buffer: &'b mut Aligned) -> Result<&'b [u8]> {
+    pub fn read_into<'b>(&mut self, buffer: &'b mut Room) -> Result<&'b [u8]> {
         let len = usize::try_from(self.len).map_err(|error| damaged(self.path, &error))?;
-        let room = buffer.room(len);
+        let room = buffer.of(len);
         self.bytes.read_exact(room).map_err(|error| damaged(self.path, &error))?;
         Ok(room)
     }
 
     /// The same, and compares the digest of the bytes.
-    pub fn read_and_compare(&mut self, buffer: &mut Aligned) -> Result<()> {
+    pub fn read_and_compare(&mut self, buffer: &mut Room) -> Result<()> {
         if Digest::of(self.read_into(buffer)?) != self.digest {
             return Err(damaged(self.path, &format!("content {} has other bytes", self.digest)));
         }
@@ -209,7 +209,7 @@ impl PackFile {
         }
         let said = zstd_safe::get_frame_content_size(&room.compressed).ok().flatten();
         let said = said.and_then(|len| usize::try_from(len).ok()).filter(|len| *len <= MAX_LEN);
-        let bytes = room.bytes.room(said.unwrap_or(likely));
+        let bytes = room.bytes.of(said.unwrap_or(likely));
         // What is wrong with its bytes, if it is not their number, the slower way finds out.
         let Ok(len) = room.decompressor.decompress_to_buffer(&room.compressed, bytes) else {
             return Ok(None);

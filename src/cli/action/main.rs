@@ -252,7 +252,7 @@ impl<'a> Main<'a> {
     fn restore(&mut self, store: &Store, job: &Job) -> Hit {
         let is_lookup = self.step.inputs.lookup_only;
         self.log.group(if is_lookup { "🚀 Looking up" } else { "🚀 Restoring" });
-        let restored = ops::with_threads_to_restore(self.step.threads(), || {
+        let restored = ops::with_threads(self.step.threads(), || {
             let uses_hot_trees = self.step.inputs.hot_trees > 0;
             let options = RestoreOptions { now: now(), uses_hot_trees };
             if is_lookup {

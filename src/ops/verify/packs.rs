@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::manifests::Claim;
 use super::{Finding, clause, damage};
-use crate::fs::bulk::Aligned;
+use crate::fs::room::Room;
 use crate::model::digest::Digest;
 use crate::store::{self, Store};
 
@@ -27,14 +27,14 @@ pub(super) fn check_packs<'a>(
 ) -> Vec<(Digest, Checked)> {
     let none = Claim::default();
     let digests: Vec<_> = digests.copied().collect();
-    let check = |buffer: &mut Aligned, digest| {
+    let check = |buffer: &mut Room, digest| {
         let claim = claims.get(&digest).unwrap_or(&none);
         (digest, check_pack(store, digest, claim, buffer))
     };
-    digests.into_par_iter().map_init(Aligned::default, check).collect()
+    digests.into_par_iter().map_init(Room::default, check).collect()
 }
 
-fn check_pack(store: &Store, digest: Digest, claim: &Claim, buffer: &mut Aligned) -> Checked {
+fn check_pack(store: &Store, digest: Digest, claim: &Claim, buffer: &mut Room) -> Checked {
     let path = store.pack_path(digest);
     let mut checked = Checked::default();
     let pack = match store.open_pack(digest) {
