@@ -78,7 +78,8 @@ finish() {
   exit "$status"
 }
 
-# Makes the private directory: the one named, which stays, or a temporary one. Sets WORK and FIGURES.
+# Makes the private directory: the one named, which stays, or a temporary one, on the filesystem of
+# scripts/with-filesystem if that runs us. Sets WORK and FIGURES.
 make_work_dir() {
   local wanted=$1
   if [[ -n $wanted ]]; then
@@ -86,7 +87,7 @@ make_work_dir() {
     KEEP_WORK=true
     WORK=$wanted
   else
-    WORK=$(mktemp -d "${TMPDIR:-/tmp}/runner-cache-$PROGRAM-XXXXXX")
+    WORK=$(mktemp -d "${FILESYSTEM_DIR:-${TMPDIR:-/tmp}}/runner-cache-$PROGRAM-XXXXXX")
   fi
   # Cargo records absolute paths with symlinks resolved; so must we.
   WORK=$(realpath "$WORK")
