@@ -136,8 +136,8 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        let is_wanted = !generations.is_empty() || job.counts_on(&place.area);
-        report.wanted = is_wanted || report.failure.is_some();
+        let has_any = !generations.is_empty();
+        report.wanted = report.failure.is_some() || has_any || job.counts_on(&place.area);
         let (nearest, readable, best) = (Vec::new(), 0, None);
         let mut search = Self { place, wish, report, generations, nearest, readable, best };
         search.find_nearest();
