@@ -16,6 +16,7 @@ pub const CRASH_POINTS: &[&str] = &[
     "save: recorded",
     "restore: leased",
     "restore: sources",
+    "restore: room",
     "restore: staged",
     "restore: placed",
     "gc: moved",

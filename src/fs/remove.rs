@@ -1,4 +1,4 @@
-//! Removing trees that are ours.
+//! Removing what is ours.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -18,6 +18,14 @@ pub fn remove_tree(dir: &Path) -> Result<()> {
             fs::remove_dir_all(dir).at("remove", dir)
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", dir),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a file; one that does not exist is removed already.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", path),
         _ => Ok(()),
     }
 }
@@ -51,6 +59,10 @@ mod tests {
             assert!(!tree.exists());
         }
         assert_eq!(fs::read_to_string(outside.path().join("file"))?, "stays");
+        for _ in 0..2 {
+            remove_file(&outside.path().join("file")).map_err(|error| error.source)?;
+            assert!(!outside.path().join("file").exists());
+        }
         Ok(())
     }
 }

@@ -17,6 +17,7 @@ use crate::cargo::dirs::cargo_home;
 use crate::cargo::home::STAGED_PREFIX;
 use crate::cargo::home_config::{HomeConfig, home_config};
 use crate::fs::At;
+use crate::fs::remove::remove_file;
 use crate::model::cargo_home::HomeOwner;
 use crate::model::environment::Environment;
 use crate::model::manifest::RawPath;
@@ -185,11 +186,4 @@ fn links_in(home: &Path) -> Result<BTreeMap<OsString, PathBuf>> {
         }
     }
     Ok(links)
-}
-
-fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => Ok(removed.at("remove", path)?),
-    }
 }

@@ -106,10 +106,7 @@ impl Placing<'_> {
             let packs = &manifest.header.packs;
             (Mode::Unpack, self.unpacker.unpack(packs, &manifest.entries, &dest, reuse)?)
         };
-        // As a directory that cargo or a checkout makes: others may read it as far as umask allows.
-        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(staged.path(), permissions)
-            .at("set the mode of", staged.path())?;
+        staged.open_to_others()?;
         crash_point("restore: staged");
         Ok(Placed { mode, inodes, certain: None })
     }

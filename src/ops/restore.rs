@@ -74,6 +74,7 @@ pub fn restore(
         Err(store::Error::Io(error)) => return Ok(nothing_restored(job, error.into(), started)),
         Err(error) => return Err(error.into()),
     };
+    lease.remove_later();
     crash_point("restore: leased");
     let unpacker = Unpacker::new(store, progress);
     let restoring = Restoring { store, lease: &lease, job, options, boot: boot_id(), unpacker };
@@ -227,8 +228,17 @@ impl Restoring<'_> {
     fn restore_area(&self, place: &Place, choice: &Choice, report: &mut AreaReport) -> Result<()> {
         let Choice { id, manifest, .. } = choice;
         place.check(self.store.root(), &self.job.cargo_home)?;
-        // Of what is not there nothing is known.
-        let known = if holds_anything(&place.dir)? { self.known(place, choice) } else { None };
+        // What is replaced at the end is freed, and that waits for all that was written before.
+        if let Err(error) = self.store.stamp(&id.series, self.options.now) {
+            report.warnings.push(chain(&error));
+        }
+        let known = if holds_anything(&place.dir)? {
+            self.known(place, choice)
+        } else {
+            // Of what is not there nothing is known.
+            self.store.forget_tree(&place.dir)?;
+            None
+        };
         let mut placed = self.place(place, choice, known.as_ref(), report)?;
         report.mode = placed.mode;
         choice.tell(self.job, place, report);
@@ -236,9 +246,6 @@ impl Restoring<'_> {
         if !place.area.is_shared()
             && let Err(error) = placed.forget_reads(&place.dir, &manifest.entries)
         {
-            report.warnings.push(chain(&error));
-        }
-        if let Err(error) = self.store.stamp(&id.series, self.options.now) {
             report.warnings.push(chain(&error));
         }
         if let Err(error) = self.record(place, choice, placed, known.as_ref()) {

@@ -1,6 +1,7 @@
 //! Putting `registry` and `git` in place: additively, in a `CARGO_HOME` that others use.
 
 use std::collections::{HashMap, HashSet};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::Result;
@@ -31,21 +32,34 @@ pub(super) fn place_shared(
     manifest: &Manifest,
 ) -> Result<Placed> {
     let Home { kind, root: cargo_home, dir } = *home;
-    std::fs::create_dir_all(dir).at("create directory", dir)?;
-    let dest = Beneath::open(dir)?;
-    let wanted = missing(kind, &dest, manifest)?;
+    // What appears as a whole leaves nothing behind that would have to be removed.
+    let is_free = dir.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    let parent = if is_free { dir.parent().unwrap_or(dir) } else { dir };
+    std::fs::create_dir_all(parent).at("create directory", parent)?;
+    let wanted = if is_free {
+        missing(kind, manifest, |_| Ok(false))?
+    } else {
+        let dest = Beneath::open(dir)?;
+        missing(kind, manifest, |top| is_held(kind, &dest, top))?
+    };
     unpacker.progress.expect(wanted.bytes);
     if wanted.entries.is_empty() {
         let certain = Some(HashSet::new());
         return Ok(Placed { mode: Mode::InPlace, inodes: HashMap::new(), certain });
     }
-    let staged = Staged::within(lease, dir, dir)?;
+    let staged = Staged::within(lease, parent, dir)?;
     let staging = Beneath::open(staged.path())?;
     let packs = &manifest.header.packs;
     let mut inodes = unpacker.unpack(packs, &wanted.entries, &staging, None)?;
+    staged.open_to_others()?;
     crash_point("restore: staged");
 
     let _lock = keep_packages_still(cargo_home, unpacker.progress)?;
+    if is_free && staged.take_free_place(dir)? {
+        crash_point("restore: placed");
+        return Ok(Placed { mode: Mode::Unpack, inodes, certain: None });
+    }
+    let dest = Beneath::open(dir)?;
     let mut grafting = Grafting::new(kind, &wanted, &staging, &dest);
     grafting.graft_children(None)?;
     let grafted = grafting.grafted;
@@ -138,7 +152,11 @@ struct Missing {
     bytes: u64,
 }
 
-fn missing(kind: Shared, dest: &Beneath, manifest: &Manifest) -> Result<Missing> {
+fn missing(
+    kind: Shared,
+    manifest: &Manifest,
+    is_held: impl Fn(&RelPath) -> Result<bool>,
+) -> Result<Missing> {
     let mut missing = Missing::default();
     let mut verdicts: HashMap<RelPath, bool> = HashMap::new();
     let mut parents = HashSet::new();
@@ -152,7 +170,7 @@ fn missing(kind: Shared, dest: &Beneath, manifest: &Manifest) -> Result<Missing>
         let is_missing = if let Some(verdict) = verdicts.get(&top) {
             *verdict
         } else {
-            let verdict = !is_held(kind, dest, &top)?;
+            let verdict = !is_held(&top)?;
             verdicts.insert(top.clone(), verdict);
             if verdict {
                 parents.extend(std::iter::successors(top.parent(), RelPath::parent));

@@ -1,11 +1,13 @@
 //! Directories that we stage in outside the store.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
 use crate::fs::At;
+use crate::fs::beneath::umask;
+use crate::fs::crash::crash_point;
 use crate::fs::remove::remove_tree;
 use crate::fs::rename::{exchange, rename_noreplace};
 use crate::fs::spread::spread_subdirs;
@@ -18,8 +20,7 @@ use crate::store::{Lease, Use};
 /// `reclaim`, for the lease names it.
 #[derive(Debug)]
 pub(super) struct Staged {
-    outer: PathBuf,
-    inner: PathBuf,
+    dir: PathBuf,
 }
 
 impl Staged {
@@ -31,48 +32,77 @@ impl Staged {
     /// Creates one in `parent`, named after `dir`; the lease names it first.
     pub(super) fn within(lease: &Lease, parent: &Path, dir: &Path) -> Result<Self> {
         let of = dir.file_name().unwrap_or_default().to_string_lossy();
-        let name = format!("{}-{of}", lease.staging_name());
-        let outer = parent.join(&name);
-        lease.name(&Use::Staging(RawPath::of(outer.as_os_str().as_encoded_bytes())))?;
-        // Its name is like no other, so that ext4 looks for room in another place each time.
-        let staged = Self { inner: outer.join(&name), outer };
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700).create(&staged.outer).at("create directory", &staged.outer)?;
-        spread_subdirs(&staged.outer);
-        builder.create(&staged.inner).at("create directory", &staged.inner)?;
+        let staged = Self { dir: parent.join(format!("{}-{of}", lease.staging_name())) };
+        for path in [&staged.dir, &staged.room()] {
+            lease.name(&Use::Staging(RawPath::of(path.as_os_str().as_encoded_bytes())))?;
+        }
+        staged.create()?;
         Ok(staged)
+    }
+
+    /// Creates the directory where the disk has room: in another one, which is gone again before
+    /// anything is written. Removing it later would wait for all that.
+    fn create(&self) -> Result<()> {
+        let room = self.room();
+        // Its name is like no other, so that ext4 looks for room in another place each time.
+        let inner = room.join(self.dir.file_name().unwrap_or_default());
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700).create(&room).at("create directory", &room)?;
+        spread_subdirs(&room);
+        let created = builder.create(&inner).at("create directory", &inner);
+        crash_point("restore: room");
+        let moved =
+            created.and_then(|()| std::fs::rename(&inner, &self.dir).at("rename to", &self.dir));
+        remove_tree(&room)?;
+        Ok(moved?)
+    }
+
+    fn room(&self) -> PathBuf {
+        self.dir.with_added_extension("room")
     }
 
     /// Empties it.
     pub(super) fn clear(&self) -> Result<()> {
-        remove_tree(&self.inner)?;
-        DirBuilder::new().mode(0o700).create(&self.inner).at("create directory", &self.inner)?;
-        Ok(())
+        remove_tree(&self.dir)?;
+        self.create()
     }
 
     /// Returns where to stage.
     pub(super) fn path(&self) -> &Path {
-        &self.inner
+        &self.dir
+    }
+
+    /// Lets others in as far as umask allows, as into a directory that cargo or a checkout makes.
+    pub(super) fn open_to_others(&self) -> Result<()> {
+        let permissions = Permissions::from_mode(0o777 & !umask() | 0o700);
+        Ok(std::fs::set_permissions(&self.dir, permissions).at("set the mode of", &self.dir)?)
     }
 
     /// Lets what was staged take the place of `dir`, and keeps what was there until this is
     /// dropped. One step, unless `dir` is a mount point and this is inside.
     pub(super) fn take_place_of(&self, dir: &Path) -> Result<()> {
-        if self.outer.parent() == Some(dir) {
+        if self.dir.parent() == Some(dir) {
             return self.exchange_children(dir);
         }
         if dir.exists() {
-            exchange(&self.inner, dir)?;
-        } else if !rename_noreplace(&self.inner, dir)? {
+            exchange(&self.dir, dir)?;
+        } else if !self.take_free_place(dir)? {
             let reason = "something appeared there while it was restored";
             return Err(Error::Unfit { path: dir.to_owned(), reason });
         }
         Ok(())
     }
 
+    /// Lets what was staged appear at `dir` if nothing is there; tells whether it does.
+    pub(super) fn take_free_place(&self, dir: &Path) -> Result<bool> {
+        Ok(rename_noreplace(&self.dir, dir)?)
+    }
+
     /// Moves what is in `dir` aside and what was staged into it; all back if one step fails.
     fn exchange_children(&self, dir: &Path) -> Result<()> {
-        let old = self.outer.join("old");
+        let staged = children(&self.dir)?;
+        // No tree has anything of that name.
+        let old = self.dir.join(".runner-cache-old");
         DirBuilder::new().create(&old).at("create directory", &old)?;
         // Neither the filesystem's own directory nor what somebody stages is part of the tree.
         let is_of_tree = |child: &PathBuf| {
@@ -80,7 +110,7 @@ impl Staged {
             name != b"lost+found" && !name.starts_with(b".runner-cache-")
         };
         let out = children(dir)?.into_iter().filter(is_of_tree).map(|child| (child, old.clone()));
-        let into = children(&self.inner)?.into_iter().map(|child| (child, dir.to_owned()));
+        let into = staged.into_iter().map(|child| (child, dir.to_owned()));
         let mut done = Vec::new();
         for (child, dest) in out.chain(into) {
             match rename_into(&child, &dest) {
@@ -113,6 +143,6 @@ fn rename_into(child: &Path, dir: &Path) -> Result<PathBuf> {
 impl Drop for Staged {
     fn drop(&mut self) {
         // What stays behind after an error here is removed by the next `reclaim`.
-        drop(remove_tree(&self.outer));
+        drop(remove_tree(&self.dir));
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::Result;
 use super::generations::{number_of, read_dir};
+use super::leases::is_over;
 use super::manifest_file;
 use super::open::Store;
 use crate::fs::At;
@@ -49,7 +50,7 @@ impl Store {
         dead_leases.retain(|path| {
             let name = path.file_name().and_then(|name| name.to_str());
             // One that its process removed a moment ago is no leftover.
-            path.exists() && name.is_none_or(|name| !live.contains(name))
+            path.exists() && !is_over(path) && name.is_none_or(|name| !live.contains(name))
         });
         let mut holdings = Holdings {
             unreadable_stamps: self.unreadable_stamps()?,

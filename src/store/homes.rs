@@ -30,6 +30,7 @@ use super::sweep::GcLock;
 use crate::fs::At;
 use crate::fs::lock::Lock;
 use crate::fs::process::ProcessMark;
+use crate::fs::remove::remove_file;
 use crate::fs::stat::Kind;
 use crate::fs::walk::walk;
 use crate::model::cargo_home::HomeOwner;
@@ -129,10 +130,7 @@ impl Store {
             let Some(_packages) = package_lock(path)? else { continue };
             self.move_to(&trash, path)?;
             for left in [beside(path, ".json"), lock_path] {
-                match fs::remove_file(&left) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    removed => removed.at("remove", &left)?,
-                }
+                remove_file(&left)?;
             }
             dropped.push(path.to_owned());
         }

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use super::error::Result;
 use super::open::Store;
 use crate::fs::At;
 use crate::fs::lock::Lock;
-use crate::fs::remove::remove_tree;
+use crate::fs::remove::{remove_file, remove_tree};
 use crate::model::digest::Digest;
 use crate::model::manifest::{GenerationId, RawPath};
 
@@ -62,6 +62,7 @@ pub struct Lease {
     staging: PathBuf,
     outside: Mutex<Vec<PathBuf>>,
     staged: AtomicU64,
+    is_removed_later: AtomicBool,
 }
 
 /// What all live leases together name.
@@ -96,6 +97,7 @@ impl Store {
                 staging,
                 outside: Mutex::default(),
                 staged: AtomicU64::new(0),
+                is_removed_later: AtomicBool::new(false),
             };
             lease.name(&Use::Process { purpose, pid: std::process::id() })?;
             return Ok(lease);
@@ -125,12 +127,16 @@ impl Store {
     }
 
     /// Removes what dead processes left: their staging directories, inside the store and
-    /// outside, and then their leases. Returns how many were dead. Anyone may do this at any
+    /// outside, and then their leases; and the leases that are over. Returns how many were dead. Anyone may do this at any
     /// time, several at once.
     pub fn reclaim(&self) -> Result<usize> {
         let mut dead = 0;
         let mut failed = Ok(());
         for path in self.lease_paths()? {
+            if is_over(&path) {
+                remove_file(&path)?;
+                continue;
+            }
             match self.reclaim_one(&path) {
                 Ok(is_dead) => dead += usize::from(is_dead),
                 // What one left behind and cannot be removed keeps nobody from the rest.
@@ -151,10 +157,7 @@ impl Store {
             }
         }
         remove_tree(&self.staging_dir().join(&id))?;
-        match fs::remove_file(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            removed => removed.at("remove", path)?,
-        }
+        remove_file(path)?;
         Ok(true)
     }
 
@@ -182,6 +185,12 @@ impl Lease {
         // One write of an append-only file: lines of several threads do not mix.
         let mut file = self.lock.file();
         Ok(file.write_all(&line).at("write", &self.path)?)
+    }
+
+    /// Leaves the file of the lease to the next `reclaim` once it is over: what a file held is freed only
+    /// when the disk has done all that it was told before, and that may be gigabytes.
+    pub fn remove_later(&self) {
+        self.is_removed_later.store(true, Ordering::Relaxed);
     }
 
     /// Returns this process's directory under `staging/`, which exists afterwards.
@@ -214,7 +223,11 @@ impl Drop for Lease {
         let swept = remove_tree(&self.staging).is_ok();
         let outside = self.outside.lock().map(|dirs| dirs.iter().any(|dir| dir.exists()));
         if swept && outside.is_ok_and(|is_left| !is_left) {
-            drop(fs::remove_file(&self.path));
+            drop(if *self.is_removed_later.get_mut() {
+                fs::rename(&self.path, self.path.with_extension(OVER))
+            } else {
+                fs::remove_file(&self.path)
+            });
         }
     }
 }
@@ -225,6 +238,14 @@ pub(super) fn random_id() -> String {
     // The keys of the standard hash map are random for each process and each call.
     let random = || std::collections::hash_map::RandomState::new().build_hasher().finish();
     format!("{:016x}{:08x}", random(), random() >> 32)
+}
+
+/// What the name of a lease ends with that nobody relies on any more.
+const OVER: &str = "over";
+
+/// Tells whether nobody relies on the lease at `path` any more.
+pub(super) fn is_over(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == OVER)
 }
 
 fn staging_name(id: &str) -> String {

@@ -8,6 +8,7 @@ use super::error::Result;
 use super::generations::create_dirs;
 use super::open::Store;
 use crate::fs::At;
+use crate::fs::remove::remove_file;
 use crate::fs::stat::Kind;
 use crate::fs::walk::walk;
 use crate::model::manifest::Series;
@@ -77,10 +78,7 @@ impl Store {
             if found.stat.kind == Kind::Dir || series_dir.exists() {
                 continue;
             }
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                removed => removed.at("remove", &path)?,
-            }
+            remove_file(&path)?;
         }
         remove_empty_dirs(&dir)
     }

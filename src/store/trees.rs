@@ -15,6 +15,7 @@ use super::open::Store;
 use super::records::{inodes_of, open_record, write_record};
 use super::sweep::GcLock;
 use crate::fs::At;
+use crate::fs::remove::remove_file;
 use crate::fs::stat::{Inode, Stat};
 use crate::model::manifest::{GenerationId, RawPath};
 use crate::model::rel_path::RelPath;
@@ -86,6 +87,11 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets what is known of `dir`.
+    pub fn forget_tree(&self, dir: &Path) -> Result<()> {
+        Ok(remove_file(&self.tree_path(dir))?)
+    }
+
     /// Returns what is known of `dir` since `boot`, if anything. A record that cannot be read is
     /// none: it is only there to save time.
     pub fn tree_record(&self, dir: &Path, boot: &str) -> Option<TreeRecord> {
@@ -131,10 +137,7 @@ impl Store {
     /// Removes the records at `paths`, which [`Self::stale_trees`] returned.
     pub fn forget_stale_trees(&self, _lock: &GcLock, paths: &[PathBuf]) -> Result<()> {
         for path in paths {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                removed => removed.at("remove", path)?,
-            }
+            remove_file(path)?;
         }
         Ok(())
     }

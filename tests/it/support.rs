@@ -211,7 +211,10 @@ impl Host {
             let name = path.file_name().unwrap_or_default();
             let parent = path.parent().unwrap_or(&path);
             let is_busy = ["staging", "trash", "leases"].map(|dir| self.root().join(dir));
-            if name.as_bytes().starts_with(b".runner-cache-") || is_busy.iter().any(|b| b == parent)
+            // A lease that is over stays until the next one.
+            let is_over = path.extension().is_some_and(|extension| extension == "over");
+            if name.as_bytes().starts_with(b".runner-cache-")
+                || !is_over && is_busy.iter().any(|b| b == parent)
             {
                 left.push(path);
             }

@@ -2,7 +2,6 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
@@ -128,9 +127,7 @@ impl Draft<'_> {
         if request.submodules {
             self.check_out_submodules()?;
         }
-        // As a directory that a checkout makes: others may read it.
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(self.dir(), mode).at("set the mode of", self.dir())?;
+        self.staged.open_to_others()?;
         self.staged.take_place_of(&self.dest.path)?;
         Ok(false)
     }

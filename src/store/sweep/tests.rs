@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
@@ -73,6 +74,23 @@ fn what_a_live_lease_names_stays() -> Result {
     drop(lease);
     let swept = store.sweep(&lock(&store)?, std::slice::from_ref(&id), &[])?;
     assert_eq!((swept.generations, swept.packs.len()), (vec![id], 2));
+    Ok(())
+}
+
+#[test]
+fn a_lease_that_is_over_keeps_nothing_and_goes_with_the_next() -> Result {
+    let (_dir, store) = new_store()?;
+    let id = save(&store, "pr/1 target k", 1, &[&["a"]])?;
+    let lease = store.lease(Purpose::Restore)?;
+    lease.remove_later();
+    store.read(&lease, &id)?;
+    drop(lease);
+    let left = || crate::store::generations::read_dir(&store.leases_dir());
+    assert!(matches!(&left()?[..], [path] if path.extension() == Some("over".as_ref())));
+    assert_eq!(store.holdings()?.dead_leases, Vec::<PathBuf>::new());
+    assert_eq!(store.lease_facts()?.generations, BTreeSet::new());
+    assert_eq!(store.reclaim()?, 0, "nobody died");
+    assert_eq!(left()?, Vec::<PathBuf>::new());
     Ok(())
 }
 
