@@ -47,9 +47,20 @@ pub struct RepoKey {
 /// what is said, not the key. Without any input there is an error, never the hash of nothing.
 pub fn repo_key(repo: &Path, environment: &Environment, options: &KeyOptions) -> Result<RepoKey> {
     let repo = workspace::open_repo(repo)?;
+    let toolchain = Toolchain::of(&repo, environment)?;
+    key_with(&repo, environment, options, &toolchain)
+}
+
+/// Returns the key of the repo in the directory `repo`, a canonical path, that is built by `toolchain`.
+pub fn key_with(
+    repo: &Path,
+    environment: &Environment,
+    options: &KeyOptions,
+    toolchain: &Toolchain,
+) -> Result<RepoKey> {
     let mut components = BTreeMap::new();
-    let (basis, lock_or_manifests) = basis::of(&repo, environment, &mut components)?;
-    let extra = extra_inputs::collect(&repo, &options.extra_inputs)?;
+    let (basis, lock_or_manifests) = basis::of(repo, environment, &mut components)?;
+    let extra = extra_inputs::collect(repo, &options.extra_inputs)?;
     manifests::list("extra:", &extra, &mut components);
     let deps = if extra.is_empty() {
         lock_or_manifests
@@ -60,7 +71,6 @@ pub fn repo_key(repo: &Path, environment: &Environment, options: &KeyOptions) ->
         hasher.finish()
     };
 
-    let toolchain = Toolchain::of(&repo, environment)?;
     if let Some(version) = &toolchain.verbose_version {
         components.insert("rustc".to_owned(), version.clone());
     }

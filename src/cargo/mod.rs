@@ -28,6 +28,7 @@ pub mod lock_file;
 mod manifests;
 mod program;
 pub mod rlib;
+mod rustup;
 pub mod sources;
 #[cfg(test)]
 mod testing;

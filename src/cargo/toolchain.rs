@@ -3,9 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use super::config::Config;
 use super::error::{Error, Result};
+use super::rustup::{Selection, selection};
 use super::{dirs, program};
 use crate::fs::At;
 use crate::model::digest::{Digest, Hasher};
@@ -22,28 +24,69 @@ pub struct Toolchain {
     pub warning: Option<String>,
 }
 
+/// What is to be asked of the compiler of a repo.
+#[derive(Debug)]
+pub struct Question {
+    repo: PathBuf,
+    rustc: OsString,
+    file: Option<(PathBuf, Vec<u8>)>,
+    selection: Option<Selection>,
+}
+
+/// What a compiler answered; nothing where there is none.
+pub type Answer = Option<Output>;
+
+impl Question {
+    /// Finds out which `rustc` cargo would run in `repo`, an absolute path, and the file that rustup
+    /// would read there.
+    pub fn of(repo: &Path, environment: &Environment) -> Result<Self> {
+        let file = find_file(repo)?;
+        let rustc = rustc(repo, environment)?;
+        let selection = selection(&rustc, file.as_ref(), environment);
+        Ok(Self { repo: repo.to_owned(), rustc, file, selection })
+    }
+
+    /// Tells whether the answer to the one certainly is the answer to the other.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let is_selected_alike = self.selection.is_some() && self.selection == other.selection;
+        self.rustc == other.rustc && (is_selected_alike || self.repo == other.repo)
+    }
+
+    /// Asks the compiler.
+    pub fn ask(&self, environment: &Environment) -> Result<Answer> {
+        program::run(&self.rustc, &ARGS, &self.repo, environment)
+    }
+}
+
+/// What makes `rustc` say which one it is.
+const ARGS: [&str; 1] = ["-vV"];
+
 impl Toolchain {
-    /// Asks the `rustc` that cargo would run in `repo`, an absolute path, and finds the file that
-    /// rustup would read there.
+    /// Asks the compiler of a repo alone.
+    pub fn of(repo: &Path, environment: &Environment) -> Result<Self> {
+        let question = Question::of(repo, environment)?;
+        let answer = question.ask(environment)?;
+        Self::by(question, &answer)
+    }
+
+    /// Returns what is known by the answer to a question.
     ///
     /// Where there is no `rustc`, or it refuses (its toolchain is not installed yet), the file
     /// alone will do, with a warning.
-    pub fn of(repo: &Path, environment: &Environment) -> Result<Self> {
-        const ARGS: [&str; 1] = ["-vV"];
-        let file = find_file(repo)?;
-        let rustc = rustc(repo, environment)?;
-        let (verbose_version, warning) = match program::run(&rustc, &ARGS, repo, environment)? {
+    pub fn by(question: Question, answer: &Answer) -> Result<Self> {
+        let Question { repo, rustc, file, .. } = question;
+        let (verbose_version, warning) = match answer {
             Some(output) if output.status.success() => {
                 (Some(String::from_utf8_lossy(&output.stdout).trim_end().to_owned()), None)
             }
             Some(output) => {
-                let failure = program::failure(&rustc, &ARGS, repo, &output);
+                let failure = program::failure(&rustc, &ARGS, &repo, output);
                 if file.is_none() {
                     return Err(failure);
                 }
                 (None, Some(failure.to_string()))
             }
-            None if file.is_none() => return Err(Error::NoToolchain(repo.to_owned())),
+            None if file.is_none() => return Err(Error::NoToolchain(repo)),
             None => (None, Some(format!("no `{}` in PATH", rustc.display()))),
         };
         let warning = warning.map(|why| format!("{why}; the key knows the toolchain file only"));

@@ -151,12 +151,11 @@ impl Beneath {
 
     /// Asks about `path` itself; one that does not exist has no stat.
     pub fn stat(&self, path: &RelPath) -> Result<Option<Stat>> {
-        match self.open_at(path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()) {
-            Ok(fd) => {
-                let metadata = File::from(fd).metadata().at("read metadata", &self.full(path))?;
-                Ok(Some(Stat::from(&metadata)))
-            }
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let ask = || rustix::fs::statat(self.parent(path)?, name(path), flags);
+        match ask() {
+            Ok(stat) => Ok(Some(Stat::from(&stat))),
+            Err(errno) if is_absence(errno) => Ok(None),
             Err(errno) => Err(self.refused("read metadata", path, errno)),
         }
     }
@@ -304,6 +303,11 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 
 fn name(path: &RelPath) -> &[u8] {
     path.file_name()
+}
+
+/// Tells whether nothing is at a path, or only behind a symlink, where nothing is ours.
+pub(super) fn is_absence(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
 }
 
 /// A time that stays as it is.

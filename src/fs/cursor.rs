@@ -1,8 +1,14 @@
 //! Visiting paths of one tree in their order, where neighbours mostly share a directory.
 
-use super::beneath::Beneath;
+use rustix::io::Errno;
+
+use super::beneath::{Beneath, is_absence};
 use super::error::Result;
+use super::stat::Stat;
 use crate::model::rel_path::RelPath;
+
+/// How many paths one thread visits in a row: enough that opening their directories costs little.
+pub const AT_A_TIME: usize = 256;
 
 /// Holds the directory of the path that was last visited open, so that its neighbours need not be looked
 /// up from the root.
@@ -18,6 +24,11 @@ impl<'a> Cursor<'a> {
         Self { root, at: None }
     }
 
+    /// Returns the tree that is visited.
+    pub fn root(&self) -> &'a Beneath {
+        self.root
+    }
+
     /// Returns the directory that holds `path`, and the name of `path` there.
     pub fn visit(&mut self, path: &RelPath) -> Result<(&Beneath, RelPath)> {
         let Some(parent) = path.parent() else { return Ok((self.root, path.clone())) };
@@ -27,5 +38,16 @@ impl<'a> Cursor<'a> {
         }
         let (_, dir) = self.at.as_ref().expect("it was just visited");
         Ok((dir, path.name()))
+    }
+
+    /// Returns the same of a path that is there, with its stat.
+    pub fn find(&mut self, path: &RelPath) -> Result<Option<(&Beneath, RelPath, Stat)>> {
+        match self.visit(path) {
+            Err(error) if Errno::from_io_error(&error.source).is_some_and(is_absence) => Ok(None),
+            visited => {
+                let (dir, name) = visited?;
+                Ok(dir.stat(&name)?.map(|stat| (dir, name, stat)))
+            }
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! What the kernel knows of a path without reading it.
 
-use std::fs::Metadata;
+use std::fs::{FileType, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fs::FileType as RawType;
 use serde::{Deserialize, Serialize};
 
 use crate::model::timestamp::Timestamp;
@@ -70,17 +71,49 @@ impl Stat {
     }
 }
 
-impl From<&Metadata> for Stat {
-    fn from(metadata: &Metadata) -> Self {
-        let kind = match metadata.file_type() {
-            kind if kind.is_dir() => Kind::Dir,
-            kind if kind.is_file() => Kind::File,
-            kind if kind.is_symlink() => Kind::Symlink,
+impl From<FileType> for Kind {
+    fn from(kind: FileType) -> Self {
+        match kind {
+            kind if kind.is_dir() => Self::Dir,
+            kind if kind.is_file() => Self::File,
+            kind if kind.is_symlink() => Self::Symlink,
+            _ => Self::Special,
+        }
+    }
+}
+
+impl From<&rustix::fs::Stat> for Stat {
+    fn from(stat: &rustix::fs::Stat) -> Self {
+        let kind = match RawType::from_raw_mode(stat.st_mode) {
+            RawType::Directory => Kind::Dir,
+            RawType::RegularFile => Kind::File,
+            RawType::Symlink => Kind::Symlink,
             _ => Kind::Special,
         };
-        let time = |secs: i64, nanos: i64| Timestamp::new(secs, u32::try_from(nanos).unwrap_or(0));
+        let time = |secs, nanos| Timestamp::new(secs, u32::try_from(nanos).unwrap_or(0));
+        let count = |number: i64| u64::try_from(number).unwrap_or(0);
         Self {
             kind,
+            mode: stat.st_mode & 0o7777,
+            size: count(stat.st_size),
+            allocated_bytes: count(stat.st_blocks).saturating_mul(512),
+            mtime: time(stat.st_mtime, stat.st_mtime_nsec),
+            atime: time(stat.st_atime, stat.st_atime_nsec),
+            inode: Inode {
+                dev: stat.st_dev,
+                ino: stat.st_ino,
+                ctime: time(stat.st_ctime, stat.st_ctime_nsec),
+            },
+            links: stat.st_nlink,
+        }
+    }
+}
+
+impl From<&Metadata> for Stat {
+    fn from(metadata: &Metadata) -> Self {
+        let time = |secs: i64, nanos: i64| Timestamp::new(secs, u32::try_from(nanos).unwrap_or(0));
+        Self {
+            kind: metadata.file_type().into(),
             mode: metadata.mode() & 0o7777,
             size: metadata.size(),
             allocated_bytes: metadata.blocks().saturating_mul(512),

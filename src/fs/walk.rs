@@ -5,8 +5,9 @@ use std::path::Path;
 
 use walkdir::WalkDir;
 
+use super::beneath::Beneath;
+use super::cursor::Cursor;
 use super::error::{At, Error, Result};
-use super::space::is_mount_point;
 use super::stat::{Kind, Stat};
 use crate::model::rel_path::RelPath;
 
@@ -24,7 +25,28 @@ pub struct Found {
 /// A directory that is not wanted is not entered. Symlinks are reported, never followed, but
 /// `dir` itself may be one. What disappears while we walk is left out: somebody else deleted it.
 pub fn walk(dir: &Path, wants: impl Fn(&RelPath, Kind) -> bool) -> Result<Vec<Found>> {
-    let mut found = Vec::new();
+    stat_each(dir, list(dir, wants)?)
+}
+
+/// Returns those of `paths`, neighbours in the tree `dir`, that are there.
+pub fn stat_each(dir: &Path, paths: Vec<RelPath>) -> Result<Vec<Found>> {
+    if paths.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tree = Beneath::open(dir)?;
+    let mut cursor = Cursor::new(&tree);
+    let mut found = Vec::with_capacity(paths.len());
+    for path in paths {
+        if let Some((.., stat)) = cursor.find(&path)? {
+            found.push(Found { path, stat });
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the paths that [`walk`] finds, without their stats: there is no system call for each.
+pub fn list(dir: &Path, wants: impl Fn(&RelPath, Kind) -> bool) -> Result<Vec<RelPath>> {
+    let mut listed = Vec::new();
     let mut paths = WalkDir::new(dir).min_depth(1).follow_root_links(true).into_iter();
     while let Some(next) = paths.next() {
         let entry = match next {
@@ -36,27 +58,15 @@ pub fn walk(dir: &Path, wants: impl Fn(&RelPath, Kind) -> bool) -> Result<Vec<Fo
         let path = RelPath::parse(below.as_os_str().as_bytes())
             .map_err(std::io::Error::other)
             .at("walk", entry.path())?;
-        let stat = match entry.metadata() {
-            Ok(metadata) => Stat::from(&metadata),
-            Err(error) if is_gone(&error) => continue,
-            Err(error) => return Err(refused(error, dir)),
-        };
-        if wants(&path, stat.kind) {
-            found.push(Found { path, stat });
-        } else if stat.kind == Kind::Dir {
+        let kind = Kind::from(entry.file_type());
+        if wants(&path, kind) {
+            listed.push(path);
+        } else if kind == Kind::Dir {
             paths.skip_current_dir();
         }
     }
-    found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Ok(found)
-}
-
-/// Returns every path below `dir`, sorted as a tree: all but what belongs to a filesystem itself.
-///
-/// `lost+found` of a mounted ext4 is root's, and no part of what lies on it.
-pub fn walk_tree(dir: &Path) -> Result<Vec<Found>> {
-    let is_mount_point = is_mount_point(dir)?;
-    walk(dir, |path, _| !(is_mount_point && path.as_bytes() == b"lost+found"))
+    listed.sort_unstable();
+    Ok(listed)
 }
 
 fn is_gone(error: &walkdir::Error) -> bool {

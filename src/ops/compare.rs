@@ -9,11 +9,12 @@ use rayon::prelude::*;
 
 use super::Result;
 use super::progress::Progress;
+use super::walk::walk_tree;
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::extents::data_runs;
 use crate::fs::stat::{Kind, Stat};
-use crate::fs::walk::{Found, walk_tree};
+use crate::fs::walk::Found;
 use crate::model::digest::Digest;
 use crate::model::manifest::{Content, Entry, EntryKind, FileFacts, GenerationId, Manifest};
 use crate::model::rel_path::RelPath;

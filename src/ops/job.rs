@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
+use super::asked::{Asked, ask_all};
 use super::{Error, Result};
-use crate::cargo::dirs::{Dirs, cargo_home, dirs};
+use crate::cargo::dirs::{Dirs, cargo_home};
 use crate::cargo::home::Wanted;
-use crate::cargo::key::{KeyOptions, RepoKey, manifests_digest, repo_key};
+use crate::cargo::key::{KeyOptions, RepoKey};
 use crate::cargo::lock_file::{LockFile, Package};
 use crate::fs::At;
 use crate::model::area::Area;
@@ -115,13 +114,8 @@ impl Job {
         for (name, path) in &ask.dependencies {
             roots.insert(Root::Dependency(name.clone()), found(path)?);
         }
-        let mut asked: BTreeMap<Root, Asked> = BTreeMap::new();
-        let all: Vec<_> =
-            roots.par_iter().map(|(root, dir)| ask_cargo(ask, environment, root, dir)).collect();
-        for (root, answer) in roots.keys().zip(all) {
-            asked.insert(root.clone(), answer?);
-        }
-        let Asked { key, dirs: own } = &asked[&Root::Repo];
+        let asked = ask_all(ask, environment, &roots)?;
+        let Asked { key, dirs: own, .. } = &asked[&Root::Repo];
         let home = cargo_home(environment, ask.cargo_home.as_deref(), &repo)?;
         let cargo_key = ask.key.clone().unwrap_or_else(|| key.key.clone());
         let mut job = Self {
@@ -155,12 +149,11 @@ impl Job {
                 "the store `{store_root}` lies inside the checkout `{root}`: `git clean -ffdx` deletes it"
             ));
         }
-        let mut manifests = BTreeMap::new();
-        for (root, dir) in &job.roots {
-            if let Root::Dependency(name) = root {
-                manifests.insert(name.clone(), manifests_digest(dir, environment)?);
-            }
-        }
+        let manifests = asked.iter().filter_map(|(root, asked)| match root {
+            Root::Repo => None,
+            Root::Dependency(name) => Some((name.clone(), asked.manifests?)),
+        });
+        let manifests = manifests.collect();
         job.add_own_target(ask, &asked[&Root::Repo], &manifests);
         for (root, asked) in &asked {
             if let Root::Dependency(name) = root {
@@ -173,7 +166,7 @@ impl Job {
 
     /// Adds the target directory of the repo, which depends on what has these `manifests`.
     fn add_own_target(&mut self, ask: &Ask, asked: &Asked, manifests: &BTreeMap<Name, Digest>) {
-        let Asked { key, dirs } = asked;
+        let Asked { key, dirs, .. } = asked;
         self.add_dirs(dirs);
         if ask.areas.contains(&Kept::Target) {
             let series_key = key.with_dependencies(&self.key, manifests);
@@ -186,7 +179,7 @@ impl Job {
 
     /// Adds the target directory of a dependency, unless it is the repo's `own`.
     fn add_dependency(&mut self, ask: &Ask, name: &Name, asked: &Asked, own: &Path) {
-        let Asked { key, dirs } = asked;
+        let Asked { key, dirs, .. } = asked;
         self.add_dirs(dirs);
         let series_key = ask.dependency_keys.get(name).unwrap_or(&key.key);
         self.dependency_keys.insert(name.clone(), series_key.clone());
@@ -305,24 +298,6 @@ impl Place {
         };
         Err(Error::Unfit { path: self.dir.clone(), reason })
     }
-}
-
-/// What cargo and rustc say of a checkout.
-struct Asked {
-    key: RepoKey,
-    dirs: Dirs,
-}
-
-/// Asks both at once, for each takes the time of a process or two.
-fn ask_cargo(ask: &Ask, environment: &Environment, root: &Root, dir: &Path) -> Result<Asked> {
-    let none = KeyOptions::default();
-    let (options, target_dir) = match root {
-        Root::Repo => (&ask.key_options, ask.target_dir.as_deref()),
-        Root::Dependency(_) => (&none, None),
-    };
-    let (key, dirs) =
-        rayon::join(|| repo_key(dir, environment, options), || dirs(dir, environment, target_dir));
-    Ok(Asked { key: key?, dirs: dirs? })
 }
 
 fn place(

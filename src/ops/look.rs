@@ -8,9 +8,10 @@ use super::locks::keep_packages_still;
 use super::progress::Progress;
 use super::report::AreaReport;
 use super::shared::needs_mark;
+use super::walk::{walk, walk_tree};
 use crate::cargo::home::{self, Shared};
 use crate::fs::stat::Kind;
-use crate::fs::walk::{Found, walk, walk_tree};
+use crate::fs::walk::Found;
 use crate::model::area::Area;
 
 /// Walks the area's directory; `None`, with the reason in the report, if there is nothing.

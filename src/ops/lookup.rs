@@ -39,7 +39,8 @@ pub(super) struct Choice {
     pub(super) id: GenerationId,
     pub(super) chosen: Chosen,
     pub(super) manifest: Arc<Manifest>,
-    /// Of how many that are as near by key, paths and job it agrees best with the checkout.
+    /// Of how many that are as near by key, paths and job it agrees best with the checkout; 1 if all of them
+    /// agree as well.
     of: usize,
     /// The crates of the units that are left out, because they work only where it was saved.
     left: BTreeSet<String>,
@@ -93,10 +94,10 @@ pub(super) fn choose<'a>(
         searches.par_iter_mut().for_each(|search| search.take_best(store, lease, files.as_ref()));
     }
     let roots = job.raw_roots();
-    let end = |Search { place, report, best, readable, .. }| {
+    let end = |Search { place, report, best, readable, differ, .. }| {
         let choice = best.map(|(_, mut choice): (u64, Choice)| {
             choice.left = leave_bound(Arc::make_mut(&mut choice.manifest), &roots);
-            Choice { of: readable, ..choice }
+            Choice { of: if differ { readable } else { 1 }, ..choice }
         });
         (place, report, choice)
     };
@@ -113,6 +114,8 @@ struct Search<'a> {
     nearest: Vec<Chosen>,
     /// How many of them could be read.
     readable: usize,
+    /// Whether some of those agree better with the checkout than others.
+    differ: bool,
     /// The one that agrees best with the checkout, and in how many files.
     best: Option<(u64, Choice)>,
 }
@@ -138,8 +141,9 @@ impl<'a> Search<'a> {
         }
         let has_any = !generations.is_empty();
         report.wanted = report.failure.is_some() || has_any || job.counts_on(&place.area);
-        let (nearest, readable, best) = (Vec::new(), 0, None);
-        let mut search = Self { place, wish, report, generations, nearest, readable, best };
+        let (nearest, best) = (Vec::new(), None);
+        let (readable, differ) = (0, false);
+        let mut search = Self { place, wish, report, generations, nearest, readable, differ, best };
         search.find_nearest();
         search.report.seconds = started.elapsed().as_secs_f64();
         search
@@ -167,6 +171,7 @@ impl<'a> Search<'a> {
                 Ok(manifest) => {
                     self.readable += 1;
                     let agreement = files.map_or(0, |files| agreement(&manifest, files));
+                    self.differ |= self.best.as_ref().is_some_and(|(best, _)| agreement != *best);
                     if self.best.as_ref().is_none_or(|(best, _)| agreement > *best) {
                         let (manifest, left) = (Arc::new(manifest), BTreeSet::new());
                         let choice = Choice { id, chosen, manifest, of: 1, left };

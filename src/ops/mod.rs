@@ -3,6 +3,7 @@
 //! Facts are read, a pure function of `model` decides, the decision is carried out. What goes
 //! wrong with one area becomes a line of its report; the other areas go on.
 
+mod asked;
 mod assemble;
 mod buffers;
 pub mod checkout;
@@ -40,6 +41,7 @@ mod tree;
 mod units;
 mod unpack;
 pub mod verify;
+mod walk;
 
 pub use error::{Error, Result};
 

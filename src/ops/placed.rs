@@ -10,7 +10,7 @@ use super::compare::{Known, has_same_bytes};
 use super::report::Mode;
 use super::units::forget_reads;
 use crate::fs::beneath::Beneath;
-use crate::fs::cursor::Cursor;
+use crate::fs::cursor::{AT_A_TIME, Cursor};
 use crate::fs::stat::{Inode, Kind, Stat};
 use crate::model::manifest::{Entry, EntryKind, FileFacts, Manifest};
 use crate::model::rel_path::RelPath;
@@ -25,9 +25,6 @@ pub(super) struct Placed {
     /// The files that this restore wrote or compared, if not all.
     pub(super) certain: Option<HashSet<RelPath>>,
 }
-
-/// How many entries one thread looks at in a row: enough that opening their directory costs little.
-const AT_A_TIME: usize = 256;
 
 impl Placed {
     /// Makes every fingerprint of a target look unread, so that the save can tell which ones cargo
@@ -61,8 +58,7 @@ impl Placed {
             let mut found = Vec::new();
             for (path, facts) in files {
                 // What somebody removed meanwhile is not there to record.
-                let Ok((dir, name)) = cursor.visit(path) else { continue };
-                if let Some(stat) = dir.stat(&name)?
+                if let Some((.., stat)) = cursor.find(path)?
                     && self.is_certain(path, facts, &stat, known)
                 {
                     found.push(((*path).clone(), stat.inode));

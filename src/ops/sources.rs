@@ -14,6 +14,7 @@ use super::report::SourcesReport;
 use crate::cargo::sources::{Listing, SourceFile, leads_to, list, names_digest};
 use crate::fs::At;
 use crate::fs::beneath::{Beneath, open_regular};
+use crate::fs::cursor::{AT_A_TIME, Cursor};
 use crate::fs::stat::{Kind, Stat};
 use crate::model::digest::{Digest, Hasher};
 use crate::model::freshness::{Observed, Refresh, refresh};
@@ -33,15 +34,16 @@ struct Seen {
 ///
 /// What cannot be read, or changes while it is, is left out: it will look new.
 pub(super) fn record(roots: &BTreeMap<Root, PathBuf>, excluded: &[PathBuf]) -> Result<Vec<Source>> {
-    let mut sources = Vec::new();
-    for (root, dir) in roots {
-        let seen = see(dir, excluded, BTreeSet::new())?;
-        sources.extend(seen.observed.into_iter().filter_map(|now| {
+    let of_root = |(root, dir): (&Root, &PathBuf)| {
+        let source = |now| {
             let Observed { path, kind, digest, mtime, .. } = now;
             Some(Source { root: root.clone(), path, kind, digest: digest?, mtime })
-        }));
-    }
-    Ok(sources)
+        };
+        let seen = see(dir, excluded, BTreeSet::new())?;
+        Ok(seen.observed.into_iter().filter_map(source).collect::<Vec<_>>())
+    };
+    let sources: Vec<_> = roots.par_iter().map(of_root).collect::<Result<_>>()?;
+    Ok(sources.into_iter().flatten().collect())
 }
 
 /// Tells whether two records have the same sources, whatever their mtimes.
@@ -114,12 +116,12 @@ impl<'a> Refreshing<'a> {
     ) -> Result<Self> {
         let origins: Vec<_> = manifests.iter().map(|manifest| origins(manifest)).collect();
         let kept: Vec<_> = manifests.iter().flat_map(|manifest| kept_sources(manifest)).collect();
-        let mut seen = BTreeMap::new();
-        for (root, dir) in roots {
+        let see_root = |(root, dir): (&'a Root, &'a PathBuf)| {
             let of_root = origins.iter().flatten().filter(|source| source.root == *root);
             let paths = of_root.filter_map(|source| source.path.clone()).collect();
-            seen.insert(root, see(dir, excluded, paths)?);
-        }
+            Ok((root, see(dir, excluded, paths)?))
+        };
+        let mut seen: BTreeMap<_, _> = roots.par_iter().map(see_root).collect::<Result<_>>()?;
         let is_link_changed = origins
             .iter()
             .flatten()
@@ -182,32 +184,42 @@ impl<'a> Refreshing<'a> {
         let mut report = SourcesReport::default();
         for (dir, seen, refresh) in &self.roots {
             let beneath = Beneath::open(dir)?;
-            let mut is_set = 0;
-            for (index, mtime) in &refresh.put_back {
-                let now = &seen.observed[*index];
-                let is_same = match &now.path {
-                    Some(path) if now.kind != SourceKind::Dir => {
-                        let stat = beneath.stat(path)?;
-                        stat.is_some_and(|stat| stat.inode == seen.stats[*index].inode)
-                    }
-                    // Our own work changed the times of directories, but not their names.
-                    path => {
-                        let full =
-                            path.as_ref().map_or(dir.to_path_buf(), |path| beneath.full(path));
-                        names_digest(&full, self.excluded).ok() == now.digest
-                    }
-                };
-                let path = now.path.as_ref();
-                if is_same && set_mtime(&beneath, path, *mtime).is_ok() {
-                    is_set += 1;
+            let put_back = refresh.put_back.par_chunks(AT_A_TIME).map(|sources| {
+                let mut cursor = Cursor::new(&beneath);
+                let mut is_set = 0;
+                for (index, mtime) in sources {
+                    let (now, stat) = (&seen.observed[*index], &seen.stats[*index]);
+                    is_set += u64::from(self.put_one_back(now, stat, *mtime, &mut cursor)?);
                 }
-            }
+                Ok(is_set)
+            });
+            let is_set: u64 = put_back.collect::<Result<Vec<_>>>()?.into_iter().sum();
             let lost = refresh.put_back.len() as u64 - is_set;
             report.checked += refresh.checked;
             report.restored += refresh.unchanged - lost;
             report.changed += refresh.checked - refresh.unchanged + lost;
         }
         Ok(report)
+    }
+
+    /// Makes a source as old as `mtime`; tells whether it is, which it is not if it changed since it had
+    /// that `stat`.
+    fn put_one_back(
+        &self,
+        now: &Observed,
+        stat: &Stat,
+        mtime: Timestamp,
+        cursor: &mut Cursor<'_>,
+    ) -> Result<bool> {
+        if let Some(path) = now.path.as_ref().filter(|_| now.kind != SourceKind::Dir) {
+            let Some((dir, name, found)) = cursor.find(path)? else { return Ok(false) };
+            return Ok(found.inode == stat.inode && dir.set_mtime(&name, mtime).is_ok());
+        }
+        // Our own work changed the times of directories, but not their names.
+        let (root, path) = (cursor.root(), now.path.as_ref());
+        let full = path.map_or(root.path().to_owned(), |path| root.full(path));
+        let is_same = names_digest(&full, self.excluded).ok() == now.digest;
+        Ok(is_same && set_mtime(root, path, mtime).is_ok())
     }
 }
 

@@ -13,6 +13,7 @@ use crate::cargo::artifacts::{Docs, lacking};
 use crate::cargo::units::{Units, crate_of, incremental_of, is_fingerprint};
 use crate::fs::atime::notices_reads;
 use crate::fs::beneath::Beneath;
+use crate::fs::cursor::{AT_A_TIME, Cursor};
 use crate::fs::stat::Kind;
 use crate::fs::walk::Found;
 use crate::model::area::Area;
@@ -69,13 +70,22 @@ pub(super) fn leave_bound(
 /// cargo read meanwhile; returns those that did not. One that is not there any more is none.
 pub(super) fn forget_reads<'a>(dir: &Path, entries: &'a [Entry]) -> Result<Vec<&'a RelPath>> {
     let tree = Beneath::open(dir)?;
-    let forgotten = entries.par_iter().map(|Entry { path, kind }| {
-        let is_file = matches!(kind, EntryKind::File(_) | EntryKind::HardLink { .. });
-        if is_file && is_fingerprint(path) && tree.stat(path)?.is_some_and(|stat| stat.was_read()) {
-            tree.forget_reads(path)?;
-            return Ok(Some(path));
+    let is_one = |Entry { path, kind }: &&Entry| {
+        matches!(kind, EntryKind::File(_) | EntryKind::HardLink { .. }) && is_fingerprint(path)
+    };
+    let files: Vec<_> = entries.iter().filter(is_one).map(|entry| &entry.path).collect();
+    let forgotten = files.par_chunks(AT_A_TIME).map(|files| {
+        let mut cursor = Cursor::new(&tree);
+        let mut forgotten = Vec::new();
+        for path in files {
+            if let Some((dir, name, stat)) = cursor.find(path)?
+                && stat.was_read()
+            {
+                dir.forget_reads(&name)?;
+                forgotten.push(*path);
+            }
         }
-        Ok(None)
+        Ok(forgotten)
     });
     Ok(forgotten.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
