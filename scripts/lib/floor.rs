@@ -50,8 +50,8 @@ fn write(from: &Path, to: &Path) -> Result<f64> {
     let started = Instant::now();
     dirs.iter().try_for_each(fs::create_dir)?;
     files.par_iter().try_for_each(|Held { path, mode, mtime, bytes }| {
-        let mut file = File::options().write(true).create_new(true).mode(*mode).open(path)?;
-        file.write_all(bytes)?;
+        let file = File::options().write(true).create_new(true).mode(*mode).open(path)?;
+        runner_cache::fs::pieces::write_at(&file, bytes, 0)?;
         file.set_modified(*mtime)
     })?;
     Ok(started.elapsed().as_secs_f64())

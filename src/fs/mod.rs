@@ -10,6 +10,7 @@ pub mod cursor;
 pub mod error;
 pub mod extents;
 pub mod lock;
+pub mod pieces;
 pub mod prefetch;
 pub mod process;
 pub mod remove;

@@ -236,7 +236,9 @@ impl Restoring<'_> {
             self.known(place, choice)
         } else {
             // Of what is not there nothing is known.
-            self.store.forget_tree(&place.dir)?;
+            if let Err(error) = self.store.forget_tree(&place.dir) {
+                report.warnings.push(chain(&error));
+            }
             None
         };
         let mut placed = self.place(place, choice, known.as_ref(), report)?;

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,6 +15,7 @@ use crate::cargo::units::is_fingerprint;
 use crate::fs::At;
 use crate::fs::beneath::{Beneath, FileTimes, finish_file, umask};
 use crate::fs::cursor::Cursor;
+use crate::fs::pieces::write_at;
 use crate::fs::room::Room;
 use crate::fs::stat::{Inode, Stat};
 use crate::model::digest::Digest;
@@ -223,7 +223,7 @@ impl<'a> Unfinished<'a> {
         if is_whole && bytes.len() as u64 != *size {
             file.set_len(*size).at("write", &path())?;
         }
-        file.write_all_at(bytes, offset).at("write", &path())?;
+        write_at(&file, bytes, offset).at("write", &path())?;
         // The last to write sets the mtime; the others have written before they counted down.
         if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.finish(&file, created).at("write", &path())?;

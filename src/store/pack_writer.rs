@@ -1,7 +1,6 @@
 //! Writing packs: the contents are put together in memory, compressed at once, and flushed later.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use zstd::bulk::Compressor;
@@ -12,6 +11,7 @@ use super::leases::{Lease, Use};
 use super::open::Store;
 use crate::fs::At;
 use crate::fs::crash::crash_point;
+use crate::fs::pieces::write_at;
 use crate::model::digest::Digest;
 use crate::model::level::Level;
 use crate::model::manifest::PackUse;
@@ -104,8 +104,8 @@ impl<'a> PackWriter<'a, '_> {
             compressor.compress_to_buffer(tar, compressed)
         };
         compress().at("compress for", &staged)?;
-        let mut file = File::create_new(&staged).at("create", &staged)?;
-        file.write_all(compressed).at("write", &staged)?;
+        let file = File::create_new(&staged).at("create", &staged)?;
+        write_at(&file, compressed, 0).at("write", &staged)?;
         let digest = Digest::of(compressed);
         let pack = PackUse { digest, stored_bytes: compressed.len() as u64, content_bytes };
         Ok(Some(StagedPack { store, lease, file, staged, pack }))
