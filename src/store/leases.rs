@@ -133,11 +133,12 @@ impl Store {
         let mut dead = 0;
         let mut failed = Ok(());
         for path in self.lease_paths()? {
-            if is_over(&path) {
-                remove_file(&path)?;
-                continue;
-            }
-            match self.reclaim_one(&path) {
+            let reclaimed = if is_over(&path) {
+                remove_file(&path).map(|()| false).map_err(Into::into)
+            } else {
+                self.reclaim_one(&path)
+            };
+            match reclaimed {
                 Ok(is_dead) => dead += usize::from(is_dead),
                 // What one left behind and cannot be removed keeps nobody from the rest.
                 Err(error) => failed = Err(error),
