@@ -150,6 +150,11 @@ const CASES: &[(&str, Damaging, &[&str])] = &[
         tar.append(&header, &[][..])?;
         file_as_pack(&s.store, &zstd::encode_all(&tar.into_inner()?[..], 1)?).map(drop)
     }, &["pack-unreadable", "pack-unreferenced"]),
+    ("pack: another checksum",        |s| {
+        let mut bytes = fs::read(s.pack(&s.a, 0)?)?;
+        *bytes.last_mut().expect("a byte") ^= 1;
+        file_as_pack(&s.store, &bytes).map(drop)
+    }, &["pack-unreadable", "pack-unreferenced"]),
     ("pack: named, no zstd frame",    |s| {
         let pack = file_as_pack(&s.store, b"hello")?;
         s.publish_with(&s.store.lease(Purpose::Save)?, pack, &["c"], |_| {})
