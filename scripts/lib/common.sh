@@ -145,13 +145,6 @@ disk_bytes() { du --summarize --total --block-size=1 "$@" | tail -n 1 | cut -f 1
 # Regular files below the directories that exist.
 count_files() { find "$@" -type f -printf . | wc -c; }
 
-# Reads all files below the directories that exist, so that they are in memory. A kernel may put out what
-# nobody has read for a minute: without this one side would find its copy in memory and another not.
-read_all() {
-  local dir
-  for dir in "$@"; do
-    if [[ -d $dir ]]; then
-      find "$dir" -type f -exec cat {} + >/dev/null
-    fi
-  done
-}
+# Reads all files below a directory, so that they are in memory. A kernel may put out what nobody has read
+# for a minute: without this one side would find its copy in memory and another not.
+read_all() { find "$1" -type f -exec cat {} + >/dev/null; }

@@ -211,7 +211,7 @@ impl PackFile {
         let said = said.and_then(|len| usize::try_from(len).ok()).filter(|len| *len <= MAX_LEN);
         let bytes = room.bytes.of(said.unwrap_or(likely));
         // The digest has told what the checksum of the frame would, which costs 6 % of decompressing (a target of
-        // 3.2 GiB, five rounds).
+        // 3.2 GiB, five rounds). It is for this switch that Cargo.toml asks for zstd's `experimental`.
         let decompressor = &mut room.decompressor;
         decompressor.set_parameter(DParameter::ForceIgnoreChecksum(true)).at("read", &self.path)?;
         // What is wrong with its bytes, if it is not their number, the slower way finds out.
