@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use zstd::bulk::Compressor;
-use zstd::zstd_safe;
+use zstd::zstd_safe::{self, CParameter};
 
 use super::error::Result;
 use super::leases::{Lease, Use};
@@ -21,6 +21,16 @@ const BLOCK: usize = 512;
 
 /// A tar ends with two blocks of zeros: POSIX.1-2024, `pax`, "ustar Interchange Format".
 const END: usize = 2 * BLOCK;
+
+/// How zstd looks for what a pack holds twice, far apart: of 128 bytes and more, from one position in 2^8, over 2^24
+/// bytes. Libraries share much, and one long match is quicker to undo than many short ones:
+/// `docs/decisions/0023-long-matches.md`.
+const LONG_MATCHES: [CParameter; 4] = [
+    CParameter::EnableLongDistanceMatching(true),
+    CParameter::WindowLog(24),
+    CParameter::LdmMinMatch(128),
+    CParameter::LdmHashRateLog(8),
+];
 
 /// Returns how many bytes of a tar a content of `len` bytes takes.
 pub const fn tar_len(len: u64) -> u64 {
@@ -101,6 +111,9 @@ impl<'a> PackWriter<'a, '_> {
         let mut compress = || {
             compressor.set_compression_level(level.into())?;
             compressor.include_checksum(true)?;
+            for parameter in LONG_MATCHES {
+                compressor.set_parameter(parameter)?;
+            }
             compressor.compress_to_buffer(tar, compressed)
         };
         compress().at("compress for", &staged)?;
@@ -141,6 +154,46 @@ impl StagedPack<'_> {
         fs::create_dir_all(dir).at("create directory", dir)?;
         fs::rename(&staged, &path).at("rename to", &path)?;
         crash_point("save: pack visible");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::pack_as;
+    use super::super::{Error, Purpose};
+    use super::*;
+    use crate::fs::room::Room;
+
+    /// Returns 4 MiB that nothing makes smaller, other ones for each `seed` but 0.
+    fn noise(seed: u64) -> Vec<u8> {
+        let next = |state: &u64| {
+            let state = state ^ state << 13;
+            let state = state ^ state >> 7;
+            Some(state ^ state << 17)
+        };
+        let words = std::iter::successors(Some(seed), next);
+        words.take((4 << 20) / 8).flat_map(u64::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn what_a_pack_holds_twice_far_apart_is_stored_once()
+    -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let store = Store::open_or_init(&dir.path().join("store"))?;
+        let lease = store.lease(Purpose::Save)?;
+        let (first, between) = (noise(1), noise(2));
+        let again = [b"as before: ", &first[..]].concat();
+        let contents = [&first, &between, &again].map(|bytes| (Digest::of(bytes), &bytes[..]));
+        let pack = pack_as(&store, &lease, &contents)?;
+        assert_eq!(pack.content_bytes, (12 << 20) + 11);
+        assert!(pack.stored_bytes < 9 << 20, "{} bytes are stored", pack.stored_bytes);
+        let (mut found, mut room) = (Vec::new(), Room::default());
+        store.open_pack(pack.digest)?.each::<Error>(pack.digest, |member| {
+            found.push((member.digest, member.read_into(&mut room)?.to_vec()));
+            Ok(())
+        })?;
+        assert_eq!(found, contents.map(|(digest, bytes)| (digest, bytes.to_vec())));
         Ok(())
     }
 }
