@@ -21,7 +21,9 @@ use crate::store::{self, Generation, Lease, Purpose, Store};
 pub fn look_up(store: &Store, job: &Job) -> Result<Report> {
     let started = Instant::now();
     let lease = store.lease(Purpose::Restore)?;
-    let areas = choose(store, &lease, job).into_iter().map(|(place, mut report, choice)| {
+    let places: Vec<_> = job.places.iter().collect();
+    let areas = choose(store, &lease, job, &places);
+    let areas = areas.into_iter().map(|(place, mut report, choice)| {
         if let Some(choice) = choice {
             choice.tell(job, place, &mut report);
         }
@@ -75,16 +77,17 @@ impl Choice {
     }
 }
 
-/// Chooses a generation for each area of `job` and reads its manifest, none where there is none.
+/// Chooses a generation for each of these areas of `job` and reads its manifest, none where there is none.
 ///
 /// Memory: for each area the manifests of the best so far and of the one that it is compared with.
 pub(super) fn choose<'a>(
     store: &Store,
     lease: &Lease,
     job: &'a Job,
+    places: &[&'a Place],
 ) -> Vec<(&'a Place, AreaReport, Option<Choice>)> {
-    let begin = |place: &'a Place| Search::begin(store, job, place);
-    let mut searches: Vec<_> = job.places.par_iter().map(begin).collect();
+    let begin = |place: &&'a Place| Search::begin(store, job, place);
+    let mut searches: Vec<_> = places.par_iter().map(begin).collect();
     let mut files = None;
     while searches.iter().any(|search| !search.nearest.is_empty()) {
         // Each file is read once, however many generations there are, and none if there is no choice.

@@ -78,22 +78,12 @@ pub fn restore(
     crash_point("restore: leased");
     let unpacker = Unpacker::new(store, progress);
     let restoring = Restoring { store, lease: &lease, job, options, boot: boot_id(), unpacker };
-    let pending = |(place, report, choice)| Pending { place, report, choice };
-    let mut areas: Vec<_> = choose(store, &lease, job).into_iter().map(pending).collect();
     let mut warnings = job.warnings.clone();
     warnings.extend(reclaimed.err().map(|error| chain(&error)));
-
-    // What differs from the record looks new before any tree that is older is in place.
-    let refreshing = restoring.renew_sources(&areas, &mut warnings).unwrap_or_else(|error| {
-        let reason = format!("its sources cannot be made to look new: {}", chain(&error));
-        for area in areas.iter_mut().filter(|area| area.is_target()) {
-            area.choice = None;
-            area.report.fail(Error::Unsafe { reason: reason.clone() });
-        }
-        None
-    });
-    crash_point("restore: sources");
-    areas.par_iter_mut().for_each(|area| restoring.put_in_place(area));
+    // What is in `CARGO_HOME` was built from none of the sources: it waits for nothing that is done to them.
+    let ((targets, refreshing), shared) =
+        rayon::join(|| restoring.restore_targets(&mut warnings), || restoring.restore_shared());
+    let areas: Vec<_> = shared.into_iter().chain(targets).collect();
     match remove_half_extractions(job, &lease, progress) {
         Ok(0) => {}
         Ok(count) => warnings.push(format!(
@@ -145,19 +135,54 @@ impl Pending<'_> {
     }
 }
 
-impl Restoring<'_> {
+impl<'a> Restoring<'a> {
+    /// Restores the areas in `CARGO_HOME`.
+    fn restore_shared(&self) -> Vec<Pending<'a>> {
+        let mut areas = self.choose(|place| place.area.is_shared());
+        self.put_all_in_place(&mut areas);
+        areas
+    }
+
+    /// Restores the other areas, and returns what is still to be done to the sources.
+    fn restore_targets(
+        &self,
+        warnings: &mut Vec<String>,
+    ) -> (Vec<Pending<'a>>, Option<Refreshing<'_>>) {
+        let mut areas = self.choose(|place| !place.area.is_shared());
+        // What differs from the record looks new before any tree that is older is in place.
+        let refreshing = self.renew_sources(&areas, warnings).unwrap_or_else(|error| {
+            let reason = format!("its sources cannot be made to look new: {}", chain(&error));
+            for area in &mut areas {
+                area.choice = None;
+                area.report.fail(Error::Unsafe { reason: reason.clone() });
+            }
+            None
+        });
+        crash_point("restore: sources");
+        self.put_all_in_place(&mut areas);
+        (areas, refreshing)
+    }
+
+    fn choose(&self, which: impl Fn(&&Place) -> bool) -> Vec<Pending<'a>> {
+        let places: Vec<_> = self.job.places.iter().filter(which).collect();
+        let chosen = choose(self.store, self.lease, self.job, &places).into_iter();
+        chosen.map(|(place, report, choice)| Pending { place, report, choice }).collect()
+    }
+
+    fn put_all_in_place(&self, areas: &mut [Pending<'_>]) {
+        areas.par_iter_mut().for_each(|area| self.put_in_place(area));
+    }
+
     /// Creates kept files, compares the sources with what the chosen trees were built from, and
     /// makes new what differs. `None` if no tree is to be restored.
     fn renew_sources(
         &self,
-        areas: &[Pending<'_>],
+        targets: &[Pending<'_>],
         warnings: &mut Vec<String>,
     ) -> Result<Option<Refreshing<'_>>> {
         let Job { roots, excluded, .. } = self.job;
-        let of_targets = areas.iter().filter(|area| area.is_target());
-        let manifests: Vec<&Manifest> = of_targets
-            .filter_map(|area| area.choice.as_ref().map(|choice| &*choice.manifest))
-            .collect();
+        let choices = targets.iter().filter_map(|area| area.choice.as_ref());
+        let manifests: Vec<_> = choices.map(|choice| &*choice.manifest).collect();
         let newest = manifests.iter().map(|manifest| manifest.header.newest_mtime.next()).max();
         let Some(newest) = newest else { return Ok(None) };
         let bound = newest.max(crate::fs::space::now_at(self.store.root())?);
