@@ -1,8 +1,8 @@
 //! What cargo wrote down of a unit: what it depends on, and what it is compared with.
 //!
 //! In the directory of a fingerprint, `lib-sib` holds the hash, `lib-sib.json` what went into it, and
-//! `dep-lib-sib` what rustc read. Written by `write_fingerprint` and `EncodedDepInfo` of cargo 1.95
-//! (`core/compiler/fingerprint`). What cannot be understood is `None`: another cargo wrote it.
+//! `dep-lib-sib` what rustc read. Written by `write_fingerprint` and `EncodedDepInfo` of cargo 1.95 to 1.101
+//! (`compiler/fingerprint`). What cannot be understood is `None`: another cargo wrote it.
 
 use std::path::PathBuf;
 
@@ -24,6 +24,9 @@ pub struct Fingerprint {
 pub enum Check {
     /// A file that rustc read is newer than this file of the target directory.
     DepInfo(RelPath),
+    /// A file that rustc read has another content than this file of the target directory says
+    /// (`build.fingerprint = "content"`).
+    Content(RelPath),
     /// One of `paths`, from the package's directory on, is newer than `output` in the target directory;
     /// of a directory, anything in it.
     Changed {
@@ -81,9 +84,10 @@ pub fn variables(dep_info: &[u8]) -> Option<Vec<Variable>> {
     for _ in 0..bytes.number()? {
         bytes.take(1)?;
         bytes.text()?;
-        // Checksums are an unstable feature.
+        // A checksum follows where cargo compares contents: the length of the file, and the digest.
         if bytes.take(1)? != b"\0" {
-            return None;
+            bytes.take(8)?;
+            bytes.text()?;
         }
     }
     let count = bytes.number()?;
@@ -102,7 +106,15 @@ impl Check {
     /// `None` where a path cannot be one of the target directory.
     fn of(local: Local) -> Option<Self> {
         Some(match local {
-            Local::CheckDepInfo { dep_info } => Self::DepInfo(parse(&dep_info)?),
+            Local::CheckDepInfo { dep_info, checksum, fingerprint } => {
+                let path = parse(&dep_info)?;
+                match fingerprint.as_deref() {
+                    Some("content") => Self::Content(path),
+                    None if checksum => Self::Content(path),
+                    None | Some("mtime") => Self::DepInfo(path),
+                    Some(_) => return None,
+                }
+            }
             Local::RerunIfChanged { output, paths } => {
                 Self::Changed { output: parse(&output)?, paths }
             }
@@ -134,9 +146,23 @@ struct Dep(serde::de::IgnoredAny, serde::de::IgnoredAny, serde::de::IgnoredAny, 
 
 #[derive(Deserialize)]
 enum Local {
-    CheckDepInfo { dep_info: String },
-    RerunIfChanged { output: String, paths: Vec<PathBuf> },
-    RerunIfEnvChanged { var: String, val: Option<String> },
+    CheckDepInfo {
+        dep_info: String,
+        /// Up to cargo 1.98, with `-Zchecksum-freshness`.
+        #[serde(default)]
+        checksum: bool,
+        /// `mtime` or `content`: cargo 1.99 and later, which write no `checksum`.
+        #[serde(default)]
+        fingerprint: Option<String>,
+    },
+    RerunIfChanged {
+        output: String,
+        paths: Vec<PathBuf>,
+    },
+    RerunIfEnvChanged {
+        var: String,
+        val: Option<String>,
+    },
     Precalculated(String),
 }
 
@@ -178,6 +204,10 @@ mod tests {
         #[rustfmt::skip]
         let cases = [
             (r#"{"CheckDepInfo":{"dep_info":"@","checksum":false}}"#,               Some(Check::DepInfo(path(dep_info)))),
+            (r#"{"CheckDepInfo":{"dep_info":"@","checksum":true}}"#,                Some(Check::Content(path(dep_info)))),
+            (r#"{"CheckDepInfo":{"dep_info":"@","fingerprint":"mtime"}}"#,          Some(Check::DepInfo(path(dep_info)))),
+            (r#"{"CheckDepInfo":{"dep_info":"@","fingerprint":"content"}}"#,        Some(Check::Content(path(dep_info)))),
+            (r#"{"CheckDepInfo":{"dep_info":"@","fingerprint":"stars"}}"#,          None),
             (r#"{"RerunIfChanged":{"output":"@","paths":["in.txt","/etc/x"]}}"#,    Some(Check::Changed { output: path(dep_info), paths: vec!["in.txt".into(), "/etc/x".into()] })),
             (r#"{"RerunIfEnvChanged":{"var":"CC","val":null}}"#,                    Some(Check::Variable(variable("CC", None)))),
             (r#"{"RerunIfEnvChanged":{"var":"CC","val":"cc"}}"#,                    Some(Check::Variable(variable("CC", Some("cc"))))),
@@ -220,6 +250,9 @@ mod tests {
         for len in 0..whole.len() {
             assert_eq!(variables(&whole[..len]), None, "{len} bytes");
         }
+        let with_checksum = b"\x01\0\0\0\xff\x01\x01\0\0\0\x00\x0a\0\0\0src/lib.rs\x01\
+            \x07\0\0\0\0\0\0\0\x04\0\0\0a=12\x01\0\0\0\x01\0\0\0F\0";
+        assert_eq!(variables(with_checksum), Some(vec![variable("F", None)]));
         assert_eq!(variables(b"\x01\0\0\0\xff\x01\xff\xff\xff\xff"), None);
         assert_eq!(variables(b"\x01\0\0\0\xff\x02\0\0\0\0\0\0\0\0"), None);
     }

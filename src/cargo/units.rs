@@ -1,6 +1,6 @@
 //! Units: which files of a target directory belong together, by how cargo names them.
 //!
-//! Cargo has two layouts. In both, what one unit wrote carries its hash, 16 lowercase hex digits:
+//! Cargo has two layouts. In both, everything that one unit wrote carries its hash, 16 lowercase hex digits:
 //!
 //! ```text
 //! <profile>/.fingerprint/<package>-<hash>/…        <profile>/build/<package>/<hash>/fingerprint/…
@@ -9,10 +9,11 @@
 //! <profile>/examples/<name>-<hash>[.<extension>]
 //! ```
 //!
-//! The second is that of `-Zbuild-dir-new-layout` (cargo#15010). A profile directory is `debug`,
-//! `release`, that of a custom profile, and each of them below a target triple or a directory of a
-//! tool (`llvm-cov-target`). What carries no hash belongs to no unit: binaries where a user looks for
-//! them, locks, documentation, reports of tools, `incremental`.
+//! Cargo up to 1.99 writes the first, and the second with `-Zbuild-dir-new-layout` (cargo#15010); cargo
+//! 1.100 writes the second, always. `tests/fixtures/layouts/` lists what each of them wrote. A profile
+//! directory is `debug`, `release`, that of a custom profile, and each of them below a target triple or a
+//! directory of a tool (`llvm-cov-target`). Files without a hash belong to no unit: binaries where a user
+//! looks for them, locks, documentation, reports of tools, `incremental`.
 
 use std::collections::BTreeMap;
 
@@ -61,14 +62,49 @@ pub fn is_fingerprint(path: &RelPath) -> bool {
     dir.is_some_and(|dir| dir.len() < path.as_bytes().len())
 }
 
-/// Returns the name of a file in the directory of a fingerprint.
-pub(super) fn fingerprint_of(path: &RelPath) -> Option<&[u8]> {
-    is_fingerprint(path).then(|| path.file_name())
+/// Which of cargo's layouts a path is named by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Layout {
+    /// `.fingerprint/`, `build/<package>-<hash>/`, `deps/`, `examples/`.
+    ByKind,
+    /// `build/<package>/<hash>/`.
+    ByUnit,
 }
 
-/// Returns the profile directory that what carries a hash is in, with its slash.
-pub(super) fn profile_of(path: &RelPath) -> Option<&[u8]> {
-    Place::of(path).map(|place| place.profile)
+/// Where a path that carries a hash is.
+pub(super) struct Spot<'a> {
+    pub(super) layout: Layout,
+    /// The profile directory with its slash; nothing if that is the target directory itself.
+    pub(super) profile: &'a [u8],
+    /// The names below the directory of the unit: `["run", "stdout"]`. Of a file in a directory that many
+    /// units share (`deps/`, `examples/`) its own name.
+    pub(super) below: Vec<&'a [u8]>,
+    /// Whether it is in the directory of a fingerprint.
+    pub(super) is_fingerprint: bool,
+    /// Whether it is in a directory that many units share.
+    pub(super) is_shared: bool,
+}
+
+/// Tells where a path is, by its names alone; `None` for one that carries no hash.
+pub(super) fn spot_of(path: &RelPath) -> Option<Spot<'_>> {
+    let place = Place::of(path)?;
+    let Place { layout, profile, depth, is_shared, .. } = place;
+    let below = path.components().skip(depth).collect();
+    Some(Spot { layout, profile, below, is_fingerprint: is_fingerprint(path), is_shared })
+}
+
+/// Tells whether a path is the dep-info (`*.d`) that rustc wrote beside the artifacts of a unit.
+/// A build script may have written others into its own directory.
+pub fn is_rustc_dep_info(path: &RelPath) -> bool {
+    let Some(stem) = path.file_name().strip_suffix(b".d") else { return false };
+    let Some(place) = Place::of(path) else { return false };
+    match place.layout {
+        Layout::ByKind => hash_after_dash(stem) == Some(place.hash),
+        Layout::ByUnit => {
+            let below: Vec<_> = path.components().skip(place.depth).collect();
+            matches!(below[..], [b"out", _])
+        }
+    }
 }
 
 /// A crate as one profile compiles it.
@@ -111,6 +147,10 @@ struct Place<'a> {
     /// The profile directory with its slash; nothing if that is the target directory itself.
     profile: &'a [u8],
     hash: &'a [u8],
+    layout: Layout,
+    /// How many names lead to the directory of the unit, or to the one that many units share.
+    depth: usize,
+    is_shared: bool,
     /// If the path is in a fingerprint or is one: the directory that stands for the unit.
     fingerprint_of: Option<&'a [u8]>,
 }
@@ -127,17 +167,21 @@ impl<'a> Place<'a> {
             let len: usize = names[..count].iter().map(|name| name.len() + 1).sum();
             &path.as_bytes()[..len.min(path.as_bytes().len())]
         };
-        let place = |hash, fingerprint_of: Option<usize>| {
-            let fingerprint_of = fingerprint_of.map(|count| trim_slash(upto(count)));
-            Some(Self { profile: upto(at), hash, fingerprint_of })
+        let place = |hash, layout, depth, is_of_fingerprint: bool| {
+            let fingerprint_of = is_of_fingerprint.then(|| trim_slash(upto(depth)));
+            let is_shared = depth == at + 1;
+            Some(Self { profile: upto(at), hash, layout, depth, is_shared, fingerprint_of })
         };
+        let (by_kind, by_unit) = (Layout::ByKind, Layout::ByUnit);
         match (names[at], &names[at + 1..]) {
-            (b".fingerprint", [unit, ..]) => place(hash_after_dash(unit)?, Some(at + 2)),
+            (b".fingerprint", [unit, ..]) => place(hash_after_dash(unit)?, by_kind, at + 2, true),
             (b"build", [_, hash, rest @ ..]) if is_hash(hash) => {
-                place(hash, (rest.first() == Some(&&b"fingerprint"[..])).then_some(at + 3))
+                place(hash, by_unit, at + 3, rest.first() == Some(&&b"fingerprint"[..]))
             }
-            (b"build", [unit, ..]) => place(hash_after_dash(unit)?, None),
-            (b"deps" | b"examples", [file, ..]) => place(hash_after_dash(stem(file))?, None),
+            (b"build", [unit, ..]) => place(hash_after_dash(unit)?, by_kind, at + 2, false),
+            (b"deps" | b"examples", [file, ..]) => {
+                place(hash_after_dash(stem(file))?, by_kind, at + 1, false)
+            }
             _ => None,
         }
     }

@@ -115,6 +115,9 @@ pub(super) fn table(verb: Verb, report: &Report) -> String {
     if let Some(reuse) = &report.reuse {
         line!(text, "{reuse}");
     }
+    for note in &report.notes {
+        line!(text, "{note}");
+    }
     let key = short_key(report.cache_key.as_str());
     let took = seconds(report.seconds);
     match verb {

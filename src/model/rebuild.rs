@@ -152,8 +152,11 @@ fn own_reason(graph: &UnitGraph, unit: &GraphUnit, now: &Now) -> Option<Reason> 
         return Some(Reason::Moved(moved.clone()));
     }
     let paths = unit.files.iter().filter_map(|path| now.paths.get(path)).chain(fixed());
-    let stale: Vec<_> =
-        paths.filter(|path| path.mtime.is_none_or(|mtime| mtime > unit.built)).collect();
+    let is_stale = |path: &&PathNow| match path.mtime {
+        Some(_) if unit.by_content => !path.changed.is_empty(),
+        mtime => mtime.is_none_or(|mtime| mtime > unit.built),
+    };
+    let stale: Vec<_> = paths.filter(is_stale).collect();
     let gone = stale.iter().filter(|path| path.mtime.is_none()).map(|path| path.shown.clone());
     let changed = stale.iter().flat_map(|path| path.changed.iter().cloned());
     let mut changed: BTreeSet<_> = changed.chain(gone).collect();

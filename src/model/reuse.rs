@@ -80,6 +80,7 @@ impl fmt::Display for Reuse {
 #[cfg(test)]
 mod tests {
     use super::super::rel_path::RelPath;
+    use super::super::unit_use::Shape;
     use super::*;
 
     fn unit(name: &str) -> UnitDir {
@@ -107,7 +108,7 @@ mod tests {
         for (why, restored, now, want) in cases {
             let restored = restored.iter().map(|(name, secs)| (unit(name), at(*secs))).collect();
             let now = now.iter().map(|(name, was_used, secs)| {
-                (unit(name), Sight { was_used: *was_used, built: at(*secs), is_hollow: false })
+                (unit(name), Sight { was_used: *was_used, built: at(*secs), shape: Shape::Known })
             });
             let reuse = Reuse::of(&restored, &now.collect());
             assert_eq!(reuse.map_or("none".to_owned(), |reuse| reuse.to_string()), want, "{why}");

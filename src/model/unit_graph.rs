@@ -52,6 +52,7 @@ pub struct GraphVariable {
 
 /// A unit that can become stale.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and a field on disk")]
 pub struct GraphUnit {
     /// Its package.
     pub package: u32,
@@ -66,6 +67,9 @@ pub struct GraphUnit {
     /// Whether every file of the package counts: its build script names none.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub whole_package: bool,
+    /// Whether cargo compares the contents of the paths, not their mtimes (`build.fingerprint`).
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub by_content: bool,
     /// Variables.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub variables: Vec<u32>,

@@ -59,8 +59,20 @@ pub struct Sight {
     pub was_used: Option<bool>,
     /// When it was last built.
     pub built: Timestamp,
-    /// Whether it says that it is built and what was built is gone: cargo will build it again.
-    pub is_hollow: bool,
+    /// What the names of its files tell.
+    pub shape: Shape,
+}
+
+/// What the names of the files of a unit tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// As a cargo that we know leaves it.
+    #[default]
+    Known,
+    /// It says that it is built and what was built is gone: cargo will build it again.
+    Hollow,
+    /// Its fingerprint is none that a cargo we know writes. Nothing can be said of it.
+    Unknown,
 }
 
 /// Where the tree that a job worked on came from.
@@ -121,12 +133,28 @@ pub struct UnitPlan {
     pub kept: BTreeMap<UnitDir, UnitUse>,
     /// What leaves the stored copy, and why.
     pub pruned: BTreeMap<UnitDir, Unused>,
+    /// What is kept whether it is used or not, because its shape is unknown.
+    pub unknown: BTreeSet<UnitDir>,
+}
+
+/// How many names a line shows.
+const SHOWN: usize = 3;
+
+/// Joins the first of some names.
+fn first_of(names: &BTreeSet<Cow<'_, str>>) -> String {
+    let dots = if names.len() > SHOWN { ", …" } else { "" };
+    let names: Vec<_> = names.iter().take(SHOWN).map(Cow::as_ref).collect();
+    format!("{}{dots}", names.join(", "))
+}
+
+fn units(count: usize) -> &'static str {
+    if count == 1 { "unit" } else { "units" }
 }
 
 impl UnitPlan {
-    /// Says which units leave, a line for each reason, those of most units first.
+    /// Says which units leave, a line for each reason, those of most units first; then which stay because
+    /// their shape is unknown.
     pub fn lines(&self) -> Vec<String> {
-        const SHOWN: usize = 3;
         let mut groups: BTreeMap<String, (usize, BTreeSet<Cow<'_, str>>)> = BTreeMap::new();
         for (unit, why) in &self.pruned {
             let (count, crates) = groups.entry(why.to_string()).or_default();
@@ -136,12 +164,19 @@ impl UnitPlan {
         let mut groups: Vec<_> = groups.into_iter().collect();
         groups.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
         let line = |(why, (count, crates)): &(String, (usize, BTreeSet<Cow<'_, str>>))| {
-            let units = if *count == 1 { "unit" } else { "units" };
-            let names: Vec<_> = crates.iter().take(SHOWN).map(Cow::as_ref).collect();
-            let dots = if crates.len() > SHOWN { ", …" } else { "" };
-            format!("{count} {units} not stored, {why}: {}{dots}", names.join(", "))
+            format!("{count} {} not stored, {why}: {}", units(*count), first_of(crates))
         };
-        groups.iter().map(line).collect()
+        let unknown: BTreeSet<_> = self.unknown.iter().map(UnitDir::crate_name).collect();
+        let unknown = (!unknown.is_empty()).then(|| {
+            let count = self.unknown.len();
+            format!(
+                "{count} {} stored as found, used or not, because this version does not know how \
+                 their cargo writes fingerprints: {}",
+                units(count),
+                first_of(&unknown)
+            )
+        });
+        groups.iter().map(line).chain(unknown).collect()
     }
 }
 
@@ -153,8 +188,9 @@ impl UnitPolicy {
 
     /// Plans which units of a tree are stored.
     ///
-    /// What the job used is kept, always, unless nothing is left of it but its fingerprint. A job that used nothing, or that did not come to its end
-    /// (`is_partial`), says nothing of the rest: all is kept as it was.
+    /// Units that the job used are kept, unless nothing is left of them but the fingerprint; so are units of
+    /// unknown shape, always. A job that used nothing, or that did not come to its end (`is_partial`), says
+    /// nothing of the rest: all is kept as it was.
     pub fn plan(
         &self,
         seen: &BTreeMap<UnitDir, Sight>,
@@ -172,9 +208,9 @@ impl UnitPolicy {
                 .unwrap_or(UnitUse { last_used: sight.built, unused_saves: 0 });
             let days = now.secs().saturating_sub(sight.built.secs()) / 86_400;
             let verdict = match sight.was_used {
-                _ if sight.is_hollow => Err(Unused::Hollow),
+                _ if sight.shape == Shape::Hollow => Err(Unused::Hollow),
                 Some(true) => Ok(UnitUse { last_used: now, unused_saves: 0 }),
-                _ if is_partial => Ok(before),
+                _ if is_partial || sight.shape == Shape::Unknown => Ok(before),
                 None if days >= MAX_AGE_DAYS => Err(Unused::BuiltDaysAgo(days)),
                 Some(false) if has_built && origin == Origin::OtherJob => Err(Unused::BroughtAlong),
                 Some(false) if has_built => {
@@ -187,6 +223,9 @@ impl UnitPolicy {
                 }
                 Some(false) | None => Ok(before),
             };
+            if sight.shape == Shape::Unknown {
+                plan.unknown.insert(unit.clone());
+            }
             match verdict {
                 Ok(kept) => drop(plan.kept.insert(unit.clone(), kept)),
                 Err(why) => drop(plan.pruned.insert(unit.clone(), why)),
@@ -209,7 +248,7 @@ mod tests {
 
     fn sight(was_used: Option<bool>, days: i64) -> Sight {
         let built = Timestamp::new(NOW_SECS - days * 86_400, 0);
-        Sight { was_used, built, is_hollow: false }
+        Sight { was_used, built, shape: Shape::Known }
     }
 
     /// Plans for a unit `a` beside `b`, which the job used if `has_built`.
@@ -269,13 +308,35 @@ mod tests {
 
     #[test]
     fn a_unit_of_which_nothing_is_left_goes_whoever_used_it() {
-        let hollow = Sight { is_hollow: true, ..sight(Some(true), 0) };
+        let hollow = Sight { shape: Shape::Hollow, ..sight(Some(true), 0) };
         let seen = BTreeMap::from([(unit("a"), hollow), (unit("b"), sight(Some(true), 0))]);
         for is_partial in [false, true] {
             let now = Timestamp::new(NOW_SECS, 0);
             let plan = POLICY.plan(&seen, &BTreeMap::new(), Origin::SameJob, is_partial, now);
             assert_eq!(plan.pruned, BTreeMap::from([(unit("a"), Unused::Hollow)]));
             assert_eq!(plan.kept.keys().collect::<Vec<_>>(), [&unit("b")]);
+        }
+    }
+
+    #[test]
+    fn a_unit_of_unknown_shape_stays_however_long_it_was_not_used_and_is_mentioned() {
+        let unknown = |was_used| Sight { shape: Shape::Unknown, ..sight(was_used, 400) };
+        for (was_used, origin) in [
+            (Some(false), Origin::OtherJob),
+            (Some(false), Origin::SameJob),
+            (None, Origin::Unknown),
+        ] {
+            let seen =
+                BTreeMap::from([(unit("a"), unknown(was_used)), (unit("b"), sight(Some(true), 0))]);
+            let before = UnitUse { last_used: Timestamp::new(1, 0), unused_saves: 9 };
+            let remembered = BTreeMap::from([(unit("a"), before)]);
+            let now = Timestamp::new(NOW_SECS, 0);
+            let plan = POLICY.plan(&seen, &remembered, origin, false, now);
+            assert_eq!(plan.kept.get(&unit("a")), Some(&before), "{origin:?}");
+            assert_eq!(plan.unknown, [unit("a")].into(), "{origin:?}");
+            let want = "1 unit stored as found, used or not, because this version does not know how \
+                        their cargo writes fingerprints: a";
+            assert_eq!(plan.lines(), [want], "{origin:?}");
         }
     }
 

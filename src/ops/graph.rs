@@ -142,7 +142,8 @@ impl<'a> Recorder<'a> {
         let is_stale = |unit: &GraphUnit| {
             let newest = newest.get(&unit.package).filter(|_| unit.whole_package);
             newest.is_some_and(|newest| *newest > unit.built)
-                || unit.files.iter().chain(&unit.fixed).any(|number| is_newer(unit, number))
+                || (!unit.by_content
+                    && unit.files.iter().chain(&unit.fixed).any(|number| is_newer(unit, number)))
         };
         let key = |index: usize| {
             let Read { unit, kind, .. } = &self.read[index];
@@ -289,6 +290,7 @@ impl<'a> Recorder<'a> {
                     unit.whole_package = own_dir.is_some();
                     paths.extend(own_dir.map(|dir| dir.join(newest)));
                 }
+                Check::Content(_) => unit.by_content = true,
                 Check::DepInfo(_) | Check::Variable(_) | Check::Other => {}
             }
         }

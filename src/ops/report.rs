@@ -174,7 +174,10 @@ pub struct Report {
     /// The private home of cargo that was used, which the build must use too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cargo_home: Option<RawPath>,
-    /// What was noticed about the job as a whole.
+    /// What people may want to know about the job as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What went wrong, or may, with the job as a whole.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -215,6 +218,7 @@ impl Report {
             reuse: None,
             seconds: 0.0,
             cargo_home: None,
+            notes: Vec::new(),
             warnings: Vec::new(),
         }
     }

@@ -21,6 +21,7 @@ use super::shared::{Home, place_shared};
 use super::sources::{Outcome, Refreshing};
 use super::unpack::Unpacker;
 use super::{Error, Result, kept};
+use crate::cargo::tested::newer_than_tested;
 use crate::fs::crash::crash_point;
 use crate::model::choice::Hit;
 use crate::model::manifest::Manifest;
@@ -112,8 +113,10 @@ pub fn restore(
         rebuilds = restoring.rebuilds(&areas, &refreshing.outcome(strangers.is_empty()));
     }
     let areas = areas.into_iter().map(|area| area.report).collect();
+    let notes = job.components().get("rustc").and_then(|version| newer_than_tested(version));
+    let notes = notes.into_iter().collect();
     let seconds = started.elapsed().as_secs_f64();
-    Ok(Report { sources, rebuilds, seconds, warnings, ..Report::of(job.key.clone(), areas) })
+    Ok(Report { sources, rebuilds, seconds, notes, warnings, ..Report::of(job.key.clone(), areas) })
 }
 
 /// Returns the report of a restore that could not begin: a miss of everything.

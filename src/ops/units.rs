@@ -9,7 +9,7 @@ use super::Result;
 use super::compare::Known;
 use super::job::Place;
 use super::save::Saving;
-use crate::cargo::artifacts::{Docs, lacking};
+use crate::cargo::artifacts::{Docs, Survey, survey};
 use crate::cargo::units::{Units, crate_of, incremental_of, is_fingerprint};
 use crate::fs::atime::notices_reads;
 use crate::fs::beneath::Beneath;
@@ -20,7 +20,7 @@ use crate::model::area::Area;
 use crate::model::manifest::{Binding, Entry, EntryKind, Header, Manifest, RawPath, Root, Unit};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
-use crate::model::unit_use::{MAX_AGE_DAYS, Origin, Sight, UnitDir, UnitPlan, UnitUse};
+use crate::model::unit_use::{MAX_AGE_DAYS, Origin, Shape, Sight, UnitDir, UnitPlan, UnitUse};
 
 /// Returns what the manifest remembers of the units that are stored.
 pub(super) fn units_of(plan: &UnitPlan) -> Vec<Unit> {
@@ -128,8 +128,11 @@ impl Saving<'_> {
         let mut seen = sights(&units, &found, &place.dir)?;
         let files = found.iter().filter(|found| found.stat.kind != Kind::Dir);
         let files = files.map(|found| (&found.path, Some(found.stat.size)));
-        for unit in lacking(&units, files, docs_of(&place.area)) {
-            seen.entry(unit).and_modify(|sight| sight.is_hollow = true);
+        let Survey { hollow, unknown } = survey(&units, files, docs_of(&place.area));
+        for (shape, units) in [(Shape::Hollow, hollow), (Shape::Unknown, unknown)] {
+            for unit in units {
+                seen.entry(unit).and_modify(|sight| sight.shape = shape);
+            }
         }
         let (remembered, origin) = match known.map(Known::manifest) {
             None => (BTreeMap::new(), Origin::Unknown),
@@ -164,7 +167,7 @@ fn sights(units: &Units, found: &[Found], dir: &Path) -> Result<BTreeMap<UnitDir
     let mut seen: BTreeMap<UnitDir, Sight> = BTreeMap::new();
     let notices = units.iter().next().is_none() || notices_reads(dir)?;
     let was_used = notices.then_some(false);
-    let unseen = Sight { was_used, built: Timestamp::default(), is_hollow: false };
+    let unseen = Sight { was_used, built: Timestamp::default(), shape: Shape::Known };
     for unit in units.iter() {
         seen.insert(unit.clone(), unseen);
     }
@@ -182,10 +185,7 @@ fn sights(units: &Units, found: &[Found], dir: &Path) -> Result<BTreeMap<UnitDir
     Ok(seen)
 }
 
-/// Drops what belongs to units that leave, and of `incremental` what no unit that stays can be of.
-///
-/// The names there carry another hash than the unit's, so that only the crate tells: as many of its
-/// directories stay as units of it do, the newest.
+/// Drops what belongs to units that leave, and the directories of `incremental` that were theirs.
 fn without(units: &Units, plan: &UnitPlan, found: Vec<Found>) -> Vec<Found> {
     if plan.pruned.is_empty() {
         return found;
@@ -199,25 +199,30 @@ fn without(units: &Units, plan: &UnitPlan, found: Vec<Found>) -> Vec<Found> {
     found.into_iter().filter(stays).collect()
 }
 
+/// Returns the directories of `incremental` that no unit that stays can need.
+///
+/// Their names carry another hash than the unit's, so only the crate tells whose they are: for each unit of
+/// a crate that leaves, the oldest of its directories goes, but as many stay as units of it do.
 fn surplus_incremental(units: &Units, plan: &UnitPlan, found: &[Found]) -> HashSet<RelPath> {
-    let mut of_crate: HashMap<_, BTreeSet<&UnitDir>> = HashMap::new();
+    let mut staying: HashMap<_, BTreeSet<&UnitDir>> = HashMap::new();
+    let mut leaving: HashMap<_, BTreeSet<&UnitDir>> = HashMap::new();
     let mut sessions: HashMap<_, Vec<(Timestamp, RelPath)>> = HashMap::new();
     for Found { path, stat } in found {
         if let Some((dir, of)) = incremental_of(path) {
             if dir == *path {
                 sessions.entry(of).or_default().push((stat.mtime, dir));
             }
-        } else if let (Some(of), Some(unit)) = (crate_of(path), units.of(path))
-            && plan.kept.contains_key(unit)
-        {
-            of_crate.entry(of).or_default().insert(unit);
+        } else if let (Some(of), Some(unit)) = (crate_of(path), units.of(path)) {
+            let group = if plan.kept.contains_key(unit) { &mut staying } else { &mut leaving };
+            group.entry(of).or_default().insert(unit);
         }
     }
     let mut surplus = HashSet::new();
     for (of, mut dirs) in sessions {
         dirs.sort();
-        let stay = of_crate.get(&of).map_or(0, BTreeSet::len);
-        let go = dirs.len().saturating_sub(stay);
+        let stay = staying.get(&of).map_or(0, BTreeSet::len);
+        let leave = leaving.get(&of).map_or(0, BTreeSet::len);
+        let go = dirs.len().saturating_sub(stay).min(leave);
         surplus.extend(dirs.into_iter().take(go).map(|(_, dir)| dir));
     }
     surplus

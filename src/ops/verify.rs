@@ -10,6 +10,7 @@
 //! | `manifest-misplaced` | damage | a manifest says that it belongs to another series |
 //! | `manifest-flawed` | damage | a manifest contradicts itself, or the pack it names |
 //! | `unit-hollow` | damage | a manifest has the fingerprint of a unit that is built, and not what was built |
+//! | `fingerprint-unknown` | note | no cargo that we know writes such a fingerprint; its unit is kept as it is |
 //! | `pack-missing` | damage | a manifest names a pack that is not there |
 //! | `pack-damaged` | damage | the bytes of a pack are not those it is named by |
 //! | `pack-unreadable` | damage | a pack is named by its bytes and yet no `tar.zst` of contents, or cannot be read |

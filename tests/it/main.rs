@@ -25,6 +25,7 @@ mod installer;
 mod jobs;
 mod lanes;
 mod launcher;
+mod layouts;
 mod old_stores;
 mod partial;
 mod runners;

@@ -83,6 +83,9 @@ impl Summary {
                 self.add(format_args!("- ⚠️ {area_name}: {}\n", Markdown::text(warning)));
             }
         }
+        for note in &report.notes {
+            self.add(format_args!("- {}\n", Markdown::text(note)));
+        }
         for warning in &report.warnings {
             self.add(format_args!("- ⚠️ {}\n", Markdown::text(warning)));
         }

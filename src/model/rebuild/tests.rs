@@ -208,3 +208,18 @@ fn json_has_a_word_for_the_reason_and_a_sentence() -> Result<(), serde_json::Err
     assert_eq!(serde_json::to_string(&rebuild)?, want);
     Ok(())
 }
+
+#[test]
+fn where_cargo_compares_contents_only_another_content_builds_a_crate_again() {
+    let mut graph = graph();
+    graph.units[3].by_content = true;
+    let mut now = as_built();
+    let path = now.paths.get_mut(&4).expect("a path of the graph");
+    path.mtime = Some(at(BUILT + 1));
+    assert_eq!(rebuilds(&graph, &now), []);
+    change(&mut now, 4);
+    assert_eq!(text(&rebuilds(&graph, &now)), ["apart changed-file: `4.rs` changed"]);
+    let path = now.paths.get_mut(&4).expect("a path of the graph");
+    (path.mtime, path.changed) = (None, Vec::new());
+    assert_eq!(text(&rebuilds(&graph, &now)), ["apart changed-file: `4.rs` changed"]);
+}

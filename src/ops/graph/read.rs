@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::Surroundings;
 use crate::cargo::dep_info;
 use crate::cargo::fingerprint::{self, Check, Fingerprint, Variable};
-use crate::cargo::units::{Units, is_fingerprint};
+use crate::cargo::units::{Units, is_fingerprint, is_rustc_dep_info};
 use crate::fs::stat::{Kind, Stat};
 use crate::fs::walk::Found;
 use crate::model::rel_path::RelPath;
@@ -56,15 +56,8 @@ pub(super) fn read<'a>(
 
 /// Returns the dep-info that rustc wrote of each unit.
 fn dep_infos<'a>(found: &'a [Found], units: &'a Units) -> HashMap<&'a UnitDir, &'a RelPath> {
-    let is_of = |unit: &UnitDir, path: &RelPath| {
-        let (unit, name) = (unit.path().as_bytes(), path.file_name());
-        let stem = name.strip_suffix(b".d").unwrap_or_default();
-        unit.len() > 16 && stem.ends_with(&unit[unit.len() - 16..])
-    };
-    let dep_infos = found.iter().map(|found| &found.path);
-    let dep_infos = dep_infos.filter(|path| path.as_bytes().ends_with(b".d"));
-    let of_units = dep_infos.filter_map(|path| Some((units.of(path)?, path)));
-    of_units.filter(|(unit, path)| is_of(unit, path)).collect()
+    let paths = found.iter().map(|found| &found.path).filter(|path| is_rustc_dep_info(path));
+    paths.filter_map(|path| Some((units.of(path)?, path))).collect()
 }
 
 struct Reader<'a> {
@@ -92,13 +85,15 @@ impl<'a> Reader<'a> {
         };
         for check in &read.print.checks {
             match check {
-                Check::DepInfo(path) | Check::Changed { output: path, .. } => {
+                Check::DepInfo(path)
+                | Check::Content(path)
+                | Check::Changed { output: path, .. } => {
                     read.built = self.stat(path).map_or(read.built, |stat| stat.mtime);
                 }
                 Check::Variable(variable) => read.variables.push(variable.clone()),
                 Check::Package { .. } | Check::Other => {}
             }
-            if let Check::DepInfo(path) = check {
+            if let Check::DepInfo(path) | Check::Content(path) = check {
                 let variables = self.bytes(path).and_then(|bytes| fingerprint::variables(&bytes));
                 read.variables.extend(variables.unwrap_or_default());
                 let bytes = self.dep_infos.get(read.unit).and_then(|path| self.bytes(path));

@@ -1,16 +1,17 @@
 //! What manifests say, of themselves and of packs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use super::{Finding, clause, damage, note};
-use crate::cargo::artifacts::lacking;
+use crate::cargo::artifacts::{Survey, survey};
 use crate::cargo::units::Units;
 use crate::model::digest::Digest;
 use crate::model::manifest::{Entry, EntryKind, Manifest, PackUse};
+use crate::model::unit_use::UnitDir;
 use crate::ops::error::Result;
 use crate::ops::units::docs_of;
 use crate::store::{self, Examined, Lease, Store, Use};
@@ -76,7 +77,7 @@ impl Claims {
         }
         let flaw = manifest.flaw().or_else(|| miscount(&manifest));
         claims.findings.extend(flaw.map(|what| damage(path.to_owned(), "manifest-flawed", what)));
-        claims.findings.extend(hollow(&manifest, path));
+        claims.findings.extend(findings_of_units(&manifest, path));
         claims.generations = 1;
         claims.take(&manifest, path);
         Ok(claims)
@@ -149,11 +150,12 @@ fn miscount(manifest: &Manifest) -> Option<String> {
     wrong.map(|(of_what, said, counted)| format!("it has {counted} {of_what} and says {said}"))
 }
 
-/// Says which units are nothing but a fingerprint that says they are built, if any are.
-fn hollow(manifest: &Manifest, path: &Path) -> Option<Finding> {
+/// Says which units are nothing but a fingerprint that says they are built, and which have a fingerprint of
+/// unknown shape.
+fn findings_of_units(manifest: &Manifest, path: &Path) -> Vec<Finding> {
     let area = &manifest.header.series.area;
     if area.is_shared() {
-        return None;
+        return Vec::new();
     }
     let files = manifest.entries.iter().filter_map(|Entry { path, kind }| match kind {
         EntryKind::File(facts) => Some((path, Some(facts.size))),
@@ -161,12 +163,23 @@ fn hollow(manifest: &Manifest, path: &Path) -> Option<Finding> {
         EntryKind::Dir { .. } => None,
     });
     let units = Units::among(manifest.entries.iter().map(|entry| &entry.path));
-    let hollow = lacking(&units, files, docs_of(area));
-    let first = hollow.first()?;
-    let more = match hollow.len() {
-        1 => String::new(),
-        count => format!(" and {} more", count - 1),
-    };
-    let what = format!("it says that unit `{first}`{more} is built, and lacks what was built");
-    Some(damage(path.to_owned(), "unit-hollow", what))
+    let Survey { hollow, unknown } = survey(&units, files, docs_of(area));
+    let hollow = some_of(&hollow).map(|units| {
+        let what = format!("it says that {units} is built, and lacks what was built");
+        damage(path.to_owned(), "unit-hollow", what)
+    });
+    let unknown = some_of(&unknown).map(|units| {
+        let what = format!("no cargo that this version knows writes the fingerprint of {units}");
+        note(path.to_owned(), "fingerprint-unknown", what)
+    });
+    hollow.into_iter().chain(unknown).collect()
+}
+
+/// Names the first of some units and counts the others.
+fn some_of(units: &BTreeSet<UnitDir>) -> Option<String> {
+    let first = units.first()?;
+    Some(match units.len() {
+        1 => format!("unit `{first}`"),
+        count => format!("unit `{first}` and {} more", count - 1),
+    })
 }

@@ -96,6 +96,14 @@ fn make_unit(manifest: &mut Manifest, dir: &str, artifact: Option<&str>) {
     let sized = |size| EntryKind::File(FileFacts { size, ..facts.clone() });
     let mut files = vec![(path(&format!("{dir}/lib-a")), sized(16))];
     files.extend(artifact.map(|artifact| (path(artifact), sized(1))));
+    // Another unit that is whole: by it the layout is seen to be one we know.
+    let twin = dir.replace('#', "aaaaaaaaaaaaaaaa");
+    files.push((path(&format!("{twin}/lib-a")), sized(16)));
+    let twin = twin.strip_suffix("/fingerprint").map_or_else(
+        || "debug/deps/liba-aaaaaaaaaaaaaaaa.rlib".to_owned(),
+        |unit| format!("{unit}/out/liba.rlib"),
+    );
+    files.push((path(&twin), sized(1)));
     let mut entries = std::collections::BTreeMap::new();
     for (path, kind) in files {
         let dirs = std::iter::successors(path.parent(), RelPath::parent);
@@ -112,8 +120,8 @@ fn make_unit(manifest: &mut Manifest, dir: &str, artifact: Option<&str>) {
     }
     manifest.entries = entries.into_iter().map(|(path, kind)| Entry { path, kind }).collect();
     manifest.header.entries = manifest.entries.len() as u64;
-    manifest.header.files = 1 + u64::from(artifact.is_some());
-    manifest.header.bytes = 16 + u64::from(artifact.is_some());
+    manifest.header.files = 3 + u64::from(artifact.is_some());
+    manifest.header.bytes = 33 + u64::from(artifact.is_some());
 }
 
 type Damaging = fn(&Sample) -> Result;
@@ -217,6 +225,7 @@ const CASES: &[(&str, Damaging, &[&str])] = &[
     ("unit: whole",                   |s| s.publish(&["c"], |manifest| make_unit(manifest, "debug/.fingerprint/a-#", Some("debug/deps/liba-#.rlib"))), &[]),
     ("unit: its artifact is gone",    |s| s.publish(&["c"], |manifest| make_unit(manifest, "debug/.fingerprint/a-#", Some("debug/deps/liba-#.d"))), &["unit-hollow"]),
     ("unit: nothing but this",        |s| s.publish(&["c"], |manifest| make_unit(manifest, "debug/.fingerprint/a-#", None)), &["unit-hollow"]),
+    ("unit: of an unknown shape",     |s| s.publish(&["c"], |manifest| make_unit(manifest, "debug/.fingerprint/a-#", Some("debug/.fingerprint/a-#/state.db"))), &["fingerprint-unknown"]),
     ("unit: the other layout",        |s| s.publish(&["c"], |manifest| make_unit(manifest, "debug/build/a/#/fingerprint", Some("debug/build/a/#/out/liba-#.rlib"))), &[]),
     ("unit: gone in the other layout", |s| s.publish(&["c"], |manifest| make_unit(manifest, "debug/build/a/#/fingerprint", Some("debug/build/a/0000000000000000/out/liba.rlib"))), &["unit-hollow"]),
     ("series: a directory below",     |s| Ok(fs::create_dir(s.manifest().with_file_name("0000000002.manifest.zst"))?), &["series-stranger"]),
