@@ -30,6 +30,7 @@ mod program;
 pub mod rlib;
 mod rustup;
 pub mod sources;
+pub mod system;
 pub mod tested;
 #[cfg(test)]
 mod testing;

@@ -24,6 +24,7 @@ pub mod reuse;
 pub mod save_plan;
 pub mod scope;
 pub mod server;
+pub mod system;
 pub mod timestamp;
 pub mod token;
 pub mod unit_graph;

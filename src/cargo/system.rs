@@ -1,0 +1,295 @@
+//! The system that builds run on: its C library, its release, its C compiler.
+//!
+//! It hides where these lie and how each of them writes its version. Nothing here fails: what cannot be
+//! found or read is unknown. Files are read up to a bound, and what they say becomes a name or a version or
+//! nothing. Why so: `docs/decisions/0024-system.md`.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use super::program;
+use crate::model::environment::Environment;
+use crate::model::system::{Part, System};
+
+/// No libc is as large: glibc 2.36 has 1.9 MB, musl 1.2.3 0.6 MB.
+const MAX_LIBC_BYTES: u64 = 32 * 1024 * 1024;
+
+/// No `os-release` is as large.
+const MAX_RELEASE_BYTES: u64 = 64 * 1024;
+
+/// Returns what is known of the system that a build in `repo`, a directory, runs on.
+///
+/// The C compiler is asked, which takes the time of a process; all else is read.
+pub fn system(repo: &Path, environment: &Environment) -> System {
+    let root = root(environment);
+    System { libc: libc(root), os: os(root), compiler: compiler(repo, environment) }
+}
+
+/// Returns where the files of the system are: at `/`, or where a test of a debug build says.
+fn root(environment: &Environment) -> &Path {
+    let given = environment.get("RUNNER_CACHE_SYSTEM_ROOT").filter(|_| cfg!(debug_assertions));
+    given.map_or(Path::new("/"), Path::new)
+}
+
+/// Returns the C library in the usual places below `root`: glibc, or musl where there is none.
+fn libc(root: &Path) -> Option<Part> {
+    let arch = std::env::consts::ARCH;
+    let multiarch = |suffix: &str| format!("usr/lib/{arch}-linux-{suffix}");
+    let dirs = [
+        // Debian and its kin, then those that keep libraries of 32 bits in `lib`, then the others.
+        multiarch("gnu"),
+        multiarch("gnueabihf"),
+        "usr/lib64".to_owned(),
+        "lib64".to_owned(),
+        "usr/lib".to_owned(),
+        "lib".to_owned(),
+        format!("lib/{arch}-linux-gnu"),
+    ];
+    let glibc = dirs.iter().find_map(|dir| glibc_version(&root.join(dir).join("libc.so.6")));
+    if let Some(version) = glibc {
+        return Some(Part::new("glibc", Some(&version)));
+    }
+    let loader = std::fs::read_dir(root.join("lib"))
+        .ok()?
+        .flatten()
+        .find(|entry| entry.file_name().as_encoded_bytes().starts_with(b"ld-musl-"))?;
+    Some(Part::new("musl", musl_version(&loader.path()).as_deref()))
+}
+
+/// Returns the version that a glibc says of itself: `GNU C Library (<package>) stable release version
+/// 2.36.`, at the end of a line. The names of its symbols' versions say less: 2.31 has none of its own.
+fn glibc_version(path: &Path) -> Option<String> {
+    const SAYS: &[u8] = b"release version ";
+    /// How long the line is, at most; before it in its "line" is what else lies in the file.
+    const MAX_LINE: usize = 512;
+    let found = pieces(path, b'\n')?.find_map(|piece| {
+        let line = &piece[piece.len().saturating_sub(MAX_LINE)..];
+        let from = position(line, b"GNU C Library (")?;
+        let at = from + position(&line[from..], SAYS)? + SAYS.len();
+        Some(line[at..].to_vec())
+    });
+    let is_of_version = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+    let text: Vec<u8> = found?.into_iter().take_while(is_of_version).collect();
+    version(std::str::from_utf8(&text).ok()?.trim_end_matches('.'))
+}
+
+/// Returns the version of a musl: the only text in it that is three numbers and nothing else.
+fn musl_version(path: &Path) -> Option<String> {
+    let is_version = |text: &str| version(text).is_some() && text.split('.').count() == 3;
+    let mut found = pieces(path, 0)?.filter_map(|piece| String::from_utf8(piece).ok());
+    let first = found.find(|text| is_version(text))?;
+    let is_alone = found.all(|text| text == first || !is_version(&text));
+    is_alone.then_some(first)
+}
+
+/// Returns what is in a file between bytes that are `end`, as far as it can be read.
+fn pieces(path: &Path, end: u8) -> Option<impl Iterator<Item = Vec<u8>>> {
+    let file = open(path)?.take(MAX_LIBC_BYTES);
+    let file = BufReader::with_capacity(128 * 1024, file);
+    Some(file.split(end).map_while(Result::ok))
+}
+
+/// Opens a regular file: a fifo or a device would keep us waiting.
+fn open(path: &Path) -> Option<File> {
+    let is_file = std::fs::metadata(path).ok()?.is_file();
+    if is_file { File::open(path).ok() } else { None }
+}
+
+fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|window| window == wanted)
+}
+
+/// Returns the name and version of the release (os-release(5)); the first file that is there counts.
+fn os(root: &Path) -> Option<Part> {
+    let paths = ["etc/os-release", "usr/lib/os-release"].map(|path| root.join(path));
+    let file: File = paths.iter().find_map(|path: &PathBuf| open(path))?;
+    let mut text = Vec::new();
+    file.take(MAX_RELEASE_BYTES).read_to_end(&mut text).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let value = |name: &str| {
+        let mut lines = text.lines().filter_map(|line| line.split_once('='));
+        let (_, value) = lines.find(|(of, _)| of.trim() == name)?;
+        let value = value.trim().trim_matches(['"', '\'']);
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let is_word = (1..=64).contains(&value.len()) && value.bytes().all(fits);
+        is_word.then(|| value.to_owned())
+    };
+    Some(Part::new(&value("ID")?, value("VERSION_ID").as_deref()))
+}
+
+/// Asks the C compiler that the `cc` crate would run, and rustc as its linker, if nothing names another.
+/// What names others (`CC_<target>`, `CARGO_TARGET_<target>_LINKER`) is part of the key.
+fn compiler(repo: &Path, environment: &Environment) -> Option<Part> {
+    let named = environment.get("CC").and_then(OsStr::to_str).unwrap_or_default();
+    let mut words = named.split_whitespace();
+    let program = words.next().unwrap_or("cc");
+    let args: Vec<_> = words.chain(["--version"]).collect();
+    let answer = program::run(program.as_ref(), &args, repo, environment).ok()??;
+    let said = String::from_utf8_lossy(&answer.stdout);
+    answer.status.success().then(|| compiler_of(&said))?
+}
+
+/// Returns which compiler says so. A GCC is known by the owner of its copyright, whatever it was called as.
+fn compiler_of(said: &str) -> Option<Part> {
+    let first = said.lines().next()?;
+    let name = if first.contains("clang") {
+        "clang"
+    } else if said.contains("Free Software Foundation") {
+        "gcc"
+    } else {
+        return None;
+    };
+    // What is in parentheses is the version of a package.
+    let mut depth = 0_usize;
+    let outside: String = first
+        .chars()
+        .map(|c| {
+            depth = match c {
+                '(' => depth + 1,
+                ')' => depth.saturating_sub(1),
+                _ => depth,
+            };
+            if depth > 0 { ' ' } else { c }
+        })
+        .collect();
+    let found = outside
+        .split(|c: char| c.is_whitespace() || c == '-')
+        .find_map(|word| version(word).filter(|version| version.contains('.')));
+    Some(Part::new(name, found.as_deref()))
+}
+
+/// Returns `text` if it is numbers with dots between them.
+fn version(text: &str) -> Option<String> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    (text.len() <= 32 && text.split('.').all(is_number)).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::testing::write;
+    use super::*;
+
+    type TestResult = std::result::Result<(), Box<dyn std::error::Error>>;
+
+    const BANNER: &str = "\u{1}code\n\0GNU C Library (Debian GLIBC 2.36-9+deb12u14) stable release version 2.36.\nCopyright";
+
+    #[test]
+    fn the_libc_is_the_one_that_says_so_itself() -> TestResult {
+        let arch = std::env::consts::ARCH;
+        let [debian, musl] =
+            [format!("usr/lib/{arch}-linux-gnu/libc.so.6"), format!("lib/ld-musl-{arch}.so.1")];
+        let old = "GNU C Library stable\nGNU C Library (GNU libc) stable release version 2.17, by Roland McGrath et al.\n";
+        let long = format!("{}{BANNER}", "x".repeat(100_000));
+        #[rustfmt::skip]
+        let cases: [(&str, &[(&str, &str)], Option<&str>); 10] = [
+            ("Debian",             &[(&debian, BANNER)],                                  Some("glibc 2.36")),
+            ("Fedora",             &[("usr/lib64/libc.so.6", BANNER)],                    Some("glibc 2.36")),
+            ("32 bits beside it",  &[("lib/libc.so.6", old), ("lib64/libc.so.6", BANNER)], Some("glibc 2.36")),
+            ("an old one",         &[("lib64/libc.so.6", old)],                           Some("glibc 2.17")),
+            ("far in the file",    &[("lib64/libc.so.6", &long)],                         Some("glibc 2.36")),
+            ("Alpine",             &[(&musl, "a\x001.2.5\x00127.0.0.1\x001.2.5\0b")],     Some("musl 1.2.5")),
+            ("two versions",       &[(&musl, "\x001.2.5\x003.2.1\0")],                    Some("musl")),
+            ("musl beside glibc",  &[(&musl, "\x001.2.5\0"), (&debian, BANNER)],          Some("glibc 2.36")),
+            ("musl as libc.so.6",  &[(&musl, "\x001.2.5\0"), ("lib/libc.so.6", "musl")],  Some("musl 1.2.5")),
+            ("nothing of a libc",  &[("lib64/libc.so.6", "GNU C Library (x) release version x\n")], None),
+        ];
+        for (why, files, want) in cases {
+            let dir = tempfile::tempdir()?;
+            write(dir.path(), files)?;
+            assert_eq!(libc(dir.path()).map(|it| it.to_string()).as_deref(), want, "{why}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_release_is_what_os_release_says() -> TestResult {
+        let (etc, usr) = ("etc/os-release", "usr/lib/os-release");
+        let long = format!("ID={}\n", "x".repeat(65));
+        #[rustfmt::skip]
+        let cases: [(&str, &[(&str, &str)], Option<&str>); 8] = [
+            ("Debian",             &[(etc, "NAME=\"x\"\nVERSION_ID=\"12\"\nVERSION=\"9\"\nID=debian\n")], Some("debian 12")),
+            ("single quotes",      &[(etc, "ID='sles'\nVERSION_ID='15.5'\n")],               Some("sles 15.5")),
+            ("without a version",  &[(etc, "ID=arch\nBUILD_ID=rolling\n")],                  Some("arch")),
+            ("the other place",    &[(usr, "ID=debian\nVERSION_ID=11\n")],                   Some("debian 11")),
+            ("both places",        &[(usr, "ID=debian\n"), (etc, "ID=ubuntu\nVERSION_ID=24.04")], Some("ubuntu 24.04")),
+            ("no name",            &[(etc, "VERSION_ID=24.04\n")],                           None),
+            ("no word",            &[(etc, "ID=\x1b[31m\n")],                                None),
+            ("too long",           &[(etc, &long)],                                          None),
+        ];
+        for (why, files, want) in cases {
+            let dir = tempfile::tempdir()?;
+            write(dir.path(), files)?;
+            assert_eq!(os(dir.path()).map(|it| it.to_string()).as_deref(), want, "{why}");
+        }
+        let dir = tempfile::tempdir()?;
+        std::fs::create_dir_all(dir.path().join(etc))?;
+        assert_eq!(os(dir.path()), None, "a directory");
+        Ok(())
+    }
+
+    #[test]
+    fn a_compiler_is_known_by_what_it_says() {
+        let gcc = "\nCopyright (C) 2022 Free Software Foundation, Inc.\n";
+        #[rustfmt::skip]
+        let cases = [
+            (format!("cc (Debian 12.2.0-14+deb12u1) 12.2.0{gcc}"),                              Some("gcc 12.2.0")),
+            (format!("gcc (GCC) 13.2.1 20231011 (Red Hat 13.2.1-4){gcc}"),                      Some("gcc 13.2.1")),
+            (format!("x86_64-alpine-linux-musl-gcc (Alpine 14.2.0) 14.2.0{gcc}"),               Some("gcc 14.2.0")),
+            (format!("gcc-7 (SUSE Linux (x) 7.1) 7.5.0{gcc}"),                                  Some("gcc 7.5.0")),
+            ("Debian clang version 16.0.6 (15~deb12u1)\nTarget: x86_64-pc-linux-gnu".to_owned(), Some("clang 16.0.6")),
+            ("Ubuntu clang version 18.1.3-1ubuntu1\n".to_owned(),                               Some("clang 18.1.3")),
+            ("clang version unknown\n".to_owned(),                                              Some("clang")),
+            ("tcc version 0.9.27\n".to_owned(),                                                 None),
+            (String::new(),                                                                     None),
+        ];
+        for (said, want) in cases {
+            assert_eq!(compiler_of(&said).map(|it| it.to_string()).as_deref(), want, "{said}");
+        }
+    }
+
+    #[test]
+    fn the_compiler_that_is_asked_is_the_one_of_the_job() -> TestResult {
+        let dir = tempfile::tempdir()?;
+        let say = |version: &str| {
+            format!(
+                "#!/bin/sh\n[ \"$*\" = \"${{WANT---version}}\" ] && echo 'clang version {version}'\n"
+            )
+        };
+        for (name, version) in [("cc", "1.0"), ("mine", "2.0")] {
+            let path = format!("bin/{name}");
+            write(dir.path(), &[(path.as_str(), say(version).as_str())])?;
+            let mode = PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(dir.path().join(&path), mode)?;
+        }
+        let path = Environment::default().with("PATH", dir.path().join("bin"));
+        let wrapped = path.clone().with("CC", " mine -m32 ").with("WANT", "-m32 --version");
+        let cases = [
+            ("the usual one", path.clone(), Some("clang 1.0")),
+            ("CC", path.clone().with("CC", "mine"), Some("clang 2.0")),
+            ("CC with arguments", wrapped, Some("clang 2.0")),
+            ("CC set to nothing", path.clone().with("CC", ""), Some("clang 1.0")),
+            ("one that fails", path.clone().with("WANT", "x"), None),
+            ("none", path.with("CC", "none"), None),
+        ];
+        for (why, environment, want) in cases {
+            let found = compiler(dir.path(), &environment).map(|it| it.to_string());
+            assert_eq!(found.as_deref(), want, "{why}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn this_host_says_what_it_is() -> TestResult {
+        let dir = tempfile::tempdir()?;
+        let environment = Environment::default().with("PATH", "/usr/bin:/bin");
+        let found = system(dir.path(), &environment);
+        // Programs of these tests are linked by a C compiler, on a system with a C library.
+        let libc = found.libc.ok_or("no libc")?;
+        assert!(libc.version.is_some(), "{libc}");
+        Ok(())
+    }
+}

@@ -1,0 +1,348 @@
+//! The system that a tree was built on, and whether what one built works on another.
+//!
+//! What is built moves forward, never back: programs start on a newer libc and not on an older one,
+//! and the same holds for what a newer release or C++ compiler took for granted. Why, with what was
+//! measured: `docs/decisions/0024-system.md`.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What of a system matters to what is built on it. A fact that is absent is unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct System {
+    /// The C library that programs are linked to: `glibc` or `musl`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub libc: Option<Part>,
+    /// The operating system: the `ID` and `VERSION_ID` of its `os-release`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub os: Option<Part>,
+    /// The C compiler, through which rustc links too: `gcc` or `clang`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub compiler: Option<Part>,
+}
+
+/// One thing that a system is made of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Part {
+    /// What it is called.
+    pub name: String,
+    /// Its version, if it has one that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<String>,
+}
+
+impl Part {
+    /// Returns the part of that name and version.
+    pub fn new(name: &str, version: Option<&str>) -> Self {
+        Self { name: name.to_owned(), version: version.map(str::to_owned) }
+    }
+
+    /// Compares two versions of one thing, of which only the first `most` numbers count; `None` where
+    /// that cannot be told.
+    fn cmp_version(&self, other: &Self, most: usize) -> Option<Ordering> {
+        let numbers = |part: &Self| -> Option<Vec<u64>> {
+            let version = part.version.as_ref()?;
+            version.split('.').take(most).map(|number| number.parse().ok()).collect()
+        };
+        (self.name == other.name).then_some(numbers(self)?.cmp(&numbers(other)?))
+    }
+
+    /// Returns the newer one of one thing; this one, if they are two.
+    fn newer_of(self, other: &Self) -> Self {
+        match self.cmp_version(other, usize::MAX) {
+            Some(Ordering::Less) => other.clone(),
+            None if self.name == other.name && self.version.is_none() => other.clone(),
+            _ => self,
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        self.version.iter().try_for_each(|version| write!(f, " {version}"))
+    }
+}
+
+/// A part of which a newer one makes what the older one cannot use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Which {
+    /// The C library.
+    Libc,
+    /// The operating system.
+    Os,
+    /// The C compiler.
+    Compiler,
+}
+
+impl Which {
+    /// Which matter, what keeps most from working first.
+    const ALL: [Self; 3] = [Self::Libc, Self::Os, Self::Compiler];
+
+    fn of(self, system: &System) -> Option<&Part> {
+        match self {
+            Self::Libc => system.libc.as_ref(),
+            Self::Os => system.os.as_ref(),
+            Self::Compiler => system.compiler.as_ref(),
+        }
+    }
+
+    /// How many numbers of a version count. Patch releases of a compiler bring nothing that the
+    /// library of another patch release lacks.
+    fn numbers(self) -> usize {
+        if self == Self::Compiler { 1 } else { usize::MAX }
+    }
+}
+
+/// How what one system built fits another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It was built on a system like this one.
+    Same,
+    /// It was built on another one, and nothing of that is newer than here.
+    Usable,
+    /// Nothing is known that would keep it from working.
+    Unknown,
+    /// It was built with something newer than there is here.
+    TooNew(Which),
+    /// It was built for another C library.
+    OtherLibc,
+}
+
+impl Fit {
+    /// Tells whether it may be used at all.
+    pub fn is_usable(self) -> bool {
+        matches!(self, Self::Same | Self::Usable | Self::Unknown)
+    }
+}
+
+/// Returns how what was built on `saved` fits `here`; what an older version saved has no system.
+pub fn compare(here: &System, saved: Option<&System>) -> Fit {
+    let Some(saved) = saved else { return Fit::Unknown };
+    let libcs = here.libc.as_ref().zip(saved.libc.as_ref());
+    if libcs.is_some_and(|(here, saved)| here.name != saved.name) {
+        return Fit::OtherLibc;
+    }
+    let is_newer = |which: &Which| {
+        let parts = which.of(saved).zip(which.of(here));
+        let order = parts.and_then(|(saved, here)| saved.cmp_version(here, which.numbers()));
+        order == Some(Ordering::Greater)
+    };
+    match Which::ALL.into_iter().find(is_newer) {
+        Some(which) => Fit::TooNew(which),
+        None if libcs.is_none() => Fit::Unknown,
+        None if here == saved => Fit::Same,
+        None => Fit::Usable,
+    }
+}
+
+impl System {
+    /// Returns the system to record of a tree that was built here on top of what `earlier` built: of
+    /// each part the newest, for the tree holds what that built.
+    #[must_use]
+    pub fn on_top_of(self, earlier: Option<&Self>) -> Self {
+        let Some(earlier) = earlier else { return self };
+        let newest = |here: Option<Part>, earlier: &Option<Part>| match (here, earlier) {
+            (Some(here), Some(earlier)) => Some(here.newer_of(earlier)),
+            (here, earlier) => here.or_else(|| earlier.clone()),
+        };
+        Self {
+            libc: newest(self.libc, &earlier.libc),
+            os: newest(self.os, &earlier.os),
+            compiler: newest(self.compiler, &earlier.compiler),
+        }
+    }
+
+    /// Returns what generations have in common that no job of another system may be able to use in
+    /// their place.
+    pub fn kind(&self) -> (Option<&Part>, Option<&Part>) {
+        (self.libc.as_ref(), self.os.as_ref())
+    }
+
+    /// Says that something was saved on `saved` and not on a system like this, if that is so as far as
+    /// people care: compilers count only where nothing else differs.
+    pub fn says_saved_on(&self, saved: &Self) -> Option<String> {
+        if self.kind() != saved.kind() {
+            return Some(format!("saved on {}; this is {}", saved.base(), self.base()));
+        }
+        let compilers = saved.compiler.as_ref().zip(self.compiler.as_ref());
+        let (theirs, ours) = compilers.filter(|(theirs, ours)| theirs != ours)?;
+        Some(format!("saved where the C compiler is {theirs}; here it is {ours}"))
+    }
+
+    /// The system without its compiler, for people.
+    fn base(&self) -> impl fmt::Display {
+        Self { compiler: None, ..self.clone() }
+    }
+}
+
+impl fmt::Display for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.os {
+            Some(os) => write!(f, "{os}")?,
+            None => f.write_str("an unknown system")?,
+        }
+        let mut parts = [&self.libc, &self.compiler].into_iter().flatten();
+        if let Some(first) = parts.next() {
+            write!(f, " ({first}")?;
+            parts.try_for_each(|part| write!(f, ", {part}"))?;
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}
+
+/// Says of the systems of generations that may not be used `here` how many there are and why, a line
+/// for each reason, the worst first.
+pub fn says_passed_over<'a>(
+    here: &System,
+    saved: impl Iterator<Item = Option<&'a System>>,
+) -> Vec<String> {
+    let mut counts: BTreeMap<(Which, &Part), usize> = BTreeMap::new();
+    for saved in saved.flatten() {
+        let which = match compare(here, Some(saved)) {
+            Fit::TooNew(which) => which,
+            Fit::OtherLibc => Which::Libc,
+            Fit::Same | Fit::Usable | Fit::Unknown => continue,
+        };
+        if let Some(part) = which.of(saved) {
+            *counts.entry((which, part)).or_default() += 1;
+        }
+    }
+    let line = |((which, part), count): ((Which, &Part), usize)| {
+        let (were, their) = match count {
+            1 => ("1 generation was".to_owned(), "its"),
+            count => (format!("{count} generations were"), "their"),
+        };
+        let ours = which.of(here).map_or_else(String::new, Part::to_string);
+        match which {
+            Which::Libc => format!(
+                "{were} built with {part}; this host has {ours}: {their} build scripts would not start"
+            ),
+            Which::Os => format!(
+                "{were} built on {part}; this is {ours}, which may lack libraries that {their} programs need"
+            ),
+            Which::Compiler => format!(
+                "{were} built with {part}; this host has {ours}, which may not link {their} C and C++ code"
+            ),
+        }
+    };
+    counts.into_iter().map(line).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Reads `libc version, os version, compiler version`; `-` for what is unknown.
+    pub(crate) fn system(text: &str) -> System {
+        let part = |text: &str| {
+            let (name, version) = text
+                .trim()
+                .split_once(' ')
+                .map_or((text.trim(), None), |both| (both.0, Some(both.1)));
+            (name != "-").then(|| Part::new(name, version))
+        };
+        let mut parts = text.split(',').map(part);
+        let mut next = || parts.next().flatten();
+        System { libc: next(), os: next(), compiler: next() }
+    }
+
+    #[test]
+    fn what_is_built_moves_forward_and_never_back() {
+        use Fit::{OtherLibc, Same, TooNew, Unknown, Usable};
+        use Which::{Compiler, Libc, Os};
+        #[rustfmt::skip]
+        let cases = [
+            // saved                                 here                                    fit
+            ("glibc 2.36, debian 12, gcc 12.2.0",    "glibc 2.36, debian 12, gcc 12.2.0",    Same),
+            ("glibc 2.36, debian 12, gcc 12.2.0",    "glibc 2.41, debian 13, gcc 14.2.0",    Usable),
+            ("glibc 2.41, debian 13, gcc 14.2.0",    "glibc 2.36, debian 12, gcc 12.2.0",    TooNew(Libc)),
+            ("glibc 2.9, a 1",                       "glibc 2.10, a 1",                      Usable),
+            ("glibc 2.10, a 1",                      "glibc 2.9, a 1",                       TooNew(Libc)),
+            ("musl 1.2.5, alpine 3.21.0",            "glibc 2.41, debian 13",                OtherLibc),
+            ("glibc 2.36, debian 12",                "musl 1.2.5, alpine 3.21.0",            OtherLibc),
+            ("musl 1.2.5, alpine 3.21.0",            "musl 1.2.4, alpine 3.18.0",            TooNew(Libc)),
+            ("musl, alpine 3.21.0",                  "musl 1.2.4, alpine 3.18.0",            TooNew(Os)),
+            ("glibc 2.36, debian 13",                "glibc 2.36, debian 11",                TooNew(Os)),
+            ("glibc 2.36, debian 11",                "glibc 2.36, debian 13",                Usable),
+            ("glibc 2.34, rhel 9.4",                 "glibc 2.34, rhel 9.3",                 TooNew(Os)),
+            ("glibc 2.34, centos 9",                 "glibc 2.34, centos 9",                 Same),
+            ("glibc 2.39, fedora 40",                "glibc 2.39, ubuntu 24.04",             Usable),
+            ("glibc 2.41, debian",                   "glibc 2.41, debian 13",                Usable),
+            ("glibc 2.36, debian 12, gcc 13.1.0",    "glibc 2.36, debian 12, gcc 12.2.0",    TooNew(Compiler)),
+            ("glibc 2.36, debian 12, gcc 12.3.0",    "glibc 2.36, debian 12, gcc 12.2.0",    Usable),
+            ("glibc 2.36, debian 12, clang 16.0.6",  "glibc 2.36, debian 12, gcc 12.2.0",    Usable),
+            ("-, debian 13",                         "glibc 2.36, debian 12",                TooNew(Os)),
+            ("-, debian 12",                         "glibc 2.36, debian 12",                Unknown),
+            ("glibc 2.41, debian 13",                "-, -",                                 Unknown),
+            ("-, -",                                 "-, -",                                 Unknown),
+            ("glibc 2.x, debian 12",                 "glibc 2.36, debian 12",                Usable),
+            ("glibc 99999999999999999999, a",        "glibc 2.36, a",                        Usable),
+        ];
+        for (saved, here, want) in cases {
+            let fit = compare(&system(here), Some(&system(saved)));
+            assert_eq!(fit, want, "{saved} on {here}");
+            let is_usable = matches!(want, Same | Usable | Unknown);
+            assert_eq!(fit.is_usable(), is_usable, "{saved} on {here}");
+        }
+        assert_eq!(compare(&system("glibc 2.36, debian 12"), None), Unknown);
+    }
+
+    #[test]
+    fn a_tree_of_two_systems_is_of_the_newest_of_each_part() {
+        #[rustfmt::skip]
+        let cases = [
+            // here                                 restored                                 recorded
+            ("glibc 2.41, debian 13, gcc 14.2.0",   "glibc 2.36, debian 12, gcc 12.2.0",     "glibc 2.41, debian 13, gcc 14.2.0"),
+            ("glibc 2.36, debian 12, gcc 12.2.0",   "glibc 2.41, debian 13, gcc 14.2.0",     "glibc 2.41, debian 13, gcc 14.2.0"),
+            ("glibc 2.36, debian 12, gcc 12.2.0",   "glibc 2.36, debian 11, gcc 12.3.0",     "glibc 2.36, debian 12, gcc 12.3.0"),
+            ("-, debian 12, -",                     "glibc 2.41, debian 13, gcc 14.2.0",     "glibc 2.41, debian 13, gcc 14.2.0"),
+            ("glibc 2.41, debian, -",               "glibc 2.36, debian 12, -",              "glibc 2.41, debian 12, -"),
+            ("glibc 2.39, fedora 40, clang 18.1.0", "glibc 2.39, ubuntu 24.04, gcc 13.2.0",  "glibc 2.39, fedora 40, clang 18.1.0"),
+        ];
+        for (here, restored, want) in cases {
+            let recorded = system(here).on_top_of(Some(&system(restored)));
+            assert_eq!(recorded, system(want), "{here} on top of {restored}");
+        }
+        let here = system("glibc 2.36, debian 12, gcc 12.2.0");
+        assert_eq!(here.clone().on_top_of(None), here);
+    }
+
+    #[test]
+    fn people_are_told_which_systems_and_why() {
+        let here = system("glibc 2.36, debian 12, gcc 12.2.0");
+        assert_eq!(here.to_string(), "debian 12 (glibc 2.36, gcc 12.2.0)");
+        assert_eq!(system("-, -").to_string(), "an unknown system");
+        #[rustfmt::skip]
+        let cases = [
+            ("glibc 2.36, debian 12, gcc 12.2.0",  None),
+            ("glibc 2.35, ubuntu 22.04, gcc 11.4", Some("saved on ubuntu 22.04 (glibc 2.35); this is debian 12 (glibc 2.36)")),
+            ("glibc 2.36, debian 12, gcc 11.3.0",  Some("saved where the C compiler is gcc 11.3.0; here it is gcc 12.2.0")),
+            ("glibc 2.36, debian 12",              None),
+        ];
+        for (saved, want) in cases {
+            assert_eq!(here.says_saved_on(&system(saved)).as_deref(), want, "{saved}");
+        }
+        let saved = [
+            "glibc 2.36, debian 12, gcc 14.2.0",
+            "glibc 2.41, debian 13",
+            "glibc 2.36, debian 13",
+            "musl 1.2.5, alpine 3.21.0",
+            "glibc 2.41, ubuntu 25.04",
+            "glibc 2.36, debian 12",
+        ]
+        .map(system);
+        let lines = says_passed_over(&here, saved.iter().map(Some).chain([None]));
+        let want = [
+            "2 generations were built with glibc 2.41; this host has glibc 2.36: their build scripts would not start",
+            "1 generation was built with musl 1.2.5; this host has glibc 2.36: its build scripts would not start",
+            "1 generation was built on debian 13; this is debian 12, which may lack libraries that its programs need",
+            "1 generation was built with gcc 14.2.0; this host has gcc 12.2.0, which may not link its C and C++ code",
+        ];
+        assert_eq!(lines, want);
+    }
+}
