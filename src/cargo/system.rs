@@ -6,8 +6,8 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, Read, Take};
+use std::path::Path;
 
 use super::program;
 use crate::model::environment::Environment;
@@ -64,7 +64,8 @@ fn glibc_version(path: &Path) -> Option<String> {
     const SAYS: &[u8] = b"release version ";
     /// How long the line is, at most; before it in its "line" is what else lies in the file.
     const MAX_LINE: usize = 512;
-    let found = pieces(path, b'\n')?.find_map(|piece| {
+    let lines = BufReader::with_capacity(128 * 1024, open(path, MAX_LIBC_BYTES)?).split(b'\n');
+    let found = lines.map_while(Result::ok).find_map(|piece| {
         let line = &piece[piece.len().saturating_sub(MAX_LINE)..];
         let from = position(line, b"GNU C Library (")?;
         let at = from + position(&line[from..], SAYS)? + SAYS.len();
@@ -77,24 +78,24 @@ fn glibc_version(path: &Path) -> Option<String> {
 
 /// Returns the version of a musl: the only text in it that is three numbers and nothing else.
 fn musl_version(path: &Path) -> Option<String> {
-    let is_version = |text: &str| version(text).is_some() && text.split('.').count() == 3;
-    let mut found = pieces(path, 0)?.filter_map(|piece| String::from_utf8(piece).ok());
-    let first = found.find(|text| is_version(text))?;
-    let is_alone = found.all(|text| text == first || !is_version(&text));
-    is_alone.then_some(first)
+    let bytes = content(path, MAX_LIBC_BYTES)?;
+    let words = bytes.split(|byte| *byte == 0).filter_map(|word| std::str::from_utf8(word).ok());
+    let is_version = |text: &&str| version(text).is_some() && text.split('.').count() == 3;
+    let mut versions = words.filter(is_version);
+    let first = versions.next()?;
+    versions.all(|other| other == first).then(|| first.to_owned())
 }
 
-/// Returns what is in a file between bytes that are `end`, as far as it can be read.
-fn pieces(path: &Path, end: u8) -> Option<impl Iterator<Item = Vec<u8>>> {
-    let file = open(path)?.take(MAX_LIBC_BYTES);
-    let file = BufReader::with_capacity(128 * 1024, file);
-    Some(file.split(end).map_while(Result::ok))
-}
-
-/// Opens a regular file: a fifo or a device would keep us waiting.
-fn open(path: &Path) -> Option<File> {
+/// Opens a regular file to read its first `most` bytes: a fifo or a device would keep us waiting.
+fn open(path: &Path, most: u64) -> Option<Take<File>> {
     let is_file = std::fs::metadata(path).ok()?.is_file();
-    if is_file { File::open(path).ok() } else { None }
+    if is_file { Some(File::open(path).ok()?.take(most)) } else { None }
+}
+
+fn content(path: &Path, most: u64) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path, most)?.read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
@@ -104,9 +105,7 @@ fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
 /// Returns the name and version of the release (os-release(5)); the first file that is there counts.
 fn os(root: &Path) -> Option<Part> {
     let paths = ["etc/os-release", "usr/lib/os-release"].map(|path| root.join(path));
-    let file: File = paths.iter().find_map(|path: &PathBuf| open(path))?;
-    let mut text = Vec::new();
-    file.take(MAX_RELEASE_BYTES).read_to_end(&mut text).ok()?;
+    let text = paths.iter().find_map(|path| content(path, MAX_RELEASE_BYTES))?;
     let text = String::from_utf8_lossy(&text);
     let value = |name: &str| {
         let mut lines = text.lines().filter_map(|line| line.split_once('='));

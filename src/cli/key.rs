@@ -10,7 +10,9 @@ use super::report::{print_json, to_stderr, to_stdout};
 use super::text::{self, first_line, line};
 use super::{Error, Result, Status};
 use crate::cargo::key::{KeyOptions, RepoKey, repo_key};
+use crate::cargo::system::system;
 use crate::model::names::Name;
+use crate::model::system::System;
 use crate::ops::explain::explain;
 use crate::{ops, store};
 
@@ -45,6 +47,8 @@ struct Keys {
 #[derive(Serialize)]
 struct Explanation {
     components: BTreeMap<String, String>,
+    /// What counts besides when a restore chooses: where the target was built.
+    system: System,
     /// The generation it is compared with: the newest of the target.
     since: Option<String>,
     changes: Vec<String>,
@@ -79,16 +83,17 @@ impl KeyArgs {
     }
 
     fn explanation(&self, key: &RepoKey) -> Result<Explanation> {
+        let repo = self.repo.repo()?;
+        let system = system(&repo, &environment());
         let since = match self.root.open() {
-            Ok(store) => {
-                explain(&store, &self.scope.readable(&self.repo.repo()?)?, &key.components)?
-            }
+            Ok(store) => explain(&store, &self.scope.readable(&repo)?, &key.components, &system)?,
             // Without a store there is nothing to compare with.
             Err(Error::Ops(ops::Error::Store(store::Error::Missing(_)))) => None,
             Err(error) => return Err(error),
         };
         Ok(Explanation {
             components: key.components.clone(),
+            system,
             since: since.as_ref().map(text::since),
             changes: since.map(|since| since.changes).unwrap_or_default(),
         })
@@ -104,6 +109,8 @@ fn lines(keys: &Keys) -> String {
     for (name, value) in &explanation.components {
         line!(text, "  {name}: {}", first_line(value));
     }
+    line!(text, "not part of the key, but a tree of a newer system is not used:");
+    line!(text, "  system: {}", explanation.system);
     match (&explanation.since, explanation.changes.is_empty()) {
         (None, _) => text += "no generation of the target to compare with\n",
         (Some(since), true) => line!(text, "nothing changed since {since}"),

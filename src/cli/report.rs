@@ -86,18 +86,18 @@ pub(super) fn table(verb: Verb, report: &Report) -> String {
         let name = area.name.to_string();
         if area.mode == Mode::Nothing {
             line!(text, "{name:<width$}  nothing");
-            continue;
+        } else {
+            line!(
+                text,
+                "{name:<width$}  {:<18} {:>6} files {:>10}  {:>10} stored {:>8}",
+                how(area),
+                area.files,
+                bytes(area.bytes),
+                bytes(area.stored_bytes),
+                seconds(area.seconds),
+            );
         }
-        line!(
-            text,
-            "{name:<width$}  {:<18} {:>6} files {:>10}  {:>10} stored {:>8}",
-            how(area),
-            area.files,
-            bytes(area.bytes),
-            bytes(area.stored_bytes),
-            seconds(area.seconds),
-        );
-        for note in &area.notes {
+        for note in notes(verb, area) {
             line!(text, "  {note}");
         }
     }
@@ -129,6 +129,15 @@ pub(super) fn table(verb: Verb, report: &Report) -> String {
 
 fn crates(count: usize) -> String {
     if count == 1 { "1 crate".to_owned() } else { format!("{count} crates") }
+}
+
+/// Returns the notes of an area that people read. That there is nothing to save is no news; why nothing
+/// was restored is.
+pub(super) fn notes(verb: Verb, area: &AreaReport) -> &[String] {
+    match (verb, area.mode) {
+        (Verb::Save, Mode::Nothing) => &[],
+        _ => &area.notes,
+    }
 }
 
 /// Returns which way an area went, for people.

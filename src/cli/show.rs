@@ -98,6 +98,9 @@ fn text(generation: &Generation, manifest: &Manifest) -> String {
     if let Some(home) = &header.cargo_home {
         line!(text, "  root     CARGO_HOME at `{home}`");
     }
+    if let Some(system) = &header.system {
+        line!(text, "  system   {system}");
+    }
     for (name, value) in &header.components {
         line!(text, "  key part {name}: {}", first_line(value));
     }

@@ -8,6 +8,7 @@ use super::digest::Digest;
 use super::manifest::{GenerationId, Header, RawPath, Root};
 use super::names::Name;
 use super::scope::Scope;
+use super::system::{Fit, System, compare};
 
 /// How well what was restored matches what was wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,8 +37,24 @@ pub struct Wish {
     pub roots: BTreeMap<Root, RawPath>,
     /// Where cargo's home is; `None` where that does not matter.
     pub cargo_home: Option<RawPath>,
+    /// The system it builds on; `None` where that does not matter.
+    pub system: Option<System>,
     /// What kind of job it is.
     pub job: String,
+}
+
+impl Wish {
+    /// Returns how the system that a generation was built on stands to that of the job.
+    pub fn fit(&self, header: &Header) -> Fit {
+        let here = self.system.as_ref();
+        here.map_or(Fit::Unknown, |here| compare(here, header.system.as_ref()))
+    }
+
+    /// Tells whether a generation would be a candidate on any system.
+    pub fn wants_on_any_system(&self, id: &GenerationId, header: &Header) -> bool {
+        let has_toolchain = self.toolchain.is_none_or(|toolchain| toolchain == header.toolchain);
+        self.chain.contains(&id.series.scope) && (id.series.key == self.key || has_toolchain)
+    }
 }
 
 /// The generation a restore takes, and how it stood against the others.
@@ -54,6 +71,8 @@ pub struct Chosen {
     pub same_roots: bool,
     /// Whether the same kind of job saved it.
     pub same_job: bool,
+    /// How the system it was built on stands to this one.
+    pub fit: Fit,
 }
 
 /// How many generations have their sources compared with the checkout at most: reading a manifest
@@ -64,16 +83,21 @@ pub const MOST_RIVALS: usize = 8;
 ///
 /// In this order: the exact key before a fallback; the same home of cargo before others; equal roots, or
 /// a tree of which less than half is bound to others, before what works at other roots; the own job
-/// before others; what a whole job saved before what a failed or cancelled one did; the same environment.
+/// before others; what a whole job saved before what a failed or cancelled one did; the same environment; the
+/// same system.
 /// Among equals the one should be taken whose sources agree with the checkout in most files; where that
 /// does not matter or tell, the first: equal roots, the own scope before those it inherits from, the newest.
-/// A fallback of another toolchain will not do where the toolchain matters: cargo could use none of it. The
-/// order of the candidates does not matter.
+/// A fallback of another toolchain will not do where the toolchain matters: cargo could use none of it. Nor
+/// will what was built on a newer system: the build would break. The order of the candidates does not matter.
 pub fn rivals(wish: &Wish, candidates: &[(&GenerationId, &Header)]) -> Vec<Chosen> {
     let ranked = candidates.iter().enumerate().filter_map(|(index, (id, header))| {
         let place = wish.chain.iter().position(|scope| *scope == id.series.scope)?;
         let exact = id.series.key == wish.key;
         if !exact && wish.toolchain.is_some_and(|toolchain| toolchain != header.toolchain) {
+            return None;
+        }
+        let fit = wish.fit(header);
+        if !fit.is_usable() {
             return None;
         }
         let homes = wish.cargo_home.as_ref().zip(header.cargo_home.as_ref());
@@ -85,12 +109,13 @@ pub fn rivals(wish: &Wish, candidates: &[(&GenerationId, &Header)]) -> Vec<Chose
         let inherited = std::cmp::Reverse(place);
         let age = (header.created, id.number, &id.series.key);
         let works_here = same_roots || header.binding.is_some_and(|it| it.bound * 2 < it.units);
-        let rank = (exact, same_home, works_here, same_job, whole, same_environment);
+        let same_system = fit == Fit::Same;
+        let rank = (exact, same_home, works_here, same_job, whole, same_environment, same_system);
         let hit = if exact { Hit::Exact } else { Hit::Fallback };
         Some((
             rank,
             (same_roots, inherited, age),
-            Chosen { index, hit, same_home, same_roots, same_job },
+            Chosen { index, hit, same_home, same_roots, same_job, fit },
         ))
     });
     let mut ranked: Vec<_> = ranked.collect();
@@ -137,6 +162,7 @@ mod tests {
             components: BTreeMap::new(),
             roots: [(Root::Repo, RawPath::of(root.as_bytes()))].into(),
             cargo_home: home.map(|home| RawPath::of(home.as_bytes())),
+            system: None,
             directory: RawPath::of(b"/target"),
             binding: None,
             newest_mtime: Timestamp::default(),
@@ -163,6 +189,7 @@ mod tests {
             environment: None,
             roots: free("pr/7 k t r j 0").1.roots,
             cargo_home: None,
+            system: None,
             job: "j".to_owned(),
         };
         #[rustfmt::skip]
@@ -187,6 +214,50 @@ mod tests {
     }
 
     #[test]
+    fn what_was_built_on_a_newer_system_is_not_taken_and_on_the_same_one_is_preferred() {
+        use crate::model::system::Part;
+        let on =
+            |libc: &str| System { libc: Some(Part::new("glibc", Some(libc))), ..System::default() };
+        let wish = |system| Wish {
+            chain: vec![generation("pr/7 k t r j 0").0.series.scope],
+            key: "k".parse().expect("a key"),
+            toolchain: Some(Digest::of(b"t")),
+            environment: None,
+            roots: [(Root::Repo, RawPath::of(b"r"))].into(),
+            cargo_home: None,
+            system,
+            job: "j".to_owned(),
+        };
+        #[rustfmt::skip]
+        let cases: [(&str, &[(&str, &str)], Option<(usize, Fit)>); 8] = [
+            ("an exact one that is newer", &[("pr/7 k t r j 9", "2.41")],                               None),
+            ("a fallback that is newer",   &[("pr/7 x t r j 9", "2.41")],                               None),
+            ("older fallback",             &[("pr/7 k t r j 9", "2.41"), ("pr/7 x t r j 1", "2.31")],   Some((1, Fit::Usable))),
+            ("same before newer",          &[("pr/7 k t r j 9", "2.31"), ("pr/7 k t r j 1", "2.36")],   Some((1, Fit::Same))),
+            ("job before same",            &[("pr/7 k t r j 1", "2.31"), ("pr/7 k t r i 9", "2.36")],   Some((0, Fit::Usable))),
+            ("whole before same",          &[("pr/7 k t r j 1", "2.31"), ("pr/7 k t r j 9 partial", "2.36")], Some((0, Fit::Usable))),
+            ("not recorded, as ever",      &[("pr/7 k t r j 1", "")],                                   Some((0, Fit::Unknown))),
+            ("same before not recorded",   &[("pr/7 k t r j 9", ""), ("pr/7 k t r j 1", "2.36")],       Some((1, Fit::Same))),
+        ];
+        for (why, lines, want) in cases {
+            let generations: Vec<_> = lines
+                .iter()
+                .map(|(text, libc)| {
+                    let (id, mut header) = generation(text);
+                    header.system = (!libc.is_empty()).then(|| on(libc));
+                    (id, header)
+                })
+                .collect();
+            let candidates: Vec<_> = generations.iter().map(|(id, header)| (id, header)).collect();
+            let took = rivals(&wish(Some(on("2.36"))), &candidates);
+            let took = took.first().map(|it| (it.index, it.fit));
+            assert_eq!(took, want, "{why}");
+            let anywhere = rivals(&wish(None), &candidates);
+            assert_eq!(anywhere.first().map(|it| it.fit), Some(Fit::Unknown), "{why}");
+        }
+    }
+
+    #[test]
     fn the_nearest_generation_is_taken() {
         let scope = |lane: &str| generation(&format!("{lane} k t r j 0")).0.series.scope;
         let wish = Wish {
@@ -196,6 +267,7 @@ mod tests {
             environment: None,
             roots: [(Root::Repo, RawPath::of(b"r"))].into(),
             cargo_home: Some(RawPath::of(b"h")),
+            system: None,
             job: "j".to_owned(),
         };
         #[rustfmt::skip]

@@ -12,6 +12,7 @@ use super::pressure::{Pressure, Strain};
 use super::quantity::{ByteSize, rough_duration};
 use super::retention::{Filesystem, Policy};
 use super::scope::{Lane, Scope};
+use super::system::{Part, System};
 use super::timestamp::Timestamp;
 
 /// What is known of a store.
@@ -49,6 +50,8 @@ pub struct GenerationFacts {
     pub partial: bool,
     /// Where cargo's home was, if that matters and was recorded.
     pub cargo_home: Option<RawPath>,
+    /// The system it was built on, if that matters and was recorded.
+    pub system: Option<System>,
     /// When it was saved.
     pub created: Timestamp,
     /// Whether a live lease names it.
@@ -330,12 +333,16 @@ impl<'a> Ledger<'a> {
     }
 }
 
+/// The job, the home of cargo, whether it is partial, and the C library and release of the system.
+type Kind<'a> = (&'a str, Option<&'a RawPath>, bool, Option<(Option<&'a Part>, Option<&'a Part>)>);
+
 impl GenerationFacts {
     /// Returns what generations have in common that stand in for each other. What failed and
     /// cancelled jobs saved pushes out nothing whole, and what was built with another home of cargo
-    /// is of no use in its place.
-    pub(super) fn kind(&self) -> (&str, Option<&RawPath>, bool) {
-        (&self.job, self.cargo_home.as_ref(), self.partial)
+    /// or on another system is of no use in its place.
+    pub(super) fn kind(&self) -> Kind<'_> {
+        let system = self.system.as_ref().map(System::kind);
+        (&self.job, self.cargo_home.as_ref(), self.partial, system)
     }
 
     fn distinct_packs(&self) -> BTreeSet<Digest> {

@@ -13,6 +13,7 @@ use super::digest::Digest;
 use super::names::{Name, ParseNameError};
 use super::rel_path::{JsonBytes, RelPath};
 use super::scope::Scope;
+use super::system::System;
 use super::timestamp::Timestamp;
 use super::unit_graph::UnitGraph;
 use super::unit_use::{UnitDir, UnitUse};
@@ -136,6 +137,10 @@ pub struct Header {
     /// `None` where it does not matter, or was not recorded yet.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cargo_home: Option<RawPath>,
+    /// The system it was built on, of each part the newest. `None` where it does not matter, or was not
+    /// recorded yet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub system: Option<System>,
     /// The absolute path of the directory it was saved from.
     pub directory: RawPath,
     /// How many of its units work at that path alone; none where an older version saved it.

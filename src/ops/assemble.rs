@@ -16,6 +16,7 @@ use crate::model::digest::Digest;
 use crate::model::manifest::{
     Content, Entry, EntryKind, FileFacts, Header, Manifest, PackUse, RawPath,
 };
+use crate::model::system::System;
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_graph::UnitGraph;
 use crate::model::unit_use::UnitPlan;
@@ -75,6 +76,7 @@ impl Saving<'_> {
         let kept: Result<Vec<_>> =
             keep.iter().zip(facts).map(|(keep, facts)| keep.with(facts)).collect();
         let mut header = self.header(place, packs.list);
+        header.system = self.system(place, known);
         header.entries = entries.len() as u64;
         let is_file =
             |entry: &&Entry| matches!(entry.kind, EntryKind::File(_) | EntryKind::HardLink { .. });
@@ -142,6 +144,12 @@ impl Saving<'_> {
         Ok(self.index.get_or_init(|| index))
     }
 
+    /// Returns the system that a tree was built on: this one, and that of the tree it began with.
+    fn system(&self, place: &Place, known: Option<&Known>) -> Option<System> {
+        let began_on = known.and_then(|known| known.manifest().header.system.as_ref());
+        (!place.area.is_shared()).then(|| self.job.system.clone().on_top_of(began_on))
+    }
+
     fn header(&self, place: &Place, packs: Vec<PackUse>) -> Header {
         Header {
             series: self.job.series(place),
@@ -155,6 +163,7 @@ impl Saving<'_> {
             components: place.components.clone(),
             roots: self.job.raw_roots(),
             cargo_home: self.job.home_of(place),
+            system: None,
             directory: RawPath::of(place.dir.as_os_str().as_encoded_bytes()),
             binding: None,
             newest_mtime: Timestamp::default(),

@@ -7,6 +7,7 @@ use crate::cargo::explain::changes;
 use crate::model::area::Area;
 use crate::model::names::Name;
 use crate::model::scope::Scope;
+use crate::model::system::System;
 use crate::model::timestamp::Timestamp;
 use crate::store::Store;
 
@@ -17,7 +18,7 @@ pub struct Since {
     pub key: Name,
     /// When it was saved.
     pub created: Timestamp,
-    /// What changed since, a line each.
+    /// What changed since, a line each; at the end the system, which is no part of the key.
     pub changes: Vec<String>,
 }
 
@@ -27,6 +28,7 @@ pub fn explain(
     store: &Store,
     readable: &[Scope],
     components: &BTreeMap<String, String>,
+    system: &System,
 ) -> Result<Option<Since>> {
     let mut generations = Vec::new();
     for scope in readable {
@@ -34,7 +36,12 @@ pub fn explain(
     }
     let newest = generations.into_iter().max_by_key(|generation| generation.header.created);
     Ok(newest.map(|newest| Since {
-        changes: changes(&newest.header.components, components),
+        changes: {
+            let saved = newest.header.system.as_ref();
+            let mut lines = changes(&newest.header.components, components);
+            lines.extend(saved.and_then(|saved| system.says_saved_on(saved)));
+            lines
+        },
         created: newest.header.created,
         key: newest.header.cache_key,
     }))

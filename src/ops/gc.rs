@@ -132,6 +132,7 @@ impl Facts {
                 job: generation.header.job,
                 partial: generation.header.partial,
                 cargo_home: generation.header.cargo_home,
+                system: generation.header.system,
                 created: generation.header.created,
                 leased,
                 packs: generation.header.packs.iter().map(|pack| pack.digest).collect(),

@@ -47,7 +47,8 @@ impl Saving<'_> {
 
 /// Tells whether two manifests hold the same tree built from the same sources at the same roots,
 /// and the new one says no more of it: what a job left that failed is published again as whole by one that
-/// did not.
+/// did not, and what an older version saved with the system. A tree that nothing was built in is still of the
+/// system it was built on.
 ///
 /// The mtimes of sources do not count: the older record goes with the older mtimes of the tree.
 /// In `CARGO_HOME` no mtime counts, for other jobs move those of directories, and cargo ignores
@@ -72,6 +73,7 @@ fn is_same(old: &Manifest, new: &Manifest) -> bool {
         (&a.root, &a.path) == (&b.root, &b.path) && has_same_bytes(&a.facts, &b.facts)
     };
     (new.header.partial || !old.header.partial)
+        && (old.header.system.is_some() || new.header.system.is_none())
         && old.entries.len() == new.entries.len()
         && old.kept.len() == new.kept.len()
         && (old.header.roots == new.header.roots || !mtimes_count)

@@ -9,6 +9,7 @@ use crate::cargo::dirs::{Dirs, cargo_home};
 use crate::cargo::home::Wanted;
 use crate::cargo::key::{KeyOptions, RepoKey};
 use crate::cargo::lock_file::{LockFile, Package};
+use crate::cargo::system::system;
 use crate::fs::At;
 use crate::model::area::Area;
 pub use crate::model::area::Kept;
@@ -18,6 +19,7 @@ use crate::model::environment::Environment;
 use crate::model::manifest::{RawPath, Root, Series};
 use crate::model::names::Name;
 use crate::model::scope::{Lane, Scope};
+use crate::model::system::System;
 
 /// What a user asks for.
 #[derive(Clone, Debug)]
@@ -66,6 +68,8 @@ pub struct Job {
     pub roots: BTreeMap<Root, PathBuf>,
     /// `CARGO_HOME`.
     pub cargo_home: PathBuf,
+    /// The system that it builds on.
+    pub system: System,
     /// The variables that it has.
     pub environment: Environment,
     /// The areas, in the order in which they are reported.
@@ -114,7 +118,10 @@ impl Job {
         for (name, path) in &ask.dependencies {
             roots.insert(Root::Dependency(name.clone()), found(path)?);
         }
-        let asked = ask_all(ask, environment, &roots)?;
+        // Beside the question to rustc, which takes longer, that to the C compiler takes no time.
+        let (asked, system) =
+            rayon::join(|| ask_all(ask, environment, &roots), || system(&repo, environment));
+        let asked = asked?;
         let Asked { key, dirs: own, .. } = &asked[&Root::Repo];
         let home = cargo_home(environment, ask.cargo_home.as_deref(), &repo)?;
         let cargo_key = ask.key.clone().unwrap_or_else(|| key.key.clone());
@@ -133,6 +140,7 @@ impl Job {
             provenance: ask.provenance.clone(),
             warnings: key.warnings.clone(),
             cargo_home: home,
+            system,
             environment: environment.clone(),
         };
         for (kept, area, below) in
@@ -256,6 +264,7 @@ impl Job {
             environment: place.environment,
             roots: if is_shared { BTreeMap::new() } else { self.raw_roots() },
             cargo_home: self.home_of(place),
+            system: (!is_shared).then(|| self.system.clone()),
             job: self.label.clone(),
         }
     }

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::job::{Job, Place};
 use super::report::{AreaReport, Report, chain};
+use super::systems::{says_passed_over, says_system};
 use super::units::leave_bound;
 use super::{Result, sources};
 use crate::model::choice::{Chosen, Hit, Wish, rivals};
@@ -97,7 +98,10 @@ pub(super) fn choose<'a>(
         searches.par_iter_mut().for_each(|search| search.take_best(store, lease, files.as_ref()));
     }
     let roots = job.raw_roots();
-    let end = |Search { place, report, best, readable, differ, .. }| {
+    let end = |search| {
+        let passed_over = says_passed_over(store, job, &search);
+        let Search { place, mut report, best, readable, differ, .. } = search;
+        report.notes.extend(passed_over);
         let choice = best.map(|(_, mut choice): (u64, Choice)| {
             choice.left = leave_bound(Arc::make_mut(&mut choice.manifest), &roots);
             Choice { of: if differ { readable } else { 1 }, ..choice }
@@ -108,11 +112,11 @@ pub(super) fn choose<'a>(
 }
 
 /// The search for the generation that an area is to be restored to.
-struct Search<'a> {
-    place: &'a Place,
-    wish: Wish,
+pub(super) struct Search<'a> {
+    pub(super) place: &'a Place,
+    pub(super) wish: Wish,
     report: AreaReport,
-    generations: Vec<Generation>,
+    pub(super) generations: Vec<Generation>,
     /// Those that may do best, as far as their headers tell, the best first; none once the search has ended.
     nearest: Vec<Chosen>,
     /// How many of them could be read.
@@ -120,7 +124,7 @@ struct Search<'a> {
     /// Whether some of those agree better with the checkout than others.
     differ: bool,
     /// The one that agrees best with the checkout, and in how many files.
-    best: Option<(u64, Choice)>,
+    pub(super) best: Option<(u64, Choice)>,
 }
 
 impl<'a> Search<'a> {
@@ -245,6 +249,7 @@ fn remarks(job: &Job, place: &Place, chosen: &Chosen, header: &Header) -> Vec<St
              of a registry or git repository again"
         ));
     }
+    remarks.extend(says_system(job, chosen, header));
     if header.partial {
         remarks.push(format!("saved by job `{}`, which failed or was cancelled", header.job));
     } else if !place.area.is_shared() && header.job != job.label {

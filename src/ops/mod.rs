@@ -37,6 +37,7 @@ pub mod save;
 mod shared;
 mod sources;
 mod staged;
+mod systems;
 mod tree;
 mod units;
 mod unpack;

@@ -92,6 +92,7 @@ pub(crate) fn manifest(series: &Series, secs: i64, packs: &[(PackUse, Vec<&str>)
         components: [].into(),
         roots: [].into(),
         cargo_home: None,
+        system: None,
         directory: RawPath::of(b"/target"),
         binding: None,
         newest_mtime: Timestamp::default(),

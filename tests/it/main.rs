@@ -31,4 +31,5 @@ mod partial;
 mod runners;
 mod save_restore;
 mod stopping;
+mod systems;
 mod units;

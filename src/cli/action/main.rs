@@ -286,7 +286,9 @@ impl<'a> Main<'a> {
 
     /// Says what of the key differs from that of the last generation.
     fn explain(&mut self, store: &Store, job: &Job) {
-        let Ok(Some(since)) = explain(store, &job.readable, job.components()) else { return };
+        let Ok(Some(since)) = explain(store, &job.readable, job.components(), &job.system) else {
+            return;
+        };
         let mut lines = format!("changed since {}:\n", text::since(&since));
         for change in &since.changes {
             line!(lines, "  {change}");

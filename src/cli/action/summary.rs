@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::log::Log;
-use crate::cli::report::{Verb, how, name};
+use crate::cli::report::{Verb, how, name, notes};
 use crate::cli::text::{bytes, seconds, since};
 use crate::github::files::Files;
 use crate::github::summary::{Markdown, Side, Table};
@@ -76,7 +76,7 @@ impl Summary {
         }
         for area in &report.areas {
             let area_name = Markdown::code(&area.name.to_string());
-            for note in area.notes.iter().filter(|_| area.mode != Mode::Nothing) {
+            for note in notes(verb, area) {
                 self.add(format_args!("- {area_name}: {}\n", Markdown::text(note)));
             }
             for warning in &area.warnings {

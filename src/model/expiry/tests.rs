@@ -16,7 +16,8 @@ const PACK_BYTES: u64 = 100;
 
 /// Reads `[repository@]lane area key used generation…`: when it was used in hours ago or `-`, and
 /// generations as `number:job:packs`, a letter a pack, `*` behind a leased one, `@` and hours
-/// before when it was saved (1000 ago if not said), `~` before the job of a partial one.
+/// before when it was saved (1000 ago if not said), `~` before the job of a partial one, `%` and a home of
+/// cargo or `^` and a system behind it.
 fn series(text: &str) -> SeriesFacts {
     let words: Vec<_> = text.split_whitespace().collect();
     let [scope, area, key, used, generations @ ..] = &words[..] else { panic!("{text}") };
@@ -37,12 +38,14 @@ fn generation(text: &str) -> GenerationFacts {
     let parts: Vec<_> = text.split(':').collect();
     let [number, job, packs] = parts[..] else { panic!("{text}") };
     let partial = job.starts_with('~');
+    let (job, system) = job.split_once('^').map_or((job, None), |(job, os)| (job, Some(os)));
     let (job, home) = job.split_once('%').map_or((job, None), |(job, home)| (job, Some(home)));
     GenerationFacts {
         number: format!("{number:0>10}").parse().expect("a number"),
         job: job.trim_start_matches('~').to_owned(),
         partial,
         cargo_home: home.map(|home| RawPath::of(home.as_bytes())),
+        system: system.map(|os| System { os: Some(Part::new(os, None)), ..System::default() }),
         created: hours_ago(created),
         leased,
         packs: packs.chars().map(pack).collect(),
@@ -116,6 +119,7 @@ fn the_policy_keeps_what_was_used_last_and_drops_the_rest_when_it_is_old() {
                                               "protected target c 30 1:j:b"], &["d#1"]),
         ("three of each job",       policy, &["protected target a 1 1:j:a 2:j:a 3:i:a 4:j:a 5:j:a 6:j:a"], &["a#1", "a#2"]),
         ("partial ones apart",      policy, &["protected target a 1 1:j:a 2:~j:a 3:~j:a 4:~j:a 5:~j:a"], &["a#2"]),
+        ("systems apart",           policy, &["protected target a 1 1:j^a:a 2:j^b:a 3:j^a:a 4:j^a:a 5:j^a:a 6:j:a"], &["a#1"]),
         ("homes of cargo apart",    policy, &["protected target a 1 1:j%h:a 2:j%i:a 3:j%h:a 4:j%h:a 5:j%h:a 6:j:a"], &["a#1"]),
         ("leased ones count",       policy, &["protected target a 1 1:j:a* 2:j:a 3:j:a 4:j:a 5:j:a*"], &["a#2"]),
         ("the newest stays",        tight,  &["protected target a 1 1:j:a 2:i:a 3:j:a"], &["a#1", "a#2"]),
