@@ -174,6 +174,9 @@ mod tests {
 
     type TestResult = std::result::Result<(), Box<dyn std::error::Error>>;
 
+    /// Why, the files of a system, and what is found in them.
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
+
     const BANNER: &str = "\u{1}code\n\0GNU C Library (Debian GLIBC 2.36-9+deb12u14) stable release version 2.36.\nCopyright";
 
     #[test]
@@ -184,7 +187,7 @@ mod tests {
         let old = "GNU C Library stable\nGNU C Library (GNU libc) stable release version 2.17, by Roland McGrath et al.\n";
         let long = format!("{}{BANNER}", "x".repeat(100_000));
         #[rustfmt::skip]
-        let cases: [(&str, &[(&str, &str)], Option<&str>); 10] = [
+        let cases: [Case<'_>; 10] = [
             ("Debian",             &[(&debian, BANNER)],                                  Some("glibc 2.36")),
             ("Fedora",             &[("usr/lib64/libc.so.6", BANNER)],                    Some("glibc 2.36")),
             ("32 bits beside it",  &[("lib/libc.so.6", old), ("lib64/libc.so.6", BANNER)], Some("glibc 2.36")),
@@ -209,7 +212,7 @@ mod tests {
         let (etc, usr) = ("etc/os-release", "usr/lib/os-release");
         let long = format!("ID={}\n", "x".repeat(65));
         #[rustfmt::skip]
-        let cases: [(&str, &[(&str, &str)], Option<&str>); 8] = [
+        let cases: [Case<'_>; 8] = [
             ("Debian",             &[(etc, "NAME=\"x\"\nVERSION_ID=\"12\"\nVERSION=\"9\"\nID=debian\n")], Some("debian 12")),
             ("single quotes",      &[(etc, "ID='sles'\nVERSION_ID='15.5'\n")],               Some("sles 15.5")),
             ("without a version",  &[(etc, "ID=arch\nBUILD_ID=rolling\n")],                  Some("arch")),

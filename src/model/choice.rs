@@ -132,6 +132,9 @@ mod tests {
     use crate::model::manifest::{Binding, GenerationNumber, Series};
     use crate::model::timestamp::Timestamp;
 
+    /// Why, generations with the version of the glibc that each was built with, and which is taken.
+    type SystemCase<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<(usize, Fit)>);
+
     type Case<'a> = (&'a str, &'a [&'a str], Option<(usize, Hit)>);
 
     /// `lane key toolchain root job created`, in one line; ` at <home>` and `partial` may follow.
@@ -229,7 +232,7 @@ mod tests {
             job: "j".to_owned(),
         };
         #[rustfmt::skip]
-        let cases: [(&str, &[(&str, &str)], Option<(usize, Fit)>); 8] = [
+        let cases: [SystemCase<'_>; 8] = [
             ("an exact one that is newer", &[("pr/7 k t r j 9", "2.41")],                               None),
             ("a fallback that is newer",   &[("pr/7 x t r j 9", "2.41")],                               None),
             ("older fallback",             &[("pr/7 k t r j 9", "2.41"), ("pr/7 x t r j 1", "2.31")],   Some((1, Fit::Usable))),
