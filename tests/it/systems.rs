@@ -183,6 +183,8 @@ fn musl_and_glibc_never_share_a_target_and_always_a_registry() -> Result {
     let missed = host.restore()?.done()?;
     assert_eq!(missed.areas(), ["registry unpack exact"], "{}", missed.stderr);
     missed.says(&["1 generation was built with musl 1.2.5; this host has glibc 2.36"])?;
+    let shown = Outcome::of(host.store_command("show", &["registry"]).output()?)?.done()?;
+    assert_eq!(shown.report.get("system"), None);
     build(&host, "glibc")?;
     host.save()?.done()?;
     host.lose_target()?;
