@@ -84,7 +84,7 @@ fn the_fields_of_each_object_are_those_that_the_readme_names() -> Result {
         (&["restore"],                     "/sources",          vec!["changed", "checked", "restored"]),
         (&["key"],                         "",                  vec!["basis", "cache_key", "dependency_keys"]),
         (&["key", "--explain"],            "",                  vec!["basis", "cache_key", "dependency_keys", "explanation"]),
-        (&["key", "--explain"],            "/explanation",      vec!["changes", "components", "since"]),
+        (&["key", "--explain"],            "/explanation",      vec!["changes", "components", "since", "system"]),
         (&["gc"],                          "",                  GC.to_vec()),
         (&["guard"],                       "",                  vec!["filesystems", "gc", "warnings"]),
         (&["guard"],                       "/gc",               GC.to_vec()),
