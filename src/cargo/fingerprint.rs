@@ -17,6 +17,20 @@ pub struct Fingerprint {
     pub deps: Vec<u64>,
     /// What makes it stale.
     pub checks: Vec<Check>,
+    /// What tells it from the other units of its target: features, the target platform, compiler flags.
+    pub flavor: Flavor,
+}
+
+/// What a unit is built with that no version of its package changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Flavor {
+    /// The features, as cargo writes them.
+    pub features: String,
+    /// The hash of the target platform, 0 for the host's.
+    pub compile_kind: u64,
+    /// The flags of the compiler.
+    pub rustflags: Vec<String>,
 }
 
 /// One thing that makes a unit stale.
@@ -61,7 +75,7 @@ impl Fingerprint {
         let file: File = serde_json::from_slice(json).ok()?;
         let deps = file.deps.into_iter().map(|Dep(_, _, _, hash)| hash).collect();
         let checks = file.local.into_iter().map(Check::of).collect::<Option<_>>()?;
-        Some(Self { deps, checks })
+        Some(Self { deps, checks, flavor: file.flavor })
     }
 }
 
@@ -138,6 +152,8 @@ fn parse(path: &str) -> Option<RelPath> {
 struct File {
     deps: Vec<Dep>,
     local: Vec<Local>,
+    #[serde(flatten)]
+    flavor: Flavor,
 }
 
 /// The hash of the package, the name, whether it is public, the hash of the fingerprint.
@@ -230,7 +246,7 @@ mod tests {
     fn the_hash_that_a_dependent_names_is_the_one_in_the_file() {
         let json =
             br#"{"deps":[[14774982557008667206,"sib",false,13265965849542754830]],"local":[]}"#;
-        let want = Fingerprint { deps: vec![13_265_965_849_542_754_830], checks: Vec::new() };
+        let want = Fingerprint { deps: vec![13_265_965_849_542_754_830], ..Fingerprint::default() };
         assert_eq!(Fingerprint::parse(json), Some(want));
         assert_eq!(hash(b"0e827570a72d1ab8"), Some(13_265_965_849_542_754_830));
         for no_hash in [&b""[..], b"0e827570a72d1ab", b"+e827570a72d1ab8", b"\xff\xff"] {

@@ -26,6 +26,7 @@ pub mod home_config;
 pub mod key;
 pub mod lock_file;
 mod manifests;
+pub mod meaning;
 mod program;
 pub mod rlib;
 mod rustup;

@@ -85,6 +85,11 @@ pub(super) struct Spot<'a> {
     pub(super) is_shared: bool,
 }
 
+/// Returns the profile directory that a path of a unit is in, with its slash.
+pub fn profile_of(path: &RelPath) -> Option<&[u8]> {
+    Place::of(path).map(|place| place.profile)
+}
+
 /// Tells where a path is, by its names alone; `None` for one that carries no hash.
 pub(super) fn spot_of(path: &RelPath) -> Option<Spot<'_>> {
     let place = Place::of(path)?;

@@ -75,54 +75,55 @@ pub struct Chosen {
     pub fit: Fit,
 }
 
-/// How many generations have their sources compared with the checkout at most: reading a manifest
-/// takes time.
-pub const MOST_RIVALS: usize = 8;
+/// How much of a generation cargo will reuse in the checkout, as far as its sketch tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Score {
+    /// How many of the units that the job used last time it need not build. `None` where nothing is known
+    /// of the job yet; of all candidates or of none.
+    pub reused: Option<usize>,
+    /// How many units of the generation are fresh, whoever used them.
+    pub fresh: usize,
+}
 
-/// Returns which of `candidates` will do best, as far as their headers tell, the best first.
+/// Returns which of `candidates` can be used at all, the best first.
 ///
-/// In this order: the exact key before a fallback; the same home of cargo before others; equal roots, or
-/// a tree of which less than half is bound to others, before what works at other roots; the own job
-/// before others; what a whole job saved before what a failed or cancelled one did; the same environment; the
-/// same system.
-/// Among equals the one should be taken whose sources agree with the checkout in most files; where that
-/// does not matter or tell, the first: equal roots, the own scope before those it inherits from, the newest.
+/// The best is the one of which the job will reuse most. Of several that are as good: a whole before a partial
+/// one, the exact key, the own job, the same environment, the same system, equal roots, the own scope before
+/// those it inherits from, the newest. Where nothing is known of the job, the exact key
+/// comes first, then the same home of cargo, then equal roots or a tree of which less than half is bound to
+/// others, then the one of which most is fresh.
+///
 /// A fallback of another toolchain will not do where the toolchain matters: cargo could use none of it. Nor
 /// will what was built on a newer system: the build would break. The order of the candidates does not matter.
-pub fn rivals(wish: &Wish, candidates: &[(&GenerationId, &Header)]) -> Vec<Chosen> {
-    let ranked = candidates.iter().enumerate().filter_map(|(index, (id, header))| {
+pub fn ranked(wish: &Wish, candidates: &[(&GenerationId, &Header, Score)]) -> Vec<Chosen> {
+    let ranked = candidates.iter().enumerate().filter_map(|(index, (id, header, score))| {
         let place = wish.chain.iter().position(|scope| *scope == id.series.scope)?;
         let exact = id.series.key == wish.key;
-        if !exact && wish.toolchain.is_some_and(|toolchain| toolchain != header.toolchain) {
-            return None;
-        }
         let fit = wish.fit(header);
-        if !fit.is_usable() {
+        if !wish.wants_on_any_system(id, header) || !fit.is_usable() {
             return None;
         }
         let homes = wish.cargo_home.as_ref().zip(header.cargo_home.as_ref());
         let same_home = homes.is_none_or(|(wanted, recorded)| wanted == recorded);
         let same_roots = wish.roots.is_empty() || wish.roots == header.roots;
+        let works_here = same_roots || header.binding.is_some_and(|it| it.bound * 2 < it.units);
+        let by_score = match score.reused {
+            Some(reused) => (reused, false, false, false, 0),
+            None => (0, exact, same_home, works_here, score.fresh),
+        };
         let same_job = wish.job == header.job;
-        let whole = !header.partial;
         let same_environment = wish.environment == header.environment;
         let inherited = std::cmp::Reverse(place);
         let age = (header.created, id.number, &id.series.key);
-        let works_here = same_roots || header.binding.is_some_and(|it| it.bound * 2 < it.units);
         let same_system = fit == Fit::Same;
-        let rank = (exact, same_home, works_here, same_job, whole, same_environment, same_system);
+        let facts = (!header.partial, exact, same_job, same_environment, same_system);
         let hit = if exact { Hit::Exact } else { Hit::Fallback };
-        Some((
-            rank,
-            (same_roots, inherited, age),
-            Chosen { index, hit, same_home, same_roots, same_job, fit },
-        ))
+        let chosen = Chosen { index, hit, same_home, same_roots, same_job, fit };
+        Some(((by_score, facts, same_roots, inherited, age), chosen))
     });
     let mut ranked: Vec<_> = ranked.collect();
-    ranked.sort_by(|a, b| (&b.0, &b.1).cmp(&(&a.0, &a.1)));
-    let best = ranked.first().map(|(rank, ..)| *rank);
-    let rivals = ranked.into_iter().take_while(|(rank, ..)| Some(*rank) == best);
-    rivals.take(MOST_RIVALS).map(|(.., chosen)| chosen).collect()
+    ranked.sort_by(|a, b| b.0.cmp(&a.0));
+    ranked.into_iter().map(|(_, chosen)| chosen).collect()
 }
 
 #[cfg(test)]
@@ -178,6 +179,48 @@ mod tests {
         (GenerationId { series, number: GenerationNumber::FIRST }, header)
     }
 
+    fn unscored((id, header): &(GenerationId, Header)) -> (&GenerationId, &Header, Score) {
+        (id, header, Score::default())
+    }
+
+    #[test]
+    fn the_one_of_which_most_is_reused_comes_before_every_other_rule() {
+        let wish = Wish {
+            chain: vec![generation("pr/7 k t r j 0").0.series.scope],
+            key: "k".parse().expect("a key"),
+            toolchain: Some(Digest::of(b"t")),
+            environment: None,
+            roots: [(Root::Repo, RawPath::of(b"r"))].into(),
+            cargo_home: None,
+            system: None,
+            job: "j".to_owned(),
+        };
+        #[rustfmt::skip]
+        let cases = [
+            //  why                                 generations, how many units of each are reused and fresh               best
+            ("more than the exact key",             [("pr/7 k t r i 9", Some(10), 99), ("pr/7 x t r j 1", Some(11), 11)],  1),
+            ("more than the last green tree",       [("pr/7 k t r j 9", Some(10), 10), ("pr/7 k t r j 1 partial", Some(11), 11)], 1),
+            ("more than a tree at the same roots",  [("pr/7 k t r j 9", Some(10), 10), ("pr/7 k t q j 1", Some(11), 11)],  1),
+            ("as much: whole",                      [("pr/7 k t r j 9 partial", Some(9), 9), ("pr/7 x t r i 1", Some(9), 9)], 1),
+            ("as much: the exact key",              [("pr/7 x t r j 9", Some(9), 9), ("pr/7 k t r i 1", Some(9), 9)],      1),
+            ("as much: the own job",                [("pr/7 k t r i 9", Some(9), 9), ("pr/7 k t r j 1", Some(9), 1)],      1),
+            ("as much: the newest",                 [("pr/7 k t r j 1", Some(9), 9), ("pr/7 k t r j 2", Some(9), 9)],      1),
+            ("nothing known: the exact key",        [("pr/7 x t r i 9", None, 99), ("pr/7 k t r i 1", None, 1)],           1),
+            ("nothing known: most fresh",           [("pr/7 k t r i 9", None, 98), ("pr/7 k t r h 1 partial", None, 99)],  1),
+            ("another toolchain, whatever it has",  [("pr/7 x u r j 9", Some(99), 99), ("pr/7 x t r j 1", Some(0), 0)],    1),
+        ];
+        for (why, generations, want) in cases {
+            let found = generations.map(|(text, ..)| generation(text));
+            let scores = generations.map(|(_, reused, fresh)| Score { reused, fresh });
+            let mut candidates: Vec<_> =
+                found.iter().zip(scores).map(|((id, header), score)| (id, header, score)).collect();
+            assert_eq!(ranked(&wish, &candidates).first().map(|it| it.index), Some(want), "{why}");
+            candidates.reverse();
+            let best = ranked(&wish, &candidates).first().map(|it| 1 - it.index);
+            assert_eq!(best, Some(want), "{why}, the other way round");
+        }
+    }
+
     #[test]
     fn where_the_roots_lie_counts_last_if_most_units_are_not_bound_to_them() {
         let free = |text: &str| {
@@ -203,15 +246,15 @@ mod tests {
         ];
         for (why, lines) in cases {
             let generations = lines.map(free);
-            let candidates: Vec<_> = generations.iter().map(|(id, header)| (id, header)).collect();
-            let took = rivals(&wish, &candidates).first().map(|it| it.index);
+            let candidates: Vec<_> = generations.iter().map(unscored).collect();
+            let took = ranked(&wish, &candidates).first().map(|it| it.index);
             assert_eq!(took, Some(1), "{why}");
         }
         let mut generations = ["pr/7 k t r i 9", "pr/7 k t q j 1"].map(free);
         for binding in [None, Some(Binding { units: 100, bound: 50 })] {
             generations[1].1.binding = binding;
-            let candidates: Vec<_> = generations.iter().map(|(id, header)| (id, header)).collect();
-            let took = rivals(&wish, &candidates).first().map(|it| it.index);
+            let candidates: Vec<_> = generations.iter().map(unscored).collect();
+            let took = ranked(&wish, &candidates).first().map(|it| it.index);
             assert_eq!(took, Some(0), "{binding:?}");
         }
     }
@@ -251,11 +294,11 @@ mod tests {
                     (id, header)
                 })
                 .collect();
-            let candidates: Vec<_> = generations.iter().map(|(id, header)| (id, header)).collect();
-            let took = rivals(&wish(Some(on("2.36"))), &candidates);
+            let candidates: Vec<_> = generations.iter().map(unscored).collect();
+            let took = ranked(&wish(Some(on("2.36"))), &candidates);
             let took = took.first().map(|it| (it.index, it.fit));
             assert_eq!(took, want, "{why}");
-            let anywhere = rivals(&wish(None), &candidates);
+            let anywhere = ranked(&wish(None), &candidates);
             assert_eq!(anywhere.first().map(|it| it.fit), Some(Fit::Unknown), "{why}");
         }
     }
@@ -287,7 +330,7 @@ mod tests {
             ("exact at other roots",      &["pr/7 x t r j 9", "pr/7 k t q i 1"],             Some((1, Hit::Exact))),
             ("a partial one is a hit",    &["pr/7 k t r j 1 partial"],                       Some((0, Hit::Exact))),
             ("whole before newer, own",   &["pr/7 k t r j 9 partial", "protected k t r j 1"], Some((1, Hit::Exact))),
-            ("own job before whole",      &["pr/7 k t r j 1 partial", "pr/7 k t r i 9"],     Some((0, Hit::Exact))),
+            ("whole before own job",      &["pr/7 k t r j 9 partial", "pr/7 k t r i 1"],     Some((1, Hit::Exact))),
             ("exact before whole",        &["pr/7 k t r j 1 partial", "pr/7 x t r j 9"],     Some((0, Hit::Exact))),
             ("home before roots",         &["pr/7 k t r j 9 at i", "pr/7 k t q i 1 at h"],   Some((1, Hit::Exact))),
             ("exact before home",         &["pr/7 k t r j 1 at i", "pr/7 x t r j 9 at h"],   Some((0, Hit::Exact))),
@@ -296,12 +339,11 @@ mod tests {
         ];
         for (why, lines, want) in cases {
             let generations: Vec<_> = lines.iter().map(|line| generation(line)).collect();
-            let mut candidates: Vec<_> =
-                generations.iter().map(|(id, header)| (id, header)).collect();
-            let took = rivals(&wish, &candidates).first().map(|chosen| (chosen.index, chosen.hit));
+            let mut candidates: Vec<_> = generations.iter().map(unscored).collect();
+            let took = ranked(&wish, &candidates).first().map(|chosen| (chosen.index, chosen.hit));
             assert_eq!(took, want, "{why}");
             candidates.reverse();
-            let took = rivals(&wish, &candidates)
+            let took = ranked(&wish, &candidates)
                 .first()
                 .map(|chosen| (lines.len() - 1 - chosen.index, chosen.hit));
             assert_eq!(took, want, "{why}, the other way round");

@@ -42,6 +42,8 @@ pub enum Reason {
     Newer(String),
     /// Its build did not come to an end, or what it depends on was built again since.
     Unfinished,
+    /// The job used it last time, and the tree does not hold it as it is needed now.
+    Lacking,
     /// It depends on crates that are built again.
     Dependency(BTreeSet<String>),
 }
@@ -113,7 +115,7 @@ pub fn rebuilds(graph: &UnitGraph, now: &Now) -> Vec<Rebuild> {
         return now.crates.iter().map(of).collect();
     }
     let mut own: BTreeMap<&str, Reason> = BTreeMap::new();
-    for unit in &graph.units {
+    for unit in graph.units.iter().filter(|unit| !unit.is_unused) {
         let Some(package) = graph.packages.get(unit.package as usize) else { continue };
         if let Some(reason) = own_reason(graph, unit, now) {
             match own.get_mut(package.name.as_str()) {
@@ -134,6 +136,15 @@ pub fn rebuilds(graph: &UnitGraph, now: &Now) -> Vec<Rebuild> {
     let rebuild = |(name, reason): (&str, Reason)| Rebuild { name: name.to_owned(), reason };
     let dependents = dependents.into_iter().map(|(name, on)| (name, Reason::Dependency(on)));
     own.into_iter().chain(dependents).map(rebuild).collect()
+}
+
+/// Adds the crates that a job used last time and that the tree does not hold as they are needed now, unless
+/// another reason is known why they are built.
+pub fn with_lacking(mut rebuilds: Vec<Rebuild>, lacking: &BTreeSet<String>) -> Vec<Rebuild> {
+    let known: BTreeSet<_> = rebuilds.iter().map(|rebuild| rebuild.name.clone()).collect();
+    let more = lacking.difference(&known).cloned();
+    rebuilds.extend(more.map(|name| Rebuild { name, reason: Reason::Lacking }));
+    rebuilds
 }
 
 /// Returns why a unit is stale by itself.
@@ -212,7 +223,8 @@ fn built_because_of<'a>(
     let mut names = BTreeSet::new();
     while let Some(index) = next.pop() {
         for user in &users[index] {
-            if !std::mem::replace(&mut reached[*user], true) {
+            let is_unused = graph.units[*user].is_unused;
+            if !is_unused && !std::mem::replace(&mut reached[*user], true) {
                 names.extend(name(*user));
                 next.push(*user);
             }
@@ -234,6 +246,7 @@ impl Reason {
             Self::Variables(_) => "changed-variable",
             Self::Newer(_) => "newer-file",
             Self::Unfinished => "unfinished",
+            Self::Lacking => "lacking",
             Self::Dependency(_) => "dependency",
         }
     }
@@ -249,7 +262,8 @@ impl Reason {
             Self::Variables(_) => 6,
             Self::Newer(_) => 7,
             Self::Unfinished => 8,
-            Self::Dependency(_) => 9,
+            Self::Lacking => 9,
+            Self::Dependency(_) => 10,
         }
     }
 
@@ -281,6 +295,9 @@ impl fmt::Display for Reason {
             }
             Self::Newer(path) => write!(f, "`{path}` is newer than what was built from it"),
             Self::Unfinished => f.write_str("its last build did not come to an end"),
+            Self::Lacking => f.write_str(
+                "this job used it last time, and the tree does not hold it as needed now",
+            ),
             Self::Dependency(on) => write!(f, "depends on {}", some(on.iter(), "")),
         }
     }

@@ -1,15 +1,16 @@
 //! What a generation remembers of its units, so that a restore can tell which cargo will build again.
 //!
-//! Only units that something outside `CARGO_HOME` can make stale are remembered, and those that depend
-//! on one. How it stands on disk: `docs/FORMAT.md`.
+//! How it stands on disk: `docs/FORMAT.md`.
 
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::manifest::RawPath;
+use super::mark::Mark;
 use super::timestamp::Timestamp;
+use super::unit_use::UnitDir;
 
-/// The units that can become stale, and what makes them so.
+/// The units of a tree, and what makes them stale.
 ///
 /// Units name packages, variables and each other by their index. They name paths by one number: that of
 /// a source of the manifest, or, from the number of sources on, of one of [`Self::others`]. A number
@@ -25,6 +26,10 @@ pub struct UnitGraph {
     pub others: Vec<RawPath>,
     /// The units.
     pub units: Vec<GraphUnit>,
+    /// What the workspace says of how everything is built: profiles, and cargo's configuration in the
+    /// checkout. None where an older version saved it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Mark>,
 }
 
 /// A package that units are of.
@@ -38,6 +43,12 @@ pub struct GraphPackage {
     /// Whether that lies outside the root of the workspace: then cargo knows it by that path.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_outside: bool,
+    /// Its version, of a package of a registry, or the abbreviated commit, of one of a git repository.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<String>,
+    /// What the manifest of a path package means, comments and layout aside.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub manifest: Option<Mark>,
 }
 
 /// A variable that units were built with.
@@ -50,10 +61,19 @@ pub struct GraphVariable {
     pub value: Option<Digest>,
 }
 
-/// A unit that can become stale.
+/// A unit, and what makes it stale.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and a field on disk")]
 pub struct GraphUnit {
+    /// The directory that stands for it; none where an older version saved it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dir: Option<UnitDir>,
+    /// What it is for, whatever version its package has: equal for two units of which a build wants only one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub role: Option<Mark>,
+    /// Whether the job that saved it did not use it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_unused: bool,
     /// Its package.
     pub package: u32,
     /// The time that cargo compares with: when the build of the unit began.

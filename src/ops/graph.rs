@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 
 use self::read::{Read, read};
 use crate::cargo::fingerprint::{Check, Variable};
+use crate::cargo::meaning::{of_package, of_settings};
 use crate::cargo::units::Units;
 use crate::cargo::workspace::package_name;
 use crate::fs::walk::Found;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::manifest::{RawPath, Root, Source, SourceKind};
+use crate::model::mark::Mark;
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_graph::{GraphPackage, GraphUnit, GraphVariable, UnitGraph};
@@ -40,16 +42,16 @@ pub(super) struct Surroundings<'a> {
 
 /// What was recorded of the units of a tree.
 pub(super) struct Recorded {
-    /// Those that the job uses, as far as they can become stale.
+    /// Those that are not replaced by a newer one already.
     pub(super) graph: UnitGraph,
-    /// Those, used or not, that work only where the roots are: see [`Unit::is_bound`]. One of which that
-    /// cannot be told is among them.
+    /// Those that work only where the roots are: see [`Unit::is_bound`]. Units whose binding is unknown count
+    /// as bound.
     ///
     /// [`Unit::is_bound`]: crate::model::manifest::Unit::is_bound
     pub(super) bound: BTreeSet<UnitDir>,
 }
 
-/// Records the units of the tree that was `found`; of the graph those which the job uses.
+/// Records the units of the tree that was `found`, and which of them the job used.
 pub(super) fn record(
     found: &[Found],
     around: &Surroundings<'_>,
@@ -76,6 +78,8 @@ struct Recorder<'a> {
     variables: BTreeMap<GraphVariable, u32>,
     /// By the directory of a file: the real one.
     resolved: HashMap<PathBuf, Option<PathBuf>>,
+    /// By the directory of a package: what its manifest means.
+    manifests: HashMap<PathBuf, Option<Mark>>,
     bound: BTreeSet<UnitDir>,
 }
 
@@ -91,6 +95,7 @@ impl<'a> Recorder<'a> {
             packages: BTreeMap::new(),
             variables: BTreeMap::new(),
             resolved: HashMap::new(),
+            manifests: HashMap::new(),
             bound: BTreeSet::new(),
         }
     }
@@ -104,9 +109,10 @@ impl<'a> Recorder<'a> {
             unit.is_unfinished |= deps.contains(&None);
         }
         let replaced = self.replaced(&units);
-        let is_wanted =
-            |index: &usize| !replaced.contains(index) && is_used(self.read[*index].unit);
-        let wanted: Vec<_> = all.filter(is_wanted).collect();
+        for (unit, read) in units.iter_mut().zip(self.read) {
+            unit.is_unused = !is_used(read.unit);
+        }
+        let wanted: Vec<_> = all.filter(|index| !replaced.contains(index)).collect();
         let place: HashMap<usize, u32> = wanted.iter().copied().zip(0..).collect();
         for (unit, deps) in units.iter_mut().zip(&deps) {
             let deps = deps.iter().flatten().filter_map(|dep| place.get(dep).copied());
@@ -120,6 +126,7 @@ impl<'a> Recorder<'a> {
                 .map(|path| RawPath::of(path.as_os_str().as_bytes()))
                 .collect(),
             units: wanted.into_iter().map(|index| std::mem::take(&mut units[index])).collect(),
+            settings: Some(of_settings(self.around.workspace_root)),
         };
         Recorded { graph, bound: self.bound }
     }
@@ -220,7 +227,7 @@ impl<'a> Recorder<'a> {
         // A script that runs is of the package of the script that was compiled; documentation has no
         // dep-info either.
         let name = |index: usize| self.read[index].unit.crate_name();
-        let mut by_name: HashMap<_, PathBuf> = self.manifests();
+        let mut by_name: HashMap<_, PathBuf> = self.named_packages();
         for (index, dir) in dirs.iter().enumerate() {
             if let Some(dir) = dir {
                 by_name.insert(name(index).into_owned(), dir.clone());
@@ -240,7 +247,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Returns the directories of the packages in the roots, by name.
-    fn manifests(&self) -> HashMap<String, PathBuf> {
+    fn named_packages(&self) -> HashMap<String, PathBuf> {
         let is_without_dep_info = |read: &Read<'_>| {
             read.print.checks.iter().any(|check| matches!(check, Check::Package { .. }))
         };
@@ -264,7 +271,9 @@ impl<'a> Recorder<'a> {
         let dir = dirs[index].as_deref();
         let own_dir = dir.filter(|dir| !dir.starts_with(self.around.cargo_home));
         let mut unit = GraphUnit {
-            package: self.package(&read.unit.crate_name(), own_dir),
+            dir: Some(read.unit.clone()),
+            role: Some(read.role),
+            package: self.package(&read.unit.crate_name(), dir),
             built: read.built,
             is_unfinished: read.hash.is_none(),
             ..GraphUnit::default()
@@ -317,10 +326,19 @@ impl<'a> Recorder<'a> {
     }
 
     fn package(&mut self, name: &str, dir: Option<&Path>) -> u32 {
+        let root = self.around.workspace_root;
+        let is_own = |dir: &&Path| !dir.starts_with(self.around.cargo_home);
+        let own_dir = dir.filter(is_own);
+        let mut meaning = |dir: &Path| {
+            let known = self.manifests.entry(dir.to_owned());
+            *known.or_insert_with(|| of_package(dir, root))
+        };
         let package = GraphPackage {
             name: name.to_owned(),
-            dir: dir.map(|dir| RawPath::of(dir.as_os_str().as_bytes())),
-            is_outside: dir.is_some_and(|dir| !dir.starts_with(self.around.workspace_root)),
+            dir: own_dir.map(|dir| RawPath::of(dir.as_os_str().as_bytes())),
+            is_outside: own_dir.is_some_and(|dir| !dir.starts_with(root)),
+            version: dir.filter(|dir| !is_own(dir)).and_then(|dir| version_in(dir, name)),
+            manifest: own_dir.and_then(&mut meaning),
         };
         index(&mut self.packages, package)
     }
@@ -365,6 +383,17 @@ impl<'a> Recorder<'a> {
             count.saturating_add(*self.others.entry(path).or_insert(next))
         })
     }
+}
+
+/// Returns the version of a package in `CARGO_HOME` by the names of directories: `serde-1.0.2` below
+/// `registry/src`, else the abbreviated commit in `git/checkouts/<repository>/<commit>`.
+fn version_in(dir: &Path, name: &str) -> Option<String> {
+    let last = dir.file_name()?.to_str()?;
+    let of_registry = last.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+    let names: Vec<_> = dir.iter().filter_map(OsStr::to_str).collect();
+    let commit =
+        names.iter().position(|name| *name == "checkouts").and_then(|at| names.get(at + 2));
+    commit.copied().or(of_registry).map(str::to_owned)
 }
 
 /// Returns the index of `value`, which is its place in the order in which values came.

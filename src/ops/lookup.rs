@@ -1,21 +1,22 @@
 //! Looking up which generation of each area a restore would take.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::Result;
 use super::job::{Job, Place};
 use super::report::{AreaReport, Report, chain};
+use super::scores::Scores;
+use super::sources::Glance;
 use super::systems::{says_passed_over, says_system};
 use super::units::leave_bound;
-use super::{Result, sources};
-use crate::model::choice::{Chosen, Hit, Wish, rivals};
-use crate::model::digest::Digest;
-use crate::model::manifest::{GenerationId, Header, Manifest, Root, Source, SourceKind};
+use crate::model::choice::{Chosen, Hit, Wish, ranked};
+use crate::model::manifest::{GenerationId, Header, Manifest};
 use crate::model::rebuild::some;
-use crate::model::rel_path::RelPath;
+use crate::model::sketch::Contents;
 use crate::store::{self, Generation, Lease, Purpose, Store};
 
 /// Says what a restore of `job` would take, and puts nothing in place.
@@ -23,7 +24,7 @@ pub fn look_up(store: &Store, job: &Job) -> Result<Report> {
     let started = Instant::now();
     let lease = store.lease(Purpose::Restore)?;
     let places: Vec<_> = job.places.iter().collect();
-    let areas = choose(store, &lease, job, &places);
+    let areas = choose(store, &lease, job, &places, &mut Glance::default());
     let areas = areas.into_iter().map(|(place, mut report, choice)| {
         if let Some(choice) = choice {
             choice.tell(job, place, &mut report);
@@ -42,9 +43,10 @@ pub(super) struct Choice {
     pub(super) id: GenerationId,
     pub(super) chosen: Chosen,
     pub(super) manifest: Arc<Manifest>,
-    /// Of how many that are as near by key, paths and job it agrees best with the checkout; 1 if all of them
-    /// agree as well.
-    of: usize,
+    /// How it was chosen, where there was a choice.
+    why: Option<String>,
+    /// The crates of units that the job used last time and will have to build, as far as can be told.
+    pub(super) lacking: BTreeSet<String>,
     /// The crates of the units that are left out, because they work only where it was saved.
     left: BTreeSet<String>,
 }
@@ -69,66 +71,53 @@ impl Choice {
         if !self.left.is_empty() {
             report.notes.extend(elsewhere(job, header, &self.left));
         }
-        if self.of > 1 {
-            report.notes.push(format!(
-                "of {} generations as near, the one built from sources most like these",
-                self.of
-            ));
-        }
+        report.notes.extend(self.why.clone());
     }
 }
 
 /// Chooses a generation for each of these areas of `job` and reads its manifest, none where there is none.
 ///
-/// Memory: for each area the manifests of the best so far and of the one that it is compared with.
+/// The sources are read once, into `glance`, if any target has a generation.
 pub(super) fn choose<'a>(
     store: &Store,
     lease: &Lease,
     job: &'a Job,
     places: &[&'a Place],
+    glance: &mut Glance,
 ) -> Vec<(&'a Place, AreaReport, Option<Choice>)> {
     let begin = |place: &&'a Place| Search::begin(store, job, place);
-    let mut searches: Vec<_> = places.par_iter().map(begin).collect();
-    let mut files = None;
-    while searches.iter().any(|search| !search.nearest.is_empty()) {
-        // Each file is read once, however many generations there are, and none if there is no choice.
-        if files.is_none() && searches.iter().any(|search| search.nearest.len() > 1) {
-            files = Some(files_of(job));
-        }
-        searches.par_iter_mut().for_each(|search| search.take_best(store, lease, files.as_ref()));
+    let searches: Vec<_> = places.par_iter().map(begin).collect();
+    let is_of_target =
+        |search: &Search<'_>| !search.place.area.is_shared() && !search.generations.is_empty();
+    if searches.iter().any(is_of_target) {
+        *glance = Glance::at(&job.roots, &job.excluded);
     }
+    let contents = glance.contents();
     let roots = job.raw_roots();
-    let end = |search| {
-        let passed_over = says_passed_over(store, job, &search);
-        let Search { place, mut report, best, readable, differ, .. } = search;
-        report.notes.extend(passed_over);
-        let choice = best.map(|(_, mut choice): (u64, Choice)| {
+    let end = |mut search: Search<'a>| {
+        let started = Instant::now();
+        let mut best = search.best(store, lease, &contents);
+        search.report.notes.extend(says_passed_over(store, job, &search, best.as_ref()));
+        if let Some(choice) = &mut best {
             choice.left = leave_bound(Arc::make_mut(&mut choice.manifest), &roots);
-            Choice { of: if differ { readable } else { 1 }, ..choice }
-        });
-        (place, report, choice)
+        }
+        search.report.seconds += started.elapsed().as_secs_f64();
+        (search.place, search.report, best)
     };
-    searches.into_iter().map(end).collect()
+    searches.into_par_iter().map(end).collect()
 }
 
 /// The search for the generation that an area is to be restored to.
 pub(super) struct Search<'a> {
+    job: &'a Job,
     pub(super) place: &'a Place,
     pub(super) wish: Wish,
     report: AreaReport,
     pub(super) generations: Vec<Generation>,
-    /// Those that may do best, as far as their headers tell, the best first; none once the search has ended.
-    nearest: Vec<Chosen>,
-    /// How many of them could be read.
-    readable: usize,
-    /// Whether some of those agree better with the checkout than others.
-    differ: bool,
-    /// The one that agrees best with the checkout, and in how many files.
-    pub(super) best: Option<(u64, Choice)>,
 }
 
 impl<'a> Search<'a> {
-    fn begin(store: &Store, job: &Job, place: &'a Place) -> Self {
+    fn begin(store: &Store, job: &'a Job, place: &'a Place) -> Self {
         let started = Instant::now();
         let wish = job.wish(place);
         let mut report = AreaReport::new(place.area.clone());
@@ -148,76 +137,48 @@ impl<'a> Search<'a> {
         }
         let has_any = !generations.is_empty();
         report.wanted = report.failure.is_some() || has_any || job.counts_on(&place.area);
-        let (nearest, best) = (Vec::new(), None);
-        let (readable, differ) = (0, false);
-        let mut search = Self { place, wish, report, generations, nearest, readable, differ, best };
-        search.find_nearest();
-        search.report.seconds = started.elapsed().as_secs_f64();
-        search
+        report.seconds = started.elapsed().as_secs_f64();
+        Self { job, place, wish, report, generations }
     }
 
-    fn find_nearest(&mut self) {
-        let generations = self.generations.iter();
-        let candidates: Vec<_> = generations.map(|it| (&it.id, &it.header)).collect();
-        self.nearest = rivals(&self.wish, &candidates);
-        if self.place.area.is_shared() {
+    /// Returns the best generation of which the manifest can be read; the others are passed over with a
+    /// warning.
+    fn best(&mut self, store: &Store, lease: &Lease, contents: &Contents) -> Option<Choice> {
+        let is_candidate = |it: &Generation| {
+            self.wish.wants_on_any_system(&it.id, &it.header)
+                && self.wish.fit(&it.header).is_usable()
+        };
+        let candidates: Vec<_> = self.generations.iter().filter(|it| is_candidate(it)).collect();
+        let scores = if self.place.area.is_shared() {
             // What is in `CARGO_HOME` was not built from these sources.
-            self.nearest.truncate(1);
-        }
-    }
-
-    /// Reads the manifests of the nearest and keeps the best; `files` is what is checked out, needed if there
-    /// are several. Those that cannot be used are passed over with a warning; if that is
-    /// all of them, the next best are the nearest then.
-    fn take_best(&mut self, store: &Store, lease: &Lease, files: Option<&Files>) {
-        let started = Instant::now();
-        let mut unusable = HashSet::new();
-        for chosen in std::mem::take(&mut self.nearest) {
-            let id = self.generations[chosen.index].id.clone();
+            Scores::none(candidates.len())
+        } else {
+            Scores::of(store, self.job, self.place, contents, &candidates)
+        };
+        self.report.warnings.extend(scores.failures.iter().map(|error| chain(error)));
+        let both = candidates.iter().zip(&scores.each).enumerate();
+        let whole: Vec<_> = both
+            .filter_map(|(index, (candidate, own))| Some((index, candidate, own.as_ref()?)))
+            .collect();
+        let facts: Vec<_> = whole
+            .iter()
+            .map(|(_, candidate, own)| (&candidate.id, &candidate.header, own.score))
+            .collect();
+        for chosen in ranked(&self.wish, &facts) {
+            let (index, candidate, own) = whole[chosen.index];
+            let id = candidate.id.clone();
             match store.read(lease, &id) {
                 Ok(manifest) => {
-                    self.readable += 1;
-                    let agreement = files.map_or(0, |files| agreement(&manifest, files));
-                    self.differ |= self.best.as_ref().is_some_and(|(best, _)| agreement != *best);
-                    if self.best.as_ref().is_none_or(|(best, _)| agreement > *best) {
-                        let (manifest, left) = (Arc::new(manifest), BTreeSet::new());
-                        let choice = Choice { id, chosen, manifest, of: 1, left };
-                        self.best = Some((agreement, choice));
-                    }
+                    let (manifest, left) = (Arc::new(manifest), BTreeSet::new());
+                    let (lacking, why) = (own.lacking.clone(), scores.why(index));
+                    return Some(Choice { id, chosen, manifest, why, lacking, left });
                 }
-                Err(error) => {
-                    unusable.insert(id);
-                    if !matches!(error, store::Error::Gone(_)) {
-                        self.report.warnings.push(chain(&error));
-                    }
-                }
+                Err(store::Error::Gone(_)) => {}
+                Err(error) => self.report.warnings.push(chain(&error)),
             }
         }
-        if self.best.is_none() && !unusable.is_empty() {
-            self.generations.retain(|generation| !unusable.contains(&generation.id));
-            self.find_nearest();
-        }
-        self.report.seconds += started.elapsed().as_secs_f64();
+        None
     }
-}
-
-/// The digest of each file that is checked out now.
-type Files = HashMap<(Root, Option<RelPath>), Digest>;
-
-fn files_of(job: &Job) -> Files {
-    // What cannot be read agrees with nothing; the restore itself will say why.
-    let sources = sources::record(&job.roots, &job.excluded).unwrap_or_default();
-    let files = sources.into_iter().filter(|source| source.kind == SourceKind::File);
-    files.map(|source| ((source.root, source.path), source.digest)).collect()
-}
-
-/// Returns in how many files the sources that a tree was built from are what is checked out.
-fn agreement(manifest: &Manifest, files: &Files) -> u64 {
-    let agrees = |source: &&Source| {
-        source.kind == SourceKind::File
-            && files.get(&(source.root.clone(), source.path.clone())) == Some(&source.digest)
-    };
-    manifest.sources.iter().filter(agrees).count() as u64
 }
 
 /// Says which crates cargo builds again because the roots lie elsewhere, and where they would not be.
@@ -240,7 +201,7 @@ fn elsewhere<'a>(
 fn remarks(job: &Job, place: &Place, chosen: &Chosen, header: &Header) -> Vec<String> {
     let mut remarks = Vec::new();
     if chosen.hit == Hit::Fallback {
-        remarks.push(format!("no generation for this key; the nearest is of {}", header.cache_key));
+        remarks.push(format!("saved under another key, {}", header.cache_key));
     }
     if let Some(saved) = header.cargo_home.as_ref().filter(|_| !chosen.same_home) {
         let home = job.cargo_home.display();

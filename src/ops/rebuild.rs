@@ -264,7 +264,7 @@ fn new_versions(old: &str, new: &str) -> BTreeMap<String, String> {
 }
 
 /// Returns why all crates, and why all path crates of a generation are built again, if they are.
-fn differences(header: &Header, place: &Place) -> (Option<Reason>, Option<Reason>) {
+pub(super) fn differences(header: &Header, place: &Place) -> (Option<Reason>, Option<Reason>) {
     let only = |components: &BTreeMap<String, String>, prefixes: &[&str]| -> BTreeMap<_, _> {
         let is_wanted = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
         let wanted = components.iter().filter(|(name, _)| is_wanted(name));

@@ -18,14 +18,14 @@ use super::progress::Progress;
 use super::rebuild::explain;
 use super::report::{AreaReport, Mode, Report, SourcesReport, chain};
 use super::shared::{Home, place_shared};
-use super::sources::{Outcome, Refreshing};
+use super::sources::{Glance, Outcome, Refreshing};
 use super::unpack::Unpacker;
 use super::{Error, Result, kept};
 use crate::cargo::tested::newer_than_tested;
 use crate::fs::crash::crash_point;
 use crate::model::choice::Hit;
 use crate::model::manifest::Manifest;
-use crate::model::rebuild::Rebuild;
+use crate::model::rebuild::{Rebuild, with_lacking};
 use crate::model::timestamp::Timestamp;
 use crate::store::{self, Event, Lease, Purpose, Store, TreeRecord, boot_id};
 
@@ -141,7 +141,7 @@ impl Pending<'_> {
 impl<'a> Restoring<'a> {
     /// Restores the areas in `CARGO_HOME`.
     fn restore_shared(&self) -> Vec<Pending<'a>> {
-        let mut areas = self.choose(|place| place.area.is_shared());
+        let mut areas = self.choose(|place| place.area.is_shared(), &mut Glance::default());
         self.put_all_in_place(&mut areas);
         areas
     }
@@ -151,9 +151,10 @@ impl<'a> Restoring<'a> {
         &self,
         warnings: &mut Vec<String>,
     ) -> (Vec<Pending<'a>>, Option<Refreshing<'_>>) {
-        let mut areas = self.choose(|place| !place.area.is_shared());
+        let mut glance = Glance::default();
+        let mut areas = self.choose(|place| !place.area.is_shared(), &mut glance);
         // What differs from the record looks new before any tree that is older is in place.
-        let refreshing = self.renew_sources(&areas, warnings).unwrap_or_else(|error| {
+        let refreshing = self.renew_sources(&areas, glance, warnings).unwrap_or_else(|error| {
             let reason = format!("its sources cannot be made to look new: {}", chain(&error));
             for area in &mut areas {
                 area.choice = None;
@@ -166,10 +167,13 @@ impl<'a> Restoring<'a> {
         (areas, refreshing)
     }
 
-    fn choose(&self, which: impl Fn(&&Place) -> bool) -> Vec<Pending<'a>> {
+    fn choose(&self, which: impl Fn(&&Place) -> bool, glance: &mut Glance) -> Vec<Pending<'a>> {
         let places: Vec<_> = self.job.places.iter().filter(which).collect();
-        let chosen = choose(self.store, self.lease, self.job, &places).into_iter();
-        chosen.map(|(place, report, choice)| Pending { place, report, choice }).collect()
+        let chosen = choose(self.store, self.lease, self.job, &places, glance);
+        chosen
+            .into_iter()
+            .map(|(place, report, choice)| Pending { place, report, choice })
+            .collect()
     }
 
     fn put_all_in_place(&self, areas: &mut [Pending<'_>]) {
@@ -181,6 +185,7 @@ impl<'a> Restoring<'a> {
     fn renew_sources(
         &self,
         targets: &[Pending<'_>],
+        glance: Glance,
         warnings: &mut Vec<String>,
     ) -> Result<Option<Refreshing<'_>>> {
         let Job { roots, excluded, .. } = self.job;
@@ -194,7 +199,7 @@ impl<'a> Restoring<'a> {
             self.remove_damaged(&error, &manifests, warnings);
             warnings.push(chain(&error));
         }
-        let refreshing = Refreshing::compare(roots, excluded, &manifests, bound)?;
+        let refreshing = Refreshing::compare(roots, excluded, &manifests, bound, glance)?;
         refreshing.renew()?;
         Ok(Some(refreshing))
     }
@@ -215,8 +220,10 @@ impl<'a> Restoring<'a> {
     fn rebuilds(&self, areas: &[Pending<'_>], outcome: &Outcome<'_>) -> Vec<Rebuild> {
         let of_targets = areas.par_iter().filter(|area| area.is_target());
         let of_areas = of_targets.filter_map(|area| Some((area.place, area.choice.as_ref()?)));
-        let explained = of_areas
-            .flat_map(|(place, choice)| explain(self.job, place, &choice.manifest, outcome));
+        let explained = of_areas.flat_map(|(place, choice)| {
+            let rebuilds = explain(self.job, place, &choice.manifest, outcome);
+            with_lacking(rebuilds, &choice.lacking)
+        });
         explained.collect()
     }
 

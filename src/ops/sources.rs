@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -20,6 +21,7 @@ use crate::model::digest::{Digest, Hasher};
 use crate::model::freshness::{Observed, Refresh, refresh};
 use crate::model::manifest::{Manifest, Root, Source, SourceKind};
 use crate::model::rel_path::RelPath;
+use crate::model::sketch::{Content, Contents};
 use crate::model::timestamp::Timestamp;
 
 /// The sources of one root as they are.
@@ -56,6 +58,32 @@ pub(super) fn are_same(a: &[Source], b: &[Source]) -> bool {
     content(a) == content(b)
 }
 
+/// The sources of every root, read before it is known which trees are restored.
+#[derive(Default)]
+pub(super) struct Glance(BTreeMap<Root, Seen>);
+
+impl Glance {
+    /// Reads every source. A root that cannot be read is left out.
+    pub(super) fn at(roots: &BTreeMap<Root, PathBuf>, excluded: &[PathBuf]) -> Self {
+        let look = |(root, dir): (&Root, &PathBuf)| {
+            Some((root.clone(), see(dir, excluded, BTreeSet::new()).ok()?))
+        };
+        Self(roots.par_iter().filter_map(look).collect())
+    }
+
+    /// Returns what is in the roots.
+    pub(super) fn contents(&self) -> Contents {
+        let of_root = |(root, seen): (&Root, &Seen)| {
+            let content = |now: &Observed| {
+                let content = Content { kind: now.kind, digest: now.digest?, mtime: now.mtime };
+                Some((root.clone(), now.path.clone(), content))
+            };
+            seen.observed.iter().filter_map(content).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of_root).collect()
+    }
+}
+
 /// The sources of every root, compared with what the trees to restore were built from.
 pub(super) struct Refreshing<'a> {
     excluded: &'a [PathBuf],
@@ -81,6 +109,21 @@ fn kept_sources(manifest: &Manifest) -> impl Iterator<Item = Source> {
 }
 
 impl Seen {
+    /// Adds the files of `also` that were not seen: git ignores them.
+    fn with(mut self, root: &Path, also: BTreeSet<RelPath>) -> Self {
+        for path in also {
+            let key = Some(path.clone());
+            let stat = Stat::if_exists(&root.join(path.as_path())).ok().flatten();
+            let stat = stat.filter(|stat| stat.kind == Kind::File);
+            if let Some(stat) = stat.filter(|_| !self.by_path.contains_key(&key)) {
+                self.by_path.insert(key, self.observed.len());
+                self.observed.push(see_file(root, &SourceFile { path, stat }));
+                self.stats.push(stat);
+            }
+        }
+        self
+    }
+
     fn at(&self, path: Option<&RelPath>) -> Option<&Observed> {
         self.by_path.get(&path.cloned()).map(|index| &self.observed[*index])
     }
@@ -101,8 +144,9 @@ impl Seen {
 }
 
 impl<'a> Refreshing<'a> {
-    /// Reads every source and compares it with the `origins` of each generation that is restored.
-    /// `bound` is later than every mtime of their trees.
+    /// Reads every source that is not in the `glance` and compares it with the `origins` of each generation
+    /// that is restored. `bound` is later than every mtime of their trees. Since the glance, nothing of ours
+    /// has written into a root but kept files.
     ///
     /// Nothing in a root is trusted if a file that was kept with a tree is there with other bytes:
     /// a build script wrote it, for another tree, and must run again. Nothing at all is trusted if
@@ -113,13 +157,21 @@ impl<'a> Refreshing<'a> {
         excluded: &'a [PathBuf],
         manifests: &[&Manifest],
         bound: Timestamp,
+        glance: Glance,
     ) -> Result<Self> {
         let origins: Vec<_> = manifests.iter().map(|manifest| origins(manifest)).collect();
         let kept: Vec<_> = manifests.iter().flat_map(|manifest| kept_sources(manifest)).collect();
+        let glance = Mutex::new(glance);
         let see_root = |(root, dir): (&'a Root, &'a PathBuf)| {
             let of_root = origins.iter().flatten().filter(|source| source.root == *root);
             let paths = of_root.filter_map(|source| source.path.clone()).collect();
-            Ok((root, see(dir, excluded, paths)?))
+            // Where kept files were created, directories list other names than at the glance.
+            let has_kept = kept.iter().any(|kept| kept.root == *root);
+            let glanced = glance.lock().unwrap_or_else(PoisonError::into_inner).0.remove(root);
+            match glanced.filter(|_| !has_kept) {
+                Some(seen) => Ok((root, seen.with(dir, paths))),
+                None => Ok((root, see(dir, excluded, paths)?)),
+            }
         };
         let mut seen: BTreeMap<_, _> = roots.par_iter().map(see_root).collect::<Result<_>>()?;
         let is_link_changed = origins
@@ -231,17 +283,8 @@ fn set_mtime(root: &Beneath, path: Option<&RelPath>, mtime: Timestamp) -> crate:
 }
 
 /// Reads every source of `root`, and of `also` what git ignores; `excluded` directories are none.
-fn see(root: &Path, excluded: &[PathBuf], mut also: BTreeSet<RelPath>) -> Result<Seen> {
-    let Listing { mut files, dirs, strange_targets } = list(root, excluded)?;
-    for file in &files {
-        also.remove(&file.path);
-    }
-    for path in also {
-        let stat = Stat::if_exists(&root.join(path.as_path())).ok().flatten();
-        files.extend(
-            stat.filter(|stat| stat.kind == Kind::File).map(|stat| SourceFile { path, stat }),
-        );
-    }
+fn see(root: &Path, excluded: &[PathBuf], also: BTreeSet<RelPath>) -> Result<Seen> {
+    let Listing { files, dirs, strange_targets } = list(root, excluded)?;
     let of_files = files.par_iter().map(|file| see_file(root, file));
     let mut observed: Vec<_> = of_files.collect();
     let mut stats: Vec<_> = files.iter().map(|file| file.stat).collect();
@@ -257,7 +300,7 @@ fn see(root: &Path, excluded: &[PathBuf], mut also: BTreeSet<RelPath>) -> Result
     }
     let paths = observed.iter().map(|now| now.path.clone());
     let by_path = paths.enumerate().map(|(index, path)| (path, index)).collect();
-    Ok(Seen { observed, by_path, stats, strange_targets })
+    Ok(Seen { observed, by_path, stats, strange_targets }.with(root, also))
 }
 
 fn see_file(root: &Path, file: &SourceFile) -> Observed {

@@ -1,7 +1,7 @@
 //! What a restore says of the systems that generations were built on.
 
 use super::job::Job;
-use super::lookup::Search;
+use super::lookup::{Choice, Search};
 use crate::model::choice::{Chosen, Hit};
 use crate::model::manifest::Header;
 use crate::model::system;
@@ -15,8 +15,13 @@ pub(super) fn says_system(job: &Job, chosen: &Chosen, header: &Header) -> Option
 
 /// Says which generations a search passed over because of the system, if an exact one is not found; and
 /// whether the directory still holds such a tree.
-pub(super) fn says_passed_over(store: &Store, job: &Job, search: &Search<'_>) -> Vec<String> {
-    let best = search.best.as_ref().map(|(_, choice)| choice.chosen.hit);
+pub(super) fn says_passed_over(
+    store: &Store,
+    job: &Job,
+    search: &Search<'_>,
+    best: Option<&Choice>,
+) -> Vec<String> {
+    let best = best.map(|choice| choice.chosen.hit);
     if best == Some(Hit::Exact) {
         return Vec::new();
     }

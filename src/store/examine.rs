@@ -75,6 +75,8 @@ impl Store {
     /// Reads the manifest at `path`, one of [`Holdings::manifests`].
     pub fn examine(&self, path: &Path) -> Result<Examined> {
         let manifest = manifest_file::read_flawed(path)?;
+        // The frames of the lines do not show whether that between them is whole.
+        manifest_file::read_sketch(path)?;
         let number = number_of(path).expect("the name of a manifest is its number");
         let id = GenerationId { series: manifest.header.series.clone(), number };
         let is_in_place = self.generation_path(&id) == path;

@@ -14,6 +14,7 @@ use crate::fs::rename::rename_noreplace;
 use crate::model::area::Area;
 use crate::model::manifest::{GenerationId, GenerationNumber, Header, Manifest};
 use crate::model::scope::Scope;
+use crate::model::sketch::Sketch;
 
 /// A published generation whose header was read.
 #[derive(Clone, Debug)]
@@ -115,6 +116,15 @@ impl Store {
             }
         }
         Ok((generations, failures))
+    }
+
+    /// Reads the sketch of a generation, which gc may remove at any time; none where an older version saved
+    /// it.
+    pub fn sketch(&self, generation: &Generation) -> Result<Option<Sketch>> {
+        match manifest_file::read_sketch(generation.path()) {
+            Err(Error::Io(error)) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
+            sketch => sketch,
+        }
     }
 
     /// Reads the manifest of a generation, which `lease` names from now on.

@@ -1,7 +1,7 @@
-//! A manifest as bytes: lines of JSON in one zstd frame.
+//! A manifest as bytes: lines of JSON in zstd frames, with the sketch in a skippable frame between.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -10,10 +10,18 @@ use super::FORMAT;
 use super::error::{Error, Result, damaged};
 use crate::fs::At;
 use crate::model::manifest::{Entry, Header, KeptFile, Manifest, Source, Unit};
+use crate::model::sketch::Sketch;
 use crate::model::unit_graph::UnitGraph;
 
 /// The level manifests are compressed at. They are small and read often; 3 is zstd's default.
 const LEVEL: i32 = 3;
+
+/// The first of the 16 magic numbers of skippable frames, which any program that reads zstd passes over
+/// (RFC 8878, section 3.1.2).
+const SKIPPABLE: u32 = 0x184D_2A50;
+
+/// The longest sketch that is read, in bytes as compressed and as text. That of 514 packages has 60 kB.
+const MAX_SKETCH_LEN: u32 = 64 << 20;
 
 /// The first line: what every version of this program can read.
 #[derive(Serialize, Deserialize)]
@@ -49,27 +57,70 @@ enum OwnedLine {
 }
 
 /// Writes `manifest` to `file`, compressed and whole.
-pub(super) fn write(manifest: &Manifest, file: &File) -> io::Result<()> {
+pub(super) fn write(manifest: &Manifest, mut file: &File) -> io::Result<()> {
+    let mut header = serde_json::to_vec(&First { manifest: FORMAT, header: &manifest.header })?;
+    header.push(b'\n');
+    file.write_all(&frame(&header)?)?;
+    if let Some(sketch) = Sketch::of(manifest) {
+        let sketch = frame(&serde_json::to_vec(&sketch)?)?;
+        // One that is too long to be read is not needed: it serves choosing alone.
+        if let Some(len) = u32::try_from(sketch.len()).ok().filter(|len| *len <= MAX_SKETCH_LEN) {
+            file.write_all(&SKIPPABLE.to_le_bytes())?;
+            file.write_all(&len.to_le_bytes())?;
+            file.write_all(&sketch)?;
+        }
+    }
     let mut encoder = zstd::Encoder::new(file, LEVEL)?;
     encoder.include_checksum(true)?;
     let mut out = BufWriter::with_capacity(1 << 16, encoder);
     let mut lines = 1;
-    let first = First { manifest: FORMAT, header: &manifest.header };
-    serde_json::to_writer(&mut out, &first)?;
     let of_tree = manifest.entries.iter().map(Line::Entry);
     let of_roots = manifest.sources.iter().map(Line::Source);
     let of_builds = manifest.kept.iter().map(Line::Kept);
     let of_units = manifest.units.iter().map(Line::Unit);
     for line in of_tree.chain(of_roots).chain(of_builds).chain(of_units) {
-        out.write_all(b"\n")?;
         serde_json::to_writer(&mut out, &line)?;
+        out.write_all(b"\n")?;
         lines += 1;
     }
-    out.write_all(b"\n")?;
     serde_json::to_writer(&mut out, &Line::End { lines, graph: &manifest.graph })?;
     out.write_all(b"\n")?;
     out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
     Ok(())
+}
+
+/// Returns `bytes` as one frame.
+fn frame(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
+    encoder.include_checksum(true)?;
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
+
+/// Reads the sketch alone; `None` where there is none, as in what an older version wrote.
+pub(super) fn read_sketch(path: &Path) -> Result<Option<Sketch>> {
+    let mut file = BufReader::with_capacity(1 << 16, File::open(path).at("open", path)?);
+    sketch_in(&mut file).map_err(|error| damaged(path, &error))
+}
+
+fn sketch_in(file: &mut impl BufRead) -> io::Result<Option<Sketch>> {
+    let mut header = zstd::Decoder::with_buffer(&mut *file)?.single_frame();
+    io::copy(&mut header, &mut io::sink())?;
+    // An older version wrote all of a manifest into one frame.
+    if file.fill_buf()?.is_empty() || number_in(file)? != SKIPPABLE {
+        return Ok(None);
+    }
+    let len = number_in(file)?.min(MAX_SKETCH_LEN);
+    let sketch = file.take(len.into());
+    let mut text = zstd::Decoder::with_buffer(sketch)?.single_frame().take(MAX_SKETCH_LEN.into());
+    let mut bytes = Vec::new();
+    text.read_to_end(&mut bytes)?;
+    Ok(serde_json::from_slice(&bytes)?)
+}
+
+fn number_in(file: &mut impl Read) -> io::Result<u32> {
+    let mut bytes = [0; 4];
+    file.read_exact(&mut bytes).map(|()| u32::from_le_bytes(bytes))
 }
 
 /// Reads the header alone, which does not show whether the rest is whole.

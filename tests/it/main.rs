@@ -10,6 +10,7 @@ mod cargo;
 mod chain;
 mod chain_init;
 mod checkouts;
+mod choosing;
 mod commands;
 mod concurrency;
 mod crash;

@@ -17,6 +17,8 @@ fn graph() -> UnitGraph {
         name: name.to_owned(),
         dir: is_path.then(|| RawPath::of(name.as_bytes())),
         is_outside: is_path,
+        version: None,
+        manifest: None,
     };
     let unit = |package, files: &[u32], deps: &[u32]| GraphUnit {
         package,
@@ -42,6 +44,7 @@ fn graph() -> UnitGraph {
         ],
         variables: vec![GraphVariable { name: "SIGN".to_owned(), value: Some(Digest::of(b"x")) }],
         others: Vec::new(),
+        settings: None,
         units: vec![
             unit(0, &[0, 9], &[1, 4]),
             unit(1, &[1], &[2]),
@@ -222,4 +225,27 @@ fn where_cargo_compares_contents_only_another_content_builds_a_crate_again() {
     let path = now.paths.get_mut(&4).expect("a path of the graph");
     (path.mtime, path.changed) = (None, Vec::new());
     assert_eq!(text(&rebuilds(&graph, &now)), ["apart changed-file: `4.rs` changed"]);
+}
+
+#[test]
+fn units_that_the_job_did_not_use_are_not_foretold() {
+    let mut graph = graph();
+    graph.units[0].is_unused = true;
+    let mut now = as_built();
+    change(&mut now, 0);
+    change(&mut now, 1);
+    assert_eq!(text(&rebuilds(&graph, &now)), ["mid changed-file: `1.rs` changed"]);
+}
+
+#[test]
+fn a_crate_that_the_tree_lacks_is_foretold_once_and_by_the_better_reason() {
+    let mut now = as_built();
+    change(&mut now, 1);
+    let lacking = ["mid", "serde"].map(str::to_owned).into();
+    let want = [
+        "mid changed-file: `1.rs` changed",
+        "app dependency: depends on mid",
+        "serde lacking: this job used it last time, and the tree does not hold it as needed now",
+    ];
+    assert_eq!(text(&with_lacking(rebuilds(&graph(), &now), &lacking)), want);
 }

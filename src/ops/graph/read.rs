@@ -1,6 +1,6 @@
 //! Reading what cargo wrote down of the units of a tree.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,12 @@ use rayon::prelude::*;
 
 use super::Surroundings;
 use crate::cargo::dep_info;
-use crate::cargo::fingerprint::{self, Check, Fingerprint, Variable};
-use crate::cargo::units::{Units, is_fingerprint, is_rustc_dep_info};
+use crate::cargo::fingerprint::{self, Check, Fingerprint, Flavor, Variable};
+use crate::cargo::units::{Units, is_fingerprint, is_rustc_dep_info, profile_of};
 use crate::fs::stat::{Kind, Stat};
 use crate::fs::walk::Found;
+use crate::model::digest::Hasher;
+use crate::model::mark::Mark;
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_use::UnitDir;
@@ -38,6 +40,8 @@ pub(super) struct Read<'a> {
     /// What rustc read, without what lies in excluded directories.
     pub(super) files: Vec<PathBuf>,
     pub(super) variables: Vec<Variable>,
+    /// What it is for, whatever version its package has.
+    pub(super) role: Mark,
 }
 
 /// Reads every unit of the tree that was `found`. Of one that another cargo wrote in another way only
@@ -47,7 +51,8 @@ pub(super) fn read<'a>(
     found: &'a [Found],
     units: &'a Units,
 ) -> Vec<Read<'a>> {
-    let reader = Reader { around, found, units, dep_infos: dep_infos(found, units) };
+    let (dep_infos, linked) = (dep_infos(found, units), linked(found, units));
+    let reader = Reader { around, found, units, dep_infos, linked };
     let paths: Vec<_> = found.iter().map(|found| &found.path).collect();
     let is_print = |path: &&RelPath| path.as_bytes().ends_with(b".json") && is_fingerprint(path);
     let prints: Vec<_> = paths.into_iter().filter(is_print).collect();
@@ -60,19 +65,34 @@ fn dep_infos<'a>(found: &'a [Found], units: &'a Units) -> HashMap<&'a UnitDir, &
     paths.filter_map(|path| Some((units.of(path)?, path))).collect()
 }
 
+/// Returns the units of which more is there than what the compiler writes when it only checks.
+fn linked<'a>(found: &'a [Found], units: &'a Units) -> HashSet<&'a UnitDir> {
+    let is_checked = |path: &RelPath| {
+        let name = path.file_name();
+        name.ends_with(b".d") || name.ends_with(b".rmeta") || is_fingerprint(path)
+    };
+    let files = found.iter().filter(|found| found.stat.kind == Kind::File);
+    let files = files.map(|found| &found.path).filter(|path| !is_checked(path));
+    files.filter_map(|path| units.of(path)).collect()
+}
+
 struct Reader<'a> {
     around: &'a Surroundings<'a>,
     found: &'a [Found],
     units: &'a Units,
     dep_infos: HashMap<&'a UnitDir, &'a RelPath>,
+    linked: HashSet<&'a UnitDir>,
 }
 
 impl<'a> Reader<'a> {
     fn read(&self, json: &'a RelPath) -> Option<Read<'a>> {
         let hash = RelPath::parse(json.as_bytes().strip_suffix(b".json")?).ok()?;
         let print = self.bytes(json).and_then(|json| Fingerprint::parse(&json));
+        let unit = self.units.of(json)?;
+        let flavor = print.as_ref().map(|print| print.flavor.clone()).unwrap_or_default();
         let mut read = Read {
-            unit: self.units.of(json)?,
+            unit,
+            role: self.role(unit, json, &flavor),
             kind: json.file_name(),
             hash: fingerprint::hash(&self.bytes(&hash)?),
             is_unclear: print.is_none(),
@@ -106,6 +126,21 @@ impl<'a> Reader<'a> {
             }
         }
         Some(read)
+    }
+
+    /// Returns what a unit is for: it has the same role as another version of it.
+    fn role(&self, unit: &UnitDir, json: &RelPath, flavor: &Flavor) -> Mark {
+        let mut hasher = Hasher::default();
+        hasher.field(profile_of(json).unwrap_or_default());
+        hasher.field(unit.crate_name().as_bytes());
+        hasher.field(json.file_name());
+        hasher.field(flavor.features.as_bytes());
+        hasher.field(&flavor.compile_kind.to_le_bytes());
+        for flag in &flavor.rustflags {
+            hasher.field(flag.as_bytes());
+        }
+        hasher.field(&[u8::from(self.linked.contains(unit))]);
+        hasher.finish().into()
     }
 
     /// Returns what rustc read by a dep-info, the file it was called with first.

@@ -1,0 +1,154 @@
+//! How much of what a job wants cargo will reuse of a generation.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::mark::Mark;
+use super::sketch::{Sketch, SketchUnit};
+use super::unit_use::UnitDir;
+
+/// How what a sketch names is now, in the checkout that is to be built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Standing {
+    /// Whether something changed that changes how every unit is built: profiles, flags.
+    pub everything_differs: bool,
+    /// Whether something changed that changes how every path package is built.
+    pub path_packages_differ: bool,
+    /// Whether the roots lie elsewhere.
+    pub is_moved: bool,
+    /// Whether cargo's home lies elsewhere: then cargo builds what is from there again.
+    pub home_is_moved: bool,
+    /// The packages that are wanted in another version, or whose manifest means something else.
+    pub other_packages: HashSet<u32>,
+    /// The packages that are not wanted at all any more.
+    pub gone_packages: HashSet<u32>,
+    /// The paths at which something else is.
+    pub other_paths: HashSet<u32>,
+    /// The variables that have another value.
+    pub other_variables: HashSet<u32>,
+}
+
+/// What becomes of a unit of a sketch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fate {
+    /// Whether a build of the checkout would look for this very unit, as far as can be told.
+    pub is_wanted: bool,
+    /// Whether cargo would then find it fresh.
+    pub is_fresh: bool,
+}
+
+/// A unit that a job used last time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What it is for.
+    pub role: Mark,
+    /// Whether the build will look for this very unit; else for another of the same role.
+    pub is_itself: bool,
+    /// The name of its package.
+    pub name: String,
+}
+
+/// The units that a job used last time.
+pub type Wants = BTreeMap<UnitDir, Wanted>;
+
+/// Returns the fate of each unit of a sketch. A unit shares the fate of those it depends on.
+pub fn fates(sketch: &Sketch, standing: &Standing) -> Vec<Fate> {
+    let is_path = |unit: &SketchUnit| {
+        let package = sketch.packages.get(unit.package as usize);
+        package.is_some_and(|package| package.dir.is_some())
+    };
+    let is_other = |unit: &SketchUnit| {
+        standing.everything_differs
+            || (standing.path_packages_differ && is_path(unit))
+            || standing.other_packages.contains(&unit.package)
+            || standing.gone_packages.contains(&unit.package)
+    };
+    let is_stale = |unit: &SketchUnit| {
+        unit.is_stale
+            || (standing.is_moved && unit.is_bound)
+            || (standing.home_is_moved && !is_path(unit))
+            || unit.paths.iter().any(|path| standing.other_paths.contains(path))
+            || unit.variables.iter().any(|variable| standing.other_variables.contains(variable))
+    };
+    let users = users(sketch);
+    let others = reached(sketch, &users, is_other);
+    let stale = reached(sketch, &users, |unit| is_other(unit) || is_stale(unit));
+    let fate = |(other, stale): (bool, bool)| Fate { is_wanted: !other, is_fresh: !stale };
+    others.into_iter().zip(stale).map(fate).collect()
+}
+
+/// Returns, for each unit, those that depend on it.
+fn users(sketch: &Sketch) -> Vec<Vec<usize>> {
+    let mut users = vec![Vec::new(); sketch.units.len()];
+    for (index, unit) in sketch.units.iter().enumerate() {
+        for dep in &unit.deps {
+            if let Some(users) = users.get_mut(*dep as usize) {
+                users.push(index);
+            }
+        }
+    }
+    users
+}
+
+/// Tells of each unit whether it is one of these, or depends on one.
+fn reached(
+    sketch: &Sketch,
+    users: &[Vec<usize>],
+    is_one: impl Fn(&SketchUnit) -> bool,
+) -> Vec<bool> {
+    let mut reached: Vec<_> = sketch.units.iter().map(is_one).collect();
+    let mut next: Vec<_> = (0..reached.len()).filter(|index| reached[*index]).collect();
+    while let Some(index) = next.pop() {
+        for user in &users[index] {
+            if !std::mem::replace(&mut reached[*user], true) {
+                next.push(*user);
+            }
+        }
+    }
+    reached
+}
+
+/// Returns the units that a job used when it saved a generation, without those of packages that are gone.
+pub fn wants_of(sketch: &Sketch, standing: &Standing, fates: &[Fate]) -> Wants {
+    let is_gone = |unit: &SketchUnit| standing.gone_packages.contains(&unit.package);
+    let units = sketch.units.iter().zip(fates);
+    let used = units.filter(|(unit, _)| unit.is_used && !is_gone(unit));
+    let wanted = used.map(|(unit, fate)| {
+        let name = unit.dir.crate_name().into_owned();
+        (unit.dir.clone(), Wanted { role: unit.role, is_itself: fate.is_wanted, name })
+    });
+    wanted.collect()
+}
+
+/// Returns the units of `wants` that cargo has to build although it has the tree of a sketch.
+///
+/// A unit is reused if the tree holds it fresh. In place of one that the build no longer looks for, it uses a
+/// fresh one of the same role, each once.
+pub fn lacking<'a>(
+    wants: &'a Wants,
+    sketch: &Sketch,
+    fates: &[Fate],
+) -> BTreeMap<&'a UnitDir, &'a Wanted> {
+    let fresh = || sketch.units.iter().zip(fates).filter(|(_, fate)| fate.is_fresh);
+    let held: HashSet<&UnitDir> = fresh().map(|(unit, _)| &unit.dir).collect();
+    let mut spare: HashMap<Mark, usize> = HashMap::new();
+    for (unit, _) in fresh().filter(|(unit, _)| !wants.contains_key(&unit.dir)) {
+        *spare.entry(unit.role).or_default() += 1;
+    }
+    let mut is_reused = |dir: &UnitDir, wanted: &Wanted| {
+        if wanted.is_itself || held.contains(dir) {
+            return held.contains(dir);
+        }
+        let spare = spare.get_mut(&wanted.role).filter(|count| **count > 0);
+        spare.map(|count| *count -= 1).is_some()
+    };
+    wants.iter().filter(|(dir, wanted)| !is_reused(dir, wanted)).collect()
+}
+
+/// Returns how many units of a sketch cargo would find fresh.
+pub fn fresh_units(fates: &[Fate]) -> usize {
+    fates.iter().filter(|fate| fate.is_fresh).count()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+use super::super::digest::Digest;
+use super::super::manifest::{RawPath, Root};
+use super::super::rel_path::RelPath;
+use super::super::sketch::{Extent, SketchPath, Spot};
+use super::super::unit_graph::{GraphPackage, GraphVariable};
+use super::*;
+
+fn mark(text: &str) -> Mark {
+    Digest::of(text.as_bytes()).into()
+}
+
+fn dir(name: &str) -> UnitDir {
+    let path = format!("debug/.fingerprint/{name}-0123456789abcdef");
+    UnitDir::new(RelPath::parse(path.as_bytes()).expect("a path below a root"))
+}
+
+/// A sketch of units, one a word: `name:role<dep,dep`. The package of a unit and what it was built from have its
+/// index. A capital letter begins the name of one of a path package; `!` follows one that the job did not use.
+fn sketch(text: &str) -> Sketch {
+    let words: Vec<_> = text.split_whitespace().collect();
+    let mut sketch = Sketch::default();
+    let names: Vec<_> =
+        words.iter().map(|word| word.split([':', '!', '<']).next().unwrap_or_default()).collect();
+    for (index, word) in (0..).zip(&words) {
+        let name = names[index as usize];
+        let (head, deps) = word.split_once('<').unwrap_or((word, ""));
+        let role = head.split_once(':').map_or(name, |(_, role)| role);
+        let position = |dep: &str| names.iter().position(|name| *name == dep).expect("a unit");
+        let deps = deps.split(',').filter(|dep| !dep.is_empty()).map(position);
+        let is_path = name.starts_with(|letter: char| letter.is_uppercase());
+        sketch.packages.push(GraphPackage {
+            name: name.to_owned(),
+            dir: is_path.then(|| RawPath::of(name.as_bytes())),
+            is_outside: false,
+            version: None,
+            manifest: None,
+        });
+        let path = RelPath::parse(name.as_bytes()).ok();
+        let spot = Spot { root: Root::Repo, path, extent: Extent::Itself };
+        sketch.paths.push(SketchPath { spot, content: Some(mark(name)) });
+        sketch.variables.push(GraphVariable { name: name.to_owned(), value: None });
+        sketch.units.push(SketchUnit {
+            dir: dir(name),
+            role: mark(role.trim_end_matches('!')),
+            package: index,
+            paths: vec![index],
+            variables: vec![index],
+            deps: deps.map(|dep| u32::try_from(dep).expect("a few units")).collect(),
+            is_used: !head.ends_with('!'),
+            is_stale: false,
+            is_bound: is_path,
+        });
+    }
+    sketch
+}
+
+/// The names of units that are wanted as they are, and of those that are fresh.
+fn standing_of(sketch: &Sketch, standing: &Standing) -> (String, String) {
+    let fates = fates(sketch, standing);
+    let named = |is: fn(&Fate) -> bool| {
+        let units = sketch.units.iter().zip(&fates).filter(|(_, fate)| is(fate));
+        let names: Vec<_> = units.map(|(unit, _)| unit.dir.crate_name().into_owned()).collect();
+        names.join(" ")
+    };
+    (named(|fate| fate.is_wanted), named(|fate| fate.is_fresh))
+}
+
+#[test]
+fn a_unit_shares_the_fate_of_what_it_depends_on() {
+    let set = |index| HashSet::from([index]);
+    #[rustfmt::skip]
+    let cases = [
+        //  why                      what differs                                                             wanted              fresh
+        ("nothing",                  Standing::default(),                                                     "App Mid serde log", "App Mid serde log"),
+        ("a profile",                Standing { everything_differs: true, ..Standing::default() },            "",                 ""),
+        ("flags of path packages",   Standing { path_packages_differ: true, ..Standing::default() },          "serde log",        "serde log"),
+        ("other roots",              Standing { is_moved: true, ..Standing::default() },                      "App Mid serde log", "serde log"),
+        ("another home",             Standing { home_is_moved: true, ..Standing::default() },                 "App Mid serde log", ""),
+        ("a bump",                   Standing { other_packages: set(3), ..Standing::default() },              "Mid serde",        "Mid serde"),
+        ("a package that is gone",   Standing { gone_packages: set(2), ..Standing::default() },               "log",              "log"),
+        ("a file of the top",        Standing { other_paths: set(0), ..Standing::default() },                 "App Mid serde log", "Mid serde log"),
+        ("a file in the middle",     Standing { other_paths: set(1), ..Standing::default() },                 "App Mid serde log", "serde log"),
+        ("a variable at the bottom", Standing { other_variables: set(2), ..Standing::default() },             "App Mid serde log", "log"),
+        ("what leads nowhere",       Standing { other_paths: set(99), other_packages: set(99), ..Standing::default() }, "App Mid serde log", "App Mid serde log"),
+    ];
+    let sketch = sketch("App<Mid,log Mid<serde serde log");
+    for (why, standing, wanted, fresh) in cases {
+        let got = standing_of(&sketch, &standing);
+        assert_eq!((got.0.as_str(), got.1.as_str()), (wanted, fresh), "{why}");
+    }
+}
+
+#[test]
+fn what_a_stranger_wrote_into_a_sketch_ends_nothing() {
+    let mut sketch = sketch("a b");
+    sketch.units[0].deps = vec![1, 0, 7];
+    sketch.units[1].deps = vec![0];
+    sketch.units[1].package = 9;
+    assert_eq!(standing_of(&sketch, &Standing::default()).1, "a b");
+    let standing = Standing { other_paths: [1].into(), ..Standing::default() };
+    assert_eq!(standing_of(&sketch, &standing).1, "");
+}
+
+/// How many units of what `last` shows that a job uses are reused of the tree `held`.
+fn reused(last: &str, bumped: &[&str], held: &str, stale: &[&str]) -> usize {
+    let (last, mut held) = (sketch(last), sketch(held));
+    let packages = |sketch: &Sketch, names: &[&str]| {
+        let is_one = |(_, package): &(u32, &GraphPackage)| names.contains(&package.name.as_str());
+        (0..).zip(&sketch.packages).filter(is_one).map(|(index, _)| index).collect()
+    };
+    for unit in &mut held.units {
+        unit.is_stale = stale.contains(&unit.dir.crate_name().as_ref());
+    }
+    let of = |sketch: &Sketch| Standing {
+        other_packages: packages(sketch, bumped),
+        ..Standing::default()
+    };
+    let standing = of(&last);
+    let wants = wants_of(&last, &standing, &fates(&last, &standing));
+    let fates = fates(&held, &of(&held));
+    wants.len() - lacking(&wants, &held, &fates).len()
+}
+
+#[test]
+fn what_a_job_reuses_is_counted_unit_by_unit() {
+    #[rustfmt::skip]
+    let cases = [
+        //  why                               used last time           bumped      the tree                           stale   reused
+        ("its own tree",                      "App<log log serde",     &[][..],    "App<log log serde",               &[][..], 3),
+        ("its own tree, App edited",          "App<log log serde",     &[],        "App<log log serde",               &["App"], 2),
+        ("its own tree after a bump",         "App<log log serde",     &["log"],   "App<log log serde",               &[],    1),
+        ("a tree of the bumped version",      "App:a<log log:l serde", &["log"],   "App2:a<log2 log2:l serde",        &[],    3),
+        ("that, of another job",              "App:a<log log:l serde", &["log"],   "App2:b<log2 log2:m serde",        &[],    1),
+        ("another of that role is not it",    "App:a serde",           &[],        "App2:a serde",                    &[],    1),
+        ("one replaces one only",             "syn1:s syn2:s",         &["syn1", "syn2"], "syn3:s",                   &[],    1),
+        ("two replace two",                   "syn1:s syn2:s",         &["syn1", "syn2"], "syn3:s syn4:s",            &[],    2),
+        ("one that is stale replaces none",   "log:l",                 &["log"],   "log2:l",                          &["log2"], 0),
+        ("what it did not use does not count", "App! log serde",       &[],        "App log",                         &[],    1),
+        ("nothing used",                      "App! log!",             &[],        "App log",                         &[],    0),
+        ("more than it wants",                "log",                   &[],        "log serde App syn",               &[],    1),
+        ("nothing held",                      "log",                   &[],        "",                                &[],    0),
+    ];
+    for (why, last, bumped, held, stale, want) in cases {
+        assert_eq!(reused(last, bumped, held, stale), want, "{why}");
+    }
+}
+
+#[test]
+fn a_job_does_not_want_what_left_the_lock_file() {
+    let sketch = sketch("App log serde");
+    let standing = Standing { gone_packages: [1].into(), ..Standing::default() };
+    let wants = wants_of(&sketch, &standing, &fates(&sketch, &standing));
+    let names: Vec<_> = wants.values().map(|wanted| wanted.name.as_str()).collect();
+    assert_eq!(names, ["App", "serde"]);
+}
+
+/// A number generator for properties: any will do, and this one is the same everywhere.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: u64) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((self.0 >> 33) % end).expect("a small number")
+    }
+}
+
+#[test]
+fn more_differences_never_make_more_reusable_and_more_units_never_less() {
+    let mut numbers = Numbers(7);
+    for round in 0..500 {
+        let mut words = Vec::new();
+        for index in 0..2 + numbers.below(9) {
+            let letter = if numbers.below(2) == 0 { 'P' } else { 'r' };
+            let deps: Vec<_> = words
+                .iter()
+                .map(|word: &String| {
+                    word.split([':', '<', '!']).next().unwrap_or_default().to_owned()
+                })
+                .filter(|_| numbers.below(3) == 0)
+                .collect();
+            let unused = if numbers.below(5) == 0 { "!" } else { "" };
+            let role = numbers.below(4);
+            words.push(format!("{letter}{index}:{role}{unused}<{}", deps.join(",")));
+        }
+        let text = words.join(" ");
+        let all = sketch(&text);
+        let count = all.units.len() as u64;
+        let one = |numbers: &mut Numbers| u32::try_from(numbers.below(count)).expect("few units");
+        let some = Standing {
+            other_paths: [one(&mut numbers)].into(),
+            other_packages: [one(&mut numbers)].into(),
+            ..Standing::default()
+        };
+        let mut more = some.clone();
+        more.other_paths.insert(one(&mut numbers));
+        more.other_variables.insert(one(&mut numbers));
+        let before = fates(&all, &some);
+        for (less, more) in before.iter().zip(fates(&all, &more)) {
+            assert!(less.is_fresh || !more.is_fresh, "round {round}: {text}");
+            assert!(less.is_wanted || !less.is_fresh, "round {round}: fresh is wanted: {text}");
+        }
+        // A tree that lacks the last unit, on which no other depends.
+        let mut fewer = all.clone();
+        fewer.units.pop();
+        let wants = wants_of(&all, &some, &before);
+        let lacks = |sketch: &Sketch| lacking(&wants, sketch, &fates(sketch, &some)).len();
+        assert!(lacks(&fewer) >= lacks(&all), "round {round}: {text}");
+        assert!(lacks(&fewer) <= lacks(&all) + 1, "round {round}: {text}");
+    }
+}

@@ -1,0 +1,222 @@
+//! How what a generation was built from stands against the checkout that is to be built.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::job::{Job, Place};
+use super::rebuild::differences;
+use crate::cargo::meaning::{of_package, of_settings};
+use crate::model::digest::Digest;
+use crate::model::manifest::{Header, RawPath};
+use crate::model::mark::Mark;
+use crate::model::score::Standing;
+use crate::model::sketch::{Contents, Sketch, Spot};
+use crate::model::unit_graph::GraphPackage;
+
+/// The checkout of one target, asked about by many generations: each question is answered once.
+pub(super) struct Checkout<'a> {
+    job: &'a Job,
+    place: &'a Place,
+    contents: &'a Contents,
+    settings: Mark,
+    lock: Lock<'a>,
+    marks: HashMap<Spot, Option<Mark>>,
+    manifests: HashMap<PathBuf, Option<Mark>>,
+}
+
+/// How a package is wanted now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    /// As it was.
+    Same,
+    /// In another version, or its manifest means something else.
+    Other,
+    /// Not at all.
+    Gone,
+}
+
+impl<'a> Checkout<'a> {
+    /// Prepares to answer for the target at `place` of a job that has `contents` in its roots.
+    pub(super) fn new(job: &'a Job, place: &'a Place, contents: &'a Contents) -> Self {
+        Self {
+            job,
+            place,
+            contents,
+            settings: of_settings(&place.workspace_root),
+            lock: Lock::parse(place.components.get("lock").map_or("", String::as_str)),
+            marks: HashMap::new(),
+            manifests: HashMap::new(),
+        }
+    }
+
+    /// Returns how a generation stands.
+    pub(super) fn standing(&mut self, header: &Header, sketch: &Sketch) -> Standing {
+        let (everything, path_packages) = differences(header, self.place);
+        let roots = self.job.raw_roots();
+        let is_moved = header.roots.iter().any(|(root, old)| roots.get(root) != Some(old));
+        let mut standing = Standing {
+            everything_differs: everything.is_some() || sketch.settings != Some(self.settings),
+            path_packages_differ: path_packages.is_some(),
+            is_moved,
+            home_is_moved: header.cargo_home.is_some()
+                && header.cargo_home != self.job.home_of(self.place),
+            ..Standing::default()
+        };
+        for (index, package) in (0..).zip(&sketch.packages) {
+            match self.want(package, header) {
+                Want::Same => {}
+                Want::Other => drop(standing.other_packages.insert(index)),
+                Want::Gone => drop(standing.gone_packages.insert(index)),
+            }
+        }
+        for (index, path) in (0..).zip(&sketch.paths) {
+            let contents = self.contents;
+            let now = self.marks.entry(path.spot.clone());
+            let now = *now.or_insert_with_key(|spot| contents.mark(spot));
+            if now.is_none() || now != path.content {
+                standing.other_paths.insert(index);
+            }
+        }
+        for (index, variable) in (0..).zip(&sketch.variables) {
+            let value = self.job.environment.get(&variable.name);
+            if value.map(|value| Digest::of(value.as_bytes())) != variable.value {
+                standing.other_variables.insert(index);
+            }
+        }
+        standing
+    }
+
+    fn want(&mut self, package: &GraphPackage, header: &Header) -> Want {
+        let Some(dir) = &package.dir else { return self.lock.want(package, header) };
+        let now = self.meaning(&self.dir_now(dir, header));
+        match now {
+            None => Want::Gone,
+            now if now == package.manifest => Want::Same,
+            Some(_) => Want::Other,
+        }
+    }
+
+    fn meaning(&mut self, dir: &Path) -> Option<Mark> {
+        let root = &self.place.workspace_root;
+        let known = self.manifests.entry(dir.to_owned());
+        *known.or_insert_with_key(|dir| of_package(dir, root))
+    }
+
+    /// Returns where a directory of a root is now.
+    fn dir_now(&self, dir: &RawPath, header: &Header) -> PathBuf {
+        let dir = Path::new(OsStr::from_bytes(dir.as_bytes()));
+        let below = header.roots.iter().filter_map(|(root, top)| {
+            let top = Path::new(OsStr::from_bytes(top.as_bytes()));
+            let rest = dir.strip_prefix(top).ok()?;
+            Some((top.as_os_str().len(), self.job.roots.get(root)?.join(rest)))
+        });
+        below.max_by_key(|(len, _)| *len).map_or_else(|| dir.to_owned(), |(_, dir)| dir)
+    }
+}
+
+/// The packages of a lock file that are no path packages, by name, as `key --explain` lists them.
+struct Lock<'a>(BTreeMap<&'a str, HashSet<&'a str>>);
+
+impl<'a> Lock<'a> {
+    fn parse(lines: &'a str) -> Self {
+        let mut packages: BTreeMap<&str, HashSet<&str>> = BTreeMap::new();
+        for (name, rest) in lines.lines().filter_map(|line| line.split_once(' ')) {
+            packages.entry(name).or_default().insert(rest);
+        }
+        Self(packages)
+    }
+
+    /// Tells how a package in `CARGO_HOME` is wanted. Without a lock file nobody can tell: as it was.
+    fn want(&self, package: &GraphPackage, header: &Header) -> Want {
+        if self.0.is_empty() {
+            return Want::Same;
+        }
+        let Some(versions) = self.0.get(package.name.as_str()) else { return Want::Gone };
+        let is_same = if let Some(version) = &package.version {
+            versions.iter().any(|rest| names(rest, version))
+        } else {
+            let before = header.components.get("lock").map_or("", String::as_str);
+            Lock::parse(before).0.get(package.name.as_str()) == Some(versions)
+        };
+        if is_same { Want::Same } else { Want::Other }
+    }
+}
+
+/// Tells whether a line of a lock file, without the name, names a version or abbreviated commit.
+fn names(rest: &str, version: &str) -> bool {
+    let (number, source) = rest.split_once(' ').unwrap_or((rest, ""));
+    match source.split_once('#') {
+        Some((_, commit)) => commit.starts_with(version) || version.starts_with(commit),
+        None => number == version,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_wanted_as_it_was_only_if_the_lock_file_names_its_version() {
+        let lock = "app 0.1.0 path\nsyn 1.0.9\nsyn 2.0.1\ngitdep 0.1.0 git+https://x/g#1234abcd\nodd 1.0.0 registry+https://y";
+        #[rustfmt::skip]
+        let cases = [
+            ("one of two versions",   lock, "syn",    Some("1.0.9"),    Want::Same),
+            ("the other",             lock, "syn",    Some("2.0.1"),    Want::Same),
+            ("bumped",                lock, "syn",    Some("2.0.0"),    Want::Other),
+            ("a commit",              lock, "gitdep", Some("1234abc"),  Want::Same),
+            ("a longer one",          lock, "gitdep", Some("1234abcde"), Want::Same),
+            ("another commit",        lock, "gitdep", Some("1234abd"),  Want::Other),
+            ("another registry",      lock, "odd",    Some("1.0.0"),    Want::Same),
+            ("gone",                  lock, "log",    Some("0.4.0"),    Want::Gone),
+            ("a version not known",   lock, "syn",    None,             Want::Other),
+            ("no lock file",          "",   "log",    Some("0.4.0"),    Want::Same),
+        ];
+        for (why, lock, name, version, want) in cases {
+            let version = version.map(str::to_owned);
+            let package = GraphPackage {
+                name: name.to_owned(),
+                dir: None,
+                is_outside: false,
+                version,
+                manifest: None,
+            };
+            let header = header_with("syn 1.0.9");
+            assert_eq!(Lock::parse(lock).want(&package, &header), want, "{why}");
+        }
+    }
+
+    fn header_with(lock: &str) -> Header {
+        let scope = crate::model::scope::Scope {
+            repository: "a/b".parse().expect("a repository"),
+            lane: "protected".parse().expect("a lane"),
+        };
+        let key: crate::model::names::Name = "k".parse().expect("a key");
+        Header {
+            series: crate::model::manifest::Series {
+                scope,
+                area: crate::model::area::Area::Target,
+                key: key.clone(),
+            },
+            cache_key: key,
+            created: crate::model::timestamp::Timestamp::default(),
+            job: String::new(),
+            partial: false,
+            toolchain: Digest::of(b""),
+            environment: None,
+            components: [("lock".to_owned(), lock.to_owned())].into(),
+            roots: BTreeMap::new(),
+            cargo_home: None,
+            directory: RawPath::of(b""),
+            binding: None,
+            newest_mtime: crate::model::timestamp::Timestamp::default(),
+            provenance: BTreeMap::new(),
+            entries: 0,
+            files: 0,
+            bytes: 0,
+            packs: Vec::new(),
+            system: None,
+        }
+    }
+}
