@@ -32,6 +32,10 @@ fn line(name: &str, old: Option<&str>, new: Option<&str>) -> Option<String> {
         "env" => Some(format!("{of}: {} → {}", old.unwrap_or("unset"), new.unwrap_or("unset"))),
         "manifest" => Some(format!("manifest `{of}` {}", verb())),
         "extra" => Some(format!("extra input `{of}` {}", verb())),
+        // It is a part of the key only where no compiler answered.
+        "toolchain-file" if new.is_none() => {
+            Some("rust-toolchain file: no longer part of the key".to_owned())
+        }
         "toolchain-file" => Some(format!("rust-toolchain file {}", verb())),
         "rustc" => {
             Some(format!("rustc: {}", rustc(old.unwrap_or_default(), new.unwrap_or_default())))
@@ -80,7 +84,7 @@ mod tests {
     fn each_change_is_one_line_that_names_it() {
         type Components<'a> = &'a [(&'a str, &'a str)];
         #[rustfmt::skip]
-        let cases: [(&str, Components, Components, &[&str]); 14] = [
+        let cases: [(&str, Components, Components, &[&str]); 15] = [
             ("nothing",          &[("lock", "a 1"), ("env:CC", "cc")], &[("lock", "a 1"), ("env:CC", "cc")], &[]),
             ("packages",         &[("lock", "a 1"), ("lock-digest", "0")], &[("lock", "a 2"), ("lock-digest", "1")],
                                  &["Cargo.lock: +1 −1 packages (−a 1, +a 2)"]),
@@ -96,6 +100,8 @@ mod tests {
                                  &["Cargo.lock: +1 −1 packages (−a 1, +b 1)", "CC: a → unset"]),
             ("no compiler",      &[("rustc", OLD)], &[], &["rustc: 1.94.0 → unknown"]),
             ("toolchain file",   &[], &[("toolchain-file", "1.95")], &["rust-toolchain file added"]),
+            ("compiler answers", &[("toolchain-file", "1.95")], &[("rustc", NEW)],
+                                 &["rustc: unknown → 1.95.0", "rust-toolchain file: no longer part of the key"]),
             ("manifests",        &[("manifest:a/Cargo.toml", "0"), ("manifest:b/Cargo.toml", "0")], &[("manifest:a/Cargo.toml", "1")],
                                  &["manifest `a/Cargo.toml` changed", "manifest `b/Cargo.toml` removed"]),
             ("extra input",      &[("extra:a:b", "0")], &[("extra:a:b", "1")], &["extra input `a:b` changed"]),

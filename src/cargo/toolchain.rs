@@ -93,18 +93,29 @@ impl Toolchain {
         Ok(Self { verbose_version, file, warning })
     }
 
-    /// Returns the digest of what is known. Where the file lies does not matter.
+    /// Returns the digest of the compiler: of what it says of itself, or of the file where nobody
+    /// could ask it. Where the file lies does not matter.
+    ///
+    /// The answer of `rustc -vV` is all that cargo puts of the compiler into its fingerprints and
+    /// into the names of what it builds (`fingerprint/mod.rs` and `compilation_files.rs` of cargo);
+    /// wrappers are variables, which are in the key beside this.
     pub fn digest(&self) -> Digest {
         let mut hasher = Hasher::default();
         if let Some(version) = &self.verbose_version {
             hasher.field(b"rustc");
             hasher.field(version.as_bytes());
-        }
-        if let Some((_, content)) = &self.file {
+        } else if let Some(content) = self.deciding_file() {
             hasher.field(b"file");
             hasher.field(content);
         }
         hasher.finish()
+    }
+
+    /// Returns the content of the toolchain file if nothing better is known: the same compiler may
+    /// be asked for in many words.
+    pub fn deciding_file(&self) -> Option<&[u8]> {
+        let (_, content) = self.file.as_ref().filter(|_| self.verbose_version.is_none())?;
+        Some(content)
     }
 }
 
@@ -252,25 +263,32 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_tells_compilers_and_files_apart() {
-        let toolchain = |version: Option<&str>, file: Option<(&str, &str)>| Toolchain {
-            verbose_version: version.map(str::to_owned),
-            file: file.map(|(path, content)| (path.into(), content.into())),
-            warning: None,
+    fn the_same_compiler_is_the_same_toolchain_however_it_was_asked_for() {
+        const STABLE: &str = "[toolchain]\nchannel = \"stable\"\n";
+        const COMMENT: &str = "[toolchain]\nchannel = \"stable\" # for CI\n";
+        const COMPONENT: &str = "[toolchain]\nchannel = \"stable\"\ncomponents = [\"clippy\"]\n";
+        let digest = |version: Option<&str>, file: Option<(&str, &str)>| {
+            let file = file.map(|(path, content)| (path.into(), content.into()));
+            let verbose_version = version.map(str::to_owned);
+            Toolchain { verbose_version, file, warning: None }.digest()
         };
-        let digest = |version, file| toolchain(version, file).digest();
-        let here = Some(("/a/rust-toolchain", "1.95"));
-        assert_eq!(digest(Some("v"), here), digest(Some("v"), Some(("/b/rust-toolchain", "1.95"))));
-        let all = [
-            digest(Some("v"), None),
-            digest(Some("w"), None),
-            digest(Some("v"), here),
-            digest(Some("v"), Some(("/a/rust-toolchain", "1.94"))),
-            digest(None, here),
-            digest(None, Some(("/a/rust-toolchain", "v"))),
+        let [toml, other, plain] = ["/a/rust-toolchain.toml", "/b/c.toml", "/a/rust-toolchain"];
+        #[rustfmt::skip]
+        let cases = [
+            ("a comment",        (Some("v"), Some((toml, STABLE))), (Some("v"), Some((toml, COMMENT))),     true),
+            ("a component",      (Some("v"), Some((toml, STABLE))), (Some("v"), Some((toml, COMPONENT))),   true),
+            ("another spelling", (Some("v"), Some((toml, STABLE))), (Some("v"), Some((plain, "1.95.0"))),   true),
+            ("no file",          (Some("v"), Some((toml, STABLE))), (Some("v"), None),                      true),
+            ("another rustc",    (Some("v"), Some((toml, STABLE))), (Some("w"), Some((toml, STABLE))),      false),
+            ("... and no file",  (Some("v"), None),                 (Some("w"), None),                      false),
+            ("no rustc",         (None, Some((toml, STABLE))),      (None, Some((other, STABLE))),          true),
+            ("... other file",   (None, Some((toml, STABLE))),      (None, Some((toml, COMMENT))),          false),
+            ("rustc comes",      (None, Some((toml, STABLE))),      (Some("v"), Some((toml, STABLE))),      false),
+            ("... by that name", (None, Some((plain, "v"))),        (Some("v"), None),                      false),
         ];
-        for (at, one) in all.iter().enumerate() {
-            assert!(!all[..at].contains(one), "number {at}");
+        for (why, (version, file), (other_version, other_file), is_same) in cases {
+            let [one, other] = [digest(version, file), digest(other_version, other_file)];
+            assert_eq!(one == other, is_same, "{why}");
         }
     }
 }

@@ -185,6 +185,29 @@ fn a_workspace_is_fresh_whatever_its_paths_are() -> Result {
 }
 
 #[test]
+fn a_toolchain_file_that_leads_to_the_same_compiler_costs_nothing() -> Result {
+    let mut shop = shop("app", IGNORED)?;
+    let mut wrong = Vec::new();
+    let files = [
+        ("a file", "[toolchain]\nchannel = 'stable'\n"),
+        ("a comment", "[toolchain]\nchannel = 'stable' # as everywhere\n"),
+        ("a component", "[toolchain]\nchannel = 'stable'\ncomponents = ['clippy']\n"),
+        ("another spelling", "[toolchain]\nchannel = 'stable-x86_64-unknown-linux-gnu'\n"),
+    ];
+    wrong.extend(shop.open("no file", "made=m sib=s text=t", ALL)?);
+    for (why, text) in files {
+        shop.edit(Kept, &[Write("app/rust-toolchain.toml", text)])?;
+        shop.commit()?;
+        shop.clone_anew()?;
+        assert_eq!(shop.restore()?["hit"], "exact", "{why}");
+        wrong.extend(shop.judge(&Step(why, &[], "", "", Same))?);
+        shop.save()?;
+    }
+    nothing_is(&wrong);
+    Ok(())
+}
+
+#[test]
 fn a_workspace_is_fresh_to_every_command_of_cargo() -> Result {
     let mut wrong = Vec::new();
     let commands: [(&str, &[&str], &str, &str); 4] = [
