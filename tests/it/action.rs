@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 
 use crate::fake_runner::{Done, FakeRunner, Job, cancel};
-use crate::support::{Result, expect_same, flock, install_crate, list, lock, write};
+use crate::support::{Result, expect_same, flock, install_crate, list, lock, toolchain_bin, write};
 
 /// Runs a whole job: checkout, main, build, post. Returns main, what was compiled, and post.
 fn run(runner: &FakeRunner, inputs: &[(&str, &str)]) -> Result<(Done, usize, Done)> {
@@ -333,8 +333,8 @@ fn a_post_step_without_a_state_it_can_believe_saves_nothing() -> Result {
 #[test]
 fn no_program_that_is_started_sees_a_token() -> Result {
     let runner = FakeRunner::new()?;
-    let toolchain = Path::new(env!("CARGO")).with_file_name("rustc");
-    let script = format!("#!/bin/sh\nenv >>\"$HOME/seen\"\nexec {} \"$@\"\n", toolchain.display());
+    let rustc = toolchain_bin().join("rustc");
+    let script = format!("#!/bin/sh\nenv >>\"$HOME/seen\"\nexec {} \"$@\"\n", rustc.display());
     write(&runner.path("bin"), "rustc", script)?;
     fs::set_permissions(runner.path("bin/rustc"), PermissionsExt::from_mode(0o755))?;
     let mut job = runner.job(&[("token", "ghs_secret")]);

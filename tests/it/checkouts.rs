@@ -703,11 +703,8 @@ fn a_repo_builds_with_the_dependency_and_is_fresh_after_both_were_checked_out_an
     write(&host.repo(), "Cargo.toml", &manifest)?;
     write(&host.repo(), "src/main.rs", "fn main() { println!(\"{}\", dep::answer()) }\n")?;
     let build = || -> Result<Vec<String>> {
-        let mut cargo = host.program(&[]);
-        let program = std::mem::replace(&mut cargo, Command::new(env!("CARGO")));
-        let variables = program.get_envs().filter_map(|(name, value)| Some((name, value?)));
-        cargo.env_clear().envs(variables).current_dir(host.repo());
-        let output = cargo.args(["build", "--offline"]).output()?;
+        let mut cargo = in_place_of(&host.program(&[]), "cargo");
+        let output = cargo.current_dir(host.repo()).args(["build", "--offline"]).output()?;
         let said = String::from_utf8(output.stderr)?;
         assert!(output.status.success(), "{said}");
         let compiled = said.lines().filter_map(|line| line.trim().strip_prefix("Compiling "));

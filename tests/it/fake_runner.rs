@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{PROGRAM, Result, paths, succeed, write};
+use crate::support::{PROGRAM, Result, isolated, paths, succeed, write};
 
 /// A runner with a repository that it checks out, and a store.
 pub(crate) struct FakeRunner {
@@ -124,17 +124,8 @@ impl FakeRunner {
         git
     }
 
-    fn command(&self, program: &str, dir: &Path) -> Command {
-        let toolchain = Path::new(env!("CARGO")).parent().unwrap_or(Path::new("/"));
-        let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("PATH", format!("{}:/usr/bin:/bin", toolchain.display()))
-            .env("HOME", self.path("home"))
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .current_dir(dir)
-            .stdin(Stdio::null());
-        command
+    pub(crate) fn command(&self, program: &str, dir: &Path) -> Command {
+        isolated(program, dir, &self.path("home"))
     }
 
     /// Builds and runs the program; returns how many crates were compiled.

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use crate::fake_runner::FakeRunner;
 use crate::support::{
-    Host, INDEX, Outcome, Result, flock, install_crate, lock, paths, spawn, succeed, write,
+    Host, INDEX, Outcome, Result, flock, install_crate, isolated, lock, paths, spawn, succeed,
+    write,
 };
 
 /// A user with a registry, a configured home, and a repo that needs the crate `foo`.
@@ -99,17 +100,8 @@ impl User {
     }
 
     fn cargo(&self, home: &Path, args: &[&str]) -> Command {
-        let toolchain = Path::new(env!("CARGO")).parent().unwrap_or(Path::new("/"));
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo
-            .args(args)
-            .arg("--offline")
-            .env_clear()
-            .env("PATH", format!("{}:/usr/bin:/bin", toolchain.display()))
-            .env("HOME", self.host.path("home"))
-            .env("CARGO_HOME", home)
-            .current_dir(self.host.repo())
-            .stdin(Stdio::null());
+        let mut cargo = isolated("cargo", &self.host.repo(), &self.host.path("home"));
+        cargo.args(args).arg("--offline").env("CARGO_HOME", home);
         cargo
     }
 

@@ -384,7 +384,7 @@ fn compile_library(deps: &Path, len: usize) -> Result {
     let digits = noise(len as u64, len).into_iter().map(|byte| char::from(b'a' + byte % 16));
     let text: String = digits.collect();
     write(deps, "big.rs", format!("pub const TEXT: &str = \"{text}\";"))?;
-    let mut rustc = Command::new("rustc");
+    let mut rustc = Command::new(toolchain_bin().join("rustc"));
     rustc.args(["--crate-type=lib", "--emit=metadata,link", "-Cextra-filename=-1", "big.rs"]);
     succeed(rustc.current_dir(deps))
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
@@ -26,6 +26,33 @@ pub(crate) const INDEX: &str = "registry.example-1949cf8c6b5b557f";
 /// Options by which no disk counts as too full, whatever else is on it.
 pub(crate) const ROOMY: [&str; 6] =
     ["--disk-threshold", "100%", "--low-water", "100%", "--min-free", "0"];
+
+/// Returns the directory with the cargo and the rustc that tests start: the one that
+/// `RUNNER_CACHE_TEST_TOOLCHAIN` names, else that of the toolchain that built the tests.
+///
+/// It is the toolchain itself, not rustup's proxy: that saves a tenth of a second a call.
+pub(crate) fn toolchain_bin() -> PathBuf {
+    match std::env::var_os("RUNNER_CACHE_TEST_TOOLCHAIN") {
+        Some(dir) => dir.into(),
+        None => Path::new(env!("CARGO")).with_file_name(""),
+    }
+}
+
+/// Returns a command that runs in `dir` with nothing of the user's but the toolchain.
+pub(crate) fn isolated(program: impl AsRef<OsStr>, dir: &Path, home: &Path) -> Command {
+    let mut path = toolchain_bin().into_os_string();
+    path.push(":/usr/bin:/bin");
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", path)
+        .env("HOME", home)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .current_dir(dir)
+        .stdin(Stdio::null());
+    command
+}
 
 /// A repo, a `CARGO_HOME` and a store of its own: nothing of the machine's is touched.
 pub(crate) struct Host {
@@ -129,27 +156,20 @@ impl Host {
 
     /// Returns the program with `args` and nothing of our environment.
     pub(crate) fn program(&self, args: &[&str]) -> Command {
+        let isolated = |program: &str| isolated(program, &self.base, &self.path("home"));
         let mut command = match self.uid {
-            None => Command::new(PROGRAM),
+            None => isolated(PROGRAM),
             Some(uid) => {
-                let mut command = Command::new("setpriv");
+                let mut command = isolated("setpriv");
                 command.arg(format!("--reuid={uid}")).arg("--clear-groups").arg("--");
                 command.arg(self.path("runner-cache"));
                 command
             }
         };
-        // The toolchain itself, not rustup's proxy: that saves a tenth of a second a call.
-        let toolchain = Path::new(env!("CARGO")).parent().unwrap_or(Path::new("/"));
         command
             .args(args)
-            .env_clear()
-            .env("PATH", format!("{}:/usr/bin:/bin", toolchain.display()))
-            .env("HOME", self.path("home"))
             .env("CARGO_HOME", self.path("home/.cargo"))
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .current_dir(&self.base)
-            .stdin(Stdio::null());
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -258,6 +278,32 @@ impl Host {
     pub(crate) fn keep(&mut self) {
         self.dir.disable_cleanup(true);
     }
+}
+
+/// Returns the name with the hash of what cargo wrote to `path`, from the last name in it that has
+/// one: `libapp-0123456789abcdef` of `deps/libapp-0123456789abcdef.rlib`, `app-0123456789abcdef` of
+/// `build/app-0123456789abcdef/out` and, as since cargo 1.100, of `build/app/0123456789abcdef/out`.
+pub(crate) fn name_with_hash(path: &str) -> Option<String> {
+    let is_hash = |text: &str| text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut names = path.rsplit('/').peekable();
+    while let Some(name) = names.next() {
+        if is_hash(name) {
+            return Some(format!("{}-{name}", names.peek()?));
+        }
+        let stem = name.split('.').next().unwrap_or(name);
+        if stem.rsplit_once('-').is_some_and(|(_, hash)| is_hash(hash)) {
+            return Some(stem.to_owned());
+        }
+    }
+    None
+}
+
+/// Returns the program that a line of cargo's log says is run, if it is a build script.
+pub(crate) fn build_script(line: &str) -> Option<&str> {
+    let program = line.trim_start().strip_prefix("Running `")?;
+    let is_script =
+        ["/build-script-build", "/build_script_build"].iter().any(|name| program.contains(name));
+    (is_script && !program.contains(" --crate-name ")).then_some(program)
 }
 
 /// Writes a lock file that names the package `name` and `crates`, each `name-version`.
@@ -555,6 +601,15 @@ pub(crate) fn succeed(command: &mut Command) -> Result {
     Err(format!("{command:?}: {}: {said}", output.status).into())
 }
 
+/// Returns `program`, found and run where and with the variables that `command` would have.
+pub(crate) fn in_place_of(command: &Command, program: impl AsRef<OsStr>) -> Command {
+    let mut other = Command::new(program);
+    other.env_clear().stdin(Stdio::null());
+    other.current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
+    other.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    other
+}
+
 /// Starts a program whose output is kept.
 pub(crate) fn spawn(command: &mut Command) -> Result<Child> {
     Ok(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
@@ -586,4 +641,47 @@ pub(crate) fn rewrite_manifest(path: &Path, edit: impl FnOnce(&mut Vec<Value>)) 
     let lines: Vec<_> = lines.iter().map(Value::to_string).collect();
     let text = lines.join("\n") + "\n";
     Ok(fs::write(path, zstd::encode_all(text.as_bytes(), 3)?)?)
+}
+
+#[test]
+fn tests_start_the_cargo_and_rustc_of_the_toolchain_that_was_asked_for() -> Result {
+    let version = |mut command: Command| -> Result<String> {
+        let output = command.arg("-V").output()?;
+        Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+    };
+    let host = Host::new()?;
+    let shop = crate::workshop::Workshop::new(&[("app/a.txt", "")])?;
+    let runner = crate::fake_runner::FakeRunner::new()?;
+    for program in ["cargo", "rustc"] {
+        let want = version(Command::new(toolchain_bin().join(program)))?;
+        assert!(want.starts_with(program), "{want}");
+        std::io::stdout().write_all(format!("{want}\n").as_bytes())?;
+        let found = [
+            version(in_place_of(&host.program(&[]), program))?,
+            version(shop.command(program, crate::workshop::Side::Kept, ""))?,
+            version(runner.command(program, &host.repo()))?,
+        ];
+        assert_eq!(found, [(); 3].map(|()| want.clone()));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_name_with_the_hash_is_found_in_every_layout_of_a_target() {
+    #[rustfmt::skip]
+    let cases = [
+        ("library",          "t/debug/deps/libapp-0123456789abcdef.rlib",                 Some("libapp-0123456789abcdef")),
+        ("program",          "t/debug/deps/app-0123456789abcdef",                         Some("app-0123456789abcdef")),
+        ("link",             "t/debug/app",                                               None),
+        ("script",           "t/debug/build/a-b-0123456789abcdef/build-script-build",     Some("a-b-0123456789abcdef")),
+        ("its run",          "t/debug/build/a-b-0123456789abcdef/out",                    Some("a-b-0123456789abcdef")),
+        ("1.100: library",   "t/debug/build/app/0123456789abcdef/out/libapp-0123456789abcdef.rlib", Some("libapp-0123456789abcdef")),
+        ("1.100: program",   "t/debug/build/app/0123456789abcdef/out/app",                Some("app-0123456789abcdef")),
+        ("1.100: script",    "t/debug/build/a-b/0123456789abcdef/out/build_script_build", Some("a-b-0123456789abcdef")),
+        ("1.100: its run",   "t/debug/build/a-b/0123456789abcdef/out",                    Some("a-b-0123456789abcdef")),
+        ("no digits",        "t/debug/build/app/0123456789abcdeg/out/app",                None),
+    ];
+    for (why, path, want) in cases {
+        assert_eq!(name_with_hash(path).as_deref(), want, "{why}");
+    }
 }

@@ -43,13 +43,15 @@ fn job(shop: &Workshop) -> Result<(Built, serde_json::Value)> {
     Ok((built, shop.save()?))
 }
 
-/// The units of a target directory, by their fingerprints.
+/// The units of a target directory, by their fingerprints: `.fingerprint/<package>-<hash>`, or, since
+/// cargo 1.100, `build/<package>/<hash>/fingerprint`.
 fn units(target: &Path) -> Result<usize> {
     let mut count = 0;
     for entry in WalkDir::new(target) {
         let entry = entry?;
         let parent = entry.path().parent().and_then(Path::file_name);
-        count += usize::from(parent.is_some_and(|name| name == ".fingerprint"));
+        let is_old = parent.is_some_and(|name| name == ".fingerprint");
+        count += usize::from(is_old || entry.file_name() == "fingerprint");
     }
     Ok(count)
 }
@@ -140,7 +142,7 @@ fn what_is_not_used_leaves(mut shop: Workshop) -> Result {
     assert_eq!(saved["units"], serde_json::json!({"kept": one_profile * 2, "pruned": 0}));
 
     shop.cargo = vec!["build"];
-    let mut seen = Vec::new();
+    let (mut seen, mut live) = (Vec::new(), Vec::new());
     for round in 0..4 {
         let text = format!("// {round}\nfn main() {{ println!(\"one={{}}\", one::SAY); }}\n");
         shop.edit(Kept, &[Write("app/src/main.rs", &text)])?;
@@ -149,12 +151,13 @@ fn what_is_not_used_leaves(mut shop: Workshop) -> Result {
         assert_eq!(built.compiled, ["app".to_owned()].into(), "round {round}");
         let count = |name: &str| saved["units"][name].as_u64().map(usize::try_from);
         seen.push((count("kept").ok_or("no units")??, count("pruned").ok_or("no units")??));
+        live.push(units(&shop.path(Wiped, "app/target/release"))?);
         let about_to_leave = if round == 1 { one_profile } else { 0 };
         assert_eq!(foreseen(&shop)?, about_to_leave, "round {round}");
     }
     let both = one_profile * 2;
     assert_eq!(seen, [(both, 0), (both, 0), (one_profile, one_profile), (one_profile, 0)]);
-    assert!(shop.path(Wiped, "app/target/release/deps").exists(), "the live tree keeps them");
+    assert_eq!(live, [one_profile, one_profile, one_profile, 0], "the live tree keeps them");
     Ok(())
 }
 
@@ -216,7 +219,7 @@ fn a_unit_whose_artifacts_are_gone_is_not_stored_and_only_it_is_built_again() ->
     shop.build(Wiped)?;
     let all = units(&shop.path(Wiped, "app/target"))?;
     // As a step does that makes room, or hands a library on.
-    for entry in WalkDir::new(shop.path(Wiped, "app/target/debug/deps")) {
+    for entry in WalkDir::new(shop.path(Wiped, "app/target/debug")) {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with("libtwo-") {
             std::fs::remove_file(entry.path())?;

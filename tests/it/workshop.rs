@@ -17,6 +17,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use walkdir::WalkDir;
 
+use crate::support::{build_script, isolated, name_with_hash};
+
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 /// Which of the two workshops.
@@ -428,20 +430,12 @@ impl Workshop {
 
     /// Returns a command that runs below a workshop with nothing of the user's but the toolchain.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>, side: Side, below: &str) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir(self.path(side, below)).env_clear();
-        for name in ["PATH", "HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
-            }
-        }
+        let mut command = isolated(program, &self.path(side, below), &self.dir.path().join("home"));
         command
             .env("CARGO_HOME", self.dir.path().join("cargo-home"))
             .env("CARGO_INCREMENTAL", "0")
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
-            .env("CARGO_TERM_COLOR", "never")
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1");
+            .env("CARGO_TERM_COLOR", "never");
         for role in ["AUTHOR", "COMMITTER"] {
             command.env(format!("GIT_{role}_NAME"), "a").env(format!("GIT_{role}_EMAIL"), "a@b");
         }
@@ -507,12 +501,8 @@ fn unit(message: &Value) -> Result<String> {
 
 /// Returns the name of the run of a build script that a line of cargo's log announces.
 fn script_run(line: &str) -> Option<String> {
-    let program = line.trim_start().strip_prefix("Running `")?;
-    if !program.contains("/build-script-build") || program.contains(" --crate-name ") {
-        return None;
-    }
-    let dir = program.rsplit('/').nth(1)?;
-    Some(format!("{}/run", dir.rsplit_once('-')?.0))
+    let script = name_with_hash(build_script(line)?)?;
+    Some(format!("{}/run", script.rsplit_once('-')?.0))
 }
 
 fn words(text: &str) -> BTreeSet<String> {

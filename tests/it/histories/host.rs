@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::chance::REVISIONS;
 use super::render::{File, GitDependency, render};
 use super::story::{Build, Goal, Job, Story};
-use crate::support::{PROGRAM, Result};
+use crate::support::{PROGRAM, Result, build_script, in_place_of, isolated, name_with_hash, paths};
 
 /// Everything of one history.
 pub(super) struct Host {
@@ -213,9 +213,8 @@ impl Host {
     /// Runs `restore` or `save` of a job and returns its report; none if it was killed at `point`.
     pub(super) fn runner_cache(&self, verb: &str, job: &Job, point: &str) -> Result<Option<Value>> {
         let place = self.place(job.place);
-        let mut command = self.cargo(job.place, &job.build);
+        let mut command = in_place_of(&self.cargo(job.place, &job.build), PROGRAM);
         let repo = place.join("app");
-        command = renamed(&command, PROGRAM);
         command.arg(verb).arg("--json").arg("--root").arg(self.base.join("store"));
         command.arg("--repo").arg(repo).args(["--repository", "a/app", "--job", job.label]);
         for repo in &self.repos[1..] {
@@ -249,7 +248,8 @@ impl Host {
         let shown = said(show.arg("--root").arg(self.base.join("store")))?;
         let lines = shown.lines().filter_map(|line| line.split_once("  used "));
         let unit = |(dir, rest): (&str, &str)| {
-            Some((dir.rsplit('-').next()?.to_owned(), rest.ends_with("at these roots alone")))
+            let name = name_with_hash(dir)?;
+            Some((name.rsplit('-').next()?.to_owned(), rest.ends_with("at these roots alone")))
         };
         Ok(lines.filter_map(unit).collect())
     }
@@ -271,28 +271,8 @@ impl Host {
 
     /// Returns a command with nothing of the user's but the toolchain.
     fn command(&self, program: impl AsRef<OsStr>, dir: &Path) -> Command {
-        // The toolchain itself, not rustup's proxy: that saves a tenth of a second a call.
-        let toolchain = Path::new(env!("CARGO")).parent().unwrap_or(Path::new("/"));
-        let mut command = Command::new(program);
-        command
-            .current_dir(dir)
-            .env_clear()
-            .env("PATH", format!("{}:/usr/bin:/bin", toolchain.display()))
-            .env("HOME", self.base.join("home"))
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .stdin(Stdio::null());
-        command
+        isolated(program, dir, &self.base.join("home"))
     }
-}
-
-/// Returns `program`, called where and with the variables that `command` would have.
-fn renamed(command: &Command, program: &str) -> Command {
-    let mut other = Command::new(program);
-    other.env_clear().stdin(Stdio::null());
-    other.current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
-    other.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    other
 }
 
 /// Returns the files of one revision of the git dependency.
@@ -312,45 +292,41 @@ fn git_dependency(revision: usize) -> BTreeMap<String, File> {
 fn unit(message: &Value) -> Result<Option<String>> {
     if message["reason"] == "build-script-executed" {
         let out_dir = message["out_dir"].as_str().unwrap_or_default();
-        return Ok(out_dir.rsplit('/').nth(1).map(|dir| format!("run of {dir}")));
+        return Ok(name_with_hash(out_dir).map(|run| format!("run of {run}")));
     }
-    let Some(file) = message["filenames"][0].as_str().map(Path::new) else { return Ok(None) };
+    let Some(files) = message["filenames"].as_array() else { return Ok(None) };
+    let mut files = files.iter().filter_map(Value::as_str);
+    let Some(first) = files.next() else { return Ok(None) };
     let target = &message["target"];
     let kind = target["kind"][0].as_str().ok_or("a unit of no kind")?;
     let hashed = match kind {
-        // All build scripts have one name; their directories have the hash.
-        "custom-build" => file.parent().unwrap_or(file).to_owned(),
-        "bin" => program_with_hash(file)?,
-        _ => file.to_owned(),
+        "bin" => name_with_hash(&program_with_hash(first)?),
+        _ => name_with_hash(first).or_else(|| files.find_map(name_with_hash)),
     };
-    let hashed = hashed.file_stem().and_then(OsStr::to_str).ok_or("a unit without a file")?;
+    let hashed = hashed.ok_or("a unit without a hash")?;
     Ok(Some(format!("{} {kind} {hashed}", target["name"].as_str().ok_or("a unit of no name")?)))
 }
 
-/// Returns the file in `deps` that a program is linked to: the link has the same name whatever the
-/// features and flags it was built with.
-fn program_with_hash(program: &Path) -> Result<PathBuf> {
-    if program.parent().is_some_and(|dir| dir.ends_with("deps")) {
+/// Returns the file in `deps`, or since cargo 1.100 in `build`, that a program is linked to: the link
+/// has the same name whatever the features and flags it was built with.
+fn program_with_hash(program: &str) -> Result<String> {
+    if name_with_hash(program).is_some() {
         return Ok(program.to_owned());
     }
-    let dir = program.with_file_name("deps");
     let inode = fs::metadata(program)?.ino();
-    for entry in fs::read_dir(&dir)? {
-        let entry = entry?;
-        if entry.metadata()?.ino() == inode {
-            return Ok(entry.path());
+    for dir in ["deps", "build"].map(|name| Path::new(program).with_file_name(name)) {
+        for path in paths(&dir)? {
+            if path.symlink_metadata()?.ino() == inode {
+                return Ok(path.into_os_string().into_string().map_err(|_| "not UTF-8")?);
+            }
         }
     }
-    Err(format!("`{}` is no link to a file of `{}`", program.display(), dir.display()).into())
+    Err(format!("`{program}` is no link to a file in `deps` or `build`").into())
 }
 
 /// Returns the run of a build script that a line of cargo's log announces.
 fn script_run(line: &str) -> Option<String> {
-    let program = line.trim_start().strip_prefix("Running `")?;
-    if !program.contains("/build-script-build") || program.contains(" --crate-name ") {
-        return None;
-    }
-    Some(format!("run of {}", program.rsplit('/').nth(1)?))
+    Some(format!("run of {}", name_with_hash(build_script(line)?)?))
 }
 
 /// Returns what cargo complained of, without its progress.
