@@ -90,7 +90,8 @@ impl Host {
     fn commit_all(&self, repo: &str, worlds: &[BTreeMap<String, File>]) -> Result<Vec<String>> {
         let hub = self.hub(repo);
         let mut init = self.command("git", &self.base);
-        said(init.args(["init", "-q", "--bare", "--template="]).arg(&hub))?;
+        // Cargo fetches HEAD, too, and git refuses one that leads nowhere.
+        said(init.args(["init", "-q", "--bare", "--template=", "-b", "c0"]).arg(&hub))?;
         let mut stream = String::new();
         for (index, files) in worlds.iter().enumerate() {
             write!(
