@@ -51,7 +51,7 @@ with_toolchain() {
 # Runs the tests with the toolchain $1, and sets ROW, its line in the table, and TESTS_FAILED.
 test_toolchain() {
   local channel=$1 log="$CHECK_DIR/tests-$1.log" bin wanted module status=0 started passed failed filters=()
-  bin=$(install_toolchain "$channel") || fail "rustup cannot install \`$channel\`: $(tail -n 1 "$LOG")"
+  bin=$(install_toolchain "$channel") || { tail "$LOG"; fail "rustup cannot install \`$channel\`"; }
   wanted=$("$bin/cargo" -V)
   with_toolchain "$bin" "${PROGRAMS[it]}" --nocapture --exact \
     support::tests_start_the_cargo_and_rustc_of_the_toolchain_that_was_asked_for >"$log" 2>&1 ||
