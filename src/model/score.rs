@@ -31,9 +31,9 @@ pub struct Standing {
 /// What becomes of a unit of a sketch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fate {
-    /// Whether a build of the checkout would look for this very unit, as far as can be told.
+    /// Whether a build of the checkout looks for this very unit, as far as can be told by how it was built.
     pub is_wanted: bool,
-    /// Whether cargo would then find it fresh.
+    /// Whether cargo finds it fresh if it looks for it.
     pub is_fresh: bool,
 }
 
@@ -57,14 +57,19 @@ pub fn fates(sketch: &Sketch, standing: &Standing) -> Vec<Fate> {
         let package = sketch.packages.get(unit.package as usize);
         package.is_some_and(|package| package.dir.is_some())
     };
+    let is_of_other_package = |unit: &SketchUnit| {
+        standing.other_packages.contains(&unit.package)
+            || standing.gone_packages.contains(&unit.package)
+    };
+    // Flags and profiles are part of the hash that cargo gives a unit: with others it is another unit.
     let is_other = |unit: &SketchUnit| {
         standing.everything_differs
             || (standing.path_packages_differ && is_path(unit))
-            || standing.other_packages.contains(&unit.package)
-            || standing.gone_packages.contains(&unit.package)
+            || is_of_other_package(unit)
     };
     let is_stale = |unit: &SketchUnit| {
         unit.is_stale
+            || is_of_other_package(unit)
             || (standing.is_moved && unit.is_bound)
             || (standing.home_is_moved && !is_path(unit))
             || unit.paths.iter().any(|path| standing.other_paths.contains(path))
@@ -72,7 +77,7 @@ pub fn fates(sketch: &Sketch, standing: &Standing) -> Vec<Fate> {
     };
     let users = users(sketch);
     let others = reached(sketch, &users, is_other);
-    let stale = reached(sketch, &users, |unit| is_other(unit) || is_stale(unit));
+    let stale = reached(sketch, &users, is_stale);
     let fate = |(other, stale): (bool, bool)| Fate { is_wanted: !other, is_fresh: !stale };
     others.into_iter().zip(stale).map(fate).collect()
 }
@@ -122,8 +127,9 @@ pub fn wants_of(sketch: &Sketch, standing: &Standing, fates: &[Fate]) -> Wants {
 
 /// Returns the units of `wants` that cargo has to build although it has the tree of a sketch.
 ///
-/// A unit is reused if the tree holds it fresh. In place of one that the build no longer looks for, it uses a
-/// fresh one of the same role, each once.
+/// A unit is reused if the tree holds it fresh, whatever flags the tree was built with: an equal hash is the
+/// same unit. In place of one that the build no longer looks for, it uses a fresh one of the same role that it
+/// does look for, each once.
 pub fn lacking<'a>(
     wants: &'a Wants,
     sketch: &Sketch,
@@ -132,7 +138,9 @@ pub fn lacking<'a>(
     let fresh = || sketch.units.iter().zip(fates).filter(|(_, fate)| fate.is_fresh);
     let held: HashSet<&UnitDir> = fresh().map(|(unit, _)| &unit.dir).collect();
     let mut spare: HashMap<Mark, usize> = HashMap::new();
-    for (unit, _) in fresh().filter(|(unit, _)| !wants.contains_key(&unit.dir)) {
+    let is_spare =
+        |(unit, fate): &(&SketchUnit, &Fate)| fate.is_wanted && !wants.contains_key(&unit.dir);
+    for (unit, _) in fresh().filter(is_spare) {
         *spare.entry(unit.role).or_default() += 1;
     }
     let mut is_reused = |dir: &UnitDir, wanted: &Wanted| {
@@ -145,9 +153,9 @@ pub fn lacking<'a>(
     wants.iter().filter(|(dir, wanted)| !is_reused(dir, wanted)).collect()
 }
 
-/// Returns how many units of a sketch cargo would find fresh.
+/// Returns how many units of a sketch a build may look for and find fresh.
 pub fn fresh_units(fates: &[Fate]) -> usize {
-    fates.iter().filter(|fate| fate.is_fresh).count()
+    fates.iter().filter(|fate| fate.is_wanted && fate.is_fresh).count()
 }
 
 #[cfg(test)]

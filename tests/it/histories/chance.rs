@@ -20,16 +20,25 @@ pub(super) fn story(seed: u64) -> Story {
     let mut dice = Dice::new(seed);
     let world = first_world(&mut dice);
     let mut commits = vec![Commit { world, parent: None, about: "everything".to_owned() }];
-    let mut build = throw_build(&mut dice, &Build::default());
+    // Two kinds of jobs take turns: each commit is built by the one, the other, or both.
+    let first = throw_build(&mut dice, &Build::default());
+    let second = throw_build(&mut dice, &first);
+    let mut kinds = [("default", first), ("other", second)];
+    // In every other history nothing but code changes: there the choice among generations is judged.
+    let is_calm = dice.one_in(2);
     let mut jobs: Vec<Job> = Vec::new();
-    for _ in 0..4 + dice.below(3) {
-        if dice.one_in(4) {
-            build = throw_build(&mut dice, &build);
+    for _ in 0..5 + dice.below(3) {
+        let turn = usize::from(dice.one_in(2));
+        if dice.one_in(8) {
+            kinds[turn].1 = throw_build(&mut dice, &kinds[turn].1);
         }
-        let is_first = jobs.is_empty();
-        let commit = if is_first { 0 } else { throw_commit(&mut dice, &mut commits) };
-        let job = throw_job(&mut dice, jobs.last(), commit, build.clone());
-        jobs.push(job);
+        let commit = match jobs.last() {
+            None => 0,
+            Some(before) if dice.one_in(4) => before.commit,
+            Some(_) => throw_commit(&mut dice, &mut commits),
+        };
+        let job = throw_job(&mut dice, jobs.last(), commit, kinds[turn].clone());
+        jobs.push(if is_calm { calm(job) } else { job });
     }
     if let Some(last) = jobs.last_mut() {
         last.save = Save::None;
@@ -67,7 +76,12 @@ fn throw_build(dice: &mut Dice, before: &Build) -> Build {
     build
 }
 
-fn throw_job(dice: &mut Dice, before: Option<&Job>, commit: usize, build: Build) -> Job {
+fn throw_job(
+    dice: &mut Dice,
+    before: Option<&Job>,
+    commit: usize,
+    (label, build): (&'static str, Build),
+) -> Job {
     let overlaps =
         before.is_some_and(|job| matches!(job.save, Save::AfterTheNext | Save::BeforeTheNext));
     let place = match before {
@@ -106,7 +120,7 @@ fn throw_job(dice: &mut Dice, before: Option<&Job>, commit: usize, build: Build)
         mtimes,
         restore,
         key: dice.one_in(10).then_some("another-key"),
-        label: if dice.one_in(5) { "other" } else { "default" },
+        label,
         build,
         save,
         clock_secs: match dice.below(8) {
@@ -114,6 +128,20 @@ fn throw_job(dice: &mut Dice, before: Option<&Job>, commit: usize, build: Build)
             1 => -2 * HOUR,
             _ => 0,
         },
+    }
+}
+
+/// Returns a job without anything that a test of freshness needs and a real job seldom meets.
+fn calm(job: Job) -> Job {
+    Job {
+        place: 0,
+        start: Start::Cloned,
+        mtimes: Mtimes::Now,
+        restore: Restore::Done,
+        key: None,
+        save: Save::Done,
+        clock_secs: 0,
+        ..job
     }
 }
 
@@ -293,11 +321,11 @@ fn change_package(dice: &mut Dice, world: &mut World, index: usize) -> Option<St
             package.is_executable = !package.is_executable;
             Some("another mode".to_owned())
         }
-        10 => {
+        10 | 11 => {
             package.patch += 1;
             Some(format!("version 0.1.{}", package.patch))
         }
-        11..=15 => package.script.as_mut().map(|script| change_script(dice, script)),
+        12..=15 => package.script.as_mut().map(|script| change_script(dice, script)),
         _ => None,
     }
 }

@@ -212,7 +212,13 @@ impl Host {
     }
 
     /// Runs `restore` or `save` of a job and returns its report; none if it was killed at `point`.
-    pub(super) fn runner_cache(&self, verb: &str, job: &Job, point: &str) -> Result<Option<Value>> {
+    pub(super) fn runner_cache(
+        &self,
+        verb: &str,
+        job: &Job,
+        point: &str,
+        further: &[&str],
+    ) -> Result<Option<Value>> {
         let place = self.place(job.place);
         let mut command = in_place_of(&self.cargo(job.place, &job.build), PROGRAM);
         let repo = place.join("app");
@@ -227,6 +233,7 @@ impl Host {
         if job.puts_by() {
             command.args(["--hot-trees", "2"]);
         }
+        command.args(further);
         let output = command.env("RUNNER_CACHE_CRASH_AT", point).output()?;
         if output.status.code().is_none() {
             return Ok(None);

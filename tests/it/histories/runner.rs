@@ -3,7 +3,8 @@
 //! Beside each generation there is its *twin*: the workspace that it was saved in, as it would be
 //! had it never been wiped, nor its clock been wrong. When a job restores the generation, its
 //! commit is checked out in a copy of the twin, and cargo builds there too, at the same path. What
-//! the job builds beyond that, it builds needlessly.
+//! the job builds beyond that, it builds needlessly. And so it does if the twin of any other
+//! generation that it could have restored had let cargo reuse more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -16,7 +17,7 @@ use serde_json::Value;
 use super::host::{Built, Host};
 use super::mtimes::{Seen, disturb, shift};
 use super::mutants::Mutant;
-use super::story::{Job, Mtimes, Restore, Save, Start, Story};
+use super::story::{Build, Job, Mtimes, Restore, Save, Start, Story};
 use crate::support::Result;
 
 /// What must never be.
@@ -49,6 +50,9 @@ pub(super) struct Count {
     pub(super) compared: usize,
     /// Those of them where every unit was fresh.
     pub(super) fresh: usize,
+    /// Generations that were not taken, and in whose twins the commit was built to see how much cargo
+    /// would have reused of them.
+    pub(super) others: usize,
 }
 
 /// What is known of a workspace, or of the generation that was saved there.
@@ -65,6 +69,10 @@ struct Known {
     stored: Option<BTreeMap<String, bool>>,
     /// Where the generation was saved.
     place: Option<usize>,
+    /// What was built there last.
+    build: Option<Build>,
+    /// Whether that build failed.
+    is_red: bool,
     /// Whether mtimes are about that no right clock gave.
     is_odd: bool,
     /// Whether a compiled file was edited between the build and the save. A restore may take it for one
@@ -83,6 +91,8 @@ struct Runner<'a> {
     mutant: Option<Mutant>,
     generations: BTreeMap<String, Known>,
     places: BTreeMap<usize, Known>,
+    /// What each kind of job built when it was last saved.
+    last: BTreeMap<&'static str, Build>,
     /// The job that has not saved yet.
     pending: Option<usize>,
     count: Count,
@@ -92,7 +102,9 @@ struct Runner<'a> {
 enum Origin {
     /// Nothing was there.
     Nothing,
-    /// A generation, or what the workspace held.
+    /// A generation.
+    Restored(String, Known),
+    /// What the workspace held.
     From(Known),
     /// The restore was killed.
     Unknown,
@@ -109,6 +121,7 @@ pub(super) fn live(story: &Story, mutant: Option<Mutant>) -> Result<(Count, Opti
         mutant,
         generations: BTreeMap::new(),
         places: BTreeMap::new(),
+        last: BTreeMap::new(),
         pending: None,
         count: Count::default(),
     };
@@ -132,17 +145,23 @@ impl Runner<'_> {
             Ok(origin) => origin,
             Err(fault) => return Ok(Err(fault)),
         };
-        if let (Some(mutant), Origin::From(_)) = (self.mutant, &origin) {
+        if let (Some(mutant), Origin::From(_) | Origin::Restored(..)) = (self.mutant, &origin) {
             mutant.spoil(&checkouts, &before, started)?;
         }
         let ours = self.build(job)?;
         if let Err(fault) = self.judge_output(job, &ours) {
             return Ok(Err(fault));
         }
+        if let Origin::Restored(name, known) = &origin
+            && let Err(fault) = self.judge_choice(job, name, known, &ours)?
+        {
+            return Ok(Err(fault));
+        }
         let mut known = match self.follow(job, origin, &ours)? {
             Ok(known) => known,
             Err(fault) => return Ok(Err(fault)),
         };
+        (known.build, known.is_red) = (Some(job.build.clone()), ours.prints.is_err());
         if job.clock_secs != 0 {
             known.is_odd = true;
             for checkout in &checkouts {
@@ -207,17 +226,17 @@ impl Runner<'_> {
         };
         let report = match job.restore {
             Restore::None => return Ok(Ok(left)),
-            Restore::Done => self.host.runner_cache("restore", job, "")?,
+            Restore::Done => self.host.runner_cache("restore", job, "", &[])?,
             Restore::Killed(point) => {
-                let report = self.host.runner_cache("restore", job, point)?;
+                let report = self.host.runner_cache("restore", job, point, &[])?;
                 if report.is_none() {
                     return Ok(Ok(Origin::Unknown));
                 }
                 report
             }
             Restore::Again(point) => {
-                self.host.runner_cache("restore", job, point)?;
-                self.host.runner_cache("restore", job, "")?
+                self.host.runner_cache("restore", job, point, &[])?;
+                self.host.runner_cache("restore", job, "", &[])?
             }
         };
         let report = report.ok_or("a restore was killed")?;
@@ -228,7 +247,53 @@ impl Runner<'_> {
         self.count.restored += 1;
         // What a killed save published has no twin.
         let unknown = Known { is_odd: true, ..Known::default() };
-        Ok(Ok(Origin::From(self.generations.get(generation).cloned().unwrap_or(unknown))))
+        let known = self.generations.get(generation).cloned().unwrap_or(unknown);
+        Ok(Ok(Origin::Restored(generation.to_owned(), known)))
+    }
+
+    /// Looks whether cargo would have reused more of another generation. Only a job that builds what it
+    /// built last time can know that, and only where all mtimes and twins are sound.
+    fn judge_choice(&mut self, job: &Job, taken: &str, known: &Known, ours: &Built) -> Judged {
+        let is_sound = |known: &Known| !(known.is_odd || known.is_edited || known.is_distrusted);
+        let is_future = matches!(job.mtimes, Mtimes::Off(1..));
+        let builds_as_before = self.last.get(job.label) == Some(&job.build);
+        if !is_sound(known) || is_future || !builds_as_before || self.may_have_leftovers(job) {
+            return Ok(Ok(()));
+        }
+        let reused = ours.units().difference(&ours.rebuilt).count();
+        let is_other = |(name, other): &(&String, &Known)| *name != taken && is_sound(other);
+        let others: Vec<_> = self.generations.iter().filter(is_other).collect();
+        let others: Vec<_> =
+            others.into_iter().map(|(name, other)| (name.clone(), other.clone())).collect();
+        for (name, other) in others {
+            let (Some(twin), Some(stored)) = (&other.twin, &other.stored) else { continue };
+            let twin = self.host.copy(twin)?;
+            let theirs = self.host.in_place_of(job.place, &twin, || {
+                self.host.check_out(job.place, job.commit)?;
+                self.build(job)
+            })?;
+            remove(twin)?;
+            self.count.others += 1;
+            let is_moved = other.place != Some(job.place);
+            let would_be_reused = |unit: &&String| {
+                let hash = unit.rsplit('-').next().unwrap_or_default();
+                let is_bound = stored.get(hash);
+                let is_there = is_bound.is_some_and(|is_bound| !(is_moved && *is_bound));
+                is_there && !theirs.rebuilt.contains(*unit)
+            };
+            let all = ours.units();
+            let better: BTreeSet<_> = all.iter().filter(would_be_reused).collect();
+            if better.len() > reused {
+                let built: Vec<_> =
+                    better.iter().filter(|unit| ours.rebuilt.contains(**unit)).collect();
+                let about = format!(
+                    "reuses {reused} units of `{taken}`, and would have reused {} of `{name}`: {built:?}",
+                    better.len()
+                );
+                return Ok(Err((Fault::Needless, about)));
+            }
+        }
+        Ok(Ok(()))
     }
 
     fn build(&self, job: &Job) -> Result<Built> {
@@ -259,7 +324,7 @@ impl Runner<'_> {
     fn follow(&mut self, job: &Job, origin: Origin, ours: &Built) -> Judged<Known> {
         let is_future = matches!(job.mtimes, Mtimes::Off(1..)) && !self.is_uncleaned(job);
         let before = match origin {
-            Origin::From(known) => known,
+            Origin::From(known) | Origin::Restored(_, known) => known,
             Origin::Nothing => {
                 let twin = self.host.copy(&self.host.place(job.place))?;
                 if let (Mtimes::Off(secs), true) = (job.mtimes, is_future) {
@@ -362,12 +427,20 @@ impl Runner<'_> {
 
     fn save(&mut self, job: &Job) -> Judged {
         let point = if let Save::Killed(point) = job.save { point } else { "" };
-        let Some(report) = self.host.runner_cache("save", job, point)? else { return Ok(Ok(())) };
+        let is_red = self.places.get(&job.place).is_some_and(|known| known.is_red);
+        let further = if is_red { &["--partial"][..] } else { &[] };
+        let saved = self.host.runner_cache("save", job, point, further)?;
+        let Some(report) = saved else {
+            // Nobody knows whether it published what it saved.
+            self.last.remove(job.label);
+            return Ok(Ok(()));
+        };
         if let Some(failed) = failure(&report) {
             return Ok(Err((Fault::Broken, format!("save: {failed}"))));
         }
         if let Some(generation) = target(&report)["generation"].as_str() {
             let known = self.places.get(&job.place).ok_or("a save of nothing")?.clone();
+            self.last.extend(known.build.clone().map(|build| (job.label, build)));
             let stored = Some(self.host.stored(generation)?);
             let known = Known { stored, place: Some(job.place), ..known };
             self.generations.entry(generation.to_owned()).or_insert(known);
@@ -411,5 +484,6 @@ impl Count {
         self.restored += other.restored;
         self.compared += other.compared;
         self.fresh += other.fresh;
+        self.others += other.others;
     }
 }

@@ -113,11 +113,12 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 impl fmt::Display for Soaked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |fault| self.faults.values().filter(|found| **found == fault).count();
-        let Count { jobs, restored, compared, fresh } = self.count;
+        let Count { jobs, restored, compared, fresh, others } = self.count;
         write!(
             f,
             "{} stale outputs, {} broken builds, {} needless rebuilds; {jobs} jobs, {restored} \
-             restored, {compared} compared with a twin, {fresh} all fresh; {} histories",
+             restored, {compared} compared with a twin, {fresh} all fresh, {others} other generations \
+             tried; {} histories",
             number(Fault::Stale),
             number(Fault::Broken),
             number(Fault::Needless),
