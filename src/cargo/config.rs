@@ -43,6 +43,13 @@ impl Config {
         })
     }
 
+    /// Returns the linker that a `[target.…]` table names first.
+    pub(super) fn linker(&self) -> Option<&str> {
+        let mut tables = self.files.iter().filter_map(|(_, table)| table.get("target")?.as_table());
+        tables
+            .find_map(|targets| targets.values().find_map(|target| target.get("linker")?.as_str()))
+    }
+
     /// Adds the file at `path`, and after it those it includes, which are weaker; tells whether
     /// it is there.
     fn add(&mut self, path: &Path, depth: usize) -> Result<bool> {

@@ -17,11 +17,11 @@ pub struct Fingerprint {
     pub deps: Vec<u64>,
     /// What makes it stale.
     pub checks: Vec<Check>,
-    /// What tells it from the other units of its target: features, the target platform, compiler flags.
+    /// What tells it from the other units of its target: features, the target platform.
     pub flavor: Flavor,
 }
 
-/// What a unit is built with that no version of its package changes.
+/// What a unit is built with that neither another version nor other flags change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Flavor {
@@ -29,8 +29,6 @@ pub struct Flavor {
     pub features: String,
     /// The hash of the target platform, 0 for the host's.
     pub compile_kind: u64,
-    /// The flags of the compiler.
-    pub rustflags: Vec<String>,
 }
 
 /// One thing that makes a unit stale.

@@ -1,25 +1,45 @@
 //! What manifests and cargo's configuration mean: comments and layout do not count.
 
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::workspace::MANIFEST;
+use super::workspace::{self, MANIFEST};
 use crate::model::digest::Hasher;
 use crate::model::mark::Mark;
 
-/// Returns what the manifest of the package in `dir` means, with what it inherits from the workspace at
-/// `workspace_root`. `None` if there is none that can be read.
-pub fn of_package(dir: &Path, workspace_root: &Path) -> Option<Mark> {
-    let manifest = read(&dir.join(MANIFEST))?;
+/// A longer file is no manifest, and a checkout may hold anything.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// What a root manifest says of the workspace and not of its own package.
+const OF_WORKSPACE: [&str; 4] = ["workspace", "profile", "patch", "replace"];
+
+/// Returns what the manifest of the package in `dir`, a canonical path, means, with what it inherits from its
+/// workspace. `None` if there is none that can be read.
+pub fn of_package(dir: &Path) -> Option<Mark> {
+    let mut manifest = read(&dir.join(MANIFEST))?;
+    for name in OF_WORKSPACE {
+        manifest.remove(name);
+    }
+    let manifest = Value::Table(manifest);
+    let mut names = BTreeSet::new();
+    inherited("", &manifest, &mut names);
     let mut hasher = Hasher::default();
-    hasher.field(text_of(&Value::Table(manifest.clone())).as_bytes());
-    if inherits(&Value::Table(manifest)) {
-        let root = read(&workspace_root.join(MANIFEST)).unwrap_or_default();
-        let workspace = root.get("workspace").and_then(Value::as_table);
-        for name in ["package", "dependencies", "lints"] {
-            let table = workspace.and_then(|workspace| workspace.get(name));
-            hasher.field(table.map(text_of).unwrap_or_default().as_bytes());
+    hasher.field(text_of(&manifest).as_bytes());
+    if !names.is_empty() {
+        let root =
+            workspace::root(dir, None).ok().flatten().and_then(|root| read(&root.join(MANIFEST)));
+        let workspace = root.as_ref().and_then(|root| root.get("workspace")?.as_table());
+        for name in names {
+            let lints =
+                workspace.and_then(|workspace| workspace.get("lints")).filter(|_| name == "lints");
+            let tables = ["package", "dependencies"].map(|of| workspace?.get(of)?.get(&name));
+            for value in tables.into_iter().chain([lints]) {
+                hasher.field(value.map(text_of).unwrap_or_default().as_bytes());
+            }
         }
     }
     Some(hasher.finish().into())
@@ -39,7 +59,11 @@ pub fn of_settings(root: &Path) -> Mark {
 }
 
 fn read(path: &Path) -> Option<Table> {
-    toml::from_str(&std::fs::read_to_string(path).ok()?).ok()
+    let is_file = std::fs::metadata(path).ok()?.is_file();
+    let mut text = String::new();
+    let file = is_file.then(|| File::open(path).ok())??;
+    file.take(MAX_BYTES).read_to_string(&mut text).ok()?;
+    toml::from_str(&text).ok()
 }
 
 /// Returns a value as JSON: tables are sorted by name.
@@ -47,14 +71,17 @@ fn text_of(value: &Value) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// Tells whether anything in a manifest says `workspace = true`.
-fn inherits(value: &Value) -> bool {
+/// Adds the names of what a manifest takes from the workspace: `version` of `version.workspace = true`.
+fn inherited(name: &str, value: &Value, names: &mut BTreeSet<String>) {
     match value {
-        Value::Table(table) => table.iter().any(|(name, value)| {
-            name == "workspace" && value.as_bool() == Some(true) || inherits(value)
-        }),
-        Value::Array(values) => values.iter().any(inherits),
-        _ => false,
+        Value::Table(table) => {
+            if table.get("workspace").and_then(Value::as_bool) == Some(true) {
+                names.insert(name.to_owned());
+            }
+            table.iter().for_each(|(name, value)| inherited(name, value, names));
+        }
+        Value::Array(values) => values.iter().for_each(|value| inherited(name, value, names)),
+        _ => {}
     }
 }
 
@@ -76,7 +103,8 @@ mod tests {
             let dir = tempfile::tempdir()?;
             let files = [("Cargo.toml", root), ("a/Cargo.toml", member), ("b/Cargo.toml", APART)];
             write(dir.path(), &files)?;
-            let of = |below: &str| of_package(&dir.path().join(below), dir.path());
+            let root = dir.path().canonicalize()?;
+            let of = |below: &str| of_package(&root.join(below));
             Ok((of("a"), of("b"), of_settings(dir.path())))
         };
         let before = marks(MEMBER, ROOT)?;
@@ -107,9 +135,9 @@ mod tests {
         assert_eq!(of_settings(dir.path()), before);
         write(dir.path(), &[(".cargo/config.toml", "[build]\nrustflags = ['-g']\n")])?;
         assert_ne!(of_settings(dir.path()), before);
-        assert_eq!(of_package(&dir.path().join("none"), dir.path()), None);
+        assert_eq!(of_package(&dir.path().join("none")), None);
         write(dir.path(), &[("bad/Cargo.toml", "[package")])?;
-        assert_eq!(of_package(&dir.path().join("bad"), dir.path()), None);
+        assert_eq!(of_package(&dir.path().join("bad")), None);
         Ok(())
     }
 }

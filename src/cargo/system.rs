@@ -4,12 +4,13 @@
 //! found or read is unknown. Files are read up to a bound, and what they say becomes a name or a version or
 //! nothing. Why so: `docs/decisions/0024-system.md`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Take};
 use std::path::Path;
 
-use super::program;
+use super::config::Config;
+use super::{dirs, program};
 use crate::model::environment::Environment;
 use crate::model::system::{Part, System};
 
@@ -21,10 +22,15 @@ const MAX_RELEASE_BYTES: u64 = 64 * 1024;
 
 /// Returns what is known of the system that a build in `repo`, a directory, runs on.
 ///
-/// The C compiler is asked, which takes the time of a process; all else is read.
+/// The C compiler and the linker are asked, which takes the time of two processes; all else is read.
 pub fn system(repo: &Path, environment: &Environment) -> System {
     let root = root(environment);
-    System { libc: libc(root), os: os(root), compiler: compiler(repo, environment) }
+    System {
+        libc: libc(root),
+        os: os(root),
+        compiler: compiler(repo, environment),
+        linker: linker(repo, environment),
+    }
 }
 
 /// Returns where the files of the system are: at `/`, or where a test of a debug build says.
@@ -140,9 +146,34 @@ fn compiler_of(said: &str) -> Option<Part> {
     } else {
         return None;
     };
+    Some(Part::new(name, version_in(first).as_deref()))
+}
+
+/// Returns the linker that a build uses: the program that a variable or cargo's configuration names, else the
+/// `ld` that the C compiler calls. It is recorded for people: no build was seen to break by another one.
+fn linker(repo: &Path, environment: &Environment) -> Option<Part> {
+    let is_linker = |name: &str| name.starts_with("CARGO_TARGET_") && name.ends_with("_LINKER");
+    let mut named = environment.iter().filter(|(name, _)| name.to_str().is_some_and(is_linker));
+    let configured = || {
+        let home = dirs::cargo_home(environment, None, repo).ok();
+        Config::read(repo, home.as_deref()).ok()?.linker().map(OsString::from)
+    };
+    if let Some(program) = named.next().map(|(_, value)| value.to_owned()).or_else(configured) {
+        let name = Path::new(&program).file_name()?.to_str()?.to_owned();
+        return Some(Part::new(&name, None));
+    }
+    let answer = program::run("ld".as_ref(), &["--version"], repo, environment).ok()??;
+    let said = String::from_utf8_lossy(&answer.stdout);
+    let first = said.lines().next().filter(|_| answer.status.success())?;
+    let name = ["mold", "LLD", "gold"].into_iter().find(|name| first.contains(name));
+    Some(Part::new(&name.unwrap_or("ld").to_lowercase(), version_in(first).as_deref()))
+}
+
+/// Returns the first version in a line that a program prints of itself.
+fn version_in(line: &str) -> Option<String> {
     // What is in parentheses is the version of a package.
     let mut depth = 0_usize;
-    let outside: String = first
+    let outside: String = line
         .chars()
         .map(|c| {
             depth = match c {
@@ -153,10 +184,8 @@ fn compiler_of(said: &str) -> Option<Part> {
             if depth > 0 { ' ' } else { c }
         })
         .collect();
-    let found = outside
-        .split(|c: char| c.is_whitespace() || c == '-')
-        .find_map(|word| version(word).filter(|version| version.contains('.')));
-    Some(Part::new(name, found.as_deref()))
+    let mut words = outside.split(|c: char| c.is_whitespace() || c == '-');
+    words.find_map(|word| version(word).filter(|version| version.contains('.')))
 }
 
 /// Returns `text` if it is numbers with dots between them.

@@ -44,7 +44,7 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// Returns how the system that a generation was built on stands to that of the job.
+    /// Compares the system of a generation with the job's.
     pub fn fit(&self, header: &Header) -> Fit {
         let here = self.system.as_ref();
         here.map_or(Fit::Unknown, |here| compare(here, header.system.as_ref()))
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_of_which_most_is_reused_comes_before_every_other_rule() {
+    fn the_most_reused_generation_wins_over_every_other_rule() {
         let wish = Wish {
             chain: vec![generation("pr/7 k t r j 0").0.series.scope],
             key: "k".parse().expect("a key"),

@@ -296,7 +296,7 @@ impl fmt::Display for Reason {
             Self::Newer(path) => write!(f, "`{path}` is newer than what was built from it"),
             Self::Unfinished => f.write_str("its last build did not come to an end"),
             Self::Lacking => f.write_str(
-                "this job used it last time, and the tree does not hold it as needed now",
+                "this job used it last time; the restored tree has no matching build of it",
             ),
             Self::Dependency(on) => write!(f, "depends on {}", some(on.iter(), "")),
         }

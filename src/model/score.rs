@@ -6,10 +6,12 @@ use super::mark::Mark;
 use super::sketch::{Sketch, SketchUnit};
 use super::unit_use::UnitDir;
 
-/// How what a sketch names is now, in the checkout that is to be built.
+/// How the inputs that a sketch names differ from the checkout to build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Standing {
+    /// Whether the compiler is another one.
+    pub compiler_differs: bool,
     /// Whether something changed that changes how every unit is built: profiles, flags.
     pub everything_differs: bool,
     /// Whether something changed that changes how every path package is built.
@@ -40,16 +42,15 @@ pub struct Fate {
 /// A unit that a job used last time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// What it is for.
-    pub role: Mark,
     /// Whether the build will look for this very unit; else for another of the same role.
     pub is_itself: bool,
     /// The name of its package.
     pub name: String,
 }
 
-/// The units that a job used last time.
-pub type Wants = BTreeMap<UnitDir, Wanted>;
+/// The units that a job used last time, by directory and role: cargo keeps a library and its documentation in
+/// one directory where the library is named without a hash.
+pub type Wants = BTreeMap<(UnitDir, Mark), Wanted>;
 
 /// Returns the fate of each unit of a sketch. A unit shares the fate of those it depends on.
 pub fn fates(sketch: &Sketch, standing: &Standing) -> Vec<Fate> {
@@ -68,7 +69,8 @@ pub fn fates(sketch: &Sketch, standing: &Standing) -> Vec<Fate> {
             || is_of_other_package(unit)
     };
     let is_stale = |unit: &SketchUnit| {
-        unit.is_stale
+        standing.compiler_differs
+            || unit.is_stale
             || is_of_other_package(unit)
             || (standing.is_moved && unit.is_bound)
             || (standing.home_is_moved && !is_path(unit))
@@ -120,37 +122,60 @@ pub fn wants_of(sketch: &Sketch, standing: &Standing, fates: &[Fate]) -> Wants {
     let used = units.filter(|(unit, _)| unit.is_used && !is_gone(unit));
     let wanted = used.map(|(unit, fate)| {
         let name = unit.dir.crate_name().into_owned();
-        (unit.dir.clone(), Wanted { role: unit.role, is_itself: fate.is_wanted, name })
+        ((unit.dir.clone(), unit.role), Wanted { is_itself: fate.is_wanted, name })
     });
     wanted.collect()
 }
 
+/// Adds what an earlier run of the job used, which got further than the later ones in `wants`. Of a unit that
+/// builds no longer look for, the later runs have used another one of its role.
+pub fn add_earlier(wants: &mut Wants, earlier: Wants) {
+    let roles: HashSet<Mark> = wants.keys().map(|(_, role)| *role).collect();
+    for (key, wanted) in earlier {
+        if wanted.is_itself || !roles.contains(&key.1) {
+            wants.entry(key).or_insert(wanted);
+        }
+    }
+}
+
+/// A unit that a job wants and that cargo has to build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lacking<'a> {
+    /// The unit.
+    pub wanted: &'a Wanted,
+    /// Whether the tree has it from a job that used it, built from other sources: then the graph of the tree
+    /// tells why cargo builds it.
+    pub is_explained: bool,
+}
+
 /// Returns the units of `wants` that cargo has to build although it has the tree of a sketch.
 ///
-/// A unit is reused if the tree holds it fresh, whatever flags the tree was built with: an equal hash is the
-/// same unit. In place of one that the build no longer looks for, it uses a fresh one of the same role that it
-/// does look for, each once.
-pub fn lacking<'a>(
-    wants: &'a Wants,
-    sketch: &Sketch,
-    fates: &[Fate],
-) -> BTreeMap<&'a UnitDir, &'a Wanted> {
-    let fresh = || sketch.units.iter().zip(fates).filter(|(_, fate)| fate.is_fresh);
-    let held: HashSet<&UnitDir> = fresh().map(|(unit, _)| &unit.dir).collect();
+/// A unit that the build looks for is reused if the tree holds it fresh, whatever flags the tree was built
+/// with: an equal hash is the same unit. In place of one that it no longer looks for, it uses a fresh one of
+/// the same role that it does look for, each once.
+pub fn lacking<'a>(wants: &'a Wants, sketch: &Sketch, fates: &[Fate]) -> Vec<Lacking<'a>> {
+    let key = |unit: &SketchUnit| (unit.dir.clone(), unit.role);
+    let held: HashMap<_, _> =
+        sketch.units.iter().zip(fates).map(|(unit, fate)| (key(unit), (unit, *fate))).collect();
     let mut spare: HashMap<Mark, usize> = HashMap::new();
-    let is_spare =
-        |(unit, fate): &(&SketchUnit, &Fate)| fate.is_wanted && !wants.contains_key(&unit.dir);
-    for (unit, _) in fresh().filter(is_spare) {
-        *spare.entry(unit.role).or_default() += 1;
-    }
-    let mut is_reused = |dir: &UnitDir, wanted: &Wanted| {
-        if wanted.is_itself || held.contains(dir) {
-            return held.contains(dir);
+    for (key, (unit, fate)) in &held {
+        if fate.is_fresh && fate.is_wanted && !wants.contains_key(key) {
+            *spare.entry(unit.role).or_default() += 1;
         }
-        let spare = spare.get_mut(&wanted.role).filter(|count| **count > 0);
-        spare.map(|count| *count -= 1).is_some()
-    };
-    wants.iter().filter(|(dir, wanted)| !is_reused(dir, wanted)).collect()
+    }
+    let mut lacking = Vec::new();
+    for (key, wanted) in wants {
+        let own = held.get(key);
+        let is_reused =
+            own.is_some_and(|(_, fate)| fate.is_fresh && (wanted.is_itself || fate.is_wanted));
+        let spare = spare.get_mut(&key.1).filter(|count| **count > 0 && !wanted.is_itself);
+        if is_reused || spare.map(|count| *count -= 1).is_some() {
+            continue;
+        }
+        let is_explained = own.is_some_and(|(unit, fate)| unit.is_used && fate.is_wanted);
+        lacking.push(Lacking { wanted, is_explained });
+    }
+    lacking
 }
 
 /// Returns how many units of a sketch a build may look for and find fresh.

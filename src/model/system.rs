@@ -22,6 +22,9 @@ pub struct System {
     /// The C compiler, through which rustc links too: `gcc` or `clang`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub compiler: Option<Part>,
+    /// The linker. Recorded for people: what one linked, programs of every other work with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub linker: Option<Part>,
 }
 
 /// One thing that a system is made of.
@@ -67,7 +70,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// A part of which a newer one makes what the older one cannot use.
+/// A part of a system whose newer versions make files that older ones cannot use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Which {
     /// The C library.
@@ -79,7 +82,7 @@ pub enum Which {
 }
 
 impl Which {
-    /// Which matter, what keeps most from working first.
+    /// All parts, the most harmful mismatch first.
     const ALL: [Self; 3] = [Self::Libc, Self::Os, Self::Compiler];
 
     fn of(self, system: &System) -> Option<&Part> {
@@ -134,7 +137,7 @@ pub fn compare(here: &System, saved: Option<&System>) -> Fit {
     match Which::ALL.into_iter().find(is_newer) {
         Some(which) => Fit::TooNew(which),
         None if libcs.is_none() => Fit::Unknown,
-        None if here == saved => Fit::Same,
+        None if here.without_linker() == saved.without_linker() => Fit::Same,
         None => Fit::Usable,
     }
 }
@@ -153,6 +156,7 @@ impl System {
             libc: newest(self.libc, &earlier.libc),
             os: newest(self.os, &earlier.os),
             compiler: newest(self.compiler, &earlier.compiler),
+            linker: newest(self.linker, &earlier.linker),
         }
     }
 
@@ -173,9 +177,13 @@ impl System {
         Some(format!("saved where the C compiler is {theirs}; here it is {ours}"))
     }
 
-    /// The system without its compiler, for people.
+    fn without_linker(&self) -> Self {
+        Self { linker: None, ..self.clone() }
+    }
+
+    /// The system without its compiler and linker, for people.
     fn base(&self) -> impl fmt::Display {
-        Self { compiler: None, ..self.clone() }
+        Self { compiler: None, linker: None, ..self.clone() }
     }
 }
 
@@ -185,7 +193,7 @@ impl fmt::Display for System {
             Some(os) => write!(f, "{os}")?,
             None => f.write_str("an unknown system")?,
         }
-        let mut parts = [&self.libc, &self.compiler].into_iter().flatten();
+        let mut parts = [&self.libc, &self.compiler, &self.linker].into_iter().flatten();
         if let Some(first) = parts.next() {
             write!(f, " ({first}")?;
             parts.try_for_each(|part| write!(f, ", {part}"))?;
@@ -237,7 +245,7 @@ pub fn says_passed_over<'a>(
 pub(crate) mod tests {
     use super::*;
 
-    /// Reads `libc version, os version, compiler version`; `-` for what is unknown.
+    /// Reads `libc version, os version, compiler version, linker version`; `-` for what is unknown.
     pub(crate) fn system(text: &str) -> System {
         let part = |text: &str| {
             let (name, version) = text
@@ -248,7 +256,7 @@ pub(crate) mod tests {
         };
         let mut parts = text.split(',').map(part);
         let mut next = || parts.next().flatten();
-        System { libc: next(), os: next(), compiler: next() }
+        System { libc: next(), os: next(), compiler: next(), linker: next() }
     }
 
     #[test]
@@ -259,6 +267,7 @@ pub(crate) mod tests {
         let cases = [
             // saved                                 here                                    fit
             ("glibc 2.36, debian 12, gcc 12.2.0",    "glibc 2.36, debian 12, gcc 12.2.0",    Same),
+            ("glibc 2.36, debian 12, gcc 12.2.0, ld 2.44", "glibc 2.36, debian 12, gcc 12.2.0, mold 2.40", Same),
             ("glibc 2.36, debian 12, gcc 12.2.0",    "glibc 2.41, debian 13, gcc 14.2.0",    Usable),
             ("glibc 2.41, debian 13, gcc 14.2.0",    "glibc 2.36, debian 12, gcc 12.2.0",    TooNew(Libc)),
             ("glibc 2.9, a 1",                       "glibc 2.10, a 1",                      Usable),

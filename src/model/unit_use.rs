@@ -170,8 +170,7 @@ impl UnitPlan {
         let unknown = (!unknown.is_empty()).then(|| {
             let count = self.unknown.len();
             format!(
-                "{count} {} stored as found, used or not, because this version does not know how \
-                 their cargo writes fingerprints: {}",
+                "{count} {} with an unknown fingerprint format, stored and never pruned: {}",
                 units(count),
                 first_of(&unknown)
             )
@@ -334,8 +333,7 @@ mod tests {
             let plan = POLICY.plan(&seen, &remembered, origin, false, now);
             assert_eq!(plan.kept.get(&unit("a")), Some(&before), "{origin:?}");
             assert_eq!(plan.unknown, [unit("a")].into(), "{origin:?}");
-            let want = "1 unit stored as found, used or not, because this version does not know how \
-                        their cargo writes fingerprints: a";
+            let want = "1 unit with an unknown fingerprint format, stored and never pruned: a";
             assert_eq!(plan.lines(), [want], "{origin:?}");
         }
     }

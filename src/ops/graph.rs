@@ -331,13 +331,14 @@ impl<'a> Recorder<'a> {
         let own_dir = dir.filter(is_own);
         let mut meaning = |dir: &Path| {
             let known = self.manifests.entry(dir.to_owned());
-            *known.or_insert_with(|| of_package(dir, root))
+            *known.or_insert_with(|| of_package(dir))
         };
         let package = GraphPackage {
             name: name.to_owned(),
             dir: own_dir.map(|dir| RawPath::of(dir.as_os_str().as_bytes())),
             is_outside: own_dir.is_some_and(|dir| !dir.starts_with(root)),
-            version: dir.filter(|dir| !is_own(dir)).and_then(|dir| version_in(dir, name)),
+            version: dir
+                .and_then(|dir| version_in(dir.strip_prefix(self.around.cargo_home).ok()?, name)),
             manifest: own_dir.and_then(&mut meaning),
         };
         index(&mut self.packages, package)
@@ -385,15 +386,18 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// Returns the version of a package in `CARGO_HOME` by the names of directories: `serde-1.0.2` below
-/// `registry/src`, else the abbreviated commit in `git/checkouts/<repository>/<commit>`.
-fn version_in(dir: &Path, name: &str) -> Option<String> {
-    let last = dir.file_name()?.to_str()?;
-    let of_registry = last.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
-    let names: Vec<_> = dir.iter().filter_map(OsStr::to_str).collect();
-    let commit =
-        names.iter().position(|name| *name == "checkouts").and_then(|at| names.get(at + 2));
-    commit.copied().or(of_registry).map(str::to_owned)
+/// Returns the version of a package by where it lies below `CARGO_HOME`:
+/// `registry/src/<registry>/<name>-<version>`, or the abbreviated commit in
+/// `git/checkouts/<repository>/<commit>`.
+fn version_in(below: &Path, name: &str) -> Option<String> {
+    let names: Vec<_> = below.iter().map(OsStr::to_str).collect::<Option<_>>()?;
+    match names[..] {
+        ["registry", "src", _, package, ..] => {
+            Some(package.strip_prefix(name)?.strip_prefix('-')?.to_owned())
+        }
+        ["git", "checkouts", _, commit, ..] => Some(commit.to_owned()),
+        _ => None,
+    }
 }
 
 /// Returns the index of `value`, which is its place in the order in which values came.

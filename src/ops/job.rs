@@ -118,7 +118,7 @@ impl Job {
         for (name, path) in &ask.dependencies {
             roots.insert(Root::Dependency(name.clone()), found(path)?);
         }
-        // Beside the question to rustc, which takes longer, that to the C compiler takes no time.
+        // Ask the C compiler while rustc answers, which takes longer.
         let (asked, system) =
             rayon::join(|| ask_all(ask, environment, &roots), || system(&repo, environment));
         let asked = asked?;

@@ -156,17 +156,11 @@ impl<'a> Search<'a> {
             Scores::of(store, self.job, self.place, contents, &candidates)
         };
         self.report.warnings.extend(scores.failures.iter().map(|error| chain(error)));
-        let both = candidates.iter().zip(&scores.each).enumerate();
-        let whole: Vec<_> = both
-            .filter_map(|(index, (candidate, own))| Some((index, candidate, own.as_ref()?)))
-            .collect();
-        let facts: Vec<_> = whole
-            .iter()
-            .map(|(_, candidate, own)| (&candidate.id, &candidate.header, own.score))
-            .collect();
+        let facts = candidates.iter().zip(&scores.each);
+        let facts: Vec<_> = facts.map(|(it, own)| (&it.id, &it.header, own.score)).collect();
         for chosen in ranked(&self.wish, &facts) {
-            let (index, candidate, own) = whole[chosen.index];
-            let id = candidate.id.clone();
+            let (index, own) = (chosen.index, &scores.each[chosen.index]);
+            let id = candidates[index].id.clone();
             match store.read(lease, &id) {
                 Ok(manifest) => {
                     let (manifest, left) = (Arc::new(manifest), BTreeSet::new());

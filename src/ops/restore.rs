@@ -1,4 +1,4 @@
-//! Restoring: the nearest generation of each area is put in place, then the sources' mtimes.
+//! Restoring: the best generation of each area is put in place, then the sources' mtimes.
 
 use std::collections::HashSet;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! How much of each generation cargo will reuse in the checkout.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use rayon::prelude::*;
@@ -7,16 +8,18 @@ use rayon::prelude::*;
 use super::job::{Job, Place};
 use super::standing::Checkout;
 use crate::model::choice::Score;
-use crate::model::manifest::Header;
-use crate::model::score::{Fate, Wants, fates, fresh_units, lacking, wants_of};
+use crate::model::scope::Scope;
+use crate::model::score::{
+    Fate, Standing, Wants, add_earlier, fates, fresh_units, lacking, wants_of,
+};
 use crate::model::sketch::{Contents, Sketch};
 use crate::store::{self, Generation, Store};
 
 /// The scores of some generations.
 pub(super) struct Scores {
-    /// One for each of them; none for one that is damaged.
-    pub(super) each: Vec<Option<Scored>>,
-    /// Why generations are damaged.
+    /// One for each of them.
+    pub(super) each: Vec<Scored>,
+    /// Why sketches could not be read.
     pub(super) failures: Vec<store::Error>,
     /// How many units the job used last time; none where nothing is known of it.
     wanted: Option<usize>,
@@ -30,16 +33,17 @@ pub(super) struct Scored {
     pub(super) lacking: BTreeSet<String>,
 }
 
-/// A generation whose units are known, and what becomes of them.
-struct Known {
+/// A generation, and what becomes of its units.
+struct Judged {
     sketch: Sketch,
+    standing: Standing,
     fates: Vec<Fate>,
 }
 
 impl Scores {
     /// Returns the scores of `count` generations of which nothing can be said.
     pub(super) fn none(count: usize) -> Self {
-        Self { each: vec![Some(Scored::default()); count], failures: Vec::new(), wanted: None }
+        Self { each: vec![Scored::default(); count], failures: Vec::new(), wanted: None }
     }
 
     /// Scores the generations of one target for a job that has `contents` in its roots.
@@ -50,80 +54,99 @@ impl Scores {
         contents: &Contents,
         generations: &[&Generation],
     ) -> Self {
-        let read = generations.par_iter().map(|generation| store.sketch(generation));
-        let (mut sketches, mut failures) = (Vec::new(), Vec::new());
-        for sketch in read.collect::<Vec<_>>() {
-            sketches.push(sketch.map_err(|error| failures.push(error)).ok());
-        }
-        let mut last = generations
-            .iter()
-            .zip(&sketches)
-            .filter(|(generation, _)| is_last_of_job(&generation.header, &job.label, generations));
-        if last.any(|(_, sketch)| matches!(sketch, Some(None))) {
-            // An older version saved what the job did last: its own tree will do best, as it did then.
-            let known = sketches.into_iter().map(|sketch| sketch.map(|_| Scored::default()));
-            return Self { each: known.collect(), failures, wanted: None };
-        }
+        let (sketches, failures) = sketches(store, generations);
         let mut checkout = Checkout::new(job, place, contents);
-        let mut wants: Option<Wants> = None;
-        let known = generations.iter().zip(sketches).map(|(generation, sketch)| {
-            let header = &generation.header;
-            let Some(sketch) = sketch? else { return Some(None) };
-            let standing = checkout.standing(header, &sketch);
+        let judge = |(generation, sketch): (&&Generation, Option<Sketch>)| {
+            let sketch = sketch?;
+            let standing = checkout.standing(&generation.header, &sketch);
             let fates = fates(&sketch, &standing);
-            if is_last_of_job(header, &job.label, generations) {
-                let used = wants_of(&sketch, &standing, &fates);
-                wants.get_or_insert_default().extend(used);
-            }
-            Some(Some(Known { sketch, fates }))
-        });
-        let known: Vec<Option<Option<Known>>> = known.collect();
-        let judged = |known: &Option<Known>| {
-            let Some(Known { sketch, fates }) = known else {
-                let reused = wants.as_ref().map(|_| 0);
-                return Scored { score: Score { reused, fresh: 0 }, ..Scored::default() };
-            };
-            let lacking = wants.as_ref().map(|wants| lacking(wants, sketch, fates));
-            let reused = wants.as_ref().zip(lacking.as_ref());
-            let reused = reused.map(|(wants, lacking)| wants.len() - lacking.len());
-            let names = lacking.into_iter().flatten().map(|(_, wanted)| wanted.name.clone());
-            Scored { score: Score { reused, fresh: fresh_units(fates) }, lacking: names.collect() }
+            Some(Judged { sketch, standing, fates })
         };
-        let each = known.iter().map(|known| known.as_ref().map(judged)).collect();
+        let judged: Vec<_> = generations.iter().zip(sketches).map(judge).collect();
+        let last = last_of_job(job, generations);
+        if last.iter().any(|index| judged[*index].is_none()) {
+            // An older version saved what the job did last: its own tree will do best, as it did then.
+            return Self { failures, ..Self::none(generations.len()) };
+        }
+        let mut wants = Wants::new();
+        for Judged { sketch, standing, fates } in
+            last.iter().filter_map(|index| judged[*index].as_ref())
+        {
+            add_earlier(&mut wants, wants_of(sketch, standing, fates));
+        }
+        let wants = Some(wants).filter(|wants| !wants.is_empty());
+        let each =
+            judged.iter().map(|judged| Scored::of(judged.as_ref(), wants.as_ref())).collect();
         Self { each, failures, wanted: wants.map(|wants| wants.len()) }
     }
 
     /// Says why the generation at `index` was chosen, if there was a choice between better and worse ones.
     pub(super) fn why(&self, index: usize) -> Option<String> {
-        let score = self.each[index].as_ref()?.score;
-        let mut others = self.each.iter().flatten();
-        if others.all(|other| other.score == score) {
+        let score = self.each[index].score;
+        if self.each.iter().all(|other| other.score == score) {
             return None;
         }
-        let count = self.each.iter().flatten().count();
+        let count = self.each.len();
         Some(match score.reused.zip(self.wanted) {
             Some((reused, wanted)) => format!(
-                "of {count} generations the one that serves best: it holds {reused} of the {wanted} \
-                 units that this job used last time as they are needed now"
+                "best of {count} generations: cargo can reuse {reused} of the {wanted} units that this job \
+                 used last time"
             ),
-            None => format!(
-                "of {count} generations the one that serves best: {} of its units are as they are \
-                 needed now",
-                score.fresh
-            ),
+            None => format!("best of {count} generations: {} of its units are fresh", score.fresh),
         })
     }
 }
 
-/// Tells whether a generation shows what a job will want: it is the newest whole one of that job, or a newer
-/// one, of a run that failed and so may not have got as far.
-fn is_last_of_job(header: &Header, job: &str, generations: &[&Generation]) -> bool {
-    let of_job = generations.iter().map(|it| &it.header).filter(|header| header.job == job);
-    let newest_whole = of_job.filter(|header| !header.partial).map(|header| header.created).max();
-    header.job == job
-        && match newest_whole {
-            Some(newest) if header.partial => header.created > newest,
-            Some(newest) => header.created == newest,
-            None => true,
-        }
+impl Scored {
+    fn of(judged: Option<&Judged>, wants: Option<&Wants>) -> Self {
+        let Some(Judged { sketch, fates, .. }) = judged else {
+            let score = Score { reused: wants.map(|_| 0), fresh: 0 };
+            return Self { score, ..Self::default() };
+        };
+        let fresh = fresh_units(fates);
+        let Some(wants) = wants else {
+            return Self { score: Score { reused: None, fresh }, ..Self::default() };
+        };
+        let lacking = lacking(wants, sketch, fates);
+        let reused = Some(wants.len() - lacking.len());
+        let names = lacking.iter().filter(|unit| !unit.is_explained).map(|unit| &unit.wanted.name);
+        Self { score: Score { reused, fresh }, lacking: names.cloned().collect() }
+    }
+}
+
+/// Reads the sketch of each generation, none where there is none, and returns what is damaged.
+fn sketches(
+    store: &Store,
+    generations: &[&Generation],
+) -> (Vec<Option<Sketch>>, Vec<store::Error>) {
+    let read: Vec<_> = generations.par_iter().map(|generation| store.sketch(generation)).collect();
+    let mut failures = Vec::new();
+    let mut kept = |sketch: store::Result<Option<Sketch>>| {
+        sketch.unwrap_or_else(|error| {
+            failures.push(error);
+            None
+        })
+    };
+    let sketches = read.into_iter().map(&mut kept).collect();
+    (sketches, failures)
+}
+
+/// Returns which generations show what a job will want, the newest first: its newest whole one, and newer
+/// ones, of runs that failed and so may not have got as far. They are of the nearest scope that has any.
+fn last_of_job(job: &Job, generations: &[&Generation]) -> Vec<usize> {
+    let of_scope = |scope: &Scope| -> Vec<usize> {
+        let is_one = |index: &usize| {
+            let generation = generations[*index];
+            generation.id.series.scope == *scope && generation.header.job == job.label
+        };
+        (0..generations.len()).filter(is_one).collect()
+    };
+    let nearest = job.readable.iter().map(of_scope).find(|found| !found.is_empty());
+    let mut found = nearest.unwrap_or_default();
+    found.sort_by_key(|index| {
+        Reverse((generations[*index].header.created, generations[*index].id.number))
+    });
+    let newest_whole = found.iter().position(|index| !generations[*index].header.partial);
+    found.truncate(newest_whole.map_or(found.len(), |at| at + 1));
+    found
 }

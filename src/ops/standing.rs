@@ -1,4 +1,4 @@
-//! How what a generation was built from stands against the checkout that is to be built.
+//! Compares the inputs of a generation with the checkout to build.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -57,6 +57,7 @@ impl<'a> Checkout<'a> {
         let roots = self.job.raw_roots();
         let is_moved = header.roots.iter().any(|(root, old)| roots.get(root) != Some(old));
         let mut standing = Standing {
+            compiler_differs: header.toolchain != self.place.toolchain,
             everything_differs: everything.is_some() || sketch.settings != Some(self.settings),
             path_packages_differ: path_packages.is_some(),
             is_moved,
@@ -99,9 +100,8 @@ impl<'a> Checkout<'a> {
     }
 
     fn meaning(&mut self, dir: &Path) -> Option<Mark> {
-        let root = &self.place.workspace_root;
         let known = self.manifests.entry(dir.to_owned());
-        *known.or_insert_with_key(|dir| of_package(dir, root))
+        *known.or_insert_with_key(|dir| of_package(dir))
     }
 
     /// Returns where a directory of a root is now.

@@ -62,9 +62,13 @@ pub(super) fn write(manifest: &Manifest, mut file: &File) -> io::Result<()> {
     header.push(b'\n');
     file.write_all(&frame(&header)?)?;
     if let Some(sketch) = Sketch::of(manifest) {
-        let sketch = frame(&serde_json::to_vec(&sketch)?)?;
-        // One that is too long to be read is not needed: it serves choosing alone.
-        if let Some(len) = u32::try_from(sketch.len()).ok().filter(|len| *len <= MAX_SKETCH_LEN) {
+        let text = serde_json::to_vec(&sketch)?;
+        let sketch = frame(&text)?;
+        // Leave out a sketch that readers would refuse; only choosing uses it.
+        let longest = u32::try_from(text.len().max(sketch.len())).unwrap_or(u32::MAX);
+        if longest <= MAX_SKETCH_LEN
+            && let Ok(len) = u32::try_from(sketch.len())
+        {
             file.write_all(&SKIPPABLE.to_le_bytes())?;
             file.write_all(&len.to_le_bytes())?;
             file.write_all(&sketch)?;

@@ -88,7 +88,7 @@ fn after_a_bump_a_job_gets_its_own_tree_and_not_that_of_another_with_the_new_key
     let check = job(&mut shop, "check", "check", false)?;
     assert_eq!((&check.compiled, check.hit.as_str()), (&words("app one"), "fallback"));
     assert_eq!(check.foretold, check.compiled, "{}", check.notes);
-    assert!(check.notes.contains("it holds 3 of the 5 units"), "{}", check.notes);
+    assert!(check.notes.contains("cargo can reuse 3 of the 5 units"), "{}", check.notes);
     // Now it has its own tree of this key.
     let again = job(&mut shop, "check", "check", false)?;
     assert_eq!((again.compiled, again.hit.as_str()), (Vec::new(), "exact"));

@@ -149,7 +149,7 @@ fn a_damaged_manifest_gives_way_to_the_generation_before_it() -> Result {
         ("truncated",             |path| truncate(path, path.metadata()?.len() / 2)),
         ("short of its checksum", |path| truncate(path, path.metadata()?.len() - 1)),
         ("a byte of its magic",   |path| flip(path, 0)),
-        ("a byte in the middle",  |path| { let len = fs::read(path)?.len(); flip(path, len / 2) }),
+        ("a byte of its entries", |path| { let len = fs::read(path)?.len(); flip(path, len - 40) }),
         ("its last byte",         |path| { let len = fs::read(path)?.len(); flip(path, len - 1) }),
         ("a newer format",        |path| rewrite_manifest(path, |lines| lines[0]["manifest"] = json!(2))),
         ("a line less",           |path| {
@@ -190,6 +190,24 @@ fn a_damaged_manifest_gives_way_to_the_generation_before_it() -> Result {
         assert_eq!(host.restore()?.done()?.areas(), ["target unpack exact"], "{why}");
         assert_eq!(host.leftovers()?, [] as [&Path; 0], "{why}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_damaged_sketch_is_reported_and_costs_nothing_but_the_choice() -> Result {
+    let (host, _) = saved()?;
+    let newest = host.manifests()?.pop().ok_or("no manifest")?;
+    let bytes = fs::read(&newest)?;
+    let magic = 0x184D_2A50_u32.to_le_bytes();
+    let sketch = bytes.windows(4).position(|window| window == magic).ok_or("no sketch")?;
+    flip(&newest, sketch + 20)?;
+    let whole = list(&host.target())?;
+    host.lose_target()?;
+    let restored = host.restore()?.done()?;
+    restored.says(&[&format!("warning: target: `{}` ", newest.display())])?;
+    assert_eq!(differences(&whole, &list(&host.target())?), [""; 0]);
+    let verified = Outcome::of(host.store_command("verify", &[]).output()?)?;
+    assert_eq!(verified.status, Some(4), "{verified:?}");
     Ok(())
 }
 

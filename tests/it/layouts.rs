@@ -92,7 +92,11 @@ fn a_layout_that_nobody_knows_comes_back_as_it_was() -> Result {
         assert_eq!(lost, [""; 0], "{why}");
         assert!(!said.contains("not stored"), "{why}: {said}");
         let is_unknown = files[0].contains("state.db");
-        assert_eq!(said.contains("1 unit stored as found"), is_unknown, "{why}: {said}");
+        assert_eq!(
+            said.contains("1 unit with an unknown fingerprint format"),
+            is_unknown,
+            "{why}: {said}"
+        );
         assert_eq!(host.verify()?.contains(&"fingerprint-unknown".to_owned()), is_unknown, "{why}");
     }
     Ok(())

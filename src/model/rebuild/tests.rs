@@ -245,7 +245,7 @@ fn a_crate_that_the_tree_lacks_is_foretold_once_and_by_the_better_reason() {
     let want = [
         "mid changed-file: `1.rs` changed",
         "app dependency: depends on mid",
-        "serde lacking: this job used it last time, and the tree does not hold it as needed now",
+        "serde lacking: this job used it last time; the restored tree has no matching build of it",
     ];
     assert_eq!(text(&with_lacking(rebuilds(&graph(), &now), &lacking)), want);
 }

@@ -72,6 +72,7 @@ fn a_unit_shares_the_fate_of_what_it_depends_on() {
     let cases = [
         //  why                      what differs                                                             wanted              fresh
         ("nothing",                  Standing::default(),                                                     "App Mid serde log", "App Mid serde log"),
+        ("another compiler",         Standing { compiler_differs: true, ..Standing::default() },              "App Mid serde log", ""),
         ("a profile",                Standing { everything_differs: true, ..Standing::default() },            "",                 "App Mid serde log"),
         ("flags of path packages",   Standing { path_packages_differ: true, ..Standing::default() },          "serde log",        "App Mid serde log"),
         ("other roots",              Standing { is_moved: true, ..Standing::default() },                      "App Mid serde log", "serde log"),
@@ -91,7 +92,7 @@ fn a_unit_shares_the_fate_of_what_it_depends_on() {
 }
 
 #[test]
-fn what_a_stranger_wrote_into_a_sketch_ends_nothing() {
+fn a_hostile_sketch_causes_no_panic() {
     let mut sketch = sketch("a b");
     sketch.units[0].deps = vec![1, 0, 7];
     sketch.units[1].deps = vec![0];
@@ -143,6 +144,47 @@ fn what_a_job_reuses_is_counted_unit_by_unit() {
     for (why, last, bumped, held, stale, want) in cases {
         assert_eq!(reused(last, bumped, held, stale), want, "{why}");
     }
+}
+
+#[test]
+fn where_flags_changed_only_a_tree_that_was_built_with_the_new_ones_serves() {
+    let last = sketch("App:a<log log:l");
+    let changed = Standing { everything_differs: true, ..Standing::default() };
+    let wants = wants_of(&last, &changed, &fates(&last, &changed));
+    let lacks = |held: &str, standing: &Standing| {
+        let held = sketch(held);
+        lacking(&wants, &held, &fates(&held, standing)).len()
+    };
+    assert_eq!(lacks("App:a<log log:l", &changed), 2, "its own tree, with the old ones");
+    assert_eq!(lacks("App2:a<log2 log2:l", &Standing::default()), 0, "a tree with the new ones");
+    assert_eq!(lacks("App:a<log log:l", &Standing::default()), 0, "flags that come to the same");
+}
+
+#[test]
+fn what_a_failed_run_did_not_get_to_is_wanted_too_but_not_in_two_versions() {
+    let wants = |text: &str, bumped: &[u32]| {
+        let sketch = sketch(text);
+        let other_packages = bumped.iter().copied().collect();
+        let standing = Standing { other_packages, ..Standing::default() };
+        wants_of(&sketch, &standing, &fates(&sketch, &standing))
+    };
+    let mut all = wants("log2:l", &[]);
+    add_earlier(&mut all, wants("App log:l serde", &[1]));
+    let names: Vec<_> = all.values().map(|wanted| wanted.name.as_str()).collect();
+    assert_eq!(names, ["App", "log2", "serde"]);
+}
+
+#[test]
+fn only_what_the_graph_of_the_tree_does_not_explain_is_named() {
+    let last = sketch("App log serde syn");
+    let wants = wants_of(&last, &Standing::default(), &fates(&last, &Standing::default()));
+    let held = sketch("App log! serde");
+    let standing = Standing { other_paths: [0, 1].into(), ..Standing::default() };
+    let fates = fates(&held, &standing);
+    let lacking = lacking(&wants, &held, &fates);
+    let told: Vec<_> =
+        lacking.iter().map(|unit| (unit.wanted.name.as_str(), unit.is_explained)).collect();
+    assert_eq!(told, [("App", true), ("log", false), ("syn", false)]);
 }
 
 #[test]

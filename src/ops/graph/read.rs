@@ -136,9 +136,6 @@ impl<'a> Reader<'a> {
         hasher.field(json.file_name());
         hasher.field(flavor.features.as_bytes());
         hasher.field(&flavor.compile_kind.to_le_bytes());
-        for flag in &flavor.rustflags {
-            hasher.field(flag.as_bytes());
-        }
         hasher.field(&[u8::from(self.linked.contains(unit))]);
         hasher.finish().into()
     }
