@@ -65,6 +65,15 @@ fn dep_infos<'a>(found: &'a [Found], units: &'a Units) -> HashMap<&'a UnitDir, &
     paths.filter_map(|path| Some((units.of(path)?, path))).collect()
 }
 
+/// Returns where the dep-info of a dynamic library is, or of a program for wasm, in cargo's layout by kind. Such
+/// files carry no hash, so another unit of that name may have written it since.
+fn dep_info_without_hash(json: &RelPath) -> Option<RelPath> {
+    let target = json.file_name().strip_suffix(b".json")?;
+    let target = target.strip_prefix(b"lib-").or_else(|| target.strip_prefix(b"bin-"))?;
+    let name: Vec<_> = target.iter().map(|byte| if *byte == b'-' { b'_' } else { *byte }).collect();
+    RelPath::parse(&[profile_of(json)?, b"deps/", &name, b".d"].concat()).ok()
+}
+
 /// Returns the units of which more is there than what the compiler writes when it only checks.
 fn linked<'a>(found: &'a [Found], units: &'a Units) -> HashSet<&'a UnitDir> {
     let is_checked = |path: &RelPath| {
@@ -116,7 +125,9 @@ impl<'a> Reader<'a> {
             if let Check::DepInfo(path) | Check::Content(path) = check {
                 let variables = self.bytes(path).and_then(|bytes| fingerprint::variables(&bytes));
                 read.variables.extend(variables.unwrap_or_default());
-                let bytes = self.dep_infos.get(read.unit).and_then(|path| self.bytes(path));
+                let own = self.dep_infos.get(read.unit).and_then(|path| self.bytes(path));
+                read.is_unclear |= own.is_none();
+                let bytes = own.or_else(|| self.bytes(&dep_info_without_hash(json)?));
                 let bytes = bytes.unwrap_or_default();
                 let files = self.files(&bytes);
                 read.has_root = dep_info::variables(&bytes).iter().any(|it| self.names_root(*it));
@@ -163,5 +174,27 @@ impl<'a> Reader<'a> {
     fn stat(&self, path: &RelPath) -> Option<&'a Stat> {
         let index = self.found.binary_search_by(|found| found.path.cmp(path)).ok()?;
         Some(&self.found[index].stat)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dep_info_without_a_hash_is_found_by_the_name_of_its_target() {
+        #[rustfmt::skip]
+        let cases = [
+            ("debug/.fingerprint/dy-a-0123456789abcdef/lib-dy-a.json",             Some("debug/deps/dy_a.d")),
+            ("wasm/debug/.fingerprint/app-0123456789abcdef/bin-app.json",          Some("wasm/debug/deps/app.d")),
+            ("debug/.fingerprint/a-0123456789abcdef/test-lib-a.json",              None),
+            ("debug/.fingerprint/a-0123456789abcdef/build-script-build-script-build.json", None),
+            ("debug/.fingerprint/a-0123456789abcdef/lib-a",                        None),
+        ];
+        for (json, want) in cases {
+            let path = RelPath::parse(json.as_bytes()).expect("a path below a root");
+            let found = dep_info_without_hash(&path);
+            assert_eq!(found.as_ref().map(RelPath::as_bytes), want.map(str::as_bytes), "{json}");
+        }
     }
 }
