@@ -33,4 +33,5 @@ mod runners;
 mod save_restore;
 mod stopping;
 mod systems;
+mod toolchains;
 mod units;

@@ -34,8 +34,13 @@ pub(crate) const ROOMY: [&str; 6] =
 pub(crate) fn toolchain_bin() -> PathBuf {
     match std::env::var_os("RUNNER_CACHE_TEST_TOOLCHAIN") {
         Some(dir) => dir.into(),
-        None => Path::new(env!("CARGO")).with_file_name(""),
+        None => pinned_bin(),
     }
+}
+
+/// Returns the directory with the cargo and the rustc that built the tests.
+pub(crate) fn pinned_bin() -> PathBuf {
+    Path::new(env!("CARGO")).with_file_name("")
 }
 
 /// Returns a command that runs in `dir` with nothing of the user's but the toolchain.
