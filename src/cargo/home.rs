@@ -15,6 +15,8 @@
 //! little too much may be kept and never too little.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::Path;
 
 use super::lock_file::Package;
 use crate::model::rel_path::RelPath;
@@ -157,6 +159,20 @@ fn repo_name(url: &str) -> String {
 /// abbreviation has 4 digits (git-config(1), `core.abbrev`).
 fn abbreviates(short: &[u8], full: &[u8]) -> bool {
     short.len() >= 4 && full.starts_with(short)
+}
+
+/// Returns the version of a package by where it lies below `CARGO_HOME`:
+/// `registry/src/<registry>/<name>-<version>`, or the abbreviated commit in
+/// `git/checkouts/<repository>/<commit>`.
+pub fn version_in(below: &Path, name: &str) -> Option<String> {
+    let names: Vec<_> = below.iter().map(OsStr::to_str).collect::<Option<_>>()?;
+    match names[..] {
+        ["registry", "src", _, package, ..] => {
+            Some(package.strip_prefix(name)?.strip_prefix('-')?.to_owned())
+        }
+        ["git", "checkouts", _, commit, ..] => Some(commit.to_owned()),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -347,6 +363,22 @@ mod tests {
         ];
         for (why, url, want) in cases {
             assert_eq!(repo_name(url), want, "{why}");
+        }
+    }
+
+    #[test]
+    fn the_version_of_a_package_is_in_the_name_of_its_directory() {
+        #[rustfmt::skip]
+        let cases = [
+            ("registry/src/index.crates.io-1949cf8c6b5b557f/serde-1.0.219",     "serde",   Some("1.0.219")),
+            ("registry/src/x-1/proc-macro2-1.0.0+b-1/src",                      "proc-macro2", Some("1.0.0+b-1")),
+            ("git/checkouts/blvm-1234567890abcdef/1a2b3c4/crates/node",         "node",    Some("1a2b3c4")),
+            ("registry/src/x-1/serde_json-1.0.0",                               "serde",   None),
+            ("registry/src/x-1",                                                "serde",   None),
+            ("checkouts/a/b/c",                                                 "serde",   None),
+        ];
+        for (below, name, want) in cases {
+            assert_eq!(version_in(Path::new(below), name).as_deref(), want, "{below}");
         }
     }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use self::read::{Read, read};
 use crate::cargo::fingerprint::{Check, Variable};
+use crate::cargo::home::version_in;
 use crate::cargo::meaning::{of_package, of_settings};
 use crate::cargo::units::Units;
 use crate::cargo::workspace::package_name;
@@ -383,20 +384,6 @@ impl<'a> Recorder<'a> {
             let next = u32::try_from(self.others.len()).unwrap_or(u32::MAX);
             count.saturating_add(*self.others.entry(path).or_insert(next))
         })
-    }
-}
-
-/// Returns the version of a package by where it lies below `CARGO_HOME`:
-/// `registry/src/<registry>/<name>-<version>`, or the abbreviated commit in
-/// `git/checkouts/<repository>/<commit>`.
-fn version_in(below: &Path, name: &str) -> Option<String> {
-    let names: Vec<_> = below.iter().map(OsStr::to_str).collect::<Option<_>>()?;
-    match names[..] {
-        ["registry", "src", _, package, ..] => {
-            Some(package.strip_prefix(name)?.strip_prefix('-')?.to_owned())
-        }
-        ["git", "checkouts", _, commit, ..] => Some(commit.to_owned()),
-        _ => None,
     }
 }
 

@@ -57,6 +57,7 @@ pub(super) struct Count {
 
 /// What is known of a workspace, or of the generation that was saved there.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Known {
     twin: Option<PathBuf>,
     /// Where mtimes are odd: the units that cargo finds fresh before the save. Another it might
@@ -277,9 +278,8 @@ impl Runner<'_> {
             let is_moved = other.place != Some(job.place);
             let would_be_reused = |unit: &&String| {
                 let hash = unit.rsplit('-').next().unwrap_or_default();
-                let is_bound = stored.get(hash);
-                let is_there = is_bound.is_some_and(|is_bound| !(is_moved && *is_bound));
-                is_there && !theirs.rebuilt.contains(*unit)
+                let comes_back = stored.get(hash).is_some_and(|bound| !(is_moved && *bound));
+                comes_back && !theirs.rebuilt.contains(*unit)
             };
             let all = ours.units();
             let better: BTreeSet<_> = all.iter().filter(would_be_reused).collect();
