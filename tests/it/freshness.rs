@@ -177,12 +177,13 @@ fn build_scripts_run_again_when_they_would_have() -> Result {
             "dir=d/a:1,d/l:1,d/s/b:5,d/s/f:4", dir, Same),
         Step("a directory deeper", &[Write("app/bdir/d/s/t/g", "6")],
             "dir=d/a:1,d/l:1,d/s/b:5,d/s/f:4,d/s/t/g:6", dir, Same),
-        Step("and gone", &[Remove("app/bdir/d/s/t")], "dir=d/a:1,d/l:1,d/s/b:5,d/s/f:4", dir, Same),
+        // A generation from before the detour serves better than that of the last job.
+        Step("and gone", &[Remove("app/bdir/d/s/t")], "dir=d/a:1,d/l:1,d/s/b:5,d/s/f:4", dir, Fewer(dir)),
         Step("a link there", &[Link("app/bdir/d/l", "s/b")],
             "dir=d/a:1,d/l:5,d/s/b:5,d/s/f:4", dir, More(all)),
         Step("nothing watched, edited", &[Write("app/bnone/in.txt", "N")], "none=N", none, Same),
         Step("nothing watched, added", &[Write("app/bnone/z.txt", "")], "", none, Same),
-        Step("nothing watched, newest deleted", &[Remove("app/bnone/z.txt")], "", none, Same),
+        Step("nothing watched, newest deleted", &[Remove("app/bnone/z.txt")], "", none, Fewer(none)),
         Step("nothing of all that", &[], "", "", Same),
     ])?;
     shop.environment.push(("SHOP", "open".to_owned()));
