@@ -31,7 +31,7 @@ pub enum Docs {
     Apart,
 }
 
-/// What the names of a tree tell of its units.
+/// The units of a tree whose names show something unusual.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
     /// Units that say that they are built and whose artifacts are not there.
@@ -84,7 +84,7 @@ pub fn survey<'a>(
 /// That a unit is built, as its fingerprint says.
 struct Claim<'a> {
     unit: &'a UnitDir,
-    /// What tells where its artifacts are: the layout, and the kind of unit.
+    /// The layout and the kind of unit: they tell where its artifacts are.
     rule: (Layout, &'a [u8]),
     /// The profile's directory, and what was built there.
     what: (&'a [u8], Built),
@@ -155,7 +155,7 @@ fn is_known_in_unit(spot: &Spot<'_>) -> bool {
     }
 }
 
-/// What cargo calls the kinds of targets: `TargetKind::description`.
+/// Cargo's names for the kinds of targets: `TargetKind::description`.
 const KINDS: [&[u8]; 6] =
     [b"lib-", b"bin-", b"integration-test-", b"example-", b"bench-", b"build-script-"];
 
@@ -438,7 +438,7 @@ mod tests {
         }
     }
 
-    /// What each version of cargo really wrote.
+    /// The files that each version of cargo really wrote.
     const SEEN: [(&str, &str); 4] = [
         ("1.95", include_str!("../../tests/fixtures/layouts/cargo-1.95.0.txt")),
         ("1.99", include_str!("../../tests/fixtures/layouts/cargo-1.99.1.txt")),

@@ -17,11 +17,11 @@ pub struct Fingerprint {
     pub deps: Vec<u64>,
     /// What makes it stale.
     pub checks: Vec<Check>,
-    /// What tells it from the other units of its target: features, the target platform.
+    /// Its features and target platform: they tell it from the other units of its target.
     pub flavor: Flavor,
 }
 
-/// What a unit is built with that neither another version nor other flags change.
+/// The properties of a unit that neither another version nor other flags change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Flavor {

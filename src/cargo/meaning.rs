@@ -1,4 +1,4 @@
-//! What manifests and cargo's configuration mean: comments and layout do not count.
+//! The meaning of manifests and of cargo's configuration: comments and layout do not count.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -14,7 +14,7 @@ use crate::model::mark::Mark;
 /// A longer file is no manifest, and a checkout may hold anything.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// What a root manifest says of the workspace and not of its own package.
+/// The tables of a root manifest that are about the workspace and not its own package.
 const OF_WORKSPACE: [&str; 4] = ["workspace", "profile", "patch", "replace"];
 
 /// Returns what the manifest of the package in `dir`, a canonical path, means, with what it inherits from its

@@ -125,7 +125,7 @@ fn os(root: &Path) -> Option<Part> {
 }
 
 /// Asks the C compiler that the `cc` crate would run, and rustc as its linker, if nothing names another.
-/// What names others (`CC_<target>`, `CARGO_TARGET_<target>_LINKER`) is part of the key.
+/// Variables that name others (`CC_<target>`, `CARGO_TARGET_<target>_LINKER`) are part of the key.
 fn compiler(repo: &Path, environment: &Environment) -> Option<Part> {
     let named = environment.get("CC").and_then(OsStr::to_str).unwrap_or_default();
     let mut words = named.split_whitespace();
