@@ -1,6 +1,6 @@
 //! The meaning of manifests and of cargo's configuration: comments and layout do not count.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -10,12 +10,17 @@ use toml::{Table, Value};
 use super::workspace::{self, MANIFEST};
 use crate::model::digest::Hasher;
 use crate::model::mark::Mark;
+use crate::model::unit_graph::ProfileMarks;
 
 /// A longer file is no manifest, and a checkout may hold anything.
 const MAX_BYTES: u64 = 4 << 20;
 
 /// The tables of a root manifest that are about the workspace and not its own package.
 const OF_WORKSPACE: [&str; 4] = ["workspace", "profile", "patch", "replace"];
+
+/// The profiles that cargo has by itself, and the directories of their units.
+const BUILT_IN: [(&str, &str); 4] =
+    [("dev", "debug"), ("test", "debug"), ("release", "release"), ("bench", "release")];
 
 /// Returns what the manifest of the package in `dir`, a canonical path, means, with what it inherits from its
 /// workspace. `None` if there is none that can be read.
@@ -45,17 +50,53 @@ pub fn of_package(dir: &Path) -> Option<Mark> {
     Some(hasher.finish().into())
 }
 
-/// Returns what the workspace at `root` says of how everything in it is built: its profiles, and the
-/// configuration of cargo that lies in it.
-pub fn of_settings(root: &Path) -> Mark {
-    let manifest = read(&root.join(MANIFEST)).unwrap_or_default();
-    let mut hasher = Hasher::default();
-    hasher.field(manifest.get("profile").map(text_of).unwrap_or_default().as_bytes());
-    for name in [".cargo/config.toml", ".cargo/config"] {
-        let config = Value::Table(read(&root.join(name)).unwrap_or_default());
-        hasher.field(text_of(&config).as_bytes());
+/// Returns what the workspace at `root` says of how the units in each profile directory are built: by the
+/// profiles that lie there with those that they inherit from, and by the configuration of cargo in the checkout.
+pub fn of_profiles(root: &Path) -> ProfileMarks {
+    let mut tables = [MANIFEST, ".cargo/config.toml", ".cargo/config"]
+        .map(|name| read(&root.join(name)).unwrap_or_default());
+    let profiles = tables.iter_mut().map(|table| match table.remove("profile") {
+        Some(Value::Table(profiles)) => profiles,
+        _ => Table::new(),
+    });
+    let profiles: Vec<_> = profiles.collect();
+    let custom = profiles.iter().flat_map(|table| table.keys().map(String::as_str));
+    let custom = custom.filter(|name| !BUILT_IN.iter().any(|(of, _)| of == name));
+    let lies_in = |name| BUILT_IN.iter().find(|(of, _)| *of == name).map_or(name, |(_, dir)| *dir);
+    let mut in_dirs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for name in BUILT_IN.iter().map(|(name, _)| *name).chain(custom) {
+        in_dirs.entry(lies_in(name)).or_default().extend(lineage(name, &profiles));
     }
-    Mark::from(hasher.finish())
+    let mark = |names: BTreeSet<&str>| {
+        let mut hasher = Hasher::default();
+        for config in &tables[1..] {
+            hasher.field(text_of(&Value::Table(config.clone())).as_bytes());
+        }
+        for name in names {
+            hasher.field(name.as_bytes());
+            for table in &profiles {
+                hasher.field(table.get(name).map(text_of).unwrap_or_default().as_bytes());
+            }
+        }
+        Mark::from(hasher.finish())
+    };
+    in_dirs.into_iter().map(|(dir, names)| (dir.to_owned(), mark(names))).collect()
+}
+
+/// Returns a profile and those that it inherits from.
+fn lineage<'a>(name: &'a str, profiles: &'a [Table]) -> BTreeSet<&'a str> {
+    let mut names = BTreeSet::new();
+    let mut next = Some(name);
+    while let Some(name) = next.filter(|name| names.insert(*name)) {
+        let said =
+            profiles.iter().rev().find_map(|table| table.get(name)?.get("inherits")?.as_str());
+        next = said.or(match name {
+            "test" => Some("dev"),
+            "bench" => Some("release"),
+            _ => None,
+        });
+    }
+    names
 }
 
 fn read(path: &Path) -> Option<Table> {
@@ -105,19 +146,18 @@ mod tests {
             write(dir.path(), &files)?;
             let root = dir.path().canonicalize()?;
             let of = |below: &str| of_package(&root.join(below));
-            Ok((of("a"), of("b"), of_settings(dir.path())))
+            Ok((of("a"), of("b"), of_profiles(dir.path())))
         };
         let before = marks(MEMBER, ROOT)?;
         #[rustfmt::skip]
         let cases = [
-            //  why                  member                                                        root                                             same: a, b, settings
+            //  why                  member                                                        root                                             same: a, b, profiles
             ("nothing",              MEMBER.to_owned(),                                            ROOT.to_owned(),                                 [true, true, true]),
             ("a comment",            format!("# x\n{MEMBER}"),                                     format!("{ROOT}# y\n"),                          [true, true, true]),
             ("another order",        "[package]\nversion.workspace = true\nname = 'a'\n".to_owned(), ROOT.to_owned(),                                [true, true, true]),
             ("a feature",            format!("{MEMBER}[features]\nx = []\n"),                      ROOT.to_owned(),                                 [false, true, true]),
             ("an inherited version", MEMBER.to_owned(),                                            ROOT.replace('1', "2"),                          [false, true, true]),
             ("a profile",            MEMBER.to_owned(),                                            format!("{ROOT}[profile.dev]\nopt-level = 1\n"), [true, true, false]),
-            ("a comment in that",    MEMBER.to_owned(),                                            format!("{ROOT}[profile]\n"),                    [true, true, false]),
         ];
         for (why, member, root, want) in cases {
             let now = marks(&member, &root)?;
@@ -127,14 +167,44 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_of_a_checkout_is_a_setting_and_no_manifest_means_nothing() -> TestResult {
+    fn a_profile_is_a_matter_of_its_directory_and_of_those_that_inherit_from_it() -> TestResult {
+        const ROOT: &str = "[package]\n[profile.fast]\ninherits = 'release'\n[profile.faster]\ninherits = 'fast'\n[profile.odd]\ninherits = 'odd'\n";
+        let marks =
+            |root: &str, config: &str| -> std::result::Result<_, Box<dyn std::error::Error>> {
+                let dir = tempfile::tempdir()?;
+                write(dir.path(), &[("Cargo.toml", root), (".cargo/config.toml", config)])?;
+                Ok(of_profiles(dir.path()))
+            };
+        let before = marks(ROOT, "")?;
+        let all = "debug fast faster odd release";
+        #[rustfmt::skip]
+        let cases = [
+            //  why                               added to the manifest            the configuration                          what differs
+            ("nothing",                           "",                              "",                                        ""),
+            ("comments",                          "# x\n",                         "# y\n",                                   ""),
+            ("a change for debug",                "[profile.dev]\nopt-level = 1\n", "",                                       "debug"),
+            ("for tests",                         "[profile.test]\nopt-level = 1\n", "",                                      "debug"),
+            ("for a dependency",                  "[profile.dev.package.log]\nopt-level = 1\n", "",                           "debug"),
+            ("for what others inherit from",      "[profile.release]\nlto = true\n", "",                                      "fast faster release"),
+            ("for a benchmark",                   "[profile.bench]\nlto = true\n", "",                                        "release"),
+            ("a new profile",                     "[profile.new]\ninherits = 'dev'\n", "",                                    "new"),
+            ("a profile in the configuration",    "",                              "[profile.fast]\nlto = true\n",            "fast faster"),
+            ("another parent in that",            "",                              "[profile.faster]\ninherits = 'dev'\n",    "faster"),
+            ("flags for all",                     "",                              "[build]\nrustflags = ['-g']\n",           all),
+        ];
+        for (why, added, config, want) in cases {
+            let now = marks(&format!("{ROOT}{added}"), config)?;
+            let dirs: BTreeSet<_> = before.keys().chain(now.keys()).collect();
+            let other = dirs.into_iter().filter(|dir| before.get(*dir) != now.get(*dir));
+            let other: Vec<_> = other.map(String::as_str).collect();
+            assert_eq!(other.join(" "), want, "{why}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_manifest_means_nothing() -> TestResult {
         let dir = tempfile::tempdir()?;
-        write(dir.path(), &[("Cargo.toml", "[package]\n")])?;
-        let before = of_settings(dir.path());
-        write(dir.path(), &[(".cargo/config.toml", "# nothing\n")])?;
-        assert_eq!(of_settings(dir.path()), before);
-        write(dir.path(), &[(".cargo/config.toml", "[build]\nrustflags = ['-g']\n")])?;
-        assert_ne!(of_settings(dir.path()), before);
         assert_eq!(of_package(&dir.path().join("none")), None);
         write(dir.path(), &[("bad/Cargo.toml", "[package")])?;
         assert_eq!(of_package(&dir.path().join("bad")), None);

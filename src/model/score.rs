@@ -12,8 +12,10 @@ use super::unit_use::UnitDir;
 pub struct Standing {
     /// Whether the compiler is another one.
     pub compiler_differs: bool,
-    /// Whether something changed that changes how every unit is built: profiles, flags.
+    /// Whether something changed that changes how every unit is built, as flags do.
     pub everything_differs: bool,
+    /// The profile directories of which the units are built in another way.
+    pub other_profiles: HashSet<String>,
     /// Whether something changed that changes how every path package is built.
     pub path_packages_differ: bool,
     /// Whether the roots lie elsewhere.
@@ -64,7 +66,9 @@ pub fn fates(sketch: &Sketch, standing: &Standing) -> Vec<Fate> {
     };
     // Flags and profiles are part of the hash that cargo gives a unit: with others it is another unit.
     let is_other = |unit: &SketchUnit| {
+        let profile = || unit.dir.profile_dir();
         standing.everything_differs
+            || profile().is_some_and(|dir| standing.other_profiles.contains(dir.as_ref()))
             || (standing.path_packages_differ && is_path(unit))
             || is_of_other_package(unit)
     };

@@ -12,7 +12,7 @@ use super::manifest::{Manifest, Root, SourceKind};
 use super::mark::Mark;
 use super::rel_path::RelPath;
 use super::timestamp::Timestamp;
-use super::unit_graph::{GraphPackage, GraphUnit, GraphVariable};
+use super::unit_graph::{GraphPackage, GraphUnit, GraphVariable, ProfileMarks};
 use super::unit_use::UnitDir;
 
 /// What the units of a generation were built from.
@@ -21,8 +21,8 @@ use super::unit_use::UnitDir;
 /// for nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sketch {
-    /// What the workspace says of how everything is built.
-    pub settings: Option<Mark>,
+    /// What the workspace says of how the units of each profile are built.
+    pub profiles: Option<ProfileMarks>,
     /// The packages of the units.
     pub packages: Vec<GraphPackage>,
     /// The paths in the roots that units were built from.
@@ -187,7 +187,7 @@ impl Sketch {
     /// Sketches a generation; none where its units are not known well enough.
     pub fn of(manifest: &Manifest) -> Option<Self> {
         let graph = &manifest.graph;
-        graph.settings?;
+        graph.profiles.as_ref()?;
         let sources = manifest.sources.iter().map(|source| {
             let content = Content { kind: source.kind, digest: source.digest, mtime: source.mtime };
             (source.root.clone(), source.path.clone(), content)
@@ -220,7 +220,7 @@ impl Sketch {
         paths.sort_by_key(|(_, number)| *number);
         let path = |(spot, _): (Spot, u32)| SketchPath { content: contents.mark(&spot), spot };
         Some(Self {
-            settings: graph.settings,
+            profiles: graph.profiles.clone(),
             packages: graph.packages.clone(),
             paths: paths.into_iter().map(path).collect(),
             variables: graph.variables.clone(),

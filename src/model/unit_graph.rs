@@ -2,6 +2,8 @@
 //!
 //! How it stands on disk: `docs/FORMAT.md`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
@@ -26,11 +28,15 @@ pub struct UnitGraph {
     pub others: Vec<RawPath>,
     /// The units.
     pub units: Vec<GraphUnit>,
-    /// What the workspace says of how everything is built: profiles, and cargo's configuration in the
-    /// checkout. None where an older version saved it.
+    /// What the workspace says of how the units of each profile are built. None where an older version saved
+    /// it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub settings: Option<Mark>,
+    pub profiles: Option<ProfileMarks>,
 }
+
+/// What a workspace says of how the units in each profile directory (`debug`, `release`) are built: the profiles
+/// that lie there, and cargo's configuration in the checkout.
+pub type ProfileMarks = BTreeMap<String, Mark>;
 
 /// A package that units are of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -27,6 +27,18 @@ impl UnitDir {
         &self.0
     }
 
+    /// Returns the name of the profile directory that it is in.
+    pub fn profile_dir(&self) -> Option<Cow<'_, str>> {
+        let mut profile = None;
+        for name in self.0.components() {
+            if matches!(name, b".fingerprint" | b"build") && profile.is_some() {
+                break;
+            }
+            profile = Some(name);
+        }
+        profile.map(String::from_utf8_lossy)
+    }
+
     /// Returns the name of the package that it is a unit of.
     pub fn crate_name(&self) -> Cow<'_, str> {
         let mut names: Vec<_> = self.0.components().collect();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use self::read::{Read, read};
 use crate::cargo::fingerprint::{Check, Variable};
 use crate::cargo::home::version_in;
-use crate::cargo::meaning::{of_package, of_settings};
+use crate::cargo::meaning::{of_package, of_profiles};
 use crate::cargo::units::Units;
 use crate::cargo::workspace::package_name;
 use crate::fs::walk::Found;
@@ -127,7 +127,7 @@ impl<'a> Recorder<'a> {
                 .map(|path| RawPath::of(path.as_os_str().as_bytes()))
                 .collect(),
             units: wanted.into_iter().map(|index| std::mem::take(&mut units[index])).collect(),
-            settings: Some(of_settings(self.around.workspace_root)),
+            profiles: Some(of_profiles(self.around.workspace_root)),
         };
         Recorded { graph, bound: self.bound }
     }

@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 
 use super::job::{Job, Place};
 use super::rebuild::differences;
-use crate::cargo::meaning::{of_package, of_settings};
+use crate::cargo::meaning::{of_package, of_profiles};
 use crate::model::digest::Digest;
 use crate::model::manifest::{Header, RawPath};
 use crate::model::mark::Mark;
 use crate::model::score::Standing;
 use crate::model::sketch::{Contents, Sketch, Spot};
-use crate::model::unit_graph::GraphPackage;
+use crate::model::unit_graph::{GraphPackage, ProfileMarks};
 
 /// The checkout of one target, asked about by many generations: each question is answered once.
 pub(super) struct Checkout<'a> {
     job: &'a Job,
     place: &'a Place,
     contents: &'a Contents,
-    settings: Mark,
+    profiles: ProfileMarks,
     lock: Lock<'a>,
     marks: HashMap<Spot, Option<Mark>>,
     manifests: HashMap<PathBuf, Option<Mark>>,
@@ -44,7 +44,7 @@ impl<'a> Checkout<'a> {
             job,
             place,
             contents,
-            settings: of_settings(&place.workspace_root),
+            profiles: of_profiles(&place.workspace_root),
             lock: Lock::parse(place.components.get("lock").map_or("", String::as_str)),
             marks: HashMap::new(),
             manifests: HashMap::new(),
@@ -58,7 +58,8 @@ impl<'a> Checkout<'a> {
         let is_moved = header.roots.iter().any(|(root, old)| roots.get(root) != Some(old));
         let mut standing = Standing {
             compiler_differs: header.toolchain != self.place.toolchain,
-            everything_differs: everything.is_some() || sketch.settings != Some(self.settings),
+            everything_differs: everything.is_some(),
+            other_profiles: self.other_profiles(sketch),
             path_packages_differ: path_packages.is_some(),
             is_moved,
             home_is_moved: header.cargo_home.is_some()
@@ -87,6 +88,12 @@ impl<'a> Checkout<'a> {
             }
         }
         standing
+    }
+
+    fn other_profiles(&self, sketch: &Sketch) -> HashSet<String> {
+        let before = sketch.profiles.clone().unwrap_or_default();
+        let dirs = self.profiles.keys().chain(before.keys());
+        dirs.filter(|dir| before.get(*dir) != self.profiles.get(*dir)).cloned().collect()
     }
 
     fn want(&mut self, package: &GraphPackage, header: &Header) -> Want {

@@ -45,8 +45,17 @@ struct Done {
 
 /// Clones, restores, runs cargo and saves, as the job `name` does; with `--partial` after a red one.
 fn job(shop: &mut Workshop, name: &'static str, cargo: &'static str, is_red: bool) -> Result<Done> {
+    run_job(shop, name, &[cargo], is_red)
+}
+
+fn run_job(
+    shop: &mut Workshop,
+    name: &'static str,
+    cargo: &[&'static str],
+    is_red: bool,
+) -> Result<Done> {
     shop.options = vec!["--job", name];
-    shop.cargo = vec![cargo];
+    shop.cargo = cargo.to_vec();
     shop.clone_anew()?;
     let restored = shop.restore()?;
     let built = shop.build(Wiped)?;
@@ -156,6 +165,24 @@ fn a_changed_profile_is_foretold_for_all_that_the_job_used() -> Result {
     let check = job(&mut shop, "check", "check", false)?;
     assert_eq!(check.compiled, words("app four one three two"));
     assert_eq!(check.foretold, check.compiled, "{}", check.notes);
+    Ok(())
+}
+
+#[test]
+fn a_changed_profile_that_the_job_does_not_build_with_changes_no_choice() -> Result {
+    const RELEASE: &[&str] = &["build", "--release"];
+    let mut shop = workshop()?;
+    let after = |shop: &mut Workshop, name, source: &str| -> Result<Done> {
+        shop.edit(Kept, &[Write("app/two/src/lib.rs", source)])?;
+        shop.commit()?;
+        run_job(shop, name, RELEASE, false)
+    };
+    after(&mut shop, "build", "pub const SAY: u32 = 1;\n")?;
+    after(&mut shop, "other", "pub const SAY: u32 = 2;\n")?;
+    let profile = format!("{}[profile.dev]\nopt-level = 1\n", app_manifest());
+    shop.edit(Kept, &[Write("app/Cargo.toml", &profile)])?;
+    let build = after(&mut shop, "build", "pub const SAY: u32 = 2;\n")?;
+    assert_eq!(build.compiled, words(""), "{}", build.notes);
     Ok(())
 }
 

@@ -30,6 +30,26 @@ const STORES: &[(&str, &[&str])] = &[
             r#"target/debug/sparse -00644 1709210096.123456789 1048576 B "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" data in [(1044480, 4096)]"#,
         ],
     ),
+    // With what the workspace says of each profile, one of them its own.
+    (
+        "v1-profiles",
+        &[
+            r#"target/debug d00755 1795889528.498696936 0 B "" data in []"#,
+            r#"target/debug/.cargo-lock -00644 1795889528.498696936 0 B "" data in []"#,
+            r#"target/debug/.fingerprint d00755 1795889528.498696936 0 B "" data in []"#,
+            r#"target/debug/.fingerprint/app-2419366a81180c29 d00755 1795889528.534696938 0 B "" data in []"#,
+            r#"target/debug/.fingerprint/app-2419366a81180c29/dep-lib-app -00644 1795889528.498696936 30 B "\u{1}\0\0\0�\u{1}\u{1}\0\0\0\0\n\0\0\0src/l" data in [(0, 30)]"#,
+            r#"target/debug/.fingerprint/app-2419366a81180c29/invoked.timestamp -00644 1795889528.498696936 48 B "This file has an mti" data in [(0, 48)]"#,
+            r#"target/debug/.fingerprint/app-2419366a81180c29/lib-app -00644 1795889528.534696938 16 B "addbc5867c4abd04" data in [(0, 16)]"#,
+            r#"target/debug/.fingerprint/app-2419366a81180c29/lib-app.json -00644 1795889528.534696938 339 B "{\"rustc\":74586726007" data in [(0, 339)]"#,
+            r#"target/debug/build d00755 1795889528.498696936 0 B "" data in []"#,
+            r#"target/debug/deps d00755 1795889528.529173888 0 B "" data in []"#,
+            r#"target/debug/deps/app-2419366a81180c29.d -00644 1795889528.522696937 151 B "/srv/ci/app/target/d" data in [(0, 151)]"#,
+            r#"target/debug/deps/libapp-2419366a81180c29.rmeta -00644 1795889528.498696936 2079 B "rust\0\0\0\n�\u{6}\0\0\0\0\0\0#rus" data in [(0, 2079)]"#,
+            r#"target/debug/examples d00755 1795889528.498696936 0 B "" data in []"#,
+            r#"target/debug/incremental d00755 1795889528.498696936 0 B "" data in []"#,
+        ],
+    ),
     // With a sketch of its units, in the build directory of cargo 1.100.
     (
         "v1-sketch",

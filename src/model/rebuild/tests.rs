@@ -44,7 +44,7 @@ fn graph() -> UnitGraph {
         ],
         variables: vec![GraphVariable { name: "SIGN".to_owned(), value: Some(Digest::of(b"x")) }],
         others: Vec::new(),
-        settings: None,
+        profiles: None,
         units: vec![
             unit(0, &[0, 9], &[1, 4]),
             unit(1, &[1], &[2]),

@@ -68,12 +68,15 @@ fn standing_of(sketch: &Sketch, standing: &Standing) -> (String, String) {
 #[test]
 fn a_unit_shares_the_fate_of_what_it_depends_on() {
     let set = |index| HashSet::from([index]);
+    let profile = |dir: &str| HashSet::from([dir.to_owned()]);
     #[rustfmt::skip]
     let cases = [
         //  why                      what differs                                                             wanted              fresh
         ("nothing",                  Standing::default(),                                                     "App Mid serde log", "App Mid serde log"),
         ("another compiler",         Standing { compiler_differs: true, ..Standing::default() },              "App Mid serde log", ""),
-        ("a profile",                Standing { everything_differs: true, ..Standing::default() },            "",                 "App Mid serde log"),
+        ("flags",                    Standing { everything_differs: true, ..Standing::default() },            "",                 "App Mid serde log"),
+        ("the profile",              Standing { other_profiles: profile("debug"), ..Standing::default() },    "",                 "App Mid serde log"),
+        ("another profile",          Standing { other_profiles: profile("release"), ..Standing::default() },  "App Mid serde log", "App Mid serde log"),
         ("flags of path packages",   Standing { path_packages_differ: true, ..Standing::default() },          "serde log",        "App Mid serde log"),
         ("other roots",              Standing { is_moved: true, ..Standing::default() },                      "App Mid serde log", "serde log"),
         ("another home",             Standing { home_is_moved: true, ..Standing::default() },                 "App Mid serde log", ""),

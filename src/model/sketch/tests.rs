@@ -1,7 +1,7 @@
 use super::super::area::Area;
 use super::super::manifest::{Header, RawPath, Series, Source};
 use super::super::scope::Scope;
-use super::super::unit_graph::UnitGraph;
+use super::super::unit_graph::{ProfileMarks, UnitGraph};
 use super::*;
 
 const BUILT: i64 = 100;
@@ -142,7 +142,7 @@ fn graph(change: impl FnOnce(&mut GraphUnit)) -> UnitGraph {
     UnitGraph {
         packages: vec![package("app", Some("/w/app")), package("serde", None)],
         units: vec![top, unit("serde", 1)],
-        settings: Some(Digest::of(b"s").into()),
+        profiles: Some(ProfileMarks::new()),
         ..UnitGraph::default()
     }
 }
@@ -180,5 +180,5 @@ fn a_sketch_names_what_units_were_built_from_and_which_were_stale_already() {
 #[test]
 fn what_an_older_version_saved_has_no_sketch() {
     assert!(Sketch::of(&manifest(graph(|unit| unit.dir = None))).is_none());
-    assert!(Sketch::of(&manifest(UnitGraph { settings: None, ..graph(|_| {}) })).is_none());
+    assert!(Sketch::of(&manifest(UnitGraph { profiles: None, ..graph(|_| {}) })).is_none());
 }
