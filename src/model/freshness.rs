@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::digest::Digest;
 use super::manifest::{Source, SourceKind};
 use super::rel_path::RelPath;
+use super::source::SourceContent;
 use super::timestamp::Timestamp;
 
 /// One source file, directory or symlink as it is in the checkout now.
@@ -20,10 +21,20 @@ pub struct Observed {
     /// A file's SHA-256; that of a directory's list of names; that of a symlink's target. None
     /// where it cannot be read, or changed while it was.
     pub digest: Option<Digest>,
+    /// Whether it is a file that its owner may execute.
+    pub is_executable: bool,
     /// Its mtime.
     pub mtime: Timestamp,
     /// Where in the root a symlink leads, if it leads anywhere there.
     pub leads_to: Option<RelPath>,
+}
+
+impl Observed {
+    /// Returns what counts of it; none where its digest is not known.
+    pub fn content(&self) -> Option<SourceContent> {
+        let Self { kind, digest, is_executable, .. } = *self;
+        Some(SourceContent { kind, digest: digest?, is_executable })
+    }
 }
 
 /// The mtimes to set in one root.
@@ -43,7 +54,7 @@ pub struct Refresh {
 /// Returns the mtimes to set in one root whose areas are restored.
 ///
 /// `records` holds, for each area that is restored, what it recorded of this root, if anything. A
-/// source is unchanged if every one of them has it with the digest it has now; then it gets its
+/// source is unchanged if every one of them has it with the content it has now; then it gets its
 /// recorded mtime, of several the latest. Anything else becomes no older than `bound`, which
 /// must be later than every mtime in the restored trees. Without any record nothing is touched.
 ///
@@ -56,7 +67,7 @@ pub fn refresh(records: &[Vec<&Source>], observed: &[Observed], bound: Timestamp
     let by_path = |record: &Vec<&'_ Source>| -> BTreeMap<_, _> {
         record
             .iter()
-            .map(|source| (source.path.clone(), (source.kind, source.digest, source.mtime)))
+            .map(|source| (source.path.clone(), (source.content(), source.mtime)))
             .collect()
     };
     let records: Vec<_> = records.iter().map(by_path).collect();
@@ -88,11 +99,11 @@ pub fn refresh(records: &[Vec<&Source>], observed: &[Observed], bound: Timestamp
     refresh
 }
 
-type Record = BTreeMap<Option<RelPath>, (SourceKind, Digest, Timestamp)>;
+type Record = BTreeMap<Option<RelPath>, (SourceContent, Timestamp)>;
 
 fn mtime_if_same(record: &Record, now: &Observed) -> Option<Timestamp> {
-    let (kind, digest, mtime) = record.get(&now.path)?;
-    (*kind == now.kind && Some(*digest) == now.digest).then_some(*mtime)
+    let (content, mtime) = record.get(&now.path)?;
+    (Some(*content) == now.content()).then_some(*mtime)
 }
 
 #[cfg(test)]
@@ -115,22 +126,23 @@ mod tests {
             path: path(words[0]),
             kind,
             digest: Some(Digest::of(words[2].as_bytes())),
+            is_executable: words[1] == "exec",
             mtime: Timestamp::new(words[3].parse().expect("seconds"), 0),
             leads_to: words.get(4).and_then(|text| path(text)),
         }
     }
 
     fn source(line: &str) -> Source {
-        let Observed { path, kind, digest, mtime, .. } = observed(line);
+        let Observed { path, kind, digest, is_executable, mtime, .. } = observed(line);
         let digest = digest.unwrap_or(Digest::of(b""));
-        Source { root: Root::Repo, path, digest, mtime, kind }
+        Source { root: Root::Repo, path, digest, mtime, kind, is_executable }
     }
 
     #[test]
     fn an_old_mtime_comes_back_only_with_the_old_content() {
         type Case<'a> = (&'a str, &'a [&'a [&'a str]], &'a [&'a str], &'a [(&'a str, u8)]);
         #[rustfmt::skip]
-        let cases: [Case<'_>; 13] = [
+        let cases: [Case<'_>; 16] = [
             ("unchanged",             &[&["f file a 10"]],                    &["f file a 50"],   &[("f", 10)]),
             ("in place already",      &[&["f file a 10"]],                    &["f file a 10"],   &[]),
             ("changed",               &[&["f file a 10"]],                    &["f file b 50"],   &[("f", BOUND)]),
@@ -138,6 +150,9 @@ mod tests {
             ("changed, later still",  &[&["f file a 10"]],                    &["f file b 200"],  &[]),
             ("new",                   &[&["f file a 10"]],                    &["g file a 5"],    &[("g", BOUND)]),
             ("another kind",          &[&["f file a 10"]],                    &["f dir a 50"],    &[("f", BOUND)]),
+            ("executable as it was",  &[&["f exec a 10"]],                    &["f exec a 50"],   &[("f", 10)]),
+            ("executable now",        &[&["f file a 10"]],                    &["f exec a 5"],    &[("f", BOUND)]),
+            ("no longer executable",  &[&["f exec a 10"]],                    &["f file a 5"],    &[("f", BOUND)]),
             ("directory, same list",  &[&["d dir a 10"]],                     &["d dir a 50"],    &[("d", 10)]),
             ("directory, other list", &[&["d dir a 10"]],                     &["d dir b 5"],     &[("d", BOUND)]),
             ("two areas agree",       &[&["f file a 10"], &["f file a 20"]],  &["f file a 50"],   &[("f", 20)]),

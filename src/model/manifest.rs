@@ -359,6 +359,9 @@ pub struct Source {
     pub digest: Digest,
     /// Its mtime.
     pub mtime: Timestamp,
+    /// Whether it is a file that its owner may execute; older versions did not record it.
+    #[serde(rename = "executable", skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_executable: bool,
 }
 
 /// What a source is.

@@ -27,6 +27,7 @@ pub mod scope;
 pub mod score;
 pub mod server;
 pub mod sketch;
+pub mod source;
 pub mod system;
 pub mod timestamp;
 pub mod token;

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::{Digest, Hasher};
+use super::digest::Hasher;
 use super::manifest::{Manifest, Root, SourceKind};
 use super::mark::Mark;
 use super::rel_path::RelPath;
+use super::source::SourceContent;
 use super::timestamp::Timestamp;
 use super::unit_graph::{GraphPackage, GraphUnit, GraphVariable, ProfileMarks};
 use super::unit_use::UnitDir;
@@ -113,10 +114,8 @@ pub struct Contents(BTreeMap<(Root, Option<RelPath>), Content>);
 /// What is at one path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content {
-    /// What it is.
-    pub kind: SourceKind,
-    /// Its digest, as of a source.
-    pub digest: Digest,
+    /// What counts of it.
+    pub content: SourceContent,
     /// Its mtime.
     pub mtime: Timestamp,
 }
@@ -132,14 +131,14 @@ impl Contents {
     /// is in it count.
     pub fn mark(&self, spot: &Spot) -> Option<Mark> {
         let key = (spot.root.clone(), spot.path.clone());
-        let content = self.0.get(&key)?;
+        let Content { content, .. } = self.0.get(&key)?;
         if content.kind != SourceKind::Dir {
-            return Some(content.digest.into());
+            return Some(content.whole_digest().into());
         }
         let mut hasher = Hasher::default();
-        for (path, content) in self.within(spot) {
+        for (path, Content { content, .. }) in self.within(spot) {
             hasher.field(path.map_or(&b""[..], RelPath::as_bytes));
-            hasher.field(content.digest.to_string().as_bytes());
+            hasher.field(content.whole_digest().to_string().as_bytes());
         }
         Some(hasher.finish().into())
     }
@@ -178,7 +177,7 @@ impl Contents {
         let is_package = spot.extent == Extent::Package;
         all().filter(move |(path, content)| {
             let is_other = path.is_some_and(|path| others.iter().any(|dir| path.is_within(dir)));
-            !(is_other || is_package && content.kind == SourceKind::Dir)
+            !(is_other || is_package && content.content.kind == SourceKind::Dir)
         })
     }
 }
@@ -189,7 +188,7 @@ impl Sketch {
         let graph = &manifest.graph;
         graph.profiles.as_ref()?;
         let sources = manifest.sources.iter().map(|source| {
-            let content = Content { kind: source.kind, digest: source.digest, mtime: source.mtime };
+            let content = Content { content: source.content(), mtime: source.mtime };
             (source.root.clone(), source.path.clone(), content)
         });
         let contents: Contents = sources.collect();

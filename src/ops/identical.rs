@@ -5,6 +5,7 @@ use super::job::Place;
 use super::save::Saving;
 use super::{Result, sources};
 use crate::model::manifest::{Entry, EntryKind, GenerationId, KeptFile, Manifest};
+use crate::model::source::is_executable;
 
 impl Saving<'_> {
     /// Returns the generation that holds the same tree already, if this job would be given it
@@ -70,7 +71,9 @@ fn is_same(old: &Manifest, new: &Manifest) -> bool {
             }
     };
     let same_kept = |(a, b): (&KeptFile, &KeptFile)| {
-        (&a.root, &a.path) == (&b.root, &b.path) && has_same_bytes(&a.facts, &b.facts)
+        (&a.root, &a.path) == (&b.root, &b.path)
+            && has_same_bytes(&a.facts, &b.facts)
+            && is_executable(a.facts.mode) == is_executable(b.facts.mode)
     };
     (new.header.partial || !old.header.partial)
         && (old.header.system.is_some() || new.header.system.is_none())

@@ -17,6 +17,7 @@ use crate::model::freshness::Observed;
 use crate::model::manifest::{Header, Manifest, RawPath, Root, SourceKind};
 use crate::model::rebuild::{Moved, Now, PackageNow, PathNow, Reason, Rebuild, rebuilds};
 use crate::model::rel_path::RelPath;
+use crate::model::source::SourceContent;
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_graph::GraphPackage;
 
@@ -32,15 +33,12 @@ pub(super) fn explain(
     rebuilds(&manifest.graph, &Looking::at(job, manifest, outcome).now(place))
 }
 
-/// What a generation recorded of a source: what it is, and its content.
-type Content = (SourceKind, Digest);
-
 /// Looks at what a generation names.
 struct Looking<'a> {
     job: &'a Job,
     manifest: &'a Manifest,
     outcome: &'a Outcome<'a>,
-    recorded: HashMap<(&'a Root, Option<&'a RelPath>), Content>,
+    recorded: HashMap<(&'a Root, Option<&'a RelPath>), SourceContent>,
 }
 
 /// Where something that a generation names is now.
@@ -56,11 +54,11 @@ impl<'a> Looking<'a> {
         let sources = manifest
             .sources
             .iter()
-            .map(|source| ((&source.root, source.path.as_ref()), (source.kind, source.digest)));
+            .map(|source| ((&source.root, source.path.as_ref()), source.content()));
         let kept = manifest
             .kept
             .iter()
-            .map(|kept| ((&kept.root, Some(&kept.path)), (SourceKind::File, kept.digest)));
+            .map(|kept| ((&kept.root, Some(&kept.path)), kept.as_source().content()));
         Self { job, manifest, outcome, recorded: kept.chain(sources).collect() }
     }
 
@@ -147,8 +145,7 @@ impl<'a> Looking<'a> {
         let is_recorded = |path: Option<&RelPath>| {
             let (found, _) = self.outcome[&(dir, path)];
             let recorded = self.recorded.get(&(root, path));
-            recorded
-                .is_some_and(|(kind, digest)| (*kind, Some(*digest)) == (found.kind, found.digest))
+            recorded.is_some_and(|content| Some(*content) == found.content())
         };
         now.mtime = if observed.kind == SourceKind::Symlink { on_disk() } else { Some(mtime) };
         if observed.kind != SourceKind::Dir {
@@ -179,8 +176,7 @@ impl<'a> Looking<'a> {
         let is_changed = |path: Option<&RelPath>| {
             let found = self.outcome.get(&(dir, path));
             let recorded = self.recorded.get(&(root, path));
-            found.map(|(found, _)| (found.kind, found.digest))
-                != recorded.map(|(kind, digest)| (*kind, Some(*digest)))
+            found.map(|(found, _)| found.content()) != recorded.map(|content| Some(*content))
         };
         let manifest = path.as_ref().map_or_else(
             || RelPath::parse(b"Cargo.toml").ok(),

@@ -19,9 +19,10 @@ use crate::fs::cursor::{AT_A_TIME, Cursor};
 use crate::fs::stat::{Kind, Stat};
 use crate::model::digest::{Digest, Hasher};
 use crate::model::freshness::{Observed, Refresh, refresh};
-use crate::model::manifest::{Manifest, Root, Source, SourceKind};
+use crate::model::manifest::{KeptFile, Manifest, Root, Source, SourceKind};
 use crate::model::rel_path::RelPath;
 use crate::model::sketch::{Content, Contents};
+use crate::model::source::{SourceContent, is_executable};
 use crate::model::timestamp::Timestamp;
 
 /// The sources of one root as they are.
@@ -38,8 +39,9 @@ struct Seen {
 pub(super) fn record(roots: &BTreeMap<Root, PathBuf>, excluded: &[PathBuf]) -> Result<Vec<Source>> {
     let of_root = |(root, dir): (&Root, &PathBuf)| {
         let source = |now| {
-            let Observed { path, kind, digest, mtime, .. } = now;
-            Some(Source { root: root.clone(), path, kind, digest: digest?, mtime })
+            let SourceContent { kind, digest, is_executable } = Observed::content(&now)?;
+            let Observed { path, mtime, .. } = now;
+            Some(Source { root: root.clone(), path, kind, digest, mtime, is_executable })
         };
         let seen = see(dir, excluded, BTreeSet::new())?;
         Ok(seen.observed.into_iter().filter_map(source).collect::<Vec<_>>())
@@ -50,12 +52,12 @@ pub(super) fn record(roots: &BTreeMap<Root, PathBuf>, excluded: &[PathBuf]) -> R
 
 /// Tells whether two records have the same sources, whatever their mtimes.
 pub(super) fn are_same(a: &[Source], b: &[Source]) -> bool {
-    type Content = BTreeMap<(Root, Option<RelPath>), (SourceKind, Digest)>;
-    let content = |sources: &[Source]| -> Content {
+    type Contents = BTreeMap<(Root, Option<RelPath>), SourceContent>;
+    let contents = |sources: &[Source]| -> Contents {
         let key = |source: &Source| (source.root.clone(), source.path.clone());
-        sources.iter().map(|source| (key(source), (source.kind, source.digest))).collect()
+        sources.iter().map(|source| (key(source), source.content())).collect()
     };
-    content(a) == content(b)
+    contents(a) == contents(b)
 }
 
 /// The sources of every root, read before it is known which trees are restored.
@@ -75,7 +77,7 @@ impl Glance {
     pub(super) fn contents(&self) -> Contents {
         let of_root = |(root, seen): (&Root, &Seen)| {
             let content = |now: &Observed| {
-                let content = Content { kind: now.kind, digest: now.digest?, mtime: now.mtime };
+                let content = Content { content: now.content()?, mtime: now.mtime };
                 Some((root.clone(), now.path.clone(), content))
             };
             seen.observed.iter().filter_map(content).collect::<Vec<_>>()
@@ -99,13 +101,7 @@ fn origins(manifest: &Manifest) -> Vec<Source> {
 }
 
 fn kept_sources(manifest: &Manifest) -> impl Iterator<Item = Source> {
-    manifest.kept.iter().map(|kept| Source {
-        root: kept.root.clone(),
-        path: Some(kept.path.clone()),
-        kind: SourceKind::File,
-        digest: kept.digest,
-        mtime: kept.facts.mtime,
-    })
+    manifest.kept.iter().map(KeptFile::as_source)
 }
 
 impl Seen {
@@ -131,7 +127,7 @@ impl Seen {
     /// Tells whether `source` is as it was recorded.
     fn holds(&self, source: &Source) -> bool {
         let found = self.at(source.path.as_ref());
-        found.is_some_and(|now| now.kind == source.kind && now.digest == Some(source.digest))
+        found.is_some_and(|now| now.content() == Some(source.content()))
     }
 
     /// Tells whether something else is where there was a symlink, or one came in place of
@@ -148,7 +144,7 @@ impl<'a> Refreshing<'a> {
     /// that is restored. `bound` is later than every mtime of their trees. Since the glance, nothing of ours
     /// has written into a root but kept files.
     ///
-    /// Nothing in a root is trusted if a file that was kept with a tree is there with other bytes:
+    /// Nothing in a root is trusted if a file that was kept with a tree is there with another content:
     /// a build script wrote it, for another tree, and must run again. Nothing at all is trusted if
     /// a symlink is not as recorded: cargo remembers where it led (`translate_dep_info`), not the
     /// link, so it sees neither another target nor a file in its place.
@@ -294,6 +290,7 @@ fn see(root: &Path, excluded: &[PathBuf], also: BTreeSet<RelPath>) -> Result<See
             path: dir.path,
             kind: SourceKind::Dir,
             digest: dir.names,
+            is_executable: false,
             mtime: dir.stat.mtime,
             leads_to: None,
         });
@@ -313,6 +310,7 @@ fn see_file(root: &Path, file: &SourceFile) -> Observed {
         path: Some(file.path.clone()),
         kind: if is_link { SourceKind::Symlink } else { SourceKind::File },
         digest: digest.ok().filter(|_| is_unchanged),
+        is_executable: !is_link && is_executable(file.stat.mode),
         mtime: file.stat.mtime,
         leads_to: if is_link { leads_to(root, &file.path) } else { None },
     }

@@ -97,7 +97,8 @@ fn an_edit_compiles_what_it_would_have_and_nothing_else() -> Result {
             "part=q", "part app", Same),
         Step("swapped", &[Swap("app/src/one.rs", "app/src/two.rs")], "one=2 two=1", "app", Same),
         // A checkout replaces a file whose mode changed, and so gives it a new mtime.
-        Step("only the mode", &[Chmod("app/src/one.rs", 0o755)], "", "", Same),
+        Step("only the mode", &[Chmod("app/src/one.rs", 0o755), Touch("app/src/one.rs")],
+            "", "app", Same),
         Step("only touched", &[Touch("app/src/one.rs")], "", "app", Fewer("app")),
         Step("a file nobody reads", &[Write("app/src/three.rs", "")], "", "", Same),
         Step("a file becomes a directory", &[Remove("app/src/one.rs"),
@@ -192,6 +193,73 @@ fn build_scripts_run_again_when_they_would_have() -> Result {
         Step("a variable", &[], "env=open", "benv/run benv app", Same),
         Step("the same variable", &[], "", "", Same),
     ])?);
+    nothing_is(&wrong);
+    Ok(())
+}
+
+/// Git writes a file anew when its exec bit changes, and a build script may read that. The contents of
+/// the files are the same throughout.
+#[test]
+fn another_exec_bit_is_another_content() -> Result {
+    let app = manifest("app", &["file", "dir", "none", "../sib"]) + "[workspace]\n";
+    let script = |watches: &str, reads: &str| {
+        format!(
+            "fn main() {{\n{watches}\n\
+             let mode = std::fs::metadata(\"{reads}\").unwrap().permissions();\n\
+             let mode = std::os::unix::fs::PermissionsExt::mode(&mode) & 0o100 != 0;\n\
+             let out = std::env::var(\"OUT_DIR\").unwrap() + \"/out.rs\";\n\
+             std::fs::write(out, format!(\"pub const SAY: bool = {{mode}};\")).unwrap();\n}}\n"
+        )
+    };
+    let of_file = script("println!(\"cargo::rerun-if-changed=in.sh\");", "in.sh");
+    let of_dir = script("println!(\"cargo::rerun-if-changed=d\");", "d/deep/in.sh");
+    let of_link = script("println!(\"cargo::rerun-if-changed=d\");", "d/link");
+    let of_none = script("", "in.sh");
+    let mut shop = Workshop::new(&[
+        ("app/Cargo.toml", &app),
+        ("app/.gitignore", "/target\n"),
+        (
+            "app/src/main.rs",
+            "fn main() {\nprintln!(\"file={}\\ndir={}\", file::SAY, dir::SAY);\n\
+             println!(\"none={}\\nsib={}\", none::SAY, sib::SAY);\n}\n",
+        ),
+        ("app/file/Cargo.toml", &manifest("file", &[])),
+        ("app/file/build.rs", &of_file),
+        ("app/file/in.sh", ""),
+        ("app/file/src/lib.rs", FROM_OUT_DIR),
+        ("app/dir/Cargo.toml", &manifest("dir", &[])),
+        ("app/dir/build.rs", &of_dir),
+        ("app/dir/d/deep/in.sh", ""),
+        ("app/dir/src/lib.rs", FROM_OUT_DIR),
+        ("app/none/Cargo.toml", &manifest("none", &[])),
+        ("app/none/build.rs", &of_none),
+        ("app/none/in.sh", ""),
+        ("app/none/src/lib.rs", FROM_OUT_DIR),
+        ("sib/Cargo.toml", &manifest("sib", &[])),
+        ("sib/.gitignore", "/target\nCargo.lock\n"),
+        ("sib/build.rs", &of_link),
+        ("sib/in.sh", ""),
+        ("sib/src/lib.rs", FROM_OUT_DIR),
+    ])?;
+    shop.edit(Kept, &[Write("sib/d/a", ""), Link("sib/d/link", "../in.sh")])?;
+    let all = "file file/build file/run dir dir/build dir/run none none/build none/run \
+               sib sib/build sib/run app";
+    let flip = |path, mode| [Chmod(path, mode), Touch(path)];
+    #[rustfmt::skip]
+    let wrong = shop.walk(&[
+        Step("cold", &[], "file=false dir=false none=false sib=false", all, Same),
+        Step("a watched file", &flip("app/file/in.sh", 0o755), "file=true", "file/run file app", Same),
+        Step("nothing", &[], "", "", Same),
+        Step("in a watched directory", &flip("app/dir/d/deep/in.sh", 0o755),
+            "dir=true", "dir/run dir app", Same),
+        Step("nothing watched", &flip("app/none/in.sh", 0o755), "none=true", "none/run none app", Same),
+        Step("behind a watched link", &flip("sib/in.sh", 0o755), "sib=true", "sib/run sib app", Same),
+        Step("no longer executable", &flip("app/file/in.sh", 0o644), "file=false", "file/run file app", Same),
+        Step("nor in a directory", &flip("app/dir/d/deep/in.sh", 0o644),
+            "dir=false", "dir/run dir app", Same),
+        // Git knows no other bit, so a checkout writes nothing.
+        Step("what git does not know", &[Chmod("app/file/in.sh", 0o600)], "", "", Same),
+    ])?;
     nothing_is(&wrong);
     Ok(())
 }

@@ -30,6 +30,16 @@ const STORES: &[(&str, &[&str])] = &[
             r#"target/debug/sparse -00644 1709210096.123456789 1048576 B "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" data in [(1044480, 4096)]"#,
         ],
     ),
+    // With a source that is executable.
+    (
+        "v1-executable",
+        &[
+            r#"target/debug d00755 1795885000.123456789 0 B "" data in []"#,
+            r#"target/debug/.cargo-lock -00644 1795885000.123456789 0 B "" data in []"#,
+            r#"target/debug/deps d00755 1795885000.123456789 0 B "" data in []"#,
+            r#"target/debug/deps/app-0123 -00755 1795885000.123456789 9 B "a program" data in [(0, 9)]"#,
+        ],
+    ),
     // With what the workspace says of each profile, one of them its own.
     (
         "v1-profiles",

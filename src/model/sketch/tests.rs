@@ -1,4 +1,5 @@
 use super::super::area::Area;
+use super::super::digest::Digest;
 use super::super::manifest::{Header, RawPath, Series, Source};
 use super::super::scope::Scope;
 use super::super::unit_graph::{ProfileMarks, UnitGraph};
@@ -14,7 +15,8 @@ fn at(secs: i64) -> Timestamp {
     Timestamp::new(secs, 0)
 }
 
-/// `path content mtime` a line; a path that ends in `/` is a directory, `.` the root.
+/// `path content mtime` a line; a path that ends in `/` is a directory, `.` the root; a content that ends
+/// in `*` is that of an executable.
 fn sources(lines: &[&str]) -> Vec<Source> {
     let source = |line: &&str| {
         let words: Vec<_> = line.split_whitespace().collect();
@@ -24,7 +26,8 @@ fn sources(lines: &[&str]) -> Vec<Source> {
             root: Root::Repo,
             path: path(name.trim_end_matches('/')).filter(|_| name != "."),
             kind: if is_dir { SourceKind::Dir } else { SourceKind::File },
-            digest: Digest::of(content.as_bytes()),
+            digest: Digest::of(content.trim_end_matches('*').as_bytes()),
+            is_executable: content.ends_with('*'),
             mtime: at(secs.parse().expect("seconds")),
         }
     };
@@ -33,8 +36,8 @@ fn sources(lines: &[&str]) -> Vec<Source> {
 
 fn contents(lines: &[&str]) -> Contents {
     let content = |source: Source| {
-        let Source { root, path, kind, digest, mtime } = source;
-        (root, path, Content { kind, digest, mtime })
+        let content = Content { content: source.content(), mtime: source.mtime };
+        (source.root, source.path, content)
     };
     sources(lines).into_iter().map(content).collect()
 }
@@ -73,6 +76,8 @@ fn each_change_below_a_spot_and_no_other_changes_its_mark() {
         ("a file that is gone",        3,    None,                &["in", "in/a", "package"]),
         ("a file of another package",  8,    Some("sub/lib.rs x 50"), &["sub"]),
         ("a file beside",              1,    Some("Cargo.toml x 50"), &["package"]),
+        ("executable now",             3,    Some("in/a a* 50"),  &["in", "in/a", "package"]),
+        ("executable further down",    5,    Some("in/deep/b b* 50"), &["in", "package"]),
         ("another kind",               3,    Some("in/a/ a 50"),  &["in/a", "package"]),
     ];
     let spots = ["in", "in/a", "package", "sub"];

@@ -284,6 +284,7 @@ fn source() -> Source {
         kind: SourceKind::Dir,
         digest: Digest::of(b""),
         mtime: Timestamp::default(),
+        is_executable: false,
     }
 }
 
