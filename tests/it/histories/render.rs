@@ -30,20 +30,27 @@ const LISTS_INPUTS: &str = "fn list(dir: &str, all: &mut String) {
 }
 ";
 
+const READS_MODE: &str = "let mode = std::fs::metadata(\"in/a\").unwrap().permissions();
+if std::os::unix::fs::PermissionsExt::mode(&mode) & 0o100 != 0 { value += \"+x\"; }
+";
+
 /// Returns the files of `world`, as `repo/path`.
 pub(super) fn render(world: &World, git: &GitDependency) -> BTreeMap<String, File> {
     let mut files = BTreeMap::new();
     for package in &world.packages {
         let dir = package.dir();
+        if let Some(script) = &package.script {
+            for (name, value) in &script.inputs {
+                let is_executable = name == "a" && package.is_executable;
+                files.insert(format!("{dir}/in/{name}"), (value.clone(), is_executable));
+            }
+        }
         let mut put = |path: &str, text: String| {
             files.insert(format!("{dir}/{path}"), (text, false));
         };
         put("Cargo.toml", manifest(world, package, git));
         if let Some(script) = &package.script {
             put("build.rs", script.code());
-            for (name, value) in &script.inputs {
-                put(&format!("in/{name}"), value.clone());
-            }
         }
         if package.home == Home::Vendored {
             put(".cargo-checksum.json", format!("{{\"files\":{{}},\"package\":\"{CHECKSUM}\"}}"));
@@ -150,9 +157,14 @@ impl Script {
             Into::OutDir => "std::env::var(\"OUT_DIR\").unwrap() + \"/generated.rs\"",
             Into::Source => "\"src/generated.rs\".to_owned()",
         };
+        writeln!(code, "#[allow(unused_mut)]\nlet mut value = {reads};")
+            .expect("a String takes all");
+        if self.rule != Rule::Variable {
+            code += READS_MODE;
+        }
         write!(
             code,
-            "let code = format!(\"pub const SAY: &str = {{:?}};\", {reads});\n\
+            "let code = format!(\"pub const SAY: &str = {{:?}};\", value);\n\
              let to = {to};\n\
              if std::fs::read_to_string(&to).ok().as_ref() != Some(&code) {{\n\
              std::fs::write(to, code).unwrap();\n}}\n}}\n"

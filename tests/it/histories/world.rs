@@ -32,6 +32,7 @@ pub(super) struct Package {
     pub(super) patch: usize,
     /// What a comment in its crate root says: a change that no output shows.
     pub(super) comment: String,
+    /// Whether its crate root is, and what its build script reads.
     pub(super) is_executable: bool,
 }
 
@@ -122,7 +123,8 @@ pub(super) struct Script {
 /// When cargo runs a build script again, and what that reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// It says nothing: any file of the package. It reads `in/a`.
+    /// It says nothing: any file of the package. It reads `in/a`, and whether that is executable, as the
+    /// next two do.
     Silent,
     /// `rerun-if-changed=in/a`
     File,
@@ -143,15 +145,17 @@ pub(super) enum Into {
 
 impl Script {
     /// Returns what it reads.
-    fn value(&self, shop: &str) -> String {
-        match self.rule {
+    fn value(&self, shop: &str, is_executable: bool) -> String {
+        let mut value = match self.rule {
             Rule::Silent | Rule::File => self.inputs["a"].clone(),
-            Rule::Variable => shop.to_owned(),
+            Rule::Variable => return shop.to_owned(),
             Rule::Dir => {
                 let all = self.inputs.iter().map(|(name, value)| format!("in/{name}:{value};"));
                 all.collect()
             }
-        }
+        };
+        value += if is_executable { "+x" } else { "" };
+        value
     }
 }
 
@@ -173,7 +177,7 @@ impl World {
                 print(&part.name, &part.value);
             }
             if let Some(script) = &package.script {
-                print("script", &script.value(&shop));
+                print("script", &script.value(&shop, package.is_executable));
             }
             if !package.home.is_macro() {
                 print("extra", if build.is_extra { "on" } else { "off" });
