@@ -19,7 +19,7 @@ use super::unpack::Unpacker;
 use super::walk::walk;
 use super::{Error, Result};
 use crate::cargo::dep_info;
-use crate::cargo::sources::{Tracked, below, tracked};
+use crate::cargo::sources::{Tracked, below, is_of_git, tracked};
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::stat::{Kind, Stat};
@@ -125,8 +125,7 @@ fn files_in_roots(
         .filter_map(|file| resolve(&file))
         .filter(|file| !is_excluded(file))
         .filter_map(|file| in_root(roots, &file));
-    let is_git = |path: &RelPath| path.components().any(|name| name == b".git");
-    Ok(inside.filter(|(_, path)| !is_git(path)).collect())
+    Ok(inside.filter(|(_, path)| !is_of_git(path)).collect())
 }
 
 /// Returns from when to when each build script of a tree ran: cargo stamps `invoked.timestamp` before

@@ -10,6 +10,7 @@ use super::sources::Outcome;
 use crate::cargo::environment::{Reach, reach};
 use crate::cargo::explain;
 use crate::cargo::lock_file::Diff;
+use crate::cargo::sources::is_of_git;
 use crate::cargo::units::Units;
 use crate::fs::stat::Stat;
 use crate::model::digest::Digest;
@@ -143,6 +144,10 @@ impl<'a> Looking<'a> {
             return now;
         };
         let is_recorded = |path: Option<&RelPath>| {
+            if path.is_some_and(is_of_git) {
+                // Nothing is recorded of it, so it cannot be said that it changed: it is newer.
+                return true;
+            }
             let (found, _) = self.outcome[&(dir, path)];
             let recorded = self.recorded.get(&(root, path));
             recorded.is_some_and(|content| Some(*content) == found.content())
@@ -196,7 +201,8 @@ impl<'a> Looking<'a> {
             })
             .collect();
         for ((_, found), (observed, mtime)) in own() {
-            let Some(found) = found.filter(|_| observed.kind != SourceKind::Dir) else { continue };
+            let is_file = |path: &&RelPath| observed.kind != SourceKind::Dir && !is_of_git(path);
+            let Some(found) = found.filter(is_file) else { continue };
             if !other_packages.iter().any(|dir| found.is_within(dir)) {
                 now.newest = now.newest.max(*mtime);
                 now.changed.extend(is_changed(Some(found)).then(|| shown_in(root, Some(found))));

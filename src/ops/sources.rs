@@ -12,14 +12,14 @@ use rayon::prelude::*;
 
 use super::Result;
 use super::report::SourcesReport;
-use crate::cargo::sources::{Listing, SourceFile, leads_to, list, names_digest};
+use crate::cargo::sources::{Listing, SourceFile, is_of_git, leads_to, list, names_digest};
 use crate::fs::At;
 use crate::fs::beneath::{Beneath, open_regular};
 use crate::fs::cursor::{AT_A_TIME, Cursor};
 use crate::fs::stat::{Kind, Stat};
 use crate::model::digest::{Digest, Hasher};
 use crate::model::freshness::{Observed, Refresh, refresh};
-use crate::model::manifest::{KeptFile, Manifest, Root, Source, SourceKind};
+use crate::model::manifest::{KeptFile, Manifest, RawPath, Root, Source, SourceKind};
 use crate::model::rel_path::RelPath;
 use crate::model::sketch::{Content, Contents};
 use crate::model::source::{SourceContent, is_executable};
@@ -100,17 +100,36 @@ fn origins(manifest: &Manifest) -> Vec<Source> {
     manifest.sources.iter().cloned().chain(kept_sources(manifest)).collect()
 }
 
+/// Returns the files of git in a root that units of a generation name. They are never as recorded, for
+/// nothing is recorded of them: another commit may have been built since git wrote them here. The index is
+/// left alone: git relies on its mtime to see edits.
+fn of_git<'a>(manifest: &'a Manifest, root: &Root) -> impl Iterator<Item = RelPath> + use<'a> {
+    let old = manifest.header.roots.get(root);
+    let below = |path: &RawPath| {
+        let below = path.as_bytes().strip_prefix(old?.as_bytes())?.strip_prefix(b"/")?;
+        RelPath::parse(below).ok()
+    };
+    let paths: Vec<_> = manifest.graph.others.iter().filter_map(below).collect();
+    paths.into_iter().filter(|path| is_of_git(path) && path.file_name() != b"index")
+}
+
 fn kept_sources(manifest: &Manifest) -> impl Iterator<Item = Source> {
     manifest.kept.iter().map(KeptFile::as_source)
 }
 
 impl Seen {
-    /// Adds the files of `also` that were not seen: git ignores them.
+    /// Adds the files of `also` that were not seen: git ignores them, or they are its own.
     fn with(mut self, root: &Path, also: BTreeSet<RelPath>) -> Self {
         for path in also {
             let key = Some(path.clone());
             let stat = Stat::if_exists(&root.join(path.as_path())).ok().flatten();
-            let stat = stat.filter(|stat| stat.kind == Kind::File);
+            // Times are set through no symlink.
+            let is_here = |_: &Stat| {
+                let full = root.join(path.as_path());
+                let parent = full.parent().and_then(|parent| parent.canonicalize().ok());
+                !is_of_git(&path) || parent.as_deref() == full.parent()
+            };
+            let stat = stat.filter(|stat| stat.kind == Kind::File).filter(is_here);
             if let Some(stat) = stat.filter(|_| !self.by_path.contains_key(&key)) {
                 self.by_path.insert(key, self.observed.len());
                 self.observed.push(see_file(root, &SourceFile { path, stat }));
@@ -160,7 +179,9 @@ impl<'a> Refreshing<'a> {
         let glance = Mutex::new(glance);
         let see_root = |(root, dir): (&'a Root, &'a PathBuf)| {
             let of_root = origins.iter().flatten().filter(|source| source.root == *root);
-            let paths = of_root.filter_map(|source| source.path.clone()).collect();
+            let recorded = of_root.filter_map(|source| source.path.clone());
+            let of_git = manifests.iter().flat_map(|manifest| of_git(manifest, root));
+            let paths = recorded.chain(of_git).collect();
             // Where kept files were created, directories list other names than at the glance.
             let has_kept = kept.iter().any(|kept| kept.root == *root);
             let glanced = glance.lock().unwrap_or_else(PoisonError::into_inner).0.remove(root);

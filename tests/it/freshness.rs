@@ -848,6 +848,34 @@ fn a_script_that_watches_what_no_checkout_brings_runs_again() -> Result {
     Ok(())
 }
 
+/// The files of git here are older than the tree that is restored, which another commit was built in.
+#[test]
+fn a_script_that_watches_a_commit_sees_that_the_tree_is_of_another() -> Result {
+    let script = "fn main() {\nprintln!(\"cargo::rerun-if-changed=.git/HEAD\");\n\
+        println!(\"cargo::rerun-if-changed=.git/refs/heads/main\");\n\
+        let main = std::fs::read_to_string(\".git/refs/heads/main\").unwrap();\n\
+        println!(\"cargo::rustc-env=COMMIT={}\", main.trim());\n}\n";
+    let shop = Workshop::new(&[
+        ("app/Cargo.toml", &manifest("app", &[])),
+        ("app/.gitignore", "/target\n"),
+        ("app/build.rs", script),
+        ("app/src/main.rs", "fn main() {\nprintln!(\"commit={}\", env!(\"COMMIT\"));\n}\n"),
+    ])?;
+    shop.clone_anew()?;
+    let old = shop.git(Wiped, "app", &["rev-parse", "HEAD"])?;
+    shop.copy_wiped("uncleaned")?;
+    shop.edit(Kept, &[Write("app/new", "")])?;
+    shop.commit()?;
+    shop.clone_anew()?;
+    shop.build(Wiped)?;
+    shop.save()?;
+    std::fs::remove_dir_all(shop.path(Wiped, ""))?;
+    std::fs::rename(shop.path(Kept, "../uncleaned"), shop.path(Kept, "../wiped"))?;
+    shop.restore()?;
+    assert_eq!(shop.build(Wiped)?.prints["commit"], old.trim());
+    Ok(())
+}
+
 /// A build script that watches a branch makes cargo name git's own files among the sources.
 #[test]
 fn a_restore_leaves_git_alone() -> Result {
