@@ -21,6 +21,7 @@ pub mod error;
 pub mod explain;
 mod extra_inputs;
 pub mod fingerprint;
+pub mod git_files;
 pub mod home;
 pub mod home_config;
 pub mod key;

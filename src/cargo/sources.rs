@@ -120,11 +120,6 @@ fn is_source_dir_entry(path: &Path, excluded: &BTreeSet<PathBuf>) -> bool {
     !is_never_source(name) && !excluded.contains(path)
 }
 
-/// Tells whether a path of a root is in a directory of git's own.
-pub fn is_of_git(path: &RelPath) -> bool {
-    path.components().any(|name| name == b".git")
-}
-
 fn is_never_source(name: &OsStr) -> bool {
     name == ".git" || name.as_bytes().starts_with(b".runner-cache-")
 }

@@ -11,7 +11,7 @@ use super::digest::Hasher;
 use super::manifest::{Manifest, Root, SourceKind};
 use super::mark::Mark;
 use super::rel_path::RelPath;
-use super::source::SourceContent;
+use super::source::{SourceContent, is_of_git};
 use super::timestamp::Timestamp;
 use super::unit_graph::{GraphPackage, GraphUnit, GraphVariable, ProfileMarks};
 use super::unit_use::UnitDir;
@@ -175,7 +175,12 @@ impl Contents {
                 .collect(),
         };
         let is_package = spot.extent == Extent::Package;
+        // What a build watches of git, it names.
+        let is_git = spot.path.as_ref().is_some_and(is_of_git);
         all().filter(move |(path, content)| {
+            if !is_git && path.is_some_and(is_of_git) {
+                return false;
+            }
             let is_other = path.is_some_and(|path| others.iter().any(|dir| path.is_within(dir)));
             !(is_other || is_package && content.content.kind == SourceKind::Dir)
         })

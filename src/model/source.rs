@@ -2,6 +2,7 @@
 
 use super::digest::{Digest, Hasher};
 use super::manifest::{KeptFile, Source, SourceKind};
+use super::rel_path::RelPath;
 
 /// What counts of a source: a build can tell two apart only if it differs.
 ///
@@ -55,4 +56,9 @@ impl KeptFile {
 /// Tells of the mode of a file whether its owner may execute it. The other exec bits follow umask.
 pub fn is_executable(mode: u32) -> bool {
     mode & 0o100 != 0
+}
+
+/// Tells whether a path of a root is in a directory of git's own.
+pub fn is_of_git(path: &RelPath) -> bool {
+    path.components().any(|name| name == b".git")
 }

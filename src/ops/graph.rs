@@ -19,6 +19,7 @@ use crate::model::environment::Environment;
 use crate::model::manifest::{RawPath, Root, Source, SourceKind};
 use crate::model::mark::Mark;
 use crate::model::rel_path::RelPath;
+use crate::model::source::is_of_git;
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_graph::{GraphPackage, GraphUnit, GraphVariable, UnitGraph};
 use crate::model::unit_use::UnitDir;
@@ -182,6 +183,7 @@ impl<'a> Recorder<'a> {
             let is_own = |source: &&Source| {
                 let path = source.path.as_ref();
                 source.root == *root
+                    && !path.is_some_and(is_of_git)
                     && source.kind != SourceKind::Dir
                     && below.as_ref().is_none_or(|dir| path.is_some_and(|path| path.is_within(dir)))
             };

@@ -3,7 +3,7 @@
 use super::compare::{Known, has_same_bytes};
 use super::job::Place;
 use super::save::Saving;
-use super::{Result, sources};
+use super::{Result, seen};
 use crate::model::manifest::{Entry, EntryKind, GenerationId, KeptFile, Manifest};
 use crate::model::source::is_executable;
 
@@ -82,5 +82,5 @@ fn is_same(old: &Manifest, new: &Manifest) -> bool {
         && (old.header.roots == new.header.roots || !mtimes_count)
         && old.entries.iter().zip(&new.entries).all(same_entry)
         && old.kept.iter().zip(&new.kept).all(same_kept)
-        && sources::are_same(&old.sources, &new.sources)
+        && seen::are_same(&old.sources, &new.sources)
 }

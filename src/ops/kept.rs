@@ -12,20 +12,21 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::sources::digest_of_file;
+use super::seen::digest_of_file;
 use super::staged::Staged;
 use super::tree::Unread;
 use super::unpack::Unpacker;
 use super::walk::walk;
 use super::{Error, Result};
 use crate::cargo::dep_info;
-use crate::cargo::sources::{Tracked, below, is_of_git, tracked};
+use crate::cargo::sources::{Tracked, below, tracked};
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::stat::{Kind, Stat};
 use crate::fs::walk::Found;
 use crate::model::manifest::{Entry, EntryKind, FileFacts, KeptFile, Manifest, Root, Source};
 use crate::model::rel_path::RelPath;
+use crate::model::source::is_of_git;
 use crate::model::timestamp::Timestamp;
 use crate::store::Lease;
 

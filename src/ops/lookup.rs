@@ -10,7 +10,7 @@ use super::Result;
 use super::job::{Job, Place};
 use super::report::{AreaReport, Report, chain};
 use super::scores::Scores;
-use super::sources::Glance;
+use super::seen::Glance;
 use super::systems::{says_passed_over, says_system};
 use super::units::leave_bound;
 use crate::model::choice::{Chosen, Hit, Wish, ranked};

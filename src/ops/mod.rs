@@ -35,6 +35,7 @@ mod reuse;
 pub mod root;
 pub mod save;
 mod scores;
+mod seen;
 mod shared;
 mod sources;
 mod staged;

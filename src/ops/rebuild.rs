@@ -10,7 +10,6 @@ use super::sources::Outcome;
 use crate::cargo::environment::{Reach, reach};
 use crate::cargo::explain;
 use crate::cargo::lock_file::Diff;
-use crate::cargo::sources::is_of_git;
 use crate::cargo::units::Units;
 use crate::fs::stat::Stat;
 use crate::model::digest::Digest;
@@ -18,7 +17,7 @@ use crate::model::freshness::Observed;
 use crate::model::manifest::{Header, Manifest, RawPath, Root, SourceKind};
 use crate::model::rebuild::{Moved, Now, PackageNow, PathNow, Reason, Rebuild, rebuilds};
 use crate::model::rel_path::RelPath;
-use crate::model::source::SourceContent;
+use crate::model::source::{SourceContent, is_of_git};
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_graph::GraphPackage;
 
@@ -144,12 +143,12 @@ impl<'a> Looking<'a> {
             return now;
         };
         let is_recorded = |path: Option<&RelPath>| {
-            if path.is_some_and(is_of_git) {
+            let (found, _) = self.outcome[&(dir, path)];
+            let recorded = self.recorded.get(&(root, path));
+            if recorded.is_none() && path.is_some_and(is_of_git) {
                 // Nothing is recorded of it, so it cannot be said that it changed: it is newer.
                 return true;
             }
-            let (found, _) = self.outcome[&(dir, path)];
-            let recorded = self.recorded.get(&(root, path));
             recorded.is_some_and(|content| Some(*content) == found.content())
         };
         now.mtime = if observed.kind == SourceKind::Symlink { on_disk() } else { Some(mtime) };

@@ -20,7 +20,7 @@ use super::report::{AreaReport, Mode, Report, SourcesReport, UnitsReport, chain}
 use super::reuse::reuse;
 use super::tree::Tree;
 use super::units::{Left, bind};
-use super::{Error, Result, sources};
+use super::{Error, Result, seen};
 use crate::cargo::build_lock::lock_files;
 use crate::fs::crash::crash_point;
 use crate::fs::lock::Lock;
@@ -103,7 +103,7 @@ pub fn save(store: &Store, job: &Job, options: SaveOptions, progress: &Progress)
     // Builds are kept out before the sources are read, so that none compiles what is edited after.
     let guards: Vec<_> = job.places.iter().map(|place| BuildGuard::of(place, progress)).collect();
     let has_target = job.places.iter().any(|place| !place.area.is_shared());
-    let sources = if has_target { sources::record(&job.roots, &job.excluded)? } else { Vec::new() };
+    let sources = if has_target { seen::record(&job.roots, &job.excluded)? } else { Vec::new() };
     let saving = Saving {
         store,
         lease: &lease,

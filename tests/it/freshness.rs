@@ -816,7 +816,6 @@ fn a_script_that_watches_what_no_checkout_brings_runs_again() -> Result {
     let app = manifest("app", &[]);
     let mut wrong = Vec::new();
     for (why, watched, ignored) in [
-        ("git itself", ".git/HEAD", "/target\n"),
         ("a directory with an ignored file", "d", "/target\ntmp\n"),
         ("an ignored directory", "made", "/target\n/made/\n"),
     ] {

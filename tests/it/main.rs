@@ -18,6 +18,7 @@ mod damage;
 mod explain;
 mod filesystems;
 mod freshness;
+mod git_files;
 mod histories;
 mod homes;
 mod hostile;

@@ -180,6 +180,21 @@ impl Workshop {
         self.commit()
     }
 
+    /// Makes a directory of a repo a repository of its own, which the repo has as a submodule.
+    pub(crate) fn as_submodule(&self, repo: &str, name: &str) -> Result {
+        let (dir, origin) = (format!("{repo}/{name}"), format!("{name}-origin"));
+        self.edit(Kept, &[Edit::Rename(&dir, &origin)])?;
+        self.git(Kept, &origin, &["init", "-q", "-b", "main"])?;
+        self.git(Kept, &origin, &["add", "-A"])?;
+        self.git(Kept, &origin, &["commit", "-q", "-m", "a-step"])?;
+        self.git(Kept, &origin, &["config", "receive.denyCurrentBranch", "ignore"])?;
+        self.git(Kept, repo, &["rm", "-r", "-q", "--cached", name])?;
+        let from = self.path(Kept, &origin);
+        let from = from.to_str().ok_or("not UTF-8")?;
+        self.git(Kept, repo, &["submodule", "add", "-q", "-b", "main", from, name])?;
+        self.git(Kept, repo, &["commit", "-q", "-m", "a-step"]).map(drop)
+    }
+
     /// Copies the wiped workshop with its mtimes, in place of what is at `name`.
     pub(crate) fn copy_wiped(&self, name: &str) -> Result {
         let dest = self.dir.path().join(name);
@@ -251,7 +266,7 @@ impl Workshop {
     pub(crate) fn commit(&self) -> Result {
         for repo in &self.repos {
             self.git(Kept, repo, &["add", "-A"])?;
-            self.git(Kept, repo, &["commit", "-q", "--allow-empty", "-m", "a step"])?;
+            self.git(Kept, repo, &["commit", "-q", "--allow-empty", "-m", "a-step"])?;
         }
         Ok(())
     }

@@ -1,0 +1,194 @@
+//! Reading the sources of every root as they are, and recording them for a manifest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::Result;
+use crate::cargo::git_files::git_files;
+use crate::cargo::sources::{Listing, SourceFile, leads_to, list};
+use crate::fs::At;
+use crate::fs::beneath::open_regular;
+use crate::fs::stat::{Kind, Stat};
+use crate::model::digest::{Digest, Hasher};
+use crate::model::freshness::Observed;
+use crate::model::manifest::{Root, Source, SourceKind};
+use crate::model::rel_path::RelPath;
+use crate::model::sketch::{Content, Contents};
+use crate::model::source::{SourceContent, is_executable, is_of_git};
+use crate::model::timestamp::Timestamp;
+
+/// The sources of one root as they are.
+pub(super) struct Seen {
+    pub(super) observed: Vec<Observed>,
+    pub(super) stats: Vec<Stat>,
+    pub(super) strange_targets: Vec<PathBuf>,
+    by_path: BTreeMap<Option<RelPath>, usize>,
+    /// Of git's files: the newest mtime of all that counts of each.
+    newest_of_git: BTreeMap<RelPath, Timestamp>,
+}
+
+/// Records every source of every root, for a manifest.
+///
+/// What cannot be read, or changes while it is, is left out: it will look new.
+pub(super) fn record(roots: &BTreeMap<Root, PathBuf>, excluded: &[PathBuf]) -> Result<Vec<Source>> {
+    let of_root = |(root, dir): (&Root, &PathBuf)| {
+        let Seen { observed, newest_of_git, .. } = see(dir, excluded, BTreeSet::new())?;
+        let source = |now| {
+            let SourceContent { kind, digest, is_executable } = Observed::content(&now)?;
+            let Observed { path, mtime, .. } = now;
+            // What a build was told of a commit came after the commit.
+            let newest = path.as_ref().and_then(|path| newest_of_git.get(path));
+            let mtime = newest.map_or(mtime, |newest| mtime.max(*newest));
+            Some(Source { root: root.clone(), path, kind, digest, mtime, is_executable })
+        };
+        Ok(observed.into_iter().filter_map(source).collect::<Vec<_>>())
+    };
+    let sources: Vec<_> = roots.par_iter().map(of_root).collect::<Result<_>>()?;
+    Ok(sources.into_iter().flatten().collect())
+}
+
+/// Tells whether two records have the same sources, whatever their mtimes. Git's files do not count: where a
+/// unit watches them, the tree is another one, too.
+pub(super) fn are_same(a: &[Source], b: &[Source]) -> bool {
+    type Contents = BTreeMap<(Root, Option<RelPath>), SourceContent>;
+    let contents = |sources: &[Source]| -> Contents {
+        let key = |source: &Source| (source.root.clone(), source.path.clone());
+        let is_own = |source: &&Source| !source.path.as_ref().is_some_and(is_of_git);
+        sources.iter().filter(is_own).map(|source| (key(source), source.content())).collect()
+    };
+    contents(a) == contents(b)
+}
+
+/// The sources of every root, read before it is known which trees are restored.
+#[derive(Default)]
+pub(super) struct Glance(pub(super) BTreeMap<Root, Seen>);
+
+impl Glance {
+    /// Reads every source. A root that cannot be read is left out.
+    pub(super) fn at(roots: &BTreeMap<Root, PathBuf>, excluded: &[PathBuf]) -> Self {
+        let look = |(root, dir): (&Root, &PathBuf)| {
+            Some((root.clone(), see(dir, excluded, BTreeSet::new()).ok()?))
+        };
+        Self(roots.par_iter().filter_map(look).collect())
+    }
+
+    /// Returns what is in the roots.
+    pub(super) fn contents(&self) -> Contents {
+        let of_root = |(root, seen): (&Root, &Seen)| {
+            let content = |now: &Observed| {
+                let content = Content { content: now.content()?, mtime: now.mtime };
+                Some((root.clone(), now.path.clone(), content))
+            };
+            seen.observed.iter().filter_map(content).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of_root).collect()
+    }
+}
+
+impl Seen {
+    /// Adds the files of `also` that were not seen: git ignores them, or they are its own.
+    pub(super) fn with(mut self, root: &Path, also: BTreeSet<RelPath>) -> Self {
+        for path in also {
+            let key = Some(path.clone());
+            let stat = Stat::if_exists(&root.join(path.as_path())).ok().flatten();
+            // Times are set through no symlink.
+            let is_here = |_: &Stat| {
+                let full = root.join(path.as_path());
+                let parent = full.parent().and_then(|parent| parent.canonicalize().ok());
+                !is_of_git(&path) || parent.as_deref() == full.parent()
+            };
+            let stat = stat.filter(|stat| stat.kind == Kind::File).filter(is_here);
+            if let Some(stat) = stat.filter(|_| !self.by_path.contains_key(&key)) {
+                self.by_path.insert(key, self.observed.len());
+                self.observed.push(see_file(root, &SourceFile { path, stat }));
+                self.stats.push(stat);
+            }
+        }
+        self
+    }
+
+    fn at(&self, path: Option<&RelPath>) -> Option<&Observed> {
+        self.by_path.get(&path.cloned()).map(|index| &self.observed[*index])
+    }
+
+    /// Tells whether `source` is as it was recorded.
+    pub(super) fn holds(&self, source: &Source) -> bool {
+        let found = self.at(source.path.as_ref());
+        found.is_some_and(|now| now.content() == Some(source.content()))
+    }
+
+    /// Tells whether something else is where there was a symlink, or one came in place of
+    /// something. One that is gone leads nowhere: then it is for rustc to say.
+    pub(super) fn has_other_link(&self, source: &Source) -> bool {
+        let Some(now) = self.at(source.path.as_ref()) else { return false };
+        let concerns_link = [source.kind, now.kind].contains(&SourceKind::Symlink);
+        concerns_link && !self.holds(source)
+    }
+}
+
+/// Reads every source of `root`, and of `also` what git ignores; `excluded` directories are none.
+pub(super) fn see(root: &Path, excluded: &[PathBuf], also: BTreeSet<RelPath>) -> Result<Seen> {
+    let Listing { files, dirs, strange_targets } = list(root, excluded)?;
+    let of_files = files.par_iter().map(|file| see_file(root, file));
+    let mut observed: Vec<_> = of_files.collect();
+    let mut stats: Vec<_> = files.iter().map(|file| file.stat).collect();
+    for dir in dirs {
+        stats.push(dir.stat);
+        observed.push(Observed {
+            path: dir.path,
+            kind: SourceKind::Dir,
+            digest: dir.names,
+            is_executable: false,
+            mtime: dir.stat.mtime,
+            leads_to: None,
+        });
+    }
+    let mut newest_of_git = BTreeMap::new();
+    for file in git_files(root) {
+        stats.push(file.stat);
+        observed.push(Observed {
+            path: Some(file.path.clone()),
+            kind: if file.stat.kind == Kind::Dir { SourceKind::Dir } else { SourceKind::File },
+            digest: Some(file.digest),
+            is_executable: false,
+            mtime: file.stat.mtime,
+            leads_to: None,
+        });
+        newest_of_git.insert(file.path, file.newest);
+    }
+    let paths = observed.iter().map(|now| now.path.clone());
+    let by_path = paths.enumerate().map(|(index, path)| (path, index)).collect();
+    Ok(Seen { observed, stats, strange_targets, by_path, newest_of_git }.with(root, also))
+}
+
+fn see_file(root: &Path, file: &SourceFile) -> Observed {
+    let full = root.join(file.path.as_path());
+    let is_link = file.stat.kind == Kind::Symlink;
+    let digest = if is_link { digest_of_link(&full) } else { digest_of_file(&full) };
+    // Bytes from after an edit with the mtime from before it would be a stale artifact to come.
+    let is_unchanged = Stat::of(&full).is_ok_and(|stat| stat.inode == file.stat.inode);
+    Observed {
+        path: Some(file.path.clone()),
+        kind: if is_link { SourceKind::Symlink } else { SourceKind::File },
+        digest: digest.ok().filter(|_| is_unchanged),
+        is_executable: !is_link && is_executable(file.stat.mode),
+        mtime: file.stat.mtime,
+        leads_to: if is_link { leads_to(root, &file.path) } else { None },
+    }
+}
+
+fn digest_of_link(path: &Path) -> Result<Digest> {
+    let target = std::fs::read_link(path).at("read symlink", path)?;
+    Ok(Digest::of(target.as_os_str().as_encoded_bytes()))
+}
+
+/// Returns the SHA-256 of a regular file.
+pub(super) fn digest_of_file(path: &Path) -> Result<Digest> {
+    let mut hasher = Hasher::default();
+    let read = open_regular(path).and_then(|mut file| io::copy(&mut file, &mut hasher));
+    read.at("read", path)?;
+    Ok(hasher.finish())
+}
