@@ -48,8 +48,8 @@ pub struct Listing {
 /// Lists the sources below `root`, leaving out `excluded` directories (absolute paths: target
 /// directories, the store) and what git ignores.
 ///
-/// A file that git tracks although it ignores it is a source too, as far as git can be asked.
-/// One that is missed here costs a rebuild, never a stale artifact: only what was recorded gets an
+/// A file that git tracks is a source wherever it is, also in a target directory or where a pattern ignores it,
+/// as far as git can be asked. One that is missed here costs a rebuild, never a stale artifact: only what was recorded gets an
 /// old mtime back.
 pub fn list(root: &Path, excluded: &[PathBuf]) -> Result<Listing> {
     let mut listing = Listing::default();
@@ -85,13 +85,23 @@ pub fn list(root: &Path, excluded: &[PathBuf]) -> Result<Listing> {
             Kind::Special => {}
         }
     }
-    for path in tracked_but_ignored(root) {
-        let full = root.join(path.as_path());
-        let out = full.ancestors().any(|dir| skipped.contains(dir));
-        let Some(stat) = Stat::if_exists(&full).ok().flatten() else { continue };
-        if !out && matches!(stat.kind, Kind::File | Kind::Symlink) && seen.insert(path.clone()) {
-            listing.files.push(SourceFile { path, stat });
+    let mut dirs: BTreeSet<_> = listing.dirs.iter().filter_map(|dir| dir.path.clone()).collect();
+    for path in ask_git(root, TRACKED).unwrap_or_default() {
+        if seen.contains(&path) {
+            continue;
         }
+        let Some(stat) = Stat::if_exists(&root.join(path.as_path())).ok().flatten() else {
+            continue;
+        };
+        if !matches!(stat.kind, Kind::File | Kind::Symlink) {
+            continue;
+        }
+        let mut parent = path.parent();
+        while let Some(dir) = parent.filter(|dir| dirs.insert(dir.clone())) {
+            listing.add_dir(&root.join(dir.as_path()), Some(dir.clone()), &skipped)?;
+            parent = dir.parent();
+        }
+        listing.files.push(SourceFile { path, stat });
     }
     listing.files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(listing)
@@ -170,6 +180,9 @@ fn digest_of(names: &[OsString]) -> Digest {
     hasher.finish()
 }
 
+/// What to ask git for: all files that it tracks.
+const TRACKED: &[&str] = &["--cached", "--recurse-submodules"];
+
 /// The files that git tracks below a root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tracked {
@@ -181,16 +194,20 @@ pub struct Tracked {
 
 /// Returns the files below `root` that git tracks. None where it tracks nothing or cannot be asked.
 pub fn tracked(root: &Path) -> Option<Tracked> {
-    let all = ask_git(root, &["--cached", "--recurse-submodules"])?;
+    let all = ask_git(root, TRACKED)?;
     let changed: BTreeSet<_> = ask_git(root, &["--modified"])?.into_iter().collect();
     let unchanged = all.into_iter().filter(|path| !changed.contains(path));
     let tracked = Tracked { unchanged: unchanged.collect(), changed };
     (!tracked.unchanged.is_empty()).then_some(tracked)
 }
 
-/// Asks git for files that it tracks although a pattern ignores them; without git there are none.
-fn tracked_but_ignored(root: &Path) -> Vec<RelPath> {
-    ask_git(root, &["--cached", "--ignored", "--exclude-standard"]).unwrap_or_default()
+/// Returns the root of the git repository that tracks anything in `dir`, a canonical path; without one, `dir`.
+pub fn repository_of(dir: &Path) -> PathBuf {
+    let top = dir.ancestors().find(|dir| dir.join(".git").exists());
+    let is_own = |top: &&Path| {
+        *top == dir || ask_git(dir, &["--cached"]).is_some_and(|tracked| !tracked.is_empty())
+    };
+    top.filter(is_own).unwrap_or(dir).to_owned()
 }
 
 fn ask_git(root: &Path, which: &[&str]) -> Option<Vec<RelPath>> {

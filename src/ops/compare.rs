@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::Result;
+use super::checkout_files::CheckoutFiles;
 use super::progress::Progress;
 use super::walk::walk_tree;
 use crate::fs::At;
@@ -83,14 +84,16 @@ impl Known {
     }
 }
 
-/// Compares `dir` with `entries`. Files whose inode is not the recorded one are read.
-pub fn compare(
+/// Compares `dir` without the files of the checkout in it with `entries`. Files whose inode is not the
+/// recorded one are read.
+pub(super) fn compare(
     dir: &Path,
     entries: &[Entry],
     known: Option<&Known>,
+    checkout_files: &CheckoutFiles,
     progress: &Progress,
 ) -> Result<Comparison> {
-    let found = walk_tree(dir)?;
+    let found = checkout_files.leave_out(walk_tree(dir)?);
     let by_path = indexed(&found);
     let beneath = Beneath::open(dir)?;
     let verdicts: Result<Vec<bool>> = entries

@@ -2,7 +2,7 @@
 
 mod read;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) sources: &'a [Source],
     /// Directories that hold no sources, this tree and `cargo_home` among them.
     pub(super) excluded: &'a [PathBuf],
+    /// But for these, which git tracks there, and the directories that they are in.
+    pub(super) checkout_files: HashSet<PathBuf>,
     /// `CARGO_HOME`: cargo looks at no mtime there.
     pub(super) cargo_home: &'a Path,
     /// The variables of the job.
@@ -66,7 +68,7 @@ pub(super) fn record(
 
 impl Surroundings<'_> {
     fn is_excluded(&self, path: &Path) -> bool {
-        self.excluded.iter().any(|dir| path.starts_with(dir))
+        self.excluded.iter().any(|dir| path.starts_with(dir)) && !self.checkout_files.contains(path)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::cargo::dirs::{Dirs, cargo_home};
 use crate::cargo::home::Wanted;
 use crate::cargo::key::{KeyOptions, RepoKey};
 use crate::cargo::lock_file::{LockFile, Package};
+use crate::cargo::sources::repository_of;
 use crate::cargo::system::system;
 use crate::fs::At;
 use crate::model::area::Area;
@@ -64,7 +65,7 @@ pub struct Job {
     pub dependency_keys: BTreeMap<Name, Name>,
     /// What kind of job this is.
     pub label: String,
-    /// The checkouts, canonical.
+    /// The git repositories that the checkouts are in, canonical: a build may use anything of them.
     pub roots: BTreeMap<Root, PathBuf>,
     /// `CARGO_HOME`.
     pub cargo_home: PathBuf,
@@ -114,13 +115,13 @@ impl Job {
             path.canonicalize().map_err(|_| crate::cargo::Error::RepoMissing(path.to_owned()))
         };
         let repo = found(&ask.repo)?;
-        let mut roots = BTreeMap::from([(Root::Repo, repo.clone())]);
+        let mut checkouts = BTreeMap::from([(Root::Repo, repo.clone())]);
         for (name, path) in &ask.dependencies {
-            roots.insert(Root::Dependency(name.clone()), found(path)?);
+            checkouts.insert(Root::Dependency(name.clone()), found(path)?);
         }
         // Ask the C compiler while rustc answers, which takes longer.
         let (asked, system) =
-            rayon::join(|| ask_all(ask, environment, &roots), || system(&repo, environment));
+            rayon::join(|| ask_all(ask, environment, &checkouts), || system(&repo, environment));
         let asked = asked?;
         let Asked { key, dirs: own, .. } = &asked[&Root::Repo];
         let home = cargo_home(environment, ask.cargo_home.as_deref(), &repo)?;
@@ -132,7 +133,7 @@ impl Job {
             dependency_keys: BTreeMap::new(),
             label: ask.label.clone(),
             excluded: vec![store_root.to_owned(), home.clone()],
-            roots,
+            roots: repositories(checkouts),
             places: Vec::new(),
             target_dirs: Vec::new(),
             wanted: Wanted::default(),
@@ -307,6 +308,13 @@ impl Place {
         };
         Err(Error::Unfit { path: self.dir.clone(), reason })
     }
+}
+
+/// Returns the repository that each directory is in. Of several in one repository only the first is a root.
+fn repositories(checkouts: BTreeMap<Root, PathBuf>) -> BTreeMap<Root, PathBuf> {
+    let mut known = BTreeSet::new();
+    let found = checkouts.into_iter().map(|(root, dir)| (root, repository_of(&dir)));
+    found.filter(|(_, repository)| known.insert(repository.clone())).collect()
 }
 
 fn place(

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::Result;
+use super::checkout_files::CheckoutFiles;
 use super::job::{Job, Place};
 use super::locks::keep_packages_still;
 use super::progress::Progress;
@@ -19,12 +20,13 @@ pub(super) fn look(
     job: &Job,
     place: &Place,
     report: &mut AreaReport,
+    checkout_files: &CheckoutFiles,
     progress: &Progress,
 ) -> Result<Option<Vec<Found>>> {
     let dir = &place.dir;
     let found = match shared(&place.area) {
         _ if !dir.is_dir() => Vec::new(),
-        None => walk_tree(dir)?,
+        None => checkout_files.leave_out(walk_tree(dir)?),
         Some(shared) => look_at_home(job, shared, place, progress)?,
     };
     if found.iter().any(|found| found.stat.kind != Kind::Dir) {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::Result;
+use super::checkout_files::CheckoutFiles;
 use super::job::{Job, Place};
 use super::report::{AreaReport, Report, chain};
 use super::scores::Scores;
@@ -49,12 +50,16 @@ pub(super) struct Choice {
     pub(super) lacking: BTreeSet<String>,
     /// The crates of the units that are left out, because they work only where it was saved.
     left: BTreeSet<String>,
+    /// What of the directory belongs to the checkout.
+    pub(super) checkout_files: CheckoutFiles,
+    /// Whether the generation had something where that is now.
+    was_in_the_way: bool,
 }
 
 impl Choice {
     /// Tells whether nothing of the generation is left out.
     pub(super) fn is_whole(&self) -> bool {
-        self.left.is_empty()
+        self.left.is_empty() && !self.was_in_the_way
     }
 
     /// Tells in the report of `place` which it is, and why it is not what one would expect.
@@ -100,6 +105,11 @@ pub(super) fn choose<'a>(
         search.report.notes.extend(says_passed_over(store, job, &search, best.as_ref()));
         if let Some(choice) = &mut best {
             choice.left = leave_bound(Arc::make_mut(&mut choice.manifest), &roots);
+            if !search.place.area.is_shared() {
+                choice.checkout_files = glance.checkout_files(&search.place.dir, &job.roots);
+                let manifest = Arc::make_mut(&mut choice.manifest);
+                choice.was_in_the_way = choice.checkout_files.leave_out_of(manifest);
+            }
         }
         search.report.seconds += started.elapsed().as_secs_f64();
         (search.place, search.report, best)
@@ -165,7 +175,16 @@ impl<'a> Search<'a> {
                 Ok(manifest) => {
                     let (manifest, left) = (Arc::new(manifest), BTreeSet::new());
                     let (lacking, why) = (own.lacking.clone(), scores.why(index));
-                    return Some(Choice { id, chosen, manifest, why, lacking, left });
+                    return Some(Choice {
+                        id,
+                        chosen,
+                        manifest,
+                        why,
+                        lacking,
+                        left,
+                        checkout_files: CheckoutFiles::default(),
+                        was_in_the_way: false,
+                    });
                 }
                 Err(store::Error::Gone(_)) => {}
                 Err(error) => self.report.warnings.push(chain(&error)),

@@ -7,6 +7,7 @@ mod asked;
 mod assemble;
 mod buffers;
 pub mod checkout;
+mod checkout_files;
 pub mod compare;
 mod error;
 pub mod explain;

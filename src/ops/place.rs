@@ -54,7 +54,8 @@ pub(super) fn place(
     }
 
     let _locks = keep_builds_out(dir, PATIENCE, unpacker.progress)?;
-    let comparison = compare(dir, &manifest.entries, known, unpacker.progress)?;
+    let checkout_files = &choice.checkout_files;
+    let comparison = compare(dir, &manifest.entries, known, checkout_files, unpacker.progress)?;
     if comparison.is_whole {
         unpacker.progress.done(manifest.header.files, manifest.header.bytes);
         return Ok(Placed { mode: Mode::InPlace, inodes: HashMap::new(), certain: None });
@@ -63,6 +64,7 @@ pub(super) fn place(
     let reuse = Reuse { old: &old, paths: &comparison.same };
     let staged = staging(lease, dir)?;
     let mut placed = placing.complete(&staged, choice, Some(reuse), warnings)?;
+    checkout_files.link(dir, staged.path())?;
     staged.take_place_of(dir)?;
     crash_point("restore: placed");
     // The old tree goes with what it was exchanged for.

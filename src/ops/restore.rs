@@ -212,7 +212,10 @@ impl<'a> Restoring<'a> {
             areas.iter().any(|area| area.choice.is_some() && dir.starts_with(&area.place.dir))
         };
         let known = self.job.target_dirs.iter().filter(|dir| !is_restored(dir));
-        let live = known.filter(|dir| holds_anything(dir).unwrap_or(true));
+        let is_live = |dir: &&PathBuf| {
+            dir.exists() && refreshing.checkout_files(dir).are_not_all_of(dir).unwrap_or(true)
+        };
+        let live = known.filter(is_live);
         let all = live.chain(refreshing.strange_targets());
         all.map(|dir| format!("`{}`", dir.display())).collect()
     }

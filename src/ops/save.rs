@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
+use super::checkout_files::CheckoutFiles;
 use super::compare::Known;
 use super::graph::{self, Recorded, Surroundings};
 use super::hot::HotPolicy;
@@ -28,7 +29,7 @@ use crate::fs::walk::Found;
 use crate::model::area::Area;
 use crate::model::choice::Hit;
 use crate::model::level::Level;
-use crate::model::manifest::Source;
+use crate::model::manifest::{Root, Source, SourceKind};
 use crate::model::reuse::Reuse;
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_use::{Sight, UnitDir, UnitPolicy};
@@ -157,7 +158,11 @@ impl Saving<'_> {
     fn save_area(&self, place: &Place, guard: &BuildGuard, report: &mut AreaReport) -> Result<()> {
         self.progress.go_on()?;
         place.check(self.store.root(), &self.job.cargo_home)?;
-        let Some(found) = look(self.job, place, report, self.progress)? else { return Ok(()) };
+        let Some(found) =
+            look(self.job, place, report, &self.checkout_files(place), self.progress)?
+        else {
+            return Ok(());
+        };
         let after_stats = crate::fs::space::now_at(self.store.root())?;
         let known = self.known(place);
         // Atimes count from the walk: nothing is read before.
@@ -204,6 +209,17 @@ impl Saving<'_> {
         Ok(())
     }
 
+    /// Returns what of the directory of a target belongs to the checkouts.
+    pub(super) fn checkout_files<'s>(&'s self, place: &Place) -> CheckoutFiles {
+        let of_root = |(root, dir): (&'s Root, &'s PathBuf)| {
+            let files =
+                move |source: &&Source| source.root == *root && source.kind != SourceKind::Dir;
+            let paths = self.sources.iter().filter(files).filter_map(|source| source.path.as_ref());
+            (dir.as_path(), paths)
+        };
+        CheckoutFiles::within(&place.dir, self.job.roots.iter().map(of_root))
+    }
+
     fn known(&self, place: &Place) -> Option<Known> {
         Known::of(self.store, self.lease, &self.job.readable, &place.dir, &self.boot, None)
     }
@@ -227,8 +243,20 @@ impl Saving<'_> {
     fn graph(&self, place: &Place, found: &[Found], seen: &BTreeMap<UnitDir, Sight>) -> Recorded {
         let Job { roots, excluded, cargo_home, environment, .. } = self.job;
         let (dir, workspace_root, sources) = (&place.dir, &place.workspace_root, self.sources);
-        let around =
-            Surroundings { dir, workspace_root, roots, sources, excluded, cargo_home, environment };
+        let full =
+            |source: &Source| Some(roots.get(&source.root)?.join(source.path.as_ref()?.as_path()));
+        let is_excluded = |path: &PathBuf| excluded.iter().any(|dir| path.starts_with(dir));
+        let checkout_files = sources.iter().filter_map(full).filter(is_excluded).collect();
+        let around = Surroundings {
+            dir,
+            workspace_root,
+            roots,
+            sources,
+            excluded,
+            checkout_files,
+            cargo_home,
+            environment,
+        };
         let is_used =
             |unit: &UnitDir| seen.get(unit).is_none_or(|sight| sight.was_used != Some(false));
         graph::record(found, &around, is_used)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::Result;
+use super::checkout_files::CheckoutFiles;
 use crate::cargo::git_files::git_files;
 use crate::cargo::sources::{Listing, SourceFile, leads_to, list};
 use crate::fs::At;
@@ -75,6 +76,19 @@ impl Glance {
         Self(roots.par_iter().filter_map(look).collect())
     }
 
+    /// Returns what of a target directory belongs to the checkouts.
+    pub(super) fn checkout_files<'s>(
+        &'s self,
+        dir: &Path,
+        roots: &'s BTreeMap<Root, PathBuf>,
+    ) -> CheckoutFiles {
+        let of_root = |(root, seen): (&Root, &'s Seen)| {
+            let dir = roots.get(root)?;
+            Some((dir.as_path(), seen.files()))
+        };
+        CheckoutFiles::within(dir, self.0.iter().filter_map(of_root))
+    }
+
     /// Returns what is in the roots.
     pub(super) fn contents(&self) -> Contents {
         let of_root = |(root, seen): (&Root, &Seen)| {
@@ -108,6 +122,12 @@ impl Seen {
             }
         }
         self
+    }
+
+    /// Returns the paths of files and symlinks.
+    pub(super) fn files(&self) -> impl Iterator<Item = &RelPath> {
+        let files = self.observed.iter().filter(|now| now.kind != SourceKind::Dir);
+        files.filter_map(|now| now.path.as_ref())
     }
 
     fn at(&self, path: Option<&RelPath>) -> Option<&Observed> {

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::Result;
+use super::checkout_files::CheckoutFiles;
 use super::report::SourcesReport;
 use super::seen::{Glance, Seen, see};
 use crate::cargo::sources::names_digest;
@@ -109,6 +110,12 @@ impl<'a> Refreshing<'a> {
         Ok(Self { excluded, roots: compared })
     }
 
+    /// Returns what of a target directory belongs to the checkouts.
+    pub(super) fn checkout_files<'s>(&'s self, dir: &Path) -> CheckoutFiles {
+        let of_root = |(root, seen, _): &'s (&'a Path, Seen, Refresh)| (*root, seen.files());
+        CheckoutFiles::within(dir, self.roots.iter().map(of_root))
+    }
+
     /// Returns target directories inside the roots that nobody restored.
     pub(super) fn strange_targets(&self) -> impl Iterator<Item = &PathBuf> {
         self.roots.iter().flat_map(|(_, seen, _)| &seen.strange_targets)
@@ -178,8 +185,17 @@ impl<'a> Refreshing<'a> {
         // Our own work changed the times of directories, but not those of git, and no names.
         let is_own = |path: &&RelPath| now.kind != SourceKind::Dir || is_of_git(path);
         if let Some(path) = now.path.as_ref().filter(is_own) {
+            let full = cursor.root().full(path);
             let Some((dir, name, found)) = cursor.find(path)? else { return Ok(false) };
-            return Ok(found.inode == stat.inode && dir.set_mtime(&name, mtime).is_ok());
+            // In a target directory our own work gave it a second name for a while.
+            let is_ours = self.excluded.iter().any(|dir| full.starts_with(dir));
+            let is_same = if is_ours {
+                let which = |stat: &Stat| (stat.inode.dev, stat.inode.ino, stat.size, stat.mtime);
+                which(&found) == which(stat)
+            } else {
+                found.inode == stat.inode
+            };
+            return Ok(is_same && dir.set_mtime(&name, mtime).is_ok());
         }
         let (root, path) = (cursor.root(), now.path.as_ref());
         let full = path.map_or(root.path().to_owned(), |path| root.full(path));

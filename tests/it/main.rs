@@ -30,6 +30,7 @@ mod launcher;
 mod layouts;
 mod old_stores;
 mod partial;
+mod repositories;
 mod runners;
 mod save_restore;
 mod stopping;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::Result;
+use super::super::checkout_files::CheckoutFiles;
 use super::super::job::Place;
 use super::super::report::{AreaReport, chain};
 use super::super::save::Saving;
@@ -16,6 +17,7 @@ use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
 use crate::fs::remove::remove_tree;
+use crate::fs::rename::exchange;
 use crate::fs::space::{is_mount_point, is_same_mount, now_at};
 use crate::fs::stat::{Inode, Kind};
 use crate::model::manifest::{EntryKind, GenerationId, Manifest};
@@ -81,7 +83,8 @@ impl Saving<'_> {
                     dir.display()
                 )));
             };
-            if let Err(why_not) = self.move_there(&dir, &base, tree, id, manifest)? {
+            let own = self.checkout_files(place);
+            if let Err(why_not) = self.move_there((&dir, &own), &base, tree, id, manifest)? {
                 return Ok(Err(why_not));
             }
         }
@@ -104,7 +107,7 @@ impl Saving<'_> {
 
     fn move_there(
         &self,
-        dir: &Path,
+        (dir, own): (&Path, &CheckoutFiles),
         base: &Path,
         tree: &Tree,
         id: &GenerationId,
@@ -115,7 +118,14 @@ impl Saving<'_> {
             return Ok(Err("its files have times in the future".to_owned()));
         }
         let staged = Staged::within(self.lease, base, Path::new("hot"))?;
-        std::fs::rename(dir, staged.path()).at("rename to", staged.path())?;
+        if own.is_empty() {
+            std::fs::rename(dir, staged.path()).at("rename to", staged.path())?;
+        } else {
+            // What belongs to the checkout stays there.
+            own.link(dir, staged.path())?;
+            staged.open_to_others()?;
+            exchange(staged.path(), dir)?;
+        }
         crash_point("hot: staged");
         remove_surplus(staged.path(), manifest)?;
         // What was written since the save looked is in no generation.
