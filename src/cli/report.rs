@@ -106,6 +106,13 @@ pub(super) fn table(verb: Verb, report: &Report) -> String {
         let (old, new) = (sources.restored, sources.changed);
         line!(text, "{:<width$}  {old} as built, {new} new to cargo", "sources");
     }
+    if !report.kept_files.is_empty() {
+        const SHOWN: usize = 5;
+        let (shown, more) = report.kept_files.split_at(report.kept_files.len().min(SHOWN));
+        let more =
+            if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+        line!(text, "put back what a build wrote: {}{more}", shown.join(", "));
+    }
     if !report.rebuilds.is_empty() {
         line!(text, "cargo will build {} again", crates(report.rebuilds.len()));
         for why in rebuild::lines(&report.rebuilds, MAX_REBUILD_LINES) {

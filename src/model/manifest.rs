@@ -402,6 +402,9 @@ pub struct KeptFile {
     pub digest: Digest,
     /// Its metadata and contents.
     pub facts: FileFacts,
+    /// The runs of build scripts that may have written it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub writers: Vec<UnitDir>,
 }
 
 impl Manifest {

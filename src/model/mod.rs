@@ -12,6 +12,7 @@ pub mod expiry;
 pub mod freshness;
 pub mod git_ref;
 pub mod idle_dir;
+pub mod kept;
 pub mod level;
 pub mod manifest;
 pub mod mark;
@@ -29,6 +30,8 @@ pub mod server;
 pub mod sketch;
 pub mod source;
 pub mod system;
+#[cfg(test)]
+mod testing;
 pub mod timestamp;
 pub mod token;
 pub mod unit_graph;

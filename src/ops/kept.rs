@@ -8,27 +8,29 @@
 //! yet: the job may have failed first, or have built another target.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::Result;
+use super::graph::Surroundings;
 use super::seen::digest_of_file;
-use super::staged::Staged;
 use super::tree::Unread;
-use super::unpack::Unpacker;
 use super::walk::walk;
-use super::{Error, Result};
 use crate::cargo::dep_info;
 use crate::cargo::sources::{Tracked, below, tracked};
+use crate::cargo::units::Units;
 use crate::fs::At;
-use crate::fs::beneath::Beneath;
 use crate::fs::stat::{Kind, Stat};
 use crate::fs::walk::Found;
-use crate::model::manifest::{Entry, EntryKind, FileFacts, KeptFile, Manifest, Root, Source};
+use crate::model::manifest::{EntryKind, FileFacts, KeptFile, Manifest, Root};
 use crate::model::rel_path::RelPath;
 use crate::model::source::is_of_git;
 use crate::model::timestamp::Timestamp;
-use crate::store::Lease;
+use crate::model::unit_graph::UnitGraph;
+use crate::model::unit_use::UnitDir;
 
 /// A file to keep, not read yet.
 #[derive(Clone, Debug)]
@@ -39,6 +41,8 @@ pub(super) struct Keep {
     pub(super) path: RelPath,
     /// The file itself.
     pub(super) file: Unread,
+    /// The runs of build scripts that may have written it.
+    writers: Vec<UnitDir>,
 }
 
 impl Keep {
@@ -48,25 +52,22 @@ impl Keep {
             Some(digest) => digest,
             None => digest_of_file(&self.file.path)?,
         };
-        Ok(KeptFile { root: self.root.clone(), path: self.path.clone(), digest, facts })
+        let Self { root, path, writers, .. } = self.clone();
+        Ok(KeptFile { root, path, digest, facts, writers })
     }
 }
 
-/// Returns the files inside `roots` that no checkout brings and that the dep-info in a tree names,
-/// a build script wrote, or a generation kept before (`remembered`). Without git, a checkout brings
-/// all `sources`.
+/// Returns the files inside the roots that no checkout brings and that the dep-info in a tree names, or a
+/// build script wrote. Without git, a checkout brings all sources.
 ///
-/// `workspace_root` is what relative paths of dep-info start from; `excluded` directories hold no
-/// sources, the tree among them.
+/// `before` is the generation that the tree was restored from.
 pub(super) fn find(
-    dir: &Path,
     found: &[Found],
-    workspace_root: &Path,
-    roots: &BTreeMap<Root, PathBuf>,
-    sources: &[Source],
-    excluded: &[PathBuf],
-    remembered: &[KeptFile],
+    around: &Surroundings<'_>,
+    graph: &UnitGraph,
+    before: Option<&Manifest>,
 ) -> Result<Vec<Keep>> {
+    let Surroundings { dir, workspace_root, roots, sources, excluded, .. } = *around;
     let of_git: BTreeMap<&Root, Tracked> = roots
         .iter()
         .map(|(root, dir)| {
@@ -95,9 +96,17 @@ pub(super) fn find(
         of_git.unchanged.contains(path) || (!has_scripts && of_git.changed.contains(path))
     };
     let mut named: BTreeSet<_> = read.into_iter().flat_map(|(_, files)| files).collect();
-    let before = remembered.iter().map(|kept| (kept.root.clone(), kept.path.clone()));
-    named.extend(before.filter(|(root, _)| roots.contains_key(root)));
-    named.extend(written_by_scripts(&script_runs(found), roots, excluded)?);
+    let runs = Runs::of(found, graph);
+    let mut writers = runs.written(roots, excluded)?;
+    for kept in before.iter().flat_map(|before| &before.kept) {
+        let file = (kept.root.clone(), kept.path.clone());
+        if roots.contains_key(&kept.root) && !writers.contains_key(&file) {
+            let same = kept.writers.iter().filter(|unit| runs.ran_before(unit, before)).cloned();
+            let same: Vec<_> = same.collect();
+            writers.extend((!same.is_empty()).then_some((file, same)));
+        }
+    }
+    named.extend(writers.keys().cloned());
     named.retain(|file| !is_brought(file));
     let mut keep = Vec::new();
     for (root, path) in named {
@@ -105,7 +114,8 @@ pub(super) fn find(
         let stat = Stat::if_exists(&full).at("read metadata", &full)?;
         // One that is gone by now was a build script's passing thought.
         if let Some(stat) = stat.filter(|stat| stat.kind == Kind::File) {
-            keep.push(Keep { root, path, file: Unread { path: full, stat } });
+            let writers = writers.remove(&(root.clone(), path.clone())).unwrap_or_default();
+            keep.push(Keep { root, path, file: Unread { path: full, stat }, writers });
         }
     }
     Ok(keep)
@@ -129,45 +139,93 @@ fn files_in_roots(
     Ok(inside.filter(|(_, path)| !is_of_git(path)).collect())
 }
 
-/// Returns from when to when each build script of a tree ran: cargo stamps `invoked.timestamp` before
-/// it and writes `stderr` after it. It gives `output` the time of the stamp.
-fn script_runs(found: &[Found]) -> Vec<(Timestamp, Timestamp)> {
-    let mtimes: BTreeMap<&RelPath, Timestamp> =
-        found.iter().map(|found| (&found.path, found.stat.mtime)).collect();
-    let runs = found.iter().filter_map(|Found { path, stat }| {
-        let dir = path.parent().filter(|_| path.file_name() == b"invoked.timestamp")?;
-        let ended = mtimes.get(&dir.join(b"stderr").ok()?).copied();
-        Some((stat.mtime, ended?))
-    });
-    runs.collect()
+/// The runs of the build scripts of a tree.
+struct Runs<'a>(Vec<Run<'a>>);
+
+/// A run of a build script.
+struct Run<'a> {
+    unit: UnitDir,
+    /// The file that cargo stamps before it.
+    stamp: &'a RelPath,
+    /// When it began.
+    from: Timestamp,
+    /// When it had ended.
+    to: Timestamp,
+    /// The directory of its package, as far as that is known.
+    package: Option<&'a Path>,
 }
 
-/// Returns the files inside `roots` that were written while a build script ran.
-fn written_by_scripts(
-    runs: &[(Timestamp, Timestamp)],
-    roots: &BTreeMap<Root, PathBuf>,
-    excluded: &[PathBuf],
-) -> Result<Vec<(Root, RelPath)>> {
-    let mut written = Vec::new();
-    if runs.is_empty() {
-        return Ok(written);
+impl<'a> Runs<'a> {
+    /// Cargo stamps `invoked.timestamp` before a run and writes `stderr` after it. It gives `output` the time of
+    /// the stamp.
+    fn of(found: &'a [Found], graph: &'a UnitGraph) -> Self {
+        let mtimes: BTreeMap<&RelPath, Timestamp> =
+            found.iter().map(|found| (&found.path, found.stat.mtime)).collect();
+        let units = Units::among(found.iter().map(|found| &found.path));
+        let packages = graph.units.iter().filter_map(|unit| {
+            let dir = graph.packages.get(unit.package as usize)?.dir.as_ref()?;
+            Some((unit.dir.as_ref()?, Path::new(OsStr::from_bytes(dir.as_bytes()))))
+        });
+        let packages: BTreeMap<&UnitDir, &Path> = packages.collect();
+        let runs = found.iter().filter_map(|Found { path, stat }| {
+            let dir = path.parent().filter(|_| path.file_name() == b"invoked.timestamp")?;
+            let to = *mtimes.get(&dir.join(b"stderr").ok()?)?;
+            let unit = units.of(path)?.clone();
+            let package = packages.get(&unit).copied();
+            Some(Run { unit, stamp: path, from: stat.mtime, to, package })
+        });
+        Self(runs.collect())
     }
-    for dir in roots.values() {
-        let is_wanted = |path: &RelPath, kind| {
-            path.file_name() != b".git"
-                && (kind != Kind::Dir || !excluded.contains(&dir.join(path.as_path())))
-        };
-        let is_written = |found: &Found| {
-            let mtime = found.stat.mtime;
-            // Cargo writes the lock file itself, and what depends on it knows.
-            found.stat.kind == Kind::File
-                && found.path.file_name() != b"Cargo.lock"
-                && runs.iter().any(|(from, to)| (*from..=*to).contains(&mtime))
-        };
-        let found = walk(dir, is_wanted)?.into_iter().filter(is_written);
-        written.extend(found.filter_map(|found| in_root(roots, &dir.join(found.path.as_path()))));
+
+    /// Returns the files inside `roots` that were written while a build script ran, and by which. Where several
+    /// ran, it is the one in whose package the file lies; if there is none, any of them.
+    fn written(
+        &self,
+        roots: &BTreeMap<Root, PathBuf>,
+        excluded: &[PathBuf],
+    ) -> Result<BTreeMap<(Root, RelPath), Vec<UnitDir>>> {
+        let mut written = BTreeMap::new();
+        if self.0.is_empty() {
+            return Ok(written);
+        }
+        for dir in roots.values() {
+            let is_wanted = |path: &RelPath, kind| {
+                path.file_name() != b".git"
+                    && (kind != Kind::Dir || !excluded.contains(&dir.join(path.as_path())))
+            };
+            for Found { path, stat } in walk(dir, is_wanted)? {
+                // Cargo writes the lock file itself, and what depends on it knows.
+                if stat.kind != Kind::File || path.file_name() == b"Cargo.lock" {
+                    continue;
+                }
+                let full = dir.join(path.as_path());
+                let writers = self.writers(&full, stat.mtime);
+                if !writers.is_empty() {
+                    written.extend(in_root(roots, &full).map(|file| (file, writers)));
+                }
+            }
+        }
+        Ok(written)
     }
-    Ok(written)
+
+    fn writers(&self, file: &Path, mtime: Timestamp) -> Vec<UnitDir> {
+        let ran = || self.0.iter().filter(|run| (run.from..=run.to).contains(&mtime));
+        let depth = |run: &Run<'_>| {
+            let package = run.package.filter(|package| file.starts_with(package));
+            package.map(|package| package.components().count())
+        };
+        let innermost = ran().map(depth).max().flatten();
+        ran().filter(|run| depth(run) == innermost).map(|run| run.unit.clone()).collect()
+    }
+
+    /// Tells whether the last run of a unit is that of an earlier generation.
+    fn ran_before(&self, unit: &UnitDir, before: Option<&Manifest>) -> bool {
+        self.0.iter().filter(|run| run.unit == *unit).any(|run| {
+            let entry = before.and_then(|before| before.entry(run.stamp));
+            let kind = entry.map(|entry| &entry.kind);
+            matches!(kind, Some(EntryKind::File(facts)) if facts.mtime == run.from)
+        })
+    }
 }
 
 /// Returns `file` without `..` and links to directories: rustc names files as they were asked for.
@@ -180,66 +238,4 @@ fn in_root(roots: &BTreeMap<Root, PathBuf>, file: &Path) -> Option<(Root, RelPat
     let inside = roots.iter().filter(|(_, dir)| file.starts_with(dir));
     let (root, dir) = inside.max_by_key(|(_, dir)| dir.components().count())?;
     Some((root.clone(), below(dir, file).ok()??))
-}
-
-/// Creates the kept files that a checkout lacks, before its sources are looked at.
-///
-/// Each appears by a rename, with the mtime `bound`, which is later than anything restored: only
-/// when the trees are in place may it look old. Returns why some could not be created: their
-/// roots will look new.
-pub(super) fn create_missing(
-    unpacker: &Unpacker<'_>,
-    lease: &Lease,
-    roots: &BTreeMap<Root, PathBuf>,
-    manifests: &[&Manifest],
-    bound: Timestamp,
-) -> Vec<Error> {
-    let mut failed = Vec::new();
-    let mut seen = BTreeSet::new();
-    for manifest in manifests {
-        for (root, dir) in roots {
-            let mut lacking = Vec::new();
-            for kept in manifest.kept.iter().filter(|kept| kept.root == *root) {
-                let is_missing = dir.join(kept.path.as_path()).symlink_metadata().is_err();
-                if seen.insert((root, &kept.path)) && is_missing {
-                    lacking.push(kept);
-                }
-            }
-            if !lacking.is_empty() {
-                failed.extend(create(unpacker, lease, dir, manifest, &lacking, bound).err());
-            }
-        }
-    }
-    failed
-}
-
-fn create(
-    unpacker: &Unpacker<'_>,
-    lease: &Lease,
-    root: &Path,
-    manifest: &Manifest,
-    lacking: &[&KeptFile],
-    bound: Timestamp,
-) -> Result<()> {
-    let name = |index: usize| {
-        RelPath::parse(index.to_string().as_bytes()).expect("digits are a path below a root")
-    };
-    let entry = |(index, kept): (usize, &&KeptFile)| Entry {
-        path: name(index),
-        kind: EntryKind::File(FileFacts { mtime: bound, ..kept.facts.clone() }),
-    };
-    let mut entries: Vec<_> = lacking.iter().enumerate().map(entry).collect();
-    entries.sort_by(|a, b| a.path.cmp(&b.path));
-    let dest = Beneath::open(root)?;
-    let staged = Staged::within(lease, root, Path::new("kept"))?;
-    let staging = Beneath::open(staged.path())?;
-    unpacker.unpack(&manifest.header.packs, &entries, &staging, None)?;
-    let mut done = Ok(());
-    for (index, kept) in lacking.iter().enumerate() {
-        let put = dest.create_parents(&kept.path);
-        let put = put.and_then(|()| dest.rename_from(&kept.path, &staging, &name(index)));
-        // One that cannot be put there keeps no other from its place.
-        done = done.and(put);
-    }
-    Ok(done?)
 }

@@ -22,6 +22,7 @@ pub mod idle_units;
 mod index;
 pub mod job;
 mod kept;
+mod kept_back;
 mod locks;
 mod look;
 pub mod lookup;

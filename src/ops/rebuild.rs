@@ -221,7 +221,7 @@ impl Spot<'_> {
 }
 
 /// Returns a path of a root as people know it.
-fn shown_in(root: &Root, path: Option<&RelPath>) -> String {
+pub(super) fn shown_in(root: &Root, path: Option<&RelPath>) -> String {
     match (root, path) {
         (Root::Repo, Some(path)) => path.to_string(),
         (root, Some(path)) => format!("{root}/{path}"),

@@ -163,6 +163,9 @@ pub struct Report {
     pub sources: SourcesReport,
     /// The units.
     pub units: UnitsReport,
+    /// The files that a build wrote among the sources and that were put back, as people name them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept_files: Vec<String>,
     /// The crates that cargo will build again although their target was restored.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rebuilds: Vec<Rebuild>,
@@ -214,6 +217,7 @@ impl Report {
             areas,
             sources: SourcesReport::default(),
             units,
+            kept_files: Vec::new(),
             rebuilds: Vec::new(),
             reuse: None,
             seconds: 0.0,

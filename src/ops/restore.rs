@@ -1,7 +1,8 @@
 //! Restoring: the best generation of each area is put in place, then the sources' mtimes.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -10,24 +11,28 @@ use super::compare::Known;
 use super::heal::remove_half_extractions;
 use super::hot::Taking;
 use super::job::{Job, Place};
+use super::kept_back::{PutBack, create_missing, judge, take_away};
 use super::look::shared;
 use super::lookup::{Choice, choose};
 use super::place::{Placing, holds_anything, place};
 use super::placed::Placed;
 use super::progress::Progress;
-use super::rebuild::explain;
+use super::rebuild::{explain, shown_in};
 use super::report::{AreaReport, Mode, Report, SourcesReport, chain};
 use super::seen::Glance;
 use super::shared::{Home, place_shared};
-use super::sources::{Outcome, Refreshing};
+use super::sources::{Outcome, Refreshing, look};
+use super::units::forget;
 use super::unpack::Unpacker;
-use super::{Error, Result, kept};
+use super::{Error, Result};
 use crate::cargo::tested::newer_than_tested;
 use crate::fs::crash::crash_point;
 use crate::model::choice::Hit;
+use crate::model::kept::StaysAway;
 use crate::model::manifest::Manifest;
 use crate::model::rebuild::{Rebuild, with_lacking};
 use crate::model::timestamp::Timestamp;
+use crate::model::unit_use::UnitDir;
 use crate::store::{self, Event, Lease, Purpose, Store, TreeRecord, boot_id};
 
 /// One area on its way.
@@ -35,6 +40,10 @@ struct Pending<'a> {
     place: &'a Place,
     report: AreaReport,
     choice: Option<Choice>,
+    /// The units that must be built again, because a file is lacking that they wrote or read.
+    forgotten: BTreeSet<UnitDir>,
+    /// The kept files of a generation that could not be put in place.
+    lost: PutBack,
 }
 
 /// How a restore is done.
@@ -96,9 +105,13 @@ pub fn restore(
     }
     let mut sources = SourcesReport::default();
     let mut rebuilds = Vec::new();
-    if let Some(refreshing) = refreshing {
+    let mut kept_files = Vec::new();
+    if let Some((refreshing, mut kept)) = refreshing {
         // What is as recorded looks old only if every tree is one that was built from it.
         let strangers = restoring.strangers(&areas, &refreshing);
+        // Where a script runs again, it may write only what is missing.
+        let away = if strangers.is_empty() { lost(&areas) } else { kept.clone() };
+        warnings.extend(take_away(&job.roots, &mut kept, &away).err().map(|error| chain(&error)));
         if strangers.is_empty() {
             match refreshing.put_back() {
                 Ok(report) => sources = report,
@@ -111,13 +124,22 @@ pub fn restore(
                 strangers.join(", ")
             ));
         }
+        kept_files = kept.iter().map(|(root, path)| shown_in(root, Some(path))).collect();
         rebuilds = restoring.rebuilds(&areas, &refreshing.outcome(strangers.is_empty()));
     }
     let areas = areas.into_iter().map(|area| area.report).collect();
     let notes = job.components().get("rustc").and_then(|version| newer_than_tested(version));
     let notes = notes.into_iter().collect();
     let seconds = started.elapsed().as_secs_f64();
-    Ok(Report { sources, rebuilds, seconds, notes, warnings, ..Report::of(job.key.clone(), areas) })
+    Ok(Report {
+        sources,
+        kept_files,
+        rebuilds,
+        seconds,
+        notes,
+        warnings,
+        ..Report::of(job.key.clone(), areas)
+    })
 }
 
 /// Returns the report of a restore that could not begin: a miss of everything.
@@ -131,6 +153,17 @@ fn nothing_restored(job: &Job, error: Error, started: Instant) -> Report {
     report.warnings.clone_from(&job.warnings);
     report.seconds = started.elapsed().as_secs_f64();
     report
+}
+
+fn kept_of(manifest: &Manifest) -> PutBack {
+    manifest.kept.iter().map(|kept| (kept.root.clone(), kept.path.clone())).collect()
+}
+
+/// Returns the kept files of generations that could not be put in place, but for those of others.
+fn lost(areas: &[Pending<'_>]) -> PutBack {
+    let placed = areas.iter().filter_map(|area| Some(kept_of(&area.choice.as_ref()?.manifest)));
+    let placed: PutBack = placed.flatten().collect();
+    areas.iter().flat_map(|area| area.lost.difference(&placed).cloned()).collect()
 }
 
 impl Pending<'_> {
@@ -151,11 +184,11 @@ impl<'a> Restoring<'a> {
     fn restore_targets(
         &self,
         warnings: &mut Vec<String>,
-    ) -> (Vec<Pending<'a>>, Option<Refreshing<'_>>) {
+    ) -> (Vec<Pending<'a>>, Option<(Refreshing<'_>, PutBack)>) {
         let mut glance = Glance::default();
         let mut areas = self.choose(|place| !place.area.is_shared(), &mut glance);
         // What differs from the record looks new before any tree that is older is in place.
-        let refreshing = self.renew_sources(&areas, glance, warnings).unwrap_or_else(|error| {
+        let refreshing = self.renew_sources(&mut areas, glance, warnings).unwrap_or_else(|error| {
             let reason = format!("its sources cannot be made to look new: {}", chain(&error));
             for area in &mut areas {
                 area.choice = None;
@@ -173,7 +206,13 @@ impl<'a> Restoring<'a> {
         let chosen = choose(self.store, self.lease, self.job, &places, glance);
         chosen
             .into_iter()
-            .map(|(place, report, choice)| Pending { place, report, choice })
+            .map(|(place, report, choice)| Pending {
+                place,
+                report,
+                choice,
+                forgotten: BTreeSet::new(),
+                lost: PutBack::new(),
+            })
             .collect()
     }
 
@@ -181,28 +220,52 @@ impl<'a> Restoring<'a> {
         areas.par_iter_mut().for_each(|area| self.put_in_place(area));
     }
 
-    /// Creates kept files, compares the sources with what the chosen trees were built from, and
-    /// makes new what differs. `None` if no tree is to be restored.
+    /// Puts kept files back, compares the sources with what the chosen trees were built from, and makes new
+    /// what differs. `None` if no tree is to be restored.
     fn renew_sources(
         &self,
-        targets: &[Pending<'_>],
+        targets: &mut [Pending<'_>],
         glance: Glance,
         warnings: &mut Vec<String>,
-    ) -> Result<Option<Refreshing<'_>>> {
+    ) -> Result<Option<(Refreshing<'_>, PutBack)>> {
         let Job { roots, excluded, .. } = self.job;
         let choices = targets.iter().filter_map(|area| area.choice.as_ref());
-        let manifests: Vec<_> = choices.map(|choice| &*choice.manifest).collect();
+        let manifests: Vec<_> = choices.map(|choice| Arc::clone(&choice.manifest)).collect();
+        let manifests: Vec<&Manifest> = manifests.iter().map(Arc::as_ref).collect();
         let newest = manifests.iter().map(|manifest| manifest.header.newest_mtime.next()).max();
         let Some(newest) = newest else { return Ok(None) };
         let bound = newest.max(crate::fs::space::now_at(self.store.root())?);
-        let unpacker = &self.unpacker;
-        for error in kept::create_missing(unpacker, self.lease, roots, &manifests, bound) {
+        let mut failed = Vec::new();
+        let mut kept =
+            create_missing(&self.unpacker, self.lease, roots, &manifests, bound, &mut failed);
+        for error in failed {
             self.remove_damaged(&error, &manifests, warnings);
             warnings.push(chain(&error));
         }
-        let refreshing = Refreshing::compare(roots, excluded, &manifests, bound, glance)?;
+        let mut seen = look(roots, excluded, &manifests, glance)?;
+        let away = loop {
+            let away = self.stays_away(targets, &seen);
+            if !take_away(roots, &mut kept, &away)? {
+                break away;
+            }
+            seen = look(roots, excluded, &manifests, Glance::default())?;
+        };
+        let refreshing = Refreshing::compare(roots, excluded, &manifests, bound, seen, &away);
         refreshing.renew()?;
-        Ok(Some(refreshing))
+        Ok(Some((refreshing, kept)))
+    }
+
+    /// Returns the kept files that stay away, and notes for each target what must be built again.
+    fn stays_away(&self, targets: &mut [Pending<'_>], seen: &Glance) -> PutBack {
+        let contents = seen.contents();
+        let mut away = PutBack::new();
+        for area in targets {
+            let Some(choice) = &area.choice else { continue };
+            let StaysAway { files, units } = judge(self.job, area.place, choice, &contents);
+            away.extend(files);
+            area.forgotten = units;
+        }
+        away
     }
 
     /// Returns the trees built from our sources that are there without having been restored.
@@ -235,10 +298,15 @@ impl<'a> Restoring<'a> {
         let started = Instant::now();
         if let Some(choice) = area.choice.take() {
             let restored = self.unpacker.progress.go_on();
-            match restored.and_then(|()| self.restore_area(area.place, &choice, &mut area.report)) {
+            let forgotten = std::mem::take(&mut area.forgotten);
+            let restored = restored
+                .and_then(|()| self.restore_area(area.place, &choice, &mut area.report))
+                .and_then(|()| forget(&area.place.dir, &choice.manifest.entries, &forgotten));
+            match restored {
                 Ok(()) => area.choice = Some(choice),
                 Err(error) => {
                     self.remove_damaged(&error, &[&choice.manifest], &mut area.report.warnings);
+                    area.lost = kept_of(&choice.manifest);
                     area.report.fail(error);
                 }
             }

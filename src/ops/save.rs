@@ -1,6 +1,5 @@
 //! Saving: what changed goes into packs, and what is there now becomes a generation.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -9,11 +8,11 @@ use rayon::prelude::*;
 
 use super::checkout_files::CheckoutFiles;
 use super::compare::Known;
-use super::graph::{self, Recorded, Surroundings};
+use super::graph::{self, Surroundings};
 use super::hot::HotPolicy;
 use super::index::Index;
 use super::job::{Job, Place};
-use super::kept::{self, Keep};
+use super::kept;
 use super::locks::keep_builds_out;
 use super::look::look;
 use super::progress::Progress;
@@ -25,14 +24,13 @@ use super::{Error, Result, seen};
 use crate::cargo::build_lock::lock_files;
 use crate::fs::crash::crash_point;
 use crate::fs::lock::Lock;
-use crate::fs::walk::Found;
 use crate::model::area::Area;
 use crate::model::choice::Hit;
 use crate::model::level::Level;
 use crate::model::manifest::{Root, Source, SourceKind};
 use crate::model::reuse::Reuse;
 use crate::model::timestamp::Timestamp;
-use crate::model::unit_use::{Sight, UnitDir, UnitPolicy};
+use crate::model::unit_use::{UnitDir, UnitPolicy};
 use crate::store::{Event, Lease, Purpose, Store, TreeRecord, boot_id};
 
 /// How long a save waits for a build that still runs in its directory.
@@ -177,11 +175,20 @@ impl Saving<'_> {
             format!("`{}` is a socket, fifo or device and is left out", path.display())
         });
         report.warnings.extend(special);
-        let keep = self.find_kept(place, &found, known.as_ref())?;
+        let mut keep = Vec::new();
+        let mut recorded = None;
+        if !place.area.is_shared() {
+            let around = self.around(place);
+            let is_used =
+                |unit: &UnitDir| seen.get(unit).is_none_or(|sight| sight.was_used != Some(false));
+            let graph = graph::record(&found, &around, is_used);
+            let before = known.as_ref().map(Known::manifest);
+            keep = kept::find(&found, &around, &graph.graph, before)?;
+            recorded = Some(graph);
+        }
 
         let mut manifest = self.assemble(place, &mut tree, &keep, &plan, known.as_ref(), report)?;
-        if !place.area.is_shared() {
-            let recorded = self.graph(place, &found, &seen);
+        if let Some(recorded) = recorded {
             manifest.graph = recorded.graph;
             bind(&mut manifest, &recorded.bound);
         }
@@ -224,30 +231,14 @@ impl Saving<'_> {
         Known::of(self.store, self.lease, &self.job.readable, &place.dir, &self.boot, None)
     }
 
-    fn find_kept(
-        &self,
-        place: &Place,
-        found: &[Found],
-        known: Option<&Known>,
-    ) -> Result<Vec<Keep>> {
-        if place.area.is_shared() {
-            return Ok(Vec::new());
-        }
-        let Job { roots, excluded, .. } = self.job;
-        let remembered = known.map_or(&[][..], |known| &known.manifest().kept);
-        let workspace_root = &place.workspace_root;
-        kept::find(&place.dir, found, workspace_root, roots, self.sources, excluded, remembered)
-    }
-
-    /// Records which crates a restore will find stale, as far as this job used them.
-    fn graph(&self, place: &Place, found: &[Found], seen: &BTreeMap<UnitDir, Sight>) -> Recorded {
+    fn around<'s>(&'s self, place: &'s Place) -> Surroundings<'s> {
         let Job { roots, excluded, cargo_home, environment, .. } = self.job;
         let (dir, workspace_root, sources) = (&place.dir, &place.workspace_root, self.sources);
         let full =
             |source: &Source| Some(roots.get(&source.root)?.join(source.path.as_ref()?.as_path()));
         let is_excluded = |path: &PathBuf| excluded.iter().any(|dir| path.starts_with(dir));
         let checkout_files = sources.iter().filter_map(full).filter(is_excluded).collect();
-        let around = Surroundings {
+        Surroundings {
             dir,
             workspace_root,
             roots,
@@ -256,10 +247,7 @@ impl Saving<'_> {
             checkout_files,
             cargo_home,
             environment,
-        };
-        let is_used =
-            |unit: &UnitDir| seen.get(unit).is_none_or(|sight| sight.was_used != Some(false));
-        graph::record(found, &around, is_used)
+        }
     }
 
     /// Records what is at the directory, so that the next job need not read it.

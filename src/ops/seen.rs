@@ -140,6 +140,11 @@ impl Seen {
         found.is_some_and(|now| now.content() == Some(source.content()))
     }
 
+    /// Tells whether there is nothing where `source` was.
+    pub(super) fn lacks(&self, source: &Source) -> bool {
+        self.at(source.path.as_ref()).is_none()
+    }
+
     /// Tells whether something else is where there was a symlink, or one came in place of
     /// something. One that is gone leads nowhere: then it is for rustc to say.
     pub(super) fn has_other_link(&self, source: &Source) -> bool {

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::Result;
 use super::checkout_files::CheckoutFiles;
+use super::kept_back::PutBack;
 use super::report::SourcesReport;
 use super::seen::{Glance, Seen, see};
 use crate::cargo::sources::names_digest;
@@ -54,10 +55,35 @@ fn kept_sources(manifest: &Manifest) -> impl Iterator<Item = Source> {
     manifest.kept.iter().map(KeptFile::as_source)
 }
 
+/// Reads every source that is not in the `glance`, and of what git ignores what the generations recorded. Since
+/// the glance, nothing of ours has written into a root but kept files, of which directories list the names.
+pub(super) fn look(
+    roots: &BTreeMap<Root, PathBuf>,
+    excluded: &[PathBuf],
+    manifests: &[&Manifest],
+    glance: Glance,
+) -> Result<Glance> {
+    let origins: Vec<_> = manifests.iter().flat_map(|manifest| origins(manifest)).collect();
+    let glance = Mutex::new(glance);
+    let see_root = |(root, dir): (&Root, &PathBuf)| {
+        let of_root = origins.iter().filter(|source| source.root == *root);
+        let recorded = of_root.filter_map(|source| source.path.clone());
+        let of_git = manifests.iter().flat_map(|manifest| of_git(manifest, root));
+        let paths = recorded.chain(of_git).collect();
+        let has_kept =
+            manifests.iter().flat_map(|manifest| &manifest.kept).any(|kept| kept.root == *root);
+        let glanced = glance.lock().unwrap_or_else(PoisonError::into_inner).0.remove(root);
+        match glanced.filter(|_| !has_kept) {
+            Some(seen) => Ok((root.clone(), seen.with(dir, paths))),
+            None => Ok((root.clone(), see(dir, excluded, paths)?)),
+        }
+    };
+    Ok(Glance(roots.par_iter().map(see_root).collect::<Result<_>>()?))
+}
+
 impl<'a> Refreshing<'a> {
-    /// Reads every source that is not in the `glance` and compares it with the `origins` of each generation
-    /// that is restored. `bound` is later than every mtime of their trees. Since the glance, nothing of ours
-    /// has written into a root but kept files.
+    /// Compares the sources that were `seen` with the `origins` of each generation that is restored. `bound` is
+    /// later than every mtime of their trees, and the files of `away` were not put back.
     ///
     /// Nothing in a root is trusted if a file that was kept with a tree is there with another content:
     /// a build script wrote it, for another tree, and must run again. Nothing at all is trusted if
@@ -68,25 +94,12 @@ impl<'a> Refreshing<'a> {
         excluded: &'a [PathBuf],
         manifests: &[&Manifest],
         bound: Timestamp,
-        glance: Glance,
-    ) -> Result<Self> {
+        seen: Glance,
+        away: &PutBack,
+    ) -> Self {
+        let Glance(mut seen) = seen;
         let origins: Vec<_> = manifests.iter().map(|manifest| origins(manifest)).collect();
         let kept: Vec<_> = manifests.iter().flat_map(|manifest| kept_sources(manifest)).collect();
-        let glance = Mutex::new(glance);
-        let see_root = |(root, dir): (&'a Root, &'a PathBuf)| {
-            let of_root = origins.iter().flatten().filter(|source| source.root == *root);
-            let recorded = of_root.filter_map(|source| source.path.clone());
-            let of_git = manifests.iter().flat_map(|manifest| of_git(manifest, root));
-            let paths = recorded.chain(of_git).collect();
-            // Where kept files were created, directories list other names than at the glance.
-            let has_kept = kept.iter().any(|kept| kept.root == *root);
-            let glanced = glance.lock().unwrap_or_else(PoisonError::into_inner).0.remove(root);
-            match glanced.filter(|_| !has_kept) {
-                Some(seen) => Ok((root, seen.with(dir, paths))),
-                None => Ok((root, see(dir, excluded, paths)?)),
-            }
-        };
-        let mut seen: BTreeMap<_, _> = roots.par_iter().map(see_root).collect::<Result<_>>()?;
         let is_link_changed = origins
             .iter()
             .flatten()
@@ -100,14 +113,19 @@ impl<'a> Refreshing<'a> {
                 sources.iter().filter(|source| source.root == *root).collect()
             });
             let mut records: Vec<_> = of_root.collect();
-            let is_left_over = kept.iter().any(|kept| kept.root == *root && !seen.holds(kept));
+            let is_left_over = |kept: &Source| {
+                let key = (kept.root.clone(), kept.path.clone());
+                let stays_away = key.1.is_some_and(|path| away.contains(&(key.0, path)));
+                !(seen.holds(kept) || stays_away && seen.lacks(kept))
+            };
+            let is_left_over = kept.iter().any(|kept| kept.root == *root && is_left_over(kept));
             if is_link_changed || is_left_over {
                 records = vec![Vec::new()];
             }
             let refresh = refresh(&records, &seen.observed, bound);
             compared.push((dir.as_path(), seen, refresh));
         }
-        Ok(Self { excluded, roots: compared })
+        Self { excluded, roots: compared }
     }
 
     /// Returns what of a target directory belongs to the checkouts.

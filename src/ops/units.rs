@@ -11,6 +11,7 @@ use super::job::Place;
 use super::save::Saving;
 use crate::cargo::artifacts::{Docs, Survey, survey};
 use crate::cargo::units::{Units, crate_of, incremental_of, is_fingerprint};
+use crate::fs::At;
 use crate::fs::atime::notices_reads;
 use crate::fs::beneath::Beneath;
 use crate::fs::cursor::{AT_A_TIME, Cursor};
@@ -88,6 +89,27 @@ pub(super) fn forget_reads<'a>(dir: &Path, entries: &'a [Entry]) -> Result<Vec<&
         Ok(forgotten)
     });
     Ok(forgotten.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// Makes cargo run the build scripts among these units of a restored tree again: it finds no fingerprint of
+/// their runs. Where none of them is known as a run, all are built again.
+pub(super) fn forget(dir: &Path, entries: &[Entry], forgotten: &BTreeSet<UnitDir>) -> Result<()> {
+    if forgotten.is_empty() {
+        return Ok(());
+    }
+    let units = Units::among(entries.iter().map(|entry| &entry.path));
+    let is_one = |Entry { path, kind }: &&Entry| {
+        let is_forgotten = units.of(path).is_some_and(|unit| forgotten.contains(unit));
+        is_forgotten && is_fingerprint(path) && !matches!(kind, EntryKind::Dir { .. })
+    };
+    let all: Vec<_> = entries.iter().filter(is_one).map(|entry| &entry.path).collect();
+    let is_run = |path: &&&RelPath| path.file_name().starts_with(b"run-build-script-");
+    let runs: Vec<_> = all.iter().filter(is_run).copied().collect();
+    for path in if runs.is_empty() { all } else { runs } {
+        let full = dir.join(path.as_path());
+        std::fs::remove_file(&full).at("remove", &full)?;
+    }
+    Ok(())
 }
 
 /// A tree without the units that leave.

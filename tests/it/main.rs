@@ -25,6 +25,7 @@ mod hostile;
 mod hot;
 mod installer;
 mod jobs;
+mod kept_files;
 mod lanes;
 mod launcher;
 mod layouts;

@@ -1,7 +1,6 @@
-use super::super::area::Area;
 use super::super::digest::Digest;
-use super::super::manifest::{Header, RawPath, Series, Source};
-use super::super::scope::Scope;
+use super::super::manifest::{RawPath, Source};
+use super::super::testing::manifest_of;
 use super::super::unit_graph::{ProfileMarks, UnitGraph};
 use super::*;
 
@@ -97,34 +96,7 @@ fn each_change_below_a_spot_and_no_other_changes_its_mark() {
 }
 
 fn manifest(graph: UnitGraph) -> Manifest {
-    let scope = Scope {
-        repository: "a/b".parse().expect("a repository"),
-        lane: "protected".parse().expect("a lane"),
-    };
-    let key: super::super::names::Name = "k".parse().expect("a key");
-    let header = Header {
-        series: Series { scope, area: Area::Target, key: key.clone() },
-        cache_key: key,
-        created: at(0),
-        job: "test".to_owned(),
-        partial: false,
-        toolchain: Digest::of(b""),
-        environment: None,
-        components: BTreeMap::new(),
-        roots: [(Root::Repo, RawPath::of(b"/w/app"))].into(),
-        cargo_home: None,
-        system: None,
-        directory: RawPath::of(b"/w/app/target"),
-        binding: None,
-        newest_mtime: at(0),
-        provenance: BTreeMap::new(),
-        entries: 0,
-        files: 0,
-        bytes: 0,
-        packs: Vec::new(),
-    };
-    let (entries, kept, units) = (Vec::new(), Vec::new(), Vec::new());
-    Manifest { header, entries, sources: sources(&LINES), kept, units, graph }
+    Manifest { graph, sources: sources(&LINES), ..manifest_of("/w/app") }
 }
 
 fn graph(change: impl FnOnce(&mut GraphUnit)) -> UnitGraph {

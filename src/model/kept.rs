@@ -1,0 +1,109 @@
+//! Which kept files come back: those of units that come back and stay fresh.
+//!
+//! A build script that runs again may write a file only if it is missing, or another one in its place. So
+//! what it wrote before must not be there. And where such a file is not there, its script must run.
+
+use std::collections::BTreeSet;
+
+use super::manifest::{KeptFile, Manifest, RawPath, Root};
+use super::rel_path::RelPath;
+use super::score::Fate;
+use super::unit_graph::GraphUnit;
+use super::unit_use::UnitDir;
+
+/// What a restore does not bring back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StaysAway {
+    /// The kept files.
+    pub files: BTreeSet<(Root, RelPath)>,
+    /// The units that must be built again, because a file of theirs is lacking.
+    pub units: BTreeSet<UnitDir>,
+}
+
+/// Returns what stays away of the kept files of `manifest`, whose units have these `fates`; none where the
+/// generation says too little of its units: then all come back that may.
+///
+/// `may_come` tells of each file whether it may be where it was, `is_there` whether it is there already.
+pub fn stays_away(
+    manifest: &Manifest,
+    fates: Option<&[Fate]>,
+    may_come: impl Fn(&KeptFile) -> bool,
+    is_there: impl Fn(&KeptFile) -> bool,
+) -> StaysAway {
+    let restored: BTreeSet<&UnitDir> = manifest.units.iter().map(|unit| &unit.dir).collect();
+    let graph = &manifest.graph;
+    let stays = |index: usize| {
+        let fate = fates.and_then(|fates| fates.get(index));
+        let dir = graph.units[index].dir.as_ref();
+        fate.is_none_or(|fate| fate.is_fresh && fate.is_wanted)
+            && dir.is_some_and(|dir| restored.contains(dir))
+    };
+    let mut away = StaysAway::default();
+    for kept in &manifest.kept {
+        let (writers, readers) = (writers(manifest, kept), readers(manifest, kept));
+        let is_at_home = |index: &usize| is_of_root(manifest, *index, &kept.root);
+        let comes_back = if fates.is_none() {
+            true
+        } else if kept.writers.is_empty() {
+            readers.iter().any(|index| stays(*index) && is_at_home(index))
+        } else {
+            let are_known = writers.len() == kept.writers.len();
+            are_known && writers.iter().all(|index| stays(*index)) && writers.iter().any(is_at_home)
+        };
+        if comes_back && may_come(kept) {
+            continue;
+        }
+        away.files.insert((kept.root.clone(), kept.path.clone()));
+        if is_there(kept) {
+            continue;
+        }
+        let package = |index: &usize| graph.units[*index].package;
+        let packages: BTreeSet<u32> = writers.iter().chain(&readers).map(package).collect();
+        let of_them = graph.units.iter().filter(|unit| packages.contains(&unit.package));
+        away.units.extend(of_them.filter_map(|unit| unit.dir.clone()));
+        away.units.extend(kept.writers.iter().cloned());
+    }
+    away
+}
+
+/// Returns the units that may have written a file, as far as the graph has them.
+fn writers(manifest: &Manifest, kept: &KeptFile) -> Vec<usize> {
+    let units = manifest.graph.units.iter().enumerate();
+    let writers =
+        units.filter(|(_, unit)| unit.dir.as_ref().is_some_and(|dir| kept.writers.contains(dir)));
+    writers.map(|(index, _)| index).collect()
+}
+
+/// Returns the units that read a file.
+fn readers(manifest: &Manifest, kept: &KeptFile) -> Vec<usize> {
+    let is_it = |number: u32| {
+        let number = number as usize;
+        let Some(source) = manifest.sources.get(number) else {
+            let other = manifest.graph.others.get(number - manifest.sources.len());
+            let root = manifest.header.roots.get(&kept.root).map(RawPath::as_bytes);
+            let below = other
+                .zip(root)
+                .and_then(|(other, root)| other.as_bytes().strip_prefix(root)?.strip_prefix(b"/"));
+            return below == Some(kept.path.as_bytes());
+        };
+        source.root == kept.root && source.path.as_ref() == Some(&kept.path)
+    };
+    let reads =
+        |unit: &GraphUnit| unit.files.iter().chain(&unit.fixed).any(|number| is_it(*number));
+    let units = manifest.graph.units.iter().enumerate();
+    units.filter(|(_, unit)| reads(unit)).map(|(index, _)| index).collect()
+}
+
+/// Tells whether the package of a unit lies in a root.
+fn is_of_root(manifest: &Manifest, index: usize, root: &Root) -> bool {
+    let package = manifest.graph.units[index].package as usize;
+    let dir = manifest.graph.packages.get(package).and_then(|package| package.dir.as_ref());
+    let top = manifest.header.roots.get(root);
+    dir.zip(top).is_some_and(|(dir, top)| {
+        let rest = dir.as_bytes().strip_prefix(top.as_bytes());
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    })
+}
+
+#[cfg(test)]
+mod tests;

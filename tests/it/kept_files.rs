@@ -1,0 +1,174 @@
+//! Files that a build script wrote among the sources: they come back with its run, or not at all.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::workshop::Edit::{Git, Remove, Write};
+use crate::workshop::Side::{Kept, Wiped};
+use crate::workshop::{Result, Workshop, manifest};
+
+const MAIN: &str = "mod made;\nfn main() {\nprintln!(\"say={}\", made::SAY);\n}\n";
+
+/// A build script that writes the content of `in.txt` into `to`, if `when`.
+fn script(to: &str, when: &str) -> String {
+    format!(
+        "fn main() {{\nprintln!(\"cargo::rerun-if-changed=in.txt\");\n\
+         println!(\"cargo::rerun-if-changed=build.rs\");\n\
+         let to = std::path::Path::new({to:?});\nstd::fs::create_dir_all(to.parent().unwrap()).unwrap();\n\
+         let text = std::fs::read_to_string(\"in.txt\").unwrap();\n\
+         if {when} {{ std::fs::write(to, format!(\"pub const SAY: &str = {{text:?}};\\n\")).unwrap(); }}\n}}\n"
+    )
+}
+
+fn workshop(script: &str) -> Result<Workshop> {
+    Workshop::new(&[
+        ("app/Cargo.toml", &manifest("app", &[])),
+        ("app/.gitignore", "/target\n/src/made.rs\n/src/made/\n"),
+        ("app/build.rs", script),
+        ("app/in.txt", "one"),
+        ("app/src/main.rs", MAIN),
+    ])
+}
+
+/// Commits, clones, restores, builds and saves; returns what was put back, and what the program says.
+fn job(shop: &Workshop) -> Result<(serde_json::Value, String)> {
+    shop.commit()?;
+    shop.clone_anew()?;
+    let restored = shop.restore()?;
+    let built = shop.build(Wiped)?;
+    shop.save()?;
+    Ok((restored["kept_files"].clone(), built.prints.get("say").cloned().unwrap_or_default()))
+}
+
+#[test]
+fn a_script_that_writes_only_what_is_missing_writes_it_for_what_it_reads_now() -> Result {
+    let shop = workshop(&script("src/made.rs", "!to.exists()"))?;
+    assert_eq!(job(&shop)?, (json!(null), "one".to_owned()));
+    assert_eq!(job(&shop)?, (json!(["src/made.rs"]), "one".to_owned()), "nothing changed");
+    shop.edit(Kept, &[Write("app/src/main.rs", &format!("{MAIN}// more\n"))])?;
+    assert_eq!(job(&shop)?, (json!(["src/made.rs"]), "one".to_owned()), "what reads it changed");
+    shop.edit(Kept, &[Write("app/in.txt", "two")])?;
+    assert_eq!(job(&shop)?, (json!(null), "two".to_owned()), "what it is made of changed");
+    // With a hot tree, of which nothing may be left out.
+    shop.edit(Kept, &[Write("app/in.txt", "three")])?;
+    shop.commit()?;
+    shop.clone_anew()?;
+    shop.restore()?;
+    shop.build(Wiped)?;
+    assert!(
+        shop.runner_cache_command("save").args(["--hot-trees", "2"]).output()?.status.success()
+    );
+    shop.edit(Kept, &[Write("app/in.txt", "four")])?;
+    assert_eq!(job(&shop)?, (json!(null), "four".to_owned()), "with a hot tree");
+    Ok(())
+}
+
+#[test]
+fn a_module_that_is_written_elsewhere_now_does_not_come_back() -> Result {
+    for (before, after) in [("src/made.rs", "src/made/mod.rs"), ("src/made/mod.rs", "src/made.rs")]
+    {
+        let shop = workshop(&script(before, "true"))?;
+        assert_eq!(job(&shop)?.1, "one");
+        shop.edit(Kept, &[Write("app/build.rs", &script(after, "true"))])?;
+        assert_eq!(job(&shop)?, (json!(null), "one".to_owned()), "{before}");
+        // Now it is committed, and the script knows nothing of it.
+        let nothing = "fn main() {\nprintln!(\"cargo::rerun-if-changed=in.txt\");\n}\n";
+        let made = format!("app/{before}");
+        let edits = [
+            Write("app/build.rs", nothing),
+            Write("app/.gitignore", "/target\n"),
+            Write(&made, "pub const SAY: &str = \"committed\";\n"),
+        ];
+        shop.edit(Kept, &edits)?;
+        assert_eq!(job(&shop)?, (json!(null), "committed".to_owned()), "{before}");
+    }
+    Ok(())
+}
+
+/// The script stays fresh, and the module is there twice: in a fresh checkout as in one never wiped.
+#[test]
+fn nothing_is_put_beside_a_file_that_is_the_same_module() -> Result {
+    let shop =
+        workshop(&script("src/made.rs", "!std::path::Path::new(\"src/made/mod.rs\").exists()"))?;
+    assert_eq!(job(&shop)?.1, "one");
+    let edits = [
+        Write("app/.gitignore", "/target\n/src/made.rs\n"),
+        Write("app/src/made/mod.rs", "pub const SAY: &str = \"theirs\";\n"),
+    ];
+    shop.edit(Kept, &edits)?;
+    assert_eq!(job(&shop)?, (json!(null), "theirs".to_owned()));
+    Ok(())
+}
+
+#[test]
+fn what_nothing_writes_any_more_leaves_the_generation() -> Result {
+    let shop = workshop(&script("tests/made.rs", "true"))?;
+    let quiet = "mod made { pub const SAY: &str = \"m\"; }\nfn main() {\nprintln!(\"say={}\", made::SAY);\n}\n";
+    shop.edit(
+        Kept,
+        &[Write("app/src/main.rs", quiet), Write("app/.gitignore", "/target\n/tests\n")],
+    )?;
+    job(&shop)?;
+    assert_eq!(job(&shop)?.0, json!(["tests/made.rs"]), "it is written");
+    shop.edit(Kept, &[Write("app/build.rs", "fn main() {}\n")])?;
+    assert_eq!(job(&shop)?.0, json!(null), "it is not written any more");
+    assert_eq!(job(&shop)?.0, json!(null), "nor later");
+    assert!(!shop.path(Wiped, "app/tests/made.rs").exists());
+    Ok(())
+}
+
+/// Cargo would obey what is in `.cargo`, and a repository that lies inside is somebody else's.
+#[test]
+fn what_may_not_come_back_is_written_again() -> Result {
+    for (why, to) in [
+        ("cargo's configuration", ".cargo/made.rs"),
+        ("another repository", "inner/made.rs"),
+        ("that of a dependency", "../sib/made.rs"),
+    ] {
+        let main = format!("#[path = \"../{to}\"]\n{MAIN}");
+        let mut shop = Workshop::new(&[
+            ("app/Cargo.toml", &manifest("app", &[])),
+            ("app/.gitignore", "/target\nmade.rs\n/inner\n"),
+            ("app/build.rs", &script(to, "true")),
+            ("app/in.txt", "one"),
+            ("app/src/main.rs", &main),
+            ("sib/.gitignore", "made.rs\nCargo.lock\n"),
+            ("sib/Cargo.toml", &manifest("sib", &[])),
+            ("sib/src/lib.rs", ""),
+        ])?;
+        let run = |shop: &mut Workshop| -> Result<_> {
+            shop.clone_anew()?;
+            shop.edit(Wiped, &[Write("app/inner/x", ""), Git("app/inner", &["init", "-q"])])?;
+            let restored = shop.restore()?;
+            assert_eq!(restored["kept_files"], json!(null), "{why}");
+            assert!(!shop.path(Wiped, &format!("app/{to}")).exists(), "{why}");
+            let built = shop.build(Wiped).map_err(|error| format!("{why}: {error}"))?;
+            shop.save()?;
+            Ok(built)
+        };
+        run(&mut shop)?;
+        let again = run(&mut shop)?;
+        assert_eq!(again.prints["say"], "one", "{why}");
+    }
+    Ok(())
+}
+
+/// Where nothing of a target is restored, its scripts run again, and must not find what they wrote.
+#[test]
+fn beside_a_target_that_nobody_restored_nothing_is_put_back() -> Result {
+    let shop = workshop(&script("src/made.rs", "!to.exists()"))?;
+    job(&shop)?;
+    shop.edit(Kept, &[Write("app/note", "")])?;
+    shop.commit()?;
+    shop.clone_anew()?;
+    let strange: PathBuf = shop.path(Wiped, "app/fuzz/target");
+    std::fs::create_dir_all(&strange)?;
+    std::fs::write(strange.join(".rustc_info.json"), "{}")?;
+    let restored = shop.restore()?;
+    assert_eq!(restored["kept_files"], json!(null), "{restored}");
+    assert!(!shop.path(Wiped, "app/src/made.rs").exists());
+    shop.edit(Wiped, &[Remove("app/fuzz"), Write("app/in.txt", "two")])?;
+    assert_eq!(shop.build(Wiped)?.prints["say"], "two");
+    Ok(())
+}
