@@ -6,7 +6,7 @@ use std::io::Write;
 use super::text::{bytes, line, seconds, short_key};
 use super::{Error, Result};
 use crate::model::choice::Hit;
-use crate::model::rebuild;
+use crate::model::rebuild::{self, some};
 use crate::ops::report::{AreaReport, Mode, Report};
 use crate::{cargo, fs, ops, store};
 
@@ -107,11 +107,14 @@ pub(super) fn table(verb: Verb, report: &Report) -> String {
         line!(text, "{:<width$}  {old} as built, {new} new to cargo", "sources");
     }
     if !report.kept_files.is_empty() {
-        const SHOWN: usize = 5;
-        let (shown, more) = report.kept_files.split_at(report.kept_files.len().min(SHOWN));
-        let more =
-            if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
-        line!(text, "put back what a build wrote: {}{more}", shown.join(", "));
+        line!(text, "put back what a build wrote: {}", some(report.kept_files.iter(), "`"));
+    }
+    if !report.blind_inputs.is_empty() {
+        let shown = some(report.blind_inputs.iter(), "`");
+        line!(
+            text,
+            "{shown} changed, and cargo knows of nothing that reads it: see `always-build`"
+        );
     }
     if !report.rebuilds.is_empty() {
         line!(text, "cargo will build {} again", crates(report.rebuilds.len()));

@@ -2,9 +2,10 @@
 
 use clap::Args;
 
-use super::args::{JobArgs, now};
+use super::args::{JobArgs, environment, now};
 use super::report::to_stderr;
-use super::{Result, Status, progress, report};
+use super::{Error, Result, Status, progress, report};
+use crate::model::always_build::AlwaysBuild;
 use crate::model::choice::Hit;
 use crate::ops;
 use crate::ops::home::Opened;
@@ -21,15 +22,34 @@ pub(super) struct RestoreArgs {
     /// With 0, use no tree that a save put by; any other number is as good as another
     #[arg(long, value_name = "N", default_value_t = 2)]
     hot_trees: u16,
+    /// A package that cargo builds again in every job, or `workspace` for all of the repository; for what
+    /// cargo cannot see
+    ///
+    /// Without it `$RUNNER_CACHE_ALWAYS_BUILD`: such names, separated by commas.
+    #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
+    always_build: Vec<AlwaysBuild>,
 }
 
 impl RestoreArgs {
+    fn always_build(&self) -> Result<Vec<AlwaysBuild>> {
+        let environment = environment();
+        let given = environment.get("RUNNER_CACHE_ALWAYS_BUILD").and_then(|text| text.to_str());
+        let given = given.filter(|_| self.always_build.is_empty()).unwrap_or_default();
+        let words = given.split(',').map(str::trim).filter(|word| !word.is_empty());
+        let named: std::result::Result<Vec<AlwaysBuild>, _> = words.map(str::parse).collect();
+        let named = named
+            .map_err(|error| Error::Refused(format!("`$RUNNER_CACHE_ALWAYS_BUILD`: {error}")))?;
+        Ok([self.always_build.clone(), named].concat())
+    }
+
     pub(super) fn run(&self) -> Result<Status> {
         let store = self.job.root.open_or_init()?;
         let home = self.job.open_home(&store)?;
         let job = self.job.resolve(&store, home.as_ref())?;
+        let always_build = self.always_build()?;
         let (report, ended) = progress::watch("restoring", |progress| {
-            let options = RestoreOptions { now: now(), uses_hot_trees: self.hot_trees > 0 };
+            let uses_hot_trees = self.hot_trees > 0;
+            let options = RestoreOptions { now: now(), uses_hot_trees, always_build };
             let restore = || ops::restore::restore(&store, &job, options, progress);
             ops::with_threads(self.job.threads, restore)
         })?;

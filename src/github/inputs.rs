@@ -16,6 +16,7 @@ use given::{Given, chosen, path};
 pub use wrong::{InputError, Refusal, WrongInput};
 
 use super::shown::shown;
+use crate::model::always_build::AlwaysBuild;
 use crate::model::area::Kept;
 use crate::model::cargo_home::CargoHome;
 use crate::model::environment::Environment;
@@ -30,10 +31,11 @@ use crate::model::token::Token;
 
 /// The inputs that `action.yml` declares.
 #[rustfmt::skip]
-pub const NAMES: [&str; 32] = [
+pub const NAMES: [&str; 33] = [
     "mode", "enabled",
     "repo", "dependencies", "dependency-refs", "submodules", "token",
     "key", "extra-inputs", "env-vars", "job",
+    "always-build",
     "areas", "cache-root", "cargo-home", "target-dir",
     "save-if", "lookup-only", "fail-on-cache-miss", "fail-on-error",
     "retention", "generations", "unit-saves", "disk-threshold", "low-water", "min-free", "max-size",
@@ -71,6 +73,8 @@ pub struct Inputs {
     pub job: Option<String>,
     /// The matrix of the job, as JSON.
     pub matrix: Option<String>,
+    /// What cargo builds again although nothing changed that it knows of.
+    pub always_build: Vec<AlwaysBuild>,
 
     /// What to keep.
     pub areas: BTreeSet<Kept>,
@@ -180,6 +184,7 @@ impl Inputs {
             key: given.value("key"),
             extra_inputs: given.list("extra-inputs", &[], |text| Ok(text.to_owned())),
             env_vars: given.list("env-vars", LIST, variable),
+            always_build: given.list("always-build", LIST, |text| Ok(text.parse()?)),
             job: given.with("job", job),
             matrix: given.text("matrix").map(str::to_owned),
             areas: areas.into_iter().collect(),

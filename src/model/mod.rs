@@ -3,7 +3,9 @@
 //! It hides nothing and touches nothing: no file, no clock, no environment. What is decided is
 //! decided here, from facts that others read.
 
+pub mod always_build;
 pub mod area;
+pub mod blind;
 pub mod cargo_home;
 pub mod choice;
 pub mod digest;

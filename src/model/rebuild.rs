@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::timestamp::Timestamp;
 use super::unit_graph::{GraphPackage, GraphUnit, UnitGraph};
+use super::unit_use::UnitDir;
 
 /// How many names a line shows.
 const SHOWN: usize = 3;
@@ -28,6 +29,8 @@ pub enum Reason {
     Toolchain(String),
     /// It was built with other flags: the variables that changed.
     Flags(Vec<String>),
+    /// It is to be built in every job.
+    Demanded,
     /// The lock file names this version of it, and it was built in another.
     NeverBuilt(String),
     /// It lies at another path, and cargo knows it by that.
@@ -74,6 +77,8 @@ pub struct Now {
     pub variables: BTreeMap<u32, String>,
     /// Each path that a unit names, by its number.
     pub paths: BTreeMap<u32, PathNow>,
+    /// The units that are built again in every job.
+    pub demanded: BTreeSet<UnitDir>,
 }
 
 /// How a package is now.
@@ -150,6 +155,9 @@ pub fn with_lacking(mut rebuilds: Vec<Rebuild>, lacking: &BTreeSet<String>) -> V
 /// Returns why a unit is stale by itself.
 fn own_reason(graph: &UnitGraph, unit: &GraphUnit, now: &Now) -> Option<Reason> {
     let GraphPackage { name, dir, .. } = graph.packages.get(unit.package as usize)?;
+    if unit.dir.as_ref().is_some_and(|dir| now.demanded.contains(dir)) {
+        return Some(Reason::Demanded);
+    }
     if let Some(reason) = now.every_path_crate.as_ref().filter(|_| dir.is_some()) {
         return Some(reason.clone());
     }
@@ -239,6 +247,7 @@ impl Reason {
         match self {
             Self::Toolchain(_) => "toolchain",
             Self::Flags(_) => "flags",
+            Self::Demanded => "always-build",
             Self::NeverBuilt(_) => "never-built",
             Self::Moved(_) => "moved",
             Self::Changed(_) => "changed-file",
@@ -255,15 +264,16 @@ impl Reason {
         match self {
             Self::Toolchain(_) => 0,
             Self::Flags(_) => 1,
-            Self::NeverBuilt(_) => 2,
-            Self::Moved(_) => 3,
-            Self::Changed(_) => 4,
-            Self::Listed(_) => 5,
-            Self::Variables(_) => 6,
-            Self::Newer(_) => 7,
-            Self::Unfinished => 8,
-            Self::Lacking => 9,
-            Self::Dependency(_) => 10,
+            Self::Demanded => 2,
+            Self::NeverBuilt(_) => 3,
+            Self::Moved(_) => 4,
+            Self::Changed(_) => 5,
+            Self::Listed(_) => 6,
+            Self::Variables(_) => 7,
+            Self::Newer(_) => 8,
+            Self::Unfinished => 9,
+            Self::Lacking => 10,
+            Self::Dependency(_) => 11,
         }
     }
 
@@ -284,6 +294,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Toolchain(change) => write!(f, "built by another toolchain, {change}"),
             Self::Flags(names) => write!(f, "built with other flags, {}", some(names.iter(), "")),
+            Self::Demanded => f.write_str("`always-build` names it"),
             Self::NeverBuilt(version) => write!(f, "{version} was never built here"),
             Self::Moved(Moved { old, new }) => {
                 write!(f, "is at `{new}`; it would be fresh at `{old}`, where it was built")

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::job::{Job, Place};
 use super::lookup::Choice;
 use super::staged::Staged;
-use super::standing::Checkout;
+use super::standing::fates_in;
 use super::unpack::Unpacker;
 use super::{Error, Result};
 use crate::fs::At;
@@ -14,8 +14,7 @@ use crate::fs::beneath::Beneath;
 use crate::model::kept::{StaysAway, stays_away};
 use crate::model::manifest::{Entry, EntryKind, FileFacts, KeptFile, Manifest, Root};
 use crate::model::rel_path::RelPath;
-use crate::model::score::fates;
-use crate::model::sketch::{Contents, Sketch};
+use crate::model::sketch::Contents;
 use crate::model::timestamp::Timestamp;
 use crate::store::Lease;
 
@@ -117,11 +116,7 @@ pub(super) fn judge(job: &Job, place: &Place, choice: &Choice, contents: &Conten
     if manifest.kept.is_empty() {
         return StaysAway::default();
     }
-    let sketch = Sketch::of(manifest);
-    let fates = sketch.map(|sketch| {
-        let standing = Checkout::new(job, place, contents).standing(&manifest.header, &sketch);
-        fates(&sketch, &standing)
-    });
+    let fates = fates_in(job, place, manifest, contents);
     let here = |kept: &KeptFile| job.roots.get(&kept.root).cloned();
     stays_away(
         manifest,

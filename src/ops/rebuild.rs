@@ -12,6 +12,7 @@ use crate::cargo::explain;
 use crate::cargo::lock_file::Diff;
 use crate::cargo::units::Units;
 use crate::fs::stat::Stat;
+use crate::model::always_build::AlwaysBuild;
 use crate::model::digest::Digest;
 use crate::model::freshness::Observed;
 use crate::model::manifest::{Header, Manifest, RawPath, Root, SourceKind};
@@ -23,14 +24,17 @@ use crate::model::unit_graph::GraphPackage;
 
 /// Returns the crates that cargo will build again although `manifest` was restored to `place`.
 ///
-/// `outcome` is how the sources are now.
+/// `outcome` is how the sources are now; what `always_build` names is built whatever they are.
 pub(super) fn explain(
     job: &Job,
     place: &Place,
     manifest: &Manifest,
     outcome: &Outcome<'_>,
+    always_build: &[AlwaysBuild],
 ) -> Vec<Rebuild> {
-    rebuilds(&manifest.graph, &Looking::at(job, manifest, outcome).now(place))
+    let demanded = AlwaysBuild::units(always_build, manifest);
+    let now = Now { demanded, ..Looking::at(job, manifest, outcome).now(place) };
+    rebuilds(&manifest.graph, &now)
 }
 
 /// Looks at what a generation names.
@@ -88,6 +92,7 @@ impl<'a> Looking<'a> {
                 .collect(),
             variables: variables.collect(),
             paths: named.into_iter().filter_map(path).collect(),
+            demanded: BTreeSet::new(),
         }
     }
 

@@ -166,6 +166,9 @@ pub struct Report {
     /// The files that a build wrote among the sources and that were put back, as people name them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kept_files: Vec<String>,
+    /// Files of packages that stay fresh which changed and are read by nothing that cargo knows of.
+    #[serde(rename = "blind-inputs", skip_serializing_if = "Vec::is_empty")]
+    pub blind_inputs: Vec<String>,
     /// The crates that cargo will build again although their target was restored.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rebuilds: Vec<Rebuild>,
@@ -218,6 +221,7 @@ impl Report {
             sources: SourcesReport::default(),
             units,
             kept_files: Vec::new(),
+            blind_inputs: Vec::new(),
             rebuilds: Vec::new(),
             reuse: None,
             seconds: 0.0,

@@ -22,11 +22,14 @@ use super::report::{AreaReport, Mode, Report, SourcesReport, chain};
 use super::seen::Glance;
 use super::shared::{Home, place_shared};
 use super::sources::{Outcome, Refreshing, look};
-use super::units::forget;
+use super::standing::fates_in;
+use super::units::Forgotten;
 use super::unpack::Unpacker;
 use super::{Error, Result};
 use crate::cargo::tested::newer_than_tested;
 use crate::fs::crash::crash_point;
+use crate::model::always_build::AlwaysBuild;
+use crate::model::blind::{blind_inputs, may_be_input};
 use crate::model::choice::Hit;
 use crate::model::kept::StaysAway;
 use crate::model::manifest::Manifest;
@@ -47,12 +50,14 @@ struct Pending<'a> {
 }
 
 /// How a restore is done.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RestoreOptions {
     /// The time of the restore.
     pub now: Timestamp,
     /// Whether hot trees are used.
     pub uses_hot_trees: bool,
+    /// What cargo builds again although nothing changed that it knows of.
+    pub always_build: Vec<AlwaysBuild>,
 }
 
 /// Everything the areas of one restore share.
@@ -105,7 +110,7 @@ pub fn restore(
     }
     let mut sources = SourcesReport::default();
     let mut rebuilds = Vec::new();
-    let mut kept_files = Vec::new();
+    let (mut kept_files, mut blind_inputs) = (Vec::new(), Vec::new());
     if let Some((refreshing, mut kept)) = refreshing {
         // What is as recorded looks old only if every tree is one that was built from it.
         let strangers = restoring.strangers(&areas, &refreshing);
@@ -125,6 +130,7 @@ pub fn restore(
             ));
         }
         kept_files = kept.iter().map(|(root, path)| shown_in(root, Some(path))).collect();
+        blind_inputs = restoring.blind_inputs(&areas, &refreshing);
         rebuilds = restoring.rebuilds(&areas, &refreshing.outcome(strangers.is_empty()));
     }
     let areas = areas.into_iter().map(|area| area.report).collect();
@@ -134,6 +140,7 @@ pub fn restore(
     Ok(Report {
         sources,
         kept_files,
+        blind_inputs,
         rebuilds,
         seconds,
         notes,
@@ -283,12 +290,31 @@ impl<'a> Restoring<'a> {
         all.map(|dir| format!("`{}`", dir.display())).collect()
     }
 
+    /// Returns what changed in packages that stay fresh and that nothing is known to read, as people name it.
+    fn blind_inputs(&self, areas: &[Pending<'_>], refreshing: &Refreshing<'_>) -> Vec<String> {
+        let Job { roots, .. } = self.job;
+        let mut blind = BTreeSet::new();
+        for area in areas.iter().filter(|area| area.is_target()) {
+            let Some(choice) = &area.choice else { continue };
+            let changed = refreshing.changed(&choice.manifest, roots);
+            if !changed.iter().any(|(_, path)| may_be_input(path)) {
+                continue;
+            }
+            let contents = refreshing.contents(roots);
+            let fates = fates_in(self.job, area.place, &choice.manifest, &contents);
+            blind.extend(fates.map(|fates| blind_inputs(&choice.manifest, &fates, &changed)));
+        }
+        let files: BTreeSet<_> = blind.into_iter().flatten().collect();
+        files.iter().map(|(root, path)| shown_in(root, Some(path))).collect()
+    }
+
     /// Returns the crates that cargo will build again, of each target that was restored.
     fn rebuilds(&self, areas: &[Pending<'_>], outcome: &Outcome<'_>) -> Vec<Rebuild> {
         let of_targets = areas.par_iter().filter(|area| area.is_target());
         let of_areas = of_targets.filter_map(|area| Some((area.place, area.choice.as_ref()?)));
         let explained = of_areas.flat_map(|(place, choice)| {
-            let rebuilds = explain(self.job, place, &choice.manifest, outcome);
+            let always_build = &self.options.always_build;
+            let rebuilds = explain(self.job, place, &choice.manifest, outcome, always_build);
             with_lacking(rebuilds, &choice.lacking)
         });
         explained.collect()
@@ -298,10 +324,13 @@ impl<'a> Restoring<'a> {
         let started = Instant::now();
         if let Some(choice) = area.choice.take() {
             let restored = self.unpacker.progress.go_on();
-            let forgotten = std::mem::take(&mut area.forgotten);
+            let forgotten = Forgotten {
+                runs: std::mem::take(&mut area.forgotten),
+                units: AlwaysBuild::units(&self.options.always_build, &choice.manifest),
+            };
             let restored = restored
                 .and_then(|()| self.restore_area(area.place, &choice, &mut area.report))
-                .and_then(|()| forget(&area.place.dir, &choice.manifest.entries, &forgotten));
+                .and_then(|()| forgotten.forget(&area.place.dir, &choice.manifest.entries));
             match restored {
                 Ok(()) => area.choice = Some(choice),
                 Err(error) => {

@@ -91,14 +91,7 @@ impl Glance {
 
     /// Returns what is in the roots.
     pub(super) fn contents(&self) -> Contents {
-        let of_root = |(root, seen): (&Root, &Seen)| {
-            let content = |now: &Observed| {
-                let content = Content { content: now.content()?, mtime: now.mtime };
-                Some((root.clone(), now.path.clone(), content))
-            };
-            seen.observed.iter().filter_map(content).collect::<Vec<_>>()
-        };
-        self.0.iter().flat_map(of_root).collect()
+        self.0.iter().flat_map(|(root, seen)| seen.contents(root)).collect()
     }
 }
 
@@ -122,6 +115,17 @@ impl Seen {
             }
         }
         self
+    }
+
+    /// Returns what is in the root.
+    pub(super) fn contents<'s>(
+        &'s self,
+        root: &'s Root,
+    ) -> impl Iterator<Item = (Root, Option<RelPath>, Content)> + 's {
+        self.observed.iter().filter_map(|now| {
+            let content = Content { content: now.content()?, mtime: now.mtime };
+            Some((root.clone(), now.path.clone(), content))
+        })
     }
 
     /// Returns the paths of files and symlinks.

@@ -3,7 +3,7 @@
 //! A restore does this in two steps, so that it may be killed anywhere: what is not as recorded
 //! looks new *before* the trees are in place, what is as recorded gets its old mtime *after*.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -21,6 +21,7 @@ use crate::fs::stat::Stat;
 use crate::model::freshness::{Observed, Refresh, refresh};
 use crate::model::manifest::{KeptFile, Manifest, RawPath, Root, Source, SourceKind};
 use crate::model::rel_path::RelPath;
+use crate::model::sketch::Contents;
 use crate::model::source::is_of_git;
 use crate::model::timestamp::Timestamp;
 
@@ -126,6 +127,43 @@ impl<'a> Refreshing<'a> {
             compared.push((dir.as_path(), seen, refresh));
         }
         Self { excluded, roots: compared }
+    }
+
+    /// Returns the files of the roots that are not as a generation recorded them, are new or are gone.
+    pub(super) fn changed(
+        &self,
+        manifest: &Manifest,
+        roots: &BTreeMap<Root, PathBuf>,
+    ) -> BTreeSet<(Root, RelPath)> {
+        let is_file = |source: &&Source| source.kind != SourceKind::Dir;
+        let of_files = manifest.sources.iter().filter(is_file);
+        let before = of_files
+            .filter_map(|source| Some(((&source.root, source.path.as_ref()?), source.content())));
+        let mut before: BTreeMap<_, _> = before.collect();
+        let mut changed = BTreeSet::new();
+        for (root, dir) in roots {
+            let Some((_, seen, _)) = self.roots.iter().find(|(seen, ..)| *seen == dir) else {
+                continue;
+            };
+            for now in seen.observed.iter().filter(|now| now.kind != SourceKind::Dir) {
+                let Some(path) = &now.path else { continue };
+                let was = before.remove(&(root, path));
+                if was.is_none() || was != now.content() {
+                    changed.insert((root.clone(), path.clone()));
+                }
+            }
+        }
+        changed.extend(before.into_keys().map(|(root, path)| (root.clone(), path.clone())));
+        changed
+    }
+
+    /// Returns what is in the roots.
+    pub(super) fn contents(&self, roots: &BTreeMap<Root, PathBuf>) -> Contents {
+        let of_root = |(root, dir): (&Root, &PathBuf)| {
+            let (_, seen, _) = self.roots.iter().find(|(seen, ..)| *seen == dir)?;
+            Some(seen.contents(root).collect::<Vec<_>>())
+        };
+        roots.iter().filter_map(of_root).flatten().collect()
     }
 
     /// Returns what of a target directory belongs to the checkouts.

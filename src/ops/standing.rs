@@ -9,9 +9,9 @@ use super::job::{Job, Place};
 use super::rebuild::differences;
 use crate::cargo::meaning::{of_package, of_profiles};
 use crate::model::digest::Digest;
-use crate::model::manifest::{Header, RawPath};
+use crate::model::manifest::{Header, Manifest, RawPath};
 use crate::model::mark::Mark;
-use crate::model::score::Standing;
+use crate::model::score::{Fate, Standing, fates};
 use crate::model::sketch::{Contents, Sketch, Spot};
 use crate::model::unit_graph::{GraphPackage, ProfileMarks};
 
@@ -121,6 +121,19 @@ impl<'a> Checkout<'a> {
         });
         below.max_by_key(|(len, _)| *len).map_or_else(|| dir.to_owned(), |(_, dir)| dir)
     }
+}
+
+/// Returns the fate of each unit of a generation in a checkout with these `contents`; none where it says too
+/// little of them.
+pub(super) fn fates_in(
+    job: &Job,
+    place: &Place,
+    manifest: &Manifest,
+    contents: &Contents,
+) -> Option<Vec<Fate>> {
+    let sketch = Sketch::of(manifest)?;
+    let standing = Checkout::new(job, place, contents).standing(&manifest.header, &sketch);
+    Some(fates(&sketch, &standing))
 }
 
 /// The packages of a lock file that are no path packages, by name, as `key --explain` lists them.

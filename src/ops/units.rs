@@ -91,25 +91,37 @@ pub(super) fn forget_reads<'a>(dir: &Path, entries: &'a [Entry]) -> Result<Vec<&
     Ok(forgotten.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// Makes cargo run the build scripts among these units of a restored tree again: it finds no fingerprint of
-/// their runs. Where none of them is known as a run, all are built again.
-pub(super) fn forget(dir: &Path, entries: &[Entry], forgotten: &BTreeSet<UnitDir>) -> Result<()> {
-    if forgotten.is_empty() {
-        return Ok(());
+/// Units of a restored tree that cargo builds again: it finds no fingerprint of them.
+pub(super) struct Forgotten {
+    /// Of these only the runs of build scripts; where none of them is known as a run, all.
+    pub(super) runs: BTreeSet<UnitDir>,
+    /// These altogether.
+    pub(super) units: BTreeSet<UnitDir>,
+}
+
+impl Forgotten {
+    /// Removes the fingerprints from the tree in `dir`, which has these entries.
+    pub(super) fn forget(&self, dir: &Path, entries: &[Entry]) -> Result<()> {
+        if self.runs.is_empty() && self.units.is_empty() {
+            return Ok(());
+        }
+        let units = Units::among(entries.iter().map(|entry| &entry.path));
+        let of = |which: &BTreeSet<UnitDir>| -> BTreeSet<&RelPath> {
+            let is_one = |Entry { path, kind }: &&Entry| {
+                let is_forgotten = units.of(path).is_some_and(|unit| which.contains(unit));
+                is_forgotten && is_fingerprint(path) && !matches!(kind, EntryKind::Dir { .. })
+            };
+            entries.iter().filter(is_one).map(|entry| &entry.path).collect()
+        };
+        let scripts = of(&self.runs);
+        let is_run = |path: &&&RelPath| path.file_name().starts_with(b"run-build-script-");
+        let runs: BTreeSet<_> = scripts.iter().filter(is_run).copied().collect();
+        for path in of(&self.units).union(if runs.is_empty() { &scripts } else { &runs }) {
+            let full = dir.join(path.as_path());
+            std::fs::remove_file(&full).at("remove", &full)?;
+        }
+        Ok(())
     }
-    let units = Units::among(entries.iter().map(|entry| &entry.path));
-    let is_one = |Entry { path, kind }: &&Entry| {
-        let is_forgotten = units.of(path).is_some_and(|unit| forgotten.contains(unit));
-        is_forgotten && is_fingerprint(path) && !matches!(kind, EntryKind::Dir { .. })
-    };
-    let all: Vec<_> = entries.iter().filter(is_one).map(|entry| &entry.path).collect();
-    let is_run = |path: &&&RelPath| path.file_name().starts_with(b"run-build-script-");
-    let runs: Vec<_> = all.iter().filter(is_run).copied().collect();
-    for path in if runs.is_empty() { all } else { runs } {
-        let full = dir.join(path.as_path());
-        std::fs::remove_file(&full).at("remove", &full)?;
-    }
-    Ok(())
 }
 
 /// A tree without the units that leave.

@@ -6,6 +6,7 @@ mod support;
 mod workshop;
 
 mod action;
+mod blind_inputs;
 mod cargo;
 mod chain;
 mod chain_init;

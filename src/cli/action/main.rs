@@ -254,7 +254,8 @@ impl<'a> Main<'a> {
         self.log.group(if is_lookup { "🚀 Looking up" } else { "🚀 Restoring" });
         let restored = ops::with_threads(self.step.threads(), || {
             let uses_hot_trees = self.step.inputs.hot_trees > 0;
-            let options = RestoreOptions { now: now(), uses_hot_trees };
+            let always_build = self.step.inputs.always_build.clone();
+            let options = RestoreOptions { now: now(), uses_hot_trees, always_build };
             if is_lookup {
                 look_up(store, job)
             } else {

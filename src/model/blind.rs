@@ -1,0 +1,149 @@
+//! Files that may be inputs of a build although cargo knows nothing of it: blind inputs.
+//!
+//! A macro that reads a directory, a linker script, what `git` answers to a build script: where such a file
+//! changes, cargo finds the package fresh, in a workspace that is never wiped, too.
+
+use std::collections::BTreeSet;
+
+use super::manifest::{Manifest, RawPath, Root};
+use super::rel_path::RelPath;
+use super::score::Fate;
+
+/// Returns those of the `changed` files of a checkout that lie in a package that stays fresh, and that none of
+/// the units in the tree reads. `fates` are those of the units of the graph.
+///
+/// Sources of Rust are none: they are of targets that this job does not build. Nor are documents, licences,
+/// manifests, and what is hidden.
+pub fn blind_inputs(
+    manifest: &Manifest,
+    fates: &[Fate],
+    changed: &BTreeSet<(Root, RelPath)>,
+) -> BTreeSet<(Root, RelPath)> {
+    let candidates = changed.iter().filter(|(_, path)| may_be_input(path));
+    let graph = &manifest.graph;
+    let named = graph.units.iter().flat_map(|unit| unit.files.iter().chain(&unit.fixed));
+    let named: BTreeSet<(&Root, Option<&RelPath>)> = named
+        .filter_map(|number| manifest.sources.get(*number as usize))
+        .map(|source| (&source.root, source.path.as_ref()))
+        .collect();
+    let is_read = |root: &Root, path: &RelPath| {
+        let mut above = Some(path.clone());
+        while let Some(path) = above {
+            if named.contains(&(root, Some(&path))) {
+                return true;
+            }
+            above = path.parent();
+        }
+        named.contains(&(root, None))
+    };
+    let stays_fresh = |package: u32| {
+        let units = graph.units.iter().zip(fates);
+        let mut units = units.filter(|(unit, _)| unit.package == package).peekable();
+        units.peek().is_some()
+            && units.all(|(unit, fate)| fate.is_fresh && fate.is_wanted && !unit.whole_package)
+    };
+    let is_blind = |(root, path): &&(Root, RelPath)| {
+        !is_read(root, path) && package_of(manifest, root, path).is_some_and(stays_fresh)
+    };
+    candidates.filter(is_blind).cloned().collect()
+}
+
+/// Tells whether a file may be an input that cargo does not see.
+pub fn may_be_input(path: &RelPath) -> bool {
+    const NONE: [&[u8]; 5] = [b"license", b"copying", b"notice", b"changelog", b"rust-toolchain"];
+    let name = path.file_name().to_ascii_lowercase();
+    let ends_in = |end: &[u8]| name.ends_with(end);
+    !(ends_in(b".rs")
+        || ends_in(b".md")
+        || NONE.iter().any(|none| name.starts_with(none))
+        || matches!(&name[..], b"cargo.toml" | b"cargo.lock")
+        || path.components().any(|name| name.starts_with(b".")))
+}
+
+/// Returns the innermost package that a file lies in.
+fn package_of(manifest: &Manifest, root: &Root, path: &RelPath) -> Option<u32> {
+    let top = manifest.header.roots.get(root)?.as_bytes();
+    let full = RawPath::of(&[top, b"/", path.as_bytes()].concat());
+    let packages = (0..).zip(&manifest.graph.packages).filter_map(|(index, package)| {
+        let dir = package.dir.as_ref()?.as_bytes();
+        let is_in = full.as_bytes().strip_prefix(dir).is_some_and(|rest| rest.starts_with(b"/"));
+        is_in.then_some((dir.len(), index))
+    });
+    packages.max().map(|(_, index)| index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::digest::Digest;
+    use super::super::manifest::{Source, SourceKind};
+    use super::super::testing::manifest_of;
+    use super::super::timestamp::Timestamp;
+    use super::super::unit_graph::{GraphPackage, GraphUnit};
+    use super::*;
+
+    const FRESH: Fate = Fate { is_wanted: true, is_fresh: true };
+
+    fn path(text: &str) -> RelPath {
+        RelPath::parse(text.as_bytes()).expect("a path")
+    }
+
+    /// `app` reads `src/main.rs` and `in`, and has a package `part` inside, which nothing is known to read.
+    fn manifest() -> Manifest {
+        let mut manifest = manifest_of("/w/app");
+        for (name, at) in [("app", "/w/app"), ("part", "/w/app/part")] {
+            manifest.graph.packages.push(GraphPackage {
+                name: name.to_owned(),
+                dir: Some(RawPath::of(at.as_bytes())),
+                is_outside: false,
+                version: None,
+                manifest: None,
+            });
+        }
+        for (name, kind) in [("src/main.rs", SourceKind::File), ("in", SourceKind::Dir)] {
+            manifest.sources.push(Source {
+                root: Root::Repo,
+                path: Some(path(name)),
+                kind,
+                digest: Digest::of(b""),
+                mtime: Timestamp::default(),
+                is_executable: false,
+            });
+        }
+        let app = GraphUnit { package: 0, files: vec![0, 1], ..GraphUnit::default() };
+        let part = GraphUnit { package: 1, ..GraphUnit::default() };
+        manifest.graph.units = vec![app, part];
+        manifest
+    }
+
+    #[test]
+    fn what_changed_and_is_read_by_nothing_that_is_built_again_is_blind() {
+        let stale = Fate { is_fresh: false, ..FRESH };
+        #[rustfmt::skip]
+        let cases = [
+            //  why                             changed               app    part           blind
+            ("a file that nothing reads",       "migrations/2.sql",   [FRESH, FRESH],       true),
+            ("one in a package inside",         "part/mem.x",         [FRESH, FRESH],       true),
+            ("one that is read",                "src/main.rs",        [FRESH, FRESH],       false),
+            ("one in a directory that is read", "in/deep/x.sql",      [FRESH, FRESH],       false),
+            ("the package is built again",      "migrations/2.sql",   [stale, FRESH],       false),
+            ("another package is built again",  "migrations/2.sql",   [FRESH, stale],       true),
+            ("another target",                  "tests/t.rs",         [FRESH, FRESH],       false),
+            ("a document",                      "docs/a.md",          [FRESH, FRESH],       false),
+            ("a licence",                       "LICENSE-MIT",        [FRESH, FRESH],       false),
+            ("a workflow",                      ".github/ci.yml",     [FRESH, FRESH],       false),
+            ("a manifest",                      "part/Cargo.toml",    [FRESH, FRESH],       false),
+        ];
+        for (why, changed, fates, want) in cases {
+            let changed = BTreeSet::from([(Root::Repo, path(changed))]);
+            let blind = blind_inputs(&manifest(), &fates, &changed);
+            assert_eq!(!blind.is_empty(), want, "{why}");
+        }
+        let mut whole = manifest();
+        whole.graph.units[0].whole_package = true;
+        let changed = BTreeSet::from([(Root::Repo, path("migrations/2.sql"))]);
+        assert!(
+            blind_inputs(&whole, &[FRESH; 2], &changed).is_empty(),
+            "all of the package counts"
+        );
+    }
+}
