@@ -9,6 +9,7 @@ use crate::cargo::dirs::{Dirs, cargo_home};
 use crate::cargo::home::Wanted;
 use crate::cargo::key::{KeyOptions, RepoKey};
 use crate::cargo::lock_file::{LockFile, Package};
+use crate::cargo::scratch::Scratch;
 use crate::cargo::system::system;
 use crate::fs::At;
 use crate::model::area::Area;
@@ -47,6 +48,8 @@ pub struct Ask {
     pub cargo_home: Option<PathBuf>,
     /// `--target-dir`.
     pub target_dir: Option<PathBuf>,
+    /// What of target directories is neither saved nor restored.
+    pub scratch: Scratch,
     /// Where it comes from, for people.
     pub provenance: BTreeMap<String, String>,
 }
@@ -82,6 +85,8 @@ pub struct Job {
     pub target_dirs: Vec<PathBuf>,
     /// Directories inside roots that hold no sources: those, the store, the home.
     pub excluded: Vec<PathBuf>,
+    /// What of target directories is neither saved nor restored.
+    pub scratch: Scratch,
     /// Where it comes from, for people.
     pub provenance: BTreeMap<String, String>,
     /// What people should know about how this came about.
@@ -137,6 +142,7 @@ impl Job {
             target_dirs: Vec::new(),
             wanted: Wanted::default(),
             has_lock: false,
+            scratch: ask.scratch.clone(),
             provenance: ask.provenance.clone(),
             warnings: key.warnings.clone(),
             cargo_home: home,

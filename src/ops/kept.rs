@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::missed::why;
 use super::sources::digest_of_file;
 use super::staged::Staged;
 use super::tree::Unread;
@@ -23,7 +24,7 @@ use crate::cargo::sources::{Tracked, below, is_of_git, tracked};
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::stat::{Kind, Stat};
-use crate::fs::walk::Found;
+use crate::fs::walk::{Found, Missed};
 use crate::model::manifest::{Entry, EntryKind, FileFacts, KeptFile, Manifest, Root, Source};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
@@ -52,8 +53,8 @@ impl Keep {
 }
 
 /// Returns the files inside `roots` that no checkout brings and that the dep-info in a tree names,
-/// a build script wrote, or a generation kept before (`remembered`). Without git, a checkout brings
-/// all `sources`.
+/// a build script wrote, or a generation kept before (`remembered`); and the dep-info that could not be read.
+/// Without git, a checkout brings all `sources`.
 ///
 /// `workspace_root` is what relative paths of dep-info start from; `excluded` directories hold no
 /// sources, the tree among them.
@@ -65,7 +66,7 @@ pub(super) fn find(
     sources: &[Source],
     excluded: &[PathBuf],
     remembered: &[KeptFile],
-) -> Result<Vec<Keep>> {
+) -> Result<(Vec<Keep>, Vec<Missed>)> {
     let of_git: BTreeMap<&Root, Tracked> = roots
         .iter()
         .map(|(root, dir)| {
@@ -80,12 +81,20 @@ pub(super) fn find(
     let is_dep_info =
         |found: &&Found| found.stat.kind == Kind::File && found.path.as_bytes().ends_with(b".d");
     let dep_infos: Vec<_> = found.iter().filter(is_dep_info).collect();
-    let read = dep_infos.par_iter().map(|found| {
-        let files =
-            files_in_roots(&dir.join(found.path.as_path()), workspace_root, roots, excluded)?;
-        Ok((found.path.file_name().starts_with(b"build_script_") && !files.is_empty(), files))
+    let each = dep_infos.par_iter().map(|found| {
+        files_in_roots(&dir.join(found.path.as_path()), workspace_root, roots, excluded)
     });
-    let read: Vec<(bool, Vec<(Root, RelPath)>)> = read.collect::<Result<_>>()?;
+    let each: Vec<Result<_>> = each.collect();
+    let (mut read, mut missed) = (Vec::new(), Vec::new());
+    for (Found { path, .. }, files) in dep_infos.into_iter().zip(each) {
+        match files {
+            Ok(files) => {
+                let is_of_script = path.file_name().starts_with(b"build_script_");
+                read.push((is_of_script && !files.is_empty(), files));
+            }
+            Err(error) => missed.push(Missed { path: path.clone(), why: why(error)? }),
+        }
+    }
     // Without a build script, nobody writes a tracked file when cargo builds: who changed it does that
     // in the next job again, or the checkout is right.
     let has_scripts = read.iter().any(|(is_of_script, _)| *is_of_script);
@@ -107,7 +116,7 @@ pub(super) fn find(
             keep.push(Keep { root, path, file: Unread { path: full, stat } });
         }
     }
-    Ok(keep)
+    Ok((keep, missed))
 }
 
 /// Returns the files inside `roots` that the dep-info at `path` names.
@@ -163,7 +172,7 @@ fn written_by_scripts(
                 && found.path.file_name() != b"Cargo.lock"
                 && runs.iter().any(|(from, to)| (*from..=*to).contains(&mtime))
         };
-        let found = walk(dir, is_wanted)?.into_iter().filter(is_written);
+        let found = walk(dir, is_wanted)?.found.into_iter().filter(is_written);
         written.extend(found.filter_map(|found| in_root(roots, &dir.join(found.path.as_path()))));
     }
     Ok(written)

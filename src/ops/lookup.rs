@@ -99,7 +99,11 @@ pub(super) fn choose<'a>(
         let mut best = search.best(store, lease, &contents);
         search.report.notes.extend(says_passed_over(store, job, &search, best.as_ref()));
         if let Some(choice) = &mut best {
-            choice.left = leave_bound(Arc::make_mut(&mut choice.manifest), &roots);
+            let manifest = Arc::make_mut(&mut choice.manifest);
+            choice.left = leave_bound(manifest, &roots);
+            if !search.place.area.is_shared() {
+                job.scratch.leave_out_of(manifest);
+            }
         }
         search.report.seconds += started.elapsed().as_secs_f64();
         (search.place, search.report, best)

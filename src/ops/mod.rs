@@ -24,6 +24,7 @@ mod kept;
 mod locks;
 mod look;
 pub mod lookup;
+mod missed;
 mod pack;
 mod place;
 mod placed;

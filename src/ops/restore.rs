@@ -302,9 +302,10 @@ impl<'a> Restoring<'a> {
         let manifest = &choice.manifest;
         let Some(kind) = shared(&area.area) else {
             let (readable, boot) = (job.readable.as_slice(), self.boot.as_str());
-            let taking = Taking { store, progress: unpacker.progress, readable, boot };
+            let (progress, scratch) = (unpacker.progress, &job.scratch);
+            let taking = Taking { store, progress, readable, boot, scratch };
             let taking = self.options.uses_hot_trees.then_some(taking);
-            let placing = Placing { unpacker, lease, taking };
+            let placing = Placing { unpacker, lease, taking, scratch: &job.scratch };
             return place(&placing, &area.dir, choice, known, &mut report.warnings);
         };
         let home = Home { kind, root: &self.job.cargo_home, dir: &area.dir };

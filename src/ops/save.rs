@@ -1,6 +1,6 @@
 //! Saving: what changed goes into packs, and what is there now becomes a generation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -15,16 +15,17 @@ use super::job::{Job, Place};
 use super::kept::{self, Keep};
 use super::locks::keep_builds_out;
 use super::look::look;
+use super::missed::and_others;
 use super::progress::Progress;
 use super::report::{AreaReport, Mode, Report, SourcesReport, UnitsReport, chain};
 use super::reuse::reuse;
 use super::tree::Tree;
 use super::units::{Left, bind};
-use super::{Error, Result, sources};
+use super::{Error, Result, missed, sources};
 use crate::cargo::build_lock::lock_files;
 use crate::fs::crash::crash_point;
 use crate::fs::lock::Lock;
-use crate::fs::walk::Found;
+use crate::fs::walk::{Found, Missed, Walked};
 use crate::model::area::Area;
 use crate::model::choice::Hit;
 use crate::model::level::Level;
@@ -157,24 +158,36 @@ impl Saving<'_> {
     fn save_area(&self, place: &Place, guard: &BuildGuard, report: &mut AreaReport) -> Result<()> {
         self.progress.go_on()?;
         place.check(self.store.root(), &self.job.cargo_home)?;
-        let Some(found) = look(self.job, place, report, self.progress)? else { return Ok(()) };
+        let Some(walked) = look(self.job, place, report, self.progress)? else { return Ok(()) };
         let after_stats = crate::fs::space::now_at(self.store.root())?;
         let known = self.known(place);
         // Atimes count from the walk: nothing is read before.
-        let left = self.leave_unused(place, found, known.as_ref())?;
+        let Walked { found, mut missed } = walked;
+        let mut left = self.leave_unused(place, found, &missed, known.as_ref())?;
+        let mut tree = Tree::of(&place.dir, &left.found)?;
+        report.warnings.extend(tree.special.first().map(|path| {
+            let subject = and_others(path, tree.special.len());
+            format!("{subject} left out: sockets, fifos and devices are not stored")
+        }));
+        let (keep, unread) = self.find_kept(place, &left.found, known.as_ref())?;
+        let mut contents = self.read(&tree, &keep, known.as_ref(), report)?;
+        let mut late = std::mem::take(&mut tree.missed);
+        late.extend(unread.into_iter().chain(std::mem::take(&mut contents.missed)));
+        if !late.is_empty() {
+            left = self.leave_missed(place, left, &late, known.as_ref())?;
+            let stays: HashSet<_> = left.found.iter().map(|found| &found.path).collect();
+            contents.facts = tree.retain(contents.facts, |path| stays.contains(path));
+            contents.drop_unused_packs();
+            missed.extend(late);
+        }
+        report.warnings.extend(missed::warning(&place.dir, &missed));
         report.notes.extend(left.notes());
         let Left { found, seen, plan } = left;
         if !place.area.is_shared() {
             report.reuse = reuse(known.as_ref().map(Known::manifest), &seen);
         }
-        let mut tree = Tree::of(&place.dir, &found)?;
-        let special = tree.special.iter().map(|path| {
-            format!("`{}` is a socket, fifo or device and is left out", path.display())
-        });
-        report.warnings.extend(special);
-        let keep = self.find_kept(place, &found, known.as_ref())?;
-
-        let mut manifest = self.assemble(place, &mut tree, &keep, &plan, known.as_ref(), report)?;
+        let mut manifest =
+            self.assemble(place, &mut tree, contents, &keep, &plan, known.as_ref())?;
         if !place.area.is_shared() {
             let recorded = self.graph(place, &found, &seen);
             manifest.graph = recorded.graph;
@@ -213,9 +226,9 @@ impl Saving<'_> {
         place: &Place,
         found: &[Found],
         known: Option<&Known>,
-    ) -> Result<Vec<Keep>> {
+    ) -> Result<(Vec<Keep>, Vec<Missed>)> {
         if place.area.is_shared() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         }
         let Job { roots, excluded, .. } = self.job;
         let remembered = known.map_or(&[][..], |known| &known.manifest().kept);

@@ -27,6 +27,7 @@ mod jobs;
 mod lanes;
 mod launcher;
 mod layouts;
+mod living;
 mod old_stores;
 mod partial;
 mod runners;
