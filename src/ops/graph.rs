@@ -50,6 +50,8 @@ pub(super) struct Recorded {
     ///
     /// [`Unit::is_bound`]: crate::model::manifest::Unit::is_bound
     pub(super) bound: BTreeSet<UnitDir>,
+    /// Whether it is known of every unit what it was built from.
+    pub(super) is_clear: bool,
 }
 
 /// Records the units of the tree that was `found`, and which of them the job used.
@@ -129,7 +131,8 @@ impl<'a> Recorder<'a> {
             units: wanted.into_iter().map(|index| std::mem::take(&mut units[index])).collect(),
             profiles: Some(of_profiles(self.around.workspace_root)),
         };
-        Recorded { graph, bound: self.bound }
+        let is_clear = !self.read.iter().any(|read| read.is_unclear);
+        Recorded { graph, bound: self.bound, is_clear }
     }
 
     /// Returns the units that are stale already, and that another one of the same package and kind

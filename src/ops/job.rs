@@ -21,6 +21,7 @@ use crate::model::manifest::{RawPath, Root, Series};
 use crate::model::names::Name;
 use crate::model::scope::{Lane, Scope};
 use crate::model::system::System;
+use crate::store::TreeOwner;
 
 /// What a user asks for.
 #[derive(Clone, Debug)]
@@ -283,6 +284,11 @@ impl Job {
             Area::Git => self.wanted.has_repositories(),
             _ => false,
         }
+    }
+
+    /// Returns what a record says of the job that has a directory in hand.
+    pub(super) fn as_owner(&self) -> TreeOwner {
+        TreeOwner { scope: self.scope.clone(), system: self.system.clone() }
     }
 
     /// Returns cargo's home as manifests record it, if what is built in the area depends on it.

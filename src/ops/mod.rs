@@ -21,6 +21,7 @@ pub mod idle_units;
 mod index;
 pub mod job;
 mod kept;
+mod live;
 mod locks;
 mod look;
 pub mod lookup;

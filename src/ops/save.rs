@@ -210,7 +210,9 @@ impl Saving<'_> {
         report.matched_key = Some(self.job.key.clone());
         self.store.stamp(&id.series, self.options.now)?;
         let inodes = tree.inodes(&manifest.entries).collect();
-        self.record(place, TreeRecord { generation: id.clone(), inodes }, after_stats, report);
+        let owner = Some(self.job.as_owner());
+        let record = TreeRecord { generation: id.clone(), owner, inodes };
+        self.record(place, record, after_stats, report);
         crash_point("save: recorded");
         self.put_by(place, &tree, &id, &manifest, report);
         report.id = Some(id);

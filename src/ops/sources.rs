@@ -17,6 +17,7 @@ use crate::fs::At;
 use crate::fs::beneath::{Beneath, open_regular};
 use crate::fs::cursor::{AT_A_TIME, Cursor};
 use crate::fs::stat::{Kind, Stat};
+use crate::model::ahead::SourceAt;
 use crate::model::digest::{Digest, Hasher};
 use crate::model::freshness::{Observed, Refresh, refresh};
 use crate::model::manifest::{KeptFile, Manifest, RawPath, Root, Source, SourceKind};
@@ -38,16 +39,17 @@ struct Seen {
 /// What cannot be read, or changes while it is, is left out: it will look new.
 pub(super) fn record(roots: &BTreeMap<Root, PathBuf>, excluded: &[PathBuf]) -> Result<Vec<Source>> {
     let of_root = |(root, dir): (&Root, &PathBuf)| {
-        let source = |now| {
-            let SourceContent { kind, digest, is_executable } = Observed::content(&now)?;
-            let Observed { path, mtime, .. } = now;
-            Some(Source { root: root.clone(), path, kind, digest, mtime, is_executable })
-        };
         let seen = see(dir, excluded, BTreeSet::new())?;
-        Ok(seen.observed.into_iter().filter_map(source).collect::<Vec<_>>())
+        Ok(seen.observed.iter().filter_map(|now| source_of(root, now)).collect::<Vec<_>>())
     };
     let sources: Vec<_> = roots.par_iter().map(of_root).collect::<Result<_>>()?;
     Ok(sources.into_iter().flatten().collect())
+}
+
+fn source_of(root: &Root, now: &Observed) -> Option<Source> {
+    let SourceContent { kind, digest, is_executable } = now.content()?;
+    let (path, mtime) = (now.path.clone(), now.mtime);
+    Some(Source { root: root.clone(), path, kind, digest, mtime, is_executable })
 }
 
 /// Tells whether two records have the same sources, whatever their mtimes.
@@ -71,6 +73,18 @@ impl Glance {
             Some((root.clone(), see(dir, excluded, BTreeSet::new()).ok()?))
         };
         Self(roots.par_iter().filter_map(look).collect())
+    }
+
+    /// Returns what is in the roots as a manifest would record it, and the ctimes.
+    pub(super) fn sources(&self) -> (Vec<Source>, BTreeMap<SourceAt, Timestamp>) {
+        let (mut sources, mut ctimes) = (Vec::new(), BTreeMap::new());
+        for (root, seen) in &self.0 {
+            for (now, stat) in seen.observed.iter().zip(&seen.stats) {
+                sources.extend(source_of(root, now));
+                ctimes.insert((root.clone(), now.path.clone()), stat.inode.ctime);
+            }
+        }
+        (sources, ctimes)
     }
 
     /// Returns what is in the roots.

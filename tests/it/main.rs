@@ -6,6 +6,7 @@ mod support;
 mod workshop;
 
 mod action;
+mod ahead;
 mod cargo;
 mod chain;
 mod chain_init;
