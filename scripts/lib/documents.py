@@ -56,7 +56,8 @@ def table_of(action, kind):
         cells = [f"`{name}`", meaning]
         if kind == "inputs":
             default = shown(fields.get("default", ""))
-            cells.insert(1, f"`{default}`" if default else "")
+            lines = [f"`{line}`" for line in default.splitlines()]
+            cells.insert(1, " ".join(lines))
         rows.append("| " + " | ".join(cells) + " |")
     return "".join(f"{row}\n" for row in rows)
 

@@ -270,6 +270,11 @@ fn parent(dir: &[u8]) -> Option<&[u8]> {
     Some(&dir[..end])
 }
 
+/// Tells whether a path is in a directory that cargo puts documentation in, or is one.
+pub fn is_documentation(path: &RelPath) -> bool {
+    spot_of(path).is_none() && path.components().any(|name| name == b"doc")
+}
+
 /// Returns what a file of documentation documents, and the directory that `doc/` is in:
 /// `doc/serde/index.html`, `x86_64-unknown-linux-gnu/doc/serde.json`.
 fn document(path: &RelPath) -> Option<(&[u8], Vec<u8>)> {

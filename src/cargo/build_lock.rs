@@ -38,18 +38,21 @@ pub fn lock_packages(cargo_home: &Path, patience: Duration) -> Result<Option<Loc
     Lock::exclusive_within(&cargo_home.join(".package-cache"), patience)
 }
 
-/// Returns the lock files of `target_dir`, sorted.
+/// Returns the lock files of `target_dir`, sorted. Cargo builds in no directory that it cannot read.
 pub fn lock_files(target_dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut dirs = vec![(target_dir.to_owned(), 0)];
     while let Some((dir, depth)) = dirs.pop() {
         let entries = match std::fs::read_dir(&dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) if is_passed_over(&error, depth) => continue,
             entries => entries.at("read directory", &dir)?,
         };
         for entry in entries {
             let entry = entry.at("read directory", &dir)?;
-            let kind = entry.file_type().at("read metadata", &entry.path())?;
+            let kind = match entry.file_type() {
+                Err(error) if is_passed_over(&error, depth) => continue,
+                kind => kind.at("read metadata", &entry.path())?,
+            };
             let name = entry.file_name().to_string_lossy().into_owned();
             if kind.is_file() && name.starts_with(".cargo-") && name.ends_with("lock") {
                 found.push(entry.path());
@@ -61,6 +64,15 @@ pub fn lock_files(target_dir: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+fn is_passed_over(error: &std::io::Error, depth: u32) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    match error.kind() {
+        NotFound => true,
+        NotADirectory | PermissionDenied => depth > 0,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub(super) fn collect(repo: &Path, globs: &[String]) -> Result<Digests> {
         let is_cache = is_dir && manifests::is_cache(entry.path());
         entry.depth() == 0 || !(is_cache || entry.file_name() == ".git")
     });
-    for entry in walk.build() {
+    for entry in walk.build().filter(|entry| !manifests::is_shut(entry)) {
         let entry = entry.map_err(std::io::Error::other).at("list", repo)?;
         let path = entry.path();
         let Ok(below) = path.strip_prefix(repo) else { continue };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -44,7 +44,7 @@ pub(super) fn collect(repo: &Path, root: &Path, which: Which) -> Result<Digests>
     walk.hidden(false).ignore(false).git_global(false);
     walk.parents(in_checkout).require_git(in_checkout);
     walk.filter_entry(|entry| entry.depth() == 0 || !is_foreign(entry));
-    for entry in walk.build() {
+    for entry in walk.build().filter(|entry| !is_shut(entry)) {
         let entry = entry.map_err(io::Error::other).at("list", base)?;
         let path = entry.path();
         if is_wanted(path, which) && path.is_file() {
@@ -53,6 +53,14 @@ pub(super) fn collect(repo: &Path, root: &Path, which: Which) -> Result<Digests>
         }
     }
     Ok(digests)
+}
+
+/// Tells whether a walk found a directory that is gone by now, or that nobody may read: then cargo cannot either.
+pub(super) fn is_shut<T>(found: &std::result::Result<T, ignore::Error>) -> bool {
+    let Err(error) = found else { return false };
+    let kind = error.io_error().map(io::Error::kind);
+    let is_refused = matches!(kind, Some(ErrorKind::NotFound | ErrorKind::PermissionDenied));
+    is_refused && error.depth().is_some_and(|depth| depth > 0)
 }
 
 /// Adds each digest to `components`, under `prefix` and its path.

@@ -31,6 +31,7 @@ pub mod meaning;
 mod program;
 pub mod rlib;
 mod rustup;
+pub mod scratch;
 pub mod sources;
 pub mod system;
 pub mod tested;

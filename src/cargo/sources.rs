@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use ignore::WalkBuilder;
 
+use super::manifests::is_shut;
 use crate::fs::stat::{Kind, Stat};
 use crate::fs::{At, Error, Result};
 use crate::model::digest::{Digest, Hasher};
@@ -49,7 +50,8 @@ pub struct Listing {
 /// directories, the store) and what git ignores.
 ///
 /// A file that git tracks is a source wherever it is, also in a target directory or where a pattern ignores it,
-/// as far as git can be asked. One that is missed here costs a rebuild, never a stale artifact: only what was recorded gets an
+/// as far as git can be asked. A directory that nobody may read is no source, for cargo cannot read it either.
+/// One that is missed here costs a rebuild, never a stale artifact: only what was recorded gets an
 /// old mtime back.
 pub fn list(root: &Path, excluded: &[PathBuf]) -> Result<Listing> {
     let mut listing = Listing::default();
@@ -66,18 +68,24 @@ pub fn list(root: &Path, excluded: &[PathBuf]) -> Result<Listing> {
         .git_global(false)
         .follow_links(false);
     walk.filter_entry(move |entry| is_source_dir_entry(entry.path(), &keeps));
-    for entry in walk.build() {
+    for entry in walk.build().filter(|entry| !is_shut(entry)) {
         let entry = entry.map_err(|error| refused(error, root))?;
         if entry.depth() == 0 {
             listing.add_dir(root, None, &skipped)?;
             continue;
         }
         let Some(path) = below(root, entry.path())? else { continue };
-        let Some(stat) = Stat::if_exists(entry.path()).at("read metadata", entry.path())? else {
-            continue;
+        let stat = match Stat::if_exists(entry.path()).at("read metadata", entry.path()) {
+            Ok(Some(stat)) => stat,
+            Ok(None) => continue,
+            Err(error) if error.is_denied() => continue,
+            Err(error) => return Err(error),
         };
         match stat.kind {
-            Kind::Dir => listing.add_dir(entry.path(), Some(path), &skipped)?,
+            Kind::Dir => match listing.add_dir(entry.path(), Some(path), &skipped) {
+                Err(error) if error.is_denied() || is_gone(&error) => {}
+                added => added?,
+            },
             Kind::File | Kind::Symlink => {
                 seen.insert(path.clone());
                 listing.files.push(SourceFile { path, stat });
@@ -105,6 +113,10 @@ pub fn list(root: &Path, excluded: &[PathBuf]) -> Result<Listing> {
     }
     listing.files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(listing)
+}
+
+fn is_gone(error: &Error) -> bool {
+    error.source.kind() == std::io::ErrorKind::NotFound
 }
 
 /// Returns the path of `full` below `root`, if it is there.

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::{Error, Result};
 use crate::cargo::key::KeyOptions;
+use crate::cargo::scratch::Scratch;
 use crate::github::runner::Runner;
 use crate::model::cargo_home::{CargoHome, HomeOwner};
 use crate::model::environment::Environment;
@@ -74,6 +75,28 @@ pub(super) struct PlaceArgs {
     /// The target directory of the repo [default: as cargo says]
     #[arg(long, value_name = "DIR")]
     target_dir: Option<PathBuf>,
+}
+
+/// What of target directories is not kept.
+#[derive(Debug, Args)]
+struct ScratchArgs {
+    /// What of target directories is neither saved nor restored: patterns as of gitignore, one each time; ''
+    /// for nothing [default: /tmp/*, /*/tmp/*, !/doc/tmp/*, *.profraw]
+    #[arg(long = "scratch", value_name = "PATTERN")]
+    patterns: Option<Vec<String>>,
+}
+
+impl ScratchArgs {
+    fn scratch(&self) -> Result<Scratch> {
+        scratch_of(self.patterns.as_deref())
+    }
+}
+
+/// Returns the scratch that was asked for, or the default.
+pub(super) fn scratch_of(patterns: Option<&[String]>) -> Result<Scratch> {
+    let Some(patterns) = patterns else { return Ok(Scratch::default()) };
+    let parsed = Scratch::parse(patterns.iter().map(String::as_str));
+    parsed.map_err(|error| Error::Refused(error.to_string()))
 }
 
 impl PlaceArgs {
@@ -209,6 +232,8 @@ pub(super) struct JobArgs {
     scope: ScopeArgs,
     #[command(flatten)]
     places: PlaceArgs,
+    #[command(flatten)]
+    scratch: ScratchArgs,
     /// Threads [default: one a core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(super) threads: usize,
@@ -293,6 +318,7 @@ impl JobArgs {
                 (None, CargoHome::Usual | CargoHome::Private) => None,
             },
             target_dir: option(self.places.target_dir())?,
+            scratch: self.scratch.scratch()?,
             repo,
         })
     }

@@ -159,6 +159,7 @@ pub(super) fn how(area: &AreaReport) -> String {
         Mode::Unchanged => "unchanged".to_owned(),
         Mode::Clone => format!("{}, clone", name(area.hit)),
         Mode::Move => format!("{}, move", name(area.hit)),
+        Mode::Left => format!("{}, left as it is", name(area.hit)),
         Mode::InPlace => format!("{}, in place", name(area.hit)),
         Mode::Unpack => format!("{}, unpack", name(area.hit)),
     }

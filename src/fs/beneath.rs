@@ -139,6 +139,32 @@ impl Beneath {
         rename().map_err(|errno| self.refused("rename to", to, errno))
     }
 
+    /// Moves `path` to where `other` has a directory for it and nothing of that name; tells whether it is there
+    /// now. A directory that shuts its owner out keeps its mode.
+    pub fn move_to(&self, path: &RelPath, other: &Self) -> Result<bool> {
+        match other.rename_noreplace_from(path, self, path) {
+            Err(error) if error.is_denied() => {
+                // A directory that changes its parent must let its owner write: rename(2).
+                let Some(stat) = self.stat(path)?.filter(|stat| stat.kind == Kind::Dir) else {
+                    return Err(error);
+                };
+                self.set_dir_mode(path, stat.mode | 0o700)?;
+                let moved = other.rename_noreplace_from(path, self, path)?;
+                if moved { other } else { self }.set_dir_mode(path, stat.mode)?;
+                Ok(moved)
+            }
+            moved => moved,
+        }
+    }
+
+    fn set_dir_mode(&self, path: &RelPath, mode: u32) -> Result<()> {
+        let set = || {
+            let mode = Mode::from_raw_mode(mode);
+            rustix::fs::chmodat(self.parent(path)?, name(path), mode, AtFlags::empty())
+        };
+        set().map_err(|errno| self.refused("set the mode of", path, errno))
+    }
+
     /// Exchanges `path` here with `theirs` below `other` in one step.
     pub fn exchange_with(&self, path: &RelPath, other: &Self, theirs: &RelPath) -> Result<()> {
         let exchange = || {

@@ -22,6 +22,17 @@ pub fn remove_tree(dir: &Path) -> Result<()> {
     }
 }
 
+/// Lets us into a directory of ours that shuts everybody out; whatever else is there stays as it is.
+pub fn open_dir(path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            let mode = metadata.permissions().mode() | 0o700;
+            fs::set_permissions(path, Permissions::from_mode(mode)).at("set the mode of", path)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Removes a file; one that does not exist is removed already.
 pub fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {

@@ -33,6 +33,15 @@ impl Area {
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::Registry | Self::Git)
     }
+
+    /// Returns the area of the build directory that holds the units of a target, where that lies apart.
+    pub fn build_area(&self) -> Option<Self> {
+        match self {
+            Self::Target => Some(Self::Build),
+            Self::DependencyTarget(name) => Some(Self::DependencyBuild(name.clone())),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Area {

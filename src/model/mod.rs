@@ -3,6 +3,7 @@
 //! It hides nothing and touches nothing: no file, no clock, no environment. What is decided is
 //! decided here, from facts that others read.
 
+pub mod ahead;
 pub mod always_build;
 pub mod area;
 pub mod blind;

@@ -148,8 +148,17 @@ impl Contents {
         self.within(spot).map(|(_, content)| content.mtime).max()
     }
 
+    /// Returns what a manifest recorded.
+    pub(super) fn of(manifest: &Manifest) -> Self {
+        let sources = manifest.sources.iter().map(|source| {
+            let content = Content { content: source.content(), mtime: source.mtime };
+            (source.root.clone(), source.path.clone(), content)
+        });
+        sources.collect()
+    }
+
     /// Returns what counts of a spot.
-    fn within<'a>(
+    pub(super) fn within<'a>(
         &'a self,
         spot: &'a Spot,
     ) -> impl Iterator<Item = (Option<&'a RelPath>, &'a Content)> {
@@ -192,11 +201,7 @@ impl Sketch {
     pub fn of(manifest: &Manifest) -> Option<Self> {
         let graph = &manifest.graph;
         graph.profiles.as_ref()?;
-        let sources = manifest.sources.iter().map(|source| {
-            let content = Content { content: source.content(), mtime: source.mtime };
-            (source.root.clone(), source.path.clone(), content)
-        });
-        let contents: Contents = sources.collect();
+        let contents = Contents::of(manifest);
         let mut paths: BTreeMap<Spot, u32> = BTreeMap::new();
         let mut units = Vec::new();
         for unit in &graph.units {
@@ -240,7 +245,7 @@ fn is_stale_by_itself(unit: &GraphUnit, units: &[GraphUnit]) -> bool {
 }
 
 /// Returns what in the roots a unit was built from.
-fn spots(manifest: &Manifest, unit: &GraphUnit) -> Vec<Spot> {
+pub(super) fn spots(manifest: &Manifest, unit: &GraphUnit) -> Vec<Spot> {
     let named = unit.files.iter().chain(&unit.fixed);
     let sources = named.filter_map(|number| manifest.sources.get(*number as usize));
     let spot = |source: &super::manifest::Source| Spot {

@@ -85,6 +85,8 @@ pub enum Shape {
     Hollow,
     /// Its fingerprint is none that a cargo we know writes. Nothing can be said of it.
     Unknown,
+    /// A part of it could not be read.
+    Unread,
 }
 
 /// Where the tree that a job worked on came from.
@@ -121,6 +123,8 @@ pub enum Unused {
     BuiltDaysAgo(i64),
     /// It says that it is built, and what was built is gone.
     Hollow,
+    /// A part of it could not be read.
+    Unread,
 }
 
 impl fmt::Display for Unused {
@@ -134,6 +138,7 @@ impl fmt::Display for Unused {
                 write!(f, "built {days} days ago, and the disk does not tell what is used")
             }
             Self::Hollow => f.write_str("built, and what was built is gone"),
+            Self::Unread => f.write_str("a part could not be read"),
         }
     }
 }
@@ -199,8 +204,8 @@ impl UnitPolicy {
 
     /// Plans which units of a tree are stored.
     ///
-    /// Units that the job used are kept, unless nothing is left of them but the fingerprint; so are units of
-    /// unknown shape, always. A job that used nothing, or that did not come to its end (`is_partial`), says
+    /// Units that the job used are kept, unless nothing is left of them but the fingerprint, or a part could not
+    /// be read; so are units of unknown shape. A job that used nothing, or that did not come to its end (`is_partial`), says
     /// nothing of the rest: all is kept as it was.
     pub fn plan(
         &self,
@@ -219,6 +224,7 @@ impl UnitPolicy {
                 .unwrap_or(UnitUse { last_used: sight.built, unused_saves: 0 });
             let days = now.secs().saturating_sub(sight.built.secs()) / 86_400;
             let verdict = match sight.was_used {
+                _ if sight.shape == Shape::Unread => Err(Unused::Unread),
                 _ if sight.shape == Shape::Hollow => Err(Unused::Hollow),
                 Some(true) => Ok(UnitUse { last_used: now, unused_saves: 0 }),
                 _ if is_partial || sight.shape == Shape::Unknown => Ok(before),

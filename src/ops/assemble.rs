@@ -7,11 +7,13 @@ use super::compare::Known;
 use super::index::Index;
 use super::job::Place;
 use super::kept::Keep;
+use super::missed::why;
 use super::pack::{PackedFiles, Packing};
 use super::report::AreaReport;
 use super::save::Saving;
 use super::tree::{Tree, Unread, unread_facts};
 use super::units::units_of;
+use crate::fs::walk::Missed;
 use crate::model::digest::Digest;
 use crate::model::manifest::{
     Content, Entry, EntryKind, FileFacts, Header, Manifest, PackUse, RawPath,
@@ -22,17 +24,15 @@ use crate::model::unit_graph::UnitGraph;
 use crate::model::unit_use::UnitPlan;
 
 impl Saving<'_> {
-    /// Completes the manifest: contents of unchanged files are taken from what is known, the
-    /// others are read and packed. The entries of the tree become those of the manifest.
-    pub(super) fn assemble(
+    /// Finds the contents of every file: those of unchanged files are taken from what is known, the others are
+    /// read and packed.
+    pub(super) fn read(
         &self,
-        place: &Place,
-        tree: &mut Tree,
+        tree: &Tree,
         keep: &[Keep],
-        plan: &UnitPlan,
         known: Option<&Known>,
         report: &mut AreaReport,
-    ) -> Result<Manifest> {
+    ) -> Result<Contents> {
         let mut facts: Vec<Option<FileFacts>> = Vec::new();
         let mut packs = Packs::default();
         for (index, unread) in &tree.files {
@@ -56,10 +56,17 @@ impl Saving<'_> {
         }
         let missing: Vec<usize> = (0..all.len()).filter(|index| facts[*index].is_none()).collect();
         let unread: Vec<&Unread> = missing.iter().map(|index| all[*index]).collect();
-        let packed = self.pack(&unread)?;
+        let mut packed = self.pack(&unread)?;
         report.stored_bytes = packed.stored_bytes;
         for index in &missing {
             facts[*index] = Some(unread_facts(&all[*index].stat));
+        }
+        let mut missed = Vec::new();
+        for (index, error) in std::mem::take(&mut packed.missed) {
+            // A file that is kept is no part of the tree: a build would lack it.
+            let Some((entry, _)) = tree.files.get(missing[index]) else { return Err(error) };
+            let path = tree.entries[*entry].path.clone();
+            missed.push(Missed { path, why: why(error)? });
         }
         for found in packed.contents {
             let pack = packs.index(&packed.packs[&found.content.digest]);
@@ -68,14 +75,29 @@ impl Saving<'_> {
             file.contents.push(Content { pack, ..found.content });
         }
 
-        let mut facts = facts.into_iter().flatten();
+        let mut facts: Vec<_> = facts.into_iter().flatten().collect();
+        let kept = facts.split_off(tree.files.len());
+        Ok(Contents { facts, kept, packs: packs.list, missed })
+    }
+
+    /// Completes the manifest. The entries of the tree become those of the manifest.
+    pub(super) fn assemble(
+        &self,
+        place: &Place,
+        tree: &mut Tree,
+        contents: Contents,
+        keep: &[Keep],
+        plan: &UnitPlan,
+        known: Option<&Known>,
+    ) -> Result<Manifest> {
+        let Contents { facts, kept, packs, .. } = contents;
         let mut entries = std::mem::take(&mut tree.entries);
-        for ((index, _), facts) in tree.files.iter().zip(&mut facts) {
+        for ((index, _), facts) in tree.files.iter().zip(facts) {
             entries[*index].kind = EntryKind::File(facts);
         }
         let kept: Result<Vec<_>> =
-            keep.iter().zip(facts).map(|(keep, facts)| keep.with(facts)).collect();
-        let mut header = self.header(place, packs.list);
+            keep.iter().zip(kept).map(|(keep, facts)| keep.with(facts)).collect();
+        let mut header = self.header(place, packs);
         header.system = self.system(place, known);
         header.entries = entries.len() as u64;
         let is_file =
@@ -173,6 +195,28 @@ impl Saving<'_> {
             bytes: 0,
             packs,
         }
+    }
+}
+
+/// The contents of the files of a tree.
+pub(super) struct Contents {
+    /// What each of [`Tree::files`] holds, in that order. Of one that was missed it may be a part.
+    pub(super) facts: Vec<FileFacts>,
+    /// What each kept file holds.
+    kept: Vec<FileFacts>,
+    packs: Vec<PackUse>,
+    /// The files that could not be read.
+    pub(super) missed: Vec<Missed>,
+}
+
+impl Contents {
+    /// Forgets the packs that no content is in.
+    pub(super) fn drop_unused_packs(&mut self) {
+        let mut used = Packs::default();
+        for content in self.facts.iter_mut().chain(&mut self.kept).flat_map(|it| &mut it.contents) {
+            content.pack = used.index(&self.packs[content.pack as usize]);
+        }
+        self.packs = used.list;
     }
 }
 

@@ -4,6 +4,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use super::Result;
+use super::place::holds_anything;
+use super::walk::walk_tree;
+use crate::cargo::scratch::Scratch;
 use crate::cargo::sources::below;
 use crate::fs::beneath::Beneath;
 use crate::fs::stat::{Kind, Stat};
@@ -90,9 +93,9 @@ impl CheckoutFiles {
     /// Tells whether a directory holds anything but them.
     pub(super) fn are_not_all_of(&self, dir: &Path) -> Result<bool> {
         if self.is_empty() {
-            return super::place::holds_anything(dir);
+            return holds_anything(dir);
         }
-        Ok(!self.leave_out(super::walk::walk_tree(dir)?).is_empty())
+        Ok(!self.leave_out(walk_tree(dir, &Scratch::none())?.found).is_empty())
     }
 
     /// Gives those that are in `from` a second name in `to`, which is about to take its place.

@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::Result;
 use super::checkout_files::CheckoutFiles;
 use super::progress::Progress;
-use super::walk::walk_tree;
+use super::walk::walk_beside;
+use super::{Result, missed};
+use crate::cargo::scratch::Scratch;
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::extents::data_runs;
 use crate::fs::stat::{Kind, Stat};
-use crate::fs::walk::Found;
+use crate::fs::walk::{Found, Walked};
 use crate::model::digest::Digest;
 use crate::model::manifest::{Content, Entry, EntryKind, FileFacts, GenerationId, Manifest};
 use crate::model::rel_path::RelPath;
@@ -33,8 +34,12 @@ pub struct Known {
 pub struct Comparison {
     /// Files that have the bytes, mode and mtime they should have.
     pub same: HashSet<RelPath>,
-    /// Whether everything else is as it should be too, and nothing is there beside.
+    /// Whether everything else is as it should be too, and nothing is there beside but scratch.
     pub is_whole: bool,
+    /// What is there and cannot be read.
+    pub unreadable: Vec<RelPath>,
+    /// Where scratch lies, without what is below.
+    pub scratch: Vec<RelPath>,
 }
 
 impl Known {
@@ -91,32 +96,37 @@ pub(super) fn compare(
     entries: &[Entry],
     known: Option<&Known>,
     checkout_files: &CheckoutFiles,
+    scratch: &Scratch,
     progress: &Progress,
 ) -> Result<Comparison> {
-    let found = checkout_files.leave_out(walk_tree(dir)?);
+    let (Walked { found, missed }, beside) = walk_beside(dir, scratch)?;
+    let found = checkout_files.leave_out(found);
     let by_path = indexed(&found);
     let beneath = Beneath::open(dir)?;
     let verdicts: Result<Vec<bool>> = entries
         .par_iter()
         .map(|entry| {
             progress.go_on()?;
-            match by_path.get(&entry.path) {
-                Some(stat) => is_same(entry, stat, &by_path, &beneath, |facts| {
-                    match known.and_then(|known| known.facts_of(&entry.path, stat)) {
-                        Some(recorded) => Ok(has_same_bytes(recorded, facts)),
-                        None => holds(&beneath, &entry.path, facts),
-                    }
-                }),
-                None => Ok(false),
-            }
+            let Some(stat) = by_path.get(&entry.path) else { return Ok(false) };
+            let is_same = is_same(entry, stat, &by_path, &beneath, |facts| {
+                match known.and_then(|known| known.facts_of(&entry.path, stat)) {
+                    Some(recorded) => Ok(has_same_bytes(recorded, facts)),
+                    None => holds(&beneath, &entry.path, facts),
+                }
+            });
+            // What cannot be read is not what it should be.
+            is_same.or_else(|error| missed::why(error).map(|_| false))
         })
         .collect();
     let mut verdicts = verdicts?;
     part_twins(entries, &by_path, &mut verdicts);
-    let is_whole = found.len() == entries.len() && verdicts.iter().all(|same| *same);
+    let unreadable: Vec<_> = missed.into_iter().map(|missed| missed.path).collect();
+    let is_whole =
+        found.len() == entries.len() && unreadable.is_empty() && verdicts.iter().all(|same| *same);
     let is_file = |entry: &Entry| matches!(entry.kind, EntryKind::File(_));
     let same = entries.iter().zip(&verdicts).filter(|(entry, same)| **same && is_file(entry));
-    Ok(Comparison { same: same.map(|(entry, _)| entry.path.clone()).collect(), is_whole })
+    let same = same.map(|(entry, _)| entry.path.clone()).collect();
+    Ok(Comparison { same, is_whole, unreadable, scratch: beside })
 }
 
 /// Files that should be apart but are one file are not as they should be.

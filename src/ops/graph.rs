@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use self::read::{Read, read};
+use super::job::{Job, Place};
 use crate::cargo::fingerprint::{Check, Variable};
 use crate::cargo::home::version_in;
 use crate::cargo::meaning::{of_package, of_profiles};
@@ -53,6 +54,8 @@ pub(super) struct Recorded {
     ///
     /// [`Unit::is_bound`]: crate::model::manifest::Unit::is_bound
     pub(super) bound: BTreeSet<UnitDir>,
+    /// Whether it is known of every unit what it was built from.
+    pub(super) is_clear: bool,
 }
 
 /// Records the units of the tree that was `found`, and which of them the job used.
@@ -66,7 +69,25 @@ pub(super) fn record(
     Recorder::new(around, &read).record(is_used)
 }
 
-impl Surroundings<'_> {
+impl<'a> Surroundings<'a> {
+    /// Returns those of the target at `place` of a job that has these `sources`.
+    pub(super) fn of(job: &'a Job, place: &'a Place, sources: &'a [Source]) -> Self {
+        let Job { roots, excluded, cargo_home, environment, .. } = job;
+        let full =
+            |source: &Source| Some(roots.get(&source.root)?.join(source.path.as_ref()?.as_path()));
+        let is_excluded = |path: &PathBuf| excluded.iter().any(|dir| path.starts_with(dir));
+        Self {
+            dir: &place.dir,
+            workspace_root: &place.workspace_root,
+            roots,
+            sources,
+            excluded,
+            checkout_files: sources.iter().filter_map(full).filter(is_excluded).collect(),
+            cargo_home,
+            environment,
+        }
+    }
+
     fn is_excluded(&self, path: &Path) -> bool {
         self.excluded.iter().any(|dir| path.starts_with(dir)) && !self.checkout_files.contains(path)
     }
@@ -132,7 +153,8 @@ impl<'a> Recorder<'a> {
             units: wanted.into_iter().map(|index| std::mem::take(&mut units[index])).collect(),
             profiles: Some(of_profiles(self.around.workspace_root)),
         };
-        Recorded { graph, bound: self.bound }
+        let is_clear = !self.read.iter().any(|read| read.is_unclear);
+        Recorded { graph, bound: self.bound, is_clear }
     }
 
     /// Returns the units that are stale already, and that another one of the same package and kind

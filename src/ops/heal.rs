@@ -58,7 +58,7 @@ fn half_extractions(job: &Job, registry: &Beneath) -> Result<Vec<RelPath>> {
     let is_inside = |path: &RelPath| path.components().count() > 3;
     let found = walk(registry.path(), |path, what| is_wanted(path, what) && !is_inside(path))?;
     let mut halves = Vec::new();
-    for crate_dir in found.into_iter().map(|found| found.path) {
+    for crate_dir in found.found.into_iter().map(|found| found.path) {
         let is_crate = home::unit(Shared::Registry, &crate_dir).is_some();
         if is_crate && !is_held(Shared::Registry, registry, &crate_dir)? {
             halves.push(crate_dir);

@@ -7,15 +7,20 @@ mod take;
 pub use put_by::HotPolicy;
 pub(super) use take::{Taken, Taking, take};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::Result;
 use super::compare::{indexed, is_same};
 use super::gc::Mode;
+use super::place::reset_dirs;
 use super::walk::walk_tree;
+use crate::cargo::scratch::Scratch;
+use crate::fs::At;
 use crate::fs::beneath::Beneath;
-use crate::fs::stat::{Inode, Stat};
+use crate::fs::remove::remove_tree;
+use crate::fs::stat::{Inode, Kind, Stat};
+use crate::fs::walk::Walked;
 use crate::model::idle_dir::{DirFacts, DirKind, DroppedDir, dropped_dirs};
 use crate::model::manifest::Entry;
 use crate::model::pressure::Pressure;
@@ -69,8 +74,12 @@ fn first_difference(
     dir: &Path,
     entries: &[Entry],
     inodes: &HashMap<RelPath, Inode>,
+    scratch: &Scratch,
 ) -> Result<Option<RelPath>> {
-    let found = walk_tree(dir)?;
+    let Walked { found, missed } = walk_tree(dir, scratch)?;
+    if let Some(missed) = missed.into_iter().next() {
+        return Ok(Some(missed.path));
+    }
     let by_path = indexed(&found);
     let beneath = Beneath::open(dir)?;
     for entry in entries {
@@ -86,4 +95,33 @@ fn first_difference(
     }
     let is_entry = |path: &RelPath| entries.binary_search_by(|entry| entry.path.cmp(path)).is_ok();
     Ok(found.into_iter().map(|found| found.path).find(|path| !is_entry(path)))
+}
+
+/// Removes what is in `dir` and not among `entries`: scratch, units that left the stored copy, sockets, and what
+/// could not be read.
+fn remove_surplus(dir: &Path, entries: &[Entry]) -> Result<()> {
+    let wanted: HashSet<&RelPath> = entries.iter().map(|entry| &entry.path).collect();
+    let mut changed = HashSet::new();
+    let mut gone: Option<RelPath> = None;
+    let Walked { found, missed } = walk_tree(dir, &Scratch::none())?;
+    let found = found.into_iter().map(|found| (found.path, found.stat.kind == Kind::Dir));
+    // A directory is read before it is known what is in it.
+    let missed = missed.into_iter().map(|missed| (missed.path, true));
+    let mut all: Vec<_> = found.chain(missed).collect();
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for (path, is_dir) in all {
+        let is_gone = gone.as_ref().is_some_and(|gone| path.is_within(gone));
+        if is_gone || wanted.contains(&path) {
+            continue;
+        }
+        let full = dir.join(path.as_path());
+        changed.extend(path.parent());
+        if is_dir {
+            remove_tree(&full)?;
+            gone = Some(path);
+        } else {
+            std::fs::remove_file(&full).at("remove", &full)?;
+        }
+    }
+    reset_dirs(&Beneath::open(dir)?, entries, &changed)
 }

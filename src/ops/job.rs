@@ -9,6 +9,7 @@ use crate::cargo::dirs::{Dirs, cargo_home};
 use crate::cargo::home::Wanted;
 use crate::cargo::key::{KeyOptions, RepoKey};
 use crate::cargo::lock_file::{LockFile, Package};
+use crate::cargo::scratch::Scratch;
 use crate::cargo::sources::repository_of;
 use crate::cargo::system::system;
 use crate::fs::At;
@@ -21,6 +22,7 @@ use crate::model::manifest::{RawPath, Root, Series};
 use crate::model::names::Name;
 use crate::model::scope::{Lane, Scope};
 use crate::model::system::System;
+use crate::store::TreeOwner;
 
 /// What a user asks for.
 #[derive(Clone, Debug)]
@@ -48,6 +50,8 @@ pub struct Ask {
     pub cargo_home: Option<PathBuf>,
     /// `--target-dir`.
     pub target_dir: Option<PathBuf>,
+    /// What of target directories is neither saved nor restored.
+    pub scratch: Scratch,
     /// Where it comes from, for people.
     pub provenance: BTreeMap<String, String>,
 }
@@ -83,6 +87,8 @@ pub struct Job {
     pub target_dirs: Vec<PathBuf>,
     /// Directories inside roots that hold no sources: those, the store, the home.
     pub excluded: Vec<PathBuf>,
+    /// What of target directories is neither saved nor restored.
+    pub scratch: Scratch,
     /// Where it comes from, for people.
     pub provenance: BTreeMap<String, String>,
     /// What people should know about how this came about.
@@ -138,6 +144,7 @@ impl Job {
             target_dirs: Vec::new(),
             wanted: Wanted::default(),
             has_lock: false,
+            scratch: ask.scratch.clone(),
             provenance: ask.provenance.clone(),
             warnings: key.warnings.clone(),
             cargo_home: home,
@@ -278,6 +285,11 @@ impl Job {
             Area::Git => self.wanted.has_repositories(),
             _ => false,
         }
+    }
+
+    /// Returns what a record says of the job that has a directory in hand.
+    pub(super) fn as_owner(&self) -> TreeOwner {
+        TreeOwner { scope: self.scope.clone(), system: self.system.clone() }
     }
 
     /// Returns cargo's home as manifests record it, if what is built in the area depends on it.

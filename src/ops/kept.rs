@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use super::Result;
 use super::graph::Surroundings;
+use super::missed::why;
 use super::seen::digest_of_file;
 use super::tree::Unread;
 use super::walk::walk;
@@ -24,7 +25,7 @@ use crate::cargo::sources::{Tracked, below, tracked};
 use crate::cargo::units::Units;
 use crate::fs::At;
 use crate::fs::stat::{Kind, Stat};
-use crate::fs::walk::Found;
+use crate::fs::walk::{Found, Missed};
 use crate::model::manifest::{EntryKind, FileFacts, KeptFile, Manifest, Root};
 use crate::model::rel_path::RelPath;
 use crate::model::source::is_of_git;
@@ -58,7 +59,7 @@ impl Keep {
 }
 
 /// Returns the files inside the roots that no checkout brings and that the dep-info in a tree names, or a
-/// build script wrote. Without git, a checkout brings all sources.
+/// build script wrote; and the dep-info that could not be read. Without git, a checkout brings all sources.
 ///
 /// `before` is the generation that the tree was restored from.
 pub(super) fn find(
@@ -66,7 +67,7 @@ pub(super) fn find(
     around: &Surroundings<'_>,
     graph: &UnitGraph,
     before: Option<&Manifest>,
-) -> Result<Vec<Keep>> {
+) -> Result<(Vec<Keep>, Vec<Missed>)> {
     let Surroundings { dir, workspace_root, roots, sources, excluded, .. } = *around;
     let of_git: BTreeMap<&Root, Tracked> = roots
         .iter()
@@ -82,12 +83,20 @@ pub(super) fn find(
     let is_dep_info =
         |found: &&Found| found.stat.kind == Kind::File && found.path.as_bytes().ends_with(b".d");
     let dep_infos: Vec<_> = found.iter().filter(is_dep_info).collect();
-    let read = dep_infos.par_iter().map(|found| {
-        let files =
-            files_in_roots(&dir.join(found.path.as_path()), workspace_root, roots, excluded)?;
-        Ok((found.path.file_name().starts_with(b"build_script_") && !files.is_empty(), files))
+    let each = dep_infos.par_iter().map(|found| {
+        files_in_roots(&dir.join(found.path.as_path()), workspace_root, roots, excluded)
     });
-    let read: Vec<(bool, Vec<(Root, RelPath)>)> = read.collect::<Result<_>>()?;
+    let each: Vec<Result<_>> = each.collect();
+    let (mut read, mut missed) = (Vec::new(), Vec::new());
+    for (Found { path, .. }, files) in dep_infos.into_iter().zip(each) {
+        match files {
+            Ok(files) => {
+                let is_of_script = path.file_name().starts_with(b"build_script_");
+                read.push((is_of_script && !files.is_empty(), files));
+            }
+            Err(error) => missed.push(Missed { path: path.clone(), why: why(error)? }),
+        }
+    }
     // Without a build script, nobody writes a tracked file when cargo builds: who changed it does that
     // in the next job again, or the checkout is right.
     let has_scripts = read.iter().any(|(is_of_script, _)| *is_of_script);
@@ -118,7 +127,7 @@ pub(super) fn find(
             keep.push(Keep { root, path, file: Unread { path: full, stat }, writers });
         }
     }
-    Ok(keep)
+    Ok((keep, missed))
 }
 
 /// Returns the files inside `roots` that the dep-info at `path` names.
@@ -193,7 +202,7 @@ impl<'a> Runs<'a> {
                 path.file_name() != b".git"
                     && (kind != Kind::Dir || !excluded.contains(&dir.join(path.as_path())))
             };
-            for Found { path, stat } in walk(dir, is_wanted)? {
+            for Found { path, stat } in walk(dir, is_wanted)?.found {
                 // Cargo writes the lock file itself, and what depends on it knows.
                 if stat.kind != Kind::File || path.file_name() == b"Cargo.lock" {
                     continue;

@@ -6,13 +6,14 @@ use super::Result;
 use super::checkout_files::CheckoutFiles;
 use super::job::{Job, Place};
 use super::locks::keep_packages_still;
+use super::missed::{self, leave_out_of_home};
 use super::progress::Progress;
 use super::report::AreaReport;
 use super::shared::needs_mark;
 use super::walk::{walk, walk_tree};
 use crate::cargo::home::{self, Shared};
 use crate::fs::stat::Kind;
-use crate::fs::walk::Found;
+use crate::fs::walk::Walked;
 use crate::model::area::Area;
 
 /// Walks the area's directory; `None`, with the reason in the report, if there is nothing.
@@ -22,16 +23,20 @@ pub(super) fn look(
     report: &mut AreaReport,
     checkout_files: &CheckoutFiles,
     progress: &Progress,
-) -> Result<Option<Vec<Found>>> {
+) -> Result<Option<Walked>> {
     let dir = &place.dir;
-    let found = match shared(&place.area) {
-        _ if !dir.is_dir() => Vec::new(),
-        None => checkout_files.leave_out(walk_tree(dir)?),
+    let walked = match shared(&place.area) {
+        _ if !dir.is_dir() => Walked::default(),
+        None => {
+            let Walked { found, missed } = walk_tree(dir, &job.scratch)?;
+            Walked { found: checkout_files.leave_out(found), missed }
+        }
         Some(shared) => look_at_home(job, shared, place, progress)?,
     };
-    if found.iter().any(|found| found.stat.kind != Kind::Dir) {
-        return Ok(Some(found));
+    if walked.found.iter().any(|found| found.stat.kind != Kind::Dir) {
+        return Ok(Some(walked));
     }
+    report.warnings.extend(missed::warning(dir, &walked.missed));
     let dir = dir.display();
     match place.area {
         Area::Target => report.warnings.push(format!(
@@ -47,12 +52,12 @@ pub(super) fn look(
 }
 
 /// Walks what the lock files name of `CARGO_HOME`, leaving out half extractions.
-fn look_at_home(job: &Job, kind: Shared, place: &Place, progress: &Progress) -> Result<Vec<Found>> {
+fn look_at_home(job: &Job, kind: Shared, place: &Place, progress: &Progress) -> Result<Walked> {
     // What cargo is about to write is not whole: while the lock is held, it writes nothing. What
     // changes after the walk is noticed when it is read.
     let _lock = keep_packages_still(&job.cargo_home, progress)?;
     let wanted = &job.wanted;
-    let mut found = walk(&place.dir, |path, what| match what {
+    let Walked { mut found, missed } = walk(&place.dir, |path, what| match what {
         Kind::Dir => wanted.may_hold(kind, path),
         _ => wanted.wants(kind, path),
     })?;
@@ -69,7 +74,8 @@ fn look_at_home(job: &Job, kind: Shared, place: &Place, progress: &Progress) -> 
         Some(unit) if needs_mark(&unit) => whole.contains(&unit),
         _ => true,
     });
-    Ok(found)
+    leave_out_of_home(kind, &mut found, &missed);
+    Ok(Walked { found, missed })
 }
 
 /// Returns which part of `CARGO_HOME` an area is, if it is one.

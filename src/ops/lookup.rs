@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use super::Result;
 use super::checkout_files::CheckoutFiles;
 use super::job::{Job, Place};
-use super::report::{AreaReport, Report, chain};
+use super::live::Live;
+use super::report::{AreaReport, Mode, Report, chain};
 use super::scores::Scores;
 use super::seen::Glance;
 use super::systems::{says_passed_over, says_system};
@@ -29,6 +30,7 @@ pub fn look_up(store: &Store, job: &Job) -> Result<Report> {
     let areas = areas.into_iter().map(|(place, mut report, choice)| {
         if let Some(choice) = choice {
             choice.tell(job, place, &mut report);
+            report.notes.extend(choice.ahead);
         }
         report
     });
@@ -54,12 +56,21 @@ pub(super) struct Choice {
     pub(super) checkout_files: CheckoutFiles,
     /// Whether the generation had something where that is now.
     was_in_the_way: bool,
+    /// That what is at the place is ahead of it, if it is.
+    pub(super) ahead: Option<String>,
 }
 
 impl Choice {
     /// Tells whether nothing of the generation is left out.
     pub(super) fn is_whole(&self) -> bool {
         self.left.is_empty() && !self.was_in_the_way
+    }
+
+    /// Tells in the report of an area that what is there is left, in place of this.
+    pub(super) fn tell_left(self, report: &mut AreaReport) {
+        (report.mode, report.hit) = (Mode::Left, self.chosen.hit);
+        report.matched_key = Some(self.manifest.header.cache_key.clone());
+        report.notes.extend(self.ahead);
     }
 
     /// Tells in the report of `place` which it is, and why it is not what one would expect.
@@ -97,17 +108,19 @@ pub(super) fn choose<'a>(
     if searches.iter().any(is_of_target) {
         *glance = Glance::at(&job.roots, &job.excluded);
     }
+    let glance = &*glance;
     let contents = glance.contents();
     let roots = job.raw_roots();
     let end = |mut search: Search<'a>| {
         let started = Instant::now();
-        let mut best = search.best(store, lease, &contents);
+        let mut best = search.best(store, lease, glance, &contents);
         search.report.notes.extend(says_passed_over(store, job, &search, best.as_ref()));
         if let Some(choice) = &mut best {
-            choice.left = leave_bound(Arc::make_mut(&mut choice.manifest), &roots);
+            let manifest = Arc::make_mut(&mut choice.manifest);
+            choice.left = leave_bound(manifest, &roots);
             if !search.place.area.is_shared() {
+                job.scratch.leave_out_of(manifest);
                 choice.checkout_files = glance.checkout_files(&search.place.dir, &job.roots);
-                let manifest = Arc::make_mut(&mut choice.manifest);
                 choice.was_in_the_way = choice.checkout_files.leave_out_of(manifest);
             }
         }
@@ -153,7 +166,13 @@ impl<'a> Search<'a> {
 
     /// Returns the best generation of which the manifest can be read; the others are passed over with a
     /// warning.
-    fn best(&mut self, store: &Store, lease: &Lease, contents: &Contents) -> Option<Choice> {
+    fn best(
+        &mut self,
+        store: &Store,
+        lease: &Lease,
+        glance: &Glance,
+        contents: &Contents,
+    ) -> Option<Choice> {
         let is_candidate = |it: &Generation| {
             self.wish.wants_on_any_system(&it.id, &it.header)
                 && self.wish.fit(&it.header).is_usable()
@@ -175,6 +194,9 @@ impl<'a> Search<'a> {
                 Ok(manifest) => {
                     let (manifest, left) = (Arc::new(manifest), BTreeSet::new());
                     let (lacking, why) = (own.lacking.clone(), scores.why(index));
+                    let (job, place) = (self.job, self.place);
+                    let live = Live { store, lease, job, place, glance };
+                    let ahead = live.says_ahead(&scores, index, (&id, &manifest));
                     return Some(Choice {
                         id,
                         chosen,
@@ -184,6 +206,7 @@ impl<'a> Search<'a> {
                         left,
                         checkout_files: CheckoutFiles::default(),
                         was_in_the_way: false,
+                        ahead,
                     });
                 }
                 Err(store::Error::Gone(_)) => {}

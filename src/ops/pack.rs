@@ -1,6 +1,6 @@
 //! Reading files into contents, and contents into packs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -51,6 +51,8 @@ pub(super) struct PackedFiles {
     pub(super) packs: HashMap<Digest, PackUse>,
     /// The bytes on disk of new packs.
     pub(super) stored_bytes: u64,
+    /// The files, by index, that could not be read, and why. Of some there are contents.
+    pub(super) missed: BTreeMap<usize, Error>,
 }
 
 /// What packing needs beside the files.
@@ -72,12 +74,19 @@ impl<'a> Packing<'a> {
     /// Reads `files` and writes packs of what the store does not hold yet.
     ///
     /// Each file is read once. Memory: one pack a thread, compressed and not, about 45 MiB.
-    /// A file that changes meanwhile is an error, and so is being told to stop. When this returns, the packs are visible and
-    /// flushed.
+    /// A file that changes meanwhile, or cannot be read, is missed; being told to stop is an error. When this
+    /// returns, the packs are visible and flushed.
     pub(super) fn pack(&self, files: &[&Unread]) -> Result<PackedFiles> {
-        let pieces: Result<Vec<Vec<Piece>>> =
+        let mut all = PackedFiles::default();
+        let mut pieces = Vec::new();
+        let cut: Vec<_> =
             files.par_iter().enumerate().map(|(file, unread)| pieces_of(file, unread)).collect();
-        let pieces: Vec<Piece> = pieces?.into_iter().flatten().collect();
+        for (file, cut) in cut.into_iter().enumerate() {
+            match cut {
+                Ok(cut) => pieces.extend(cut),
+                Err(error) => drop(all.missed.insert(file, error)),
+            }
+        }
         self.progress.expect(pieces.iter().map(|piece| piece.len).sum());
         let claimed = Mutex::new(HashSet::new());
         let drafts = Buffers::default();
@@ -89,11 +98,11 @@ impl<'a> Packing<'a> {
             done.collect::<Result<Vec<PackedFiles>>>()
         };
         let done = publish_beside(pack_all)?;
-        let mut all = PackedFiles::default();
         for done in done {
             all.contents.extend(done.contents);
             all.packs.extend(done.packs);
             all.stored_bytes += done.stored_bytes;
+            all.missed.extend(done.missed);
         }
         all.contents.sort_by_key(|packed| (packed.file, packed.content.offset));
         self.store.flush_packs(all.packs.values().map(|pack| pack.digest))?;
@@ -116,7 +125,10 @@ impl<'a> Packing<'a> {
             self.progress.go_on()?;
             let len = usize::try_from(piece.len).expect("a content fits in memory");
             let bytes = writer.room(len);
-            read_piece(files[piece.file], piece, bytes)?;
+            if let Err(error) = read_piece(files[piece.file], piece, bytes) {
+                done.missed.insert(piece.file, error);
+                continue;
+            }
             let digest = Digest::of(bytes);
             let content = Content { offset: piece.offset, len: piece.len, digest, pack: u32::MAX };
             done.contents.push(Packed { file: piece.file, content });

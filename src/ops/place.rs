@@ -1,6 +1,6 @@
 //! Putting a target or build directory in place, whole or not at all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,10 +13,14 @@ use super::placed::Placed;
 use super::report::Mode;
 use super::staged::Staged;
 use super::unpack::{Reuse, Unpacker};
+use crate::cargo::scratch::Scratch;
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
+use crate::fs::remove::open_dir;
 use crate::fs::space::is_mount_point;
+use crate::model::manifest::{Entry, EntryKind};
+use crate::model::rel_path::RelPath;
 use crate::store::Lease;
 
 /// How long a restore waits for a build that runs in its destination. A job does not build
@@ -27,7 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// The tree is completed beside `dir` and then takes its place in one step. If `dir` held most
 /// of it, its files are shared by hard links until the old tree is gone. After an error or a crash
-/// `dir` is as it was before; what was staged is removed, at the latest by the next `reclaim`.
+/// `dir` is as it was before; what was staged is removed, at the latest by the next `reclaim`. Scratch that lies in
+/// `dir` is nobody's but the workspace's: it stays, as in one where nothing is restored.
 /// Cargo's locks keep builds out meanwhile. In a mount point each directory of the first level
 /// (`debug`, `release`) takes its place by itself.
 pub(super) fn place(
@@ -37,7 +42,7 @@ pub(super) fn place(
     known: Option<&Known>,
     warnings: &mut Vec<String>,
 ) -> Result<Placed> {
-    let Placing { unpacker, lease, .. } = *placing;
+    let Placing { unpacker, lease, scratch, .. } = *placing;
     let manifest = &choice.manifest;
     // A target that is a symlink to another disk stays one.
     let dir = &resolve(dir)?;
@@ -55,10 +60,15 @@ pub(super) fn place(
 
     let _locks = keep_builds_out(dir, PATIENCE, unpacker.progress)?;
     let checkout_files = &choice.checkout_files;
-    let comparison = compare(dir, &manifest.entries, known, checkout_files, unpacker.progress)?;
+    let comparison =
+        compare(dir, &manifest.entries, known, checkout_files, scratch, unpacker.progress)?;
     if comparison.is_whole {
         unpacker.progress.done(manifest.header.files, manifest.header.bytes);
         return Ok(Placed { mode: Mode::InPlace, inodes: HashMap::new(), certain: None });
+    }
+    // The old tree is removed once another is in its place, so what nobody can enter must be ours.
+    for path in &comparison.unreadable {
+        open_dir(&dir.join(path.as_path()))?;
     }
     let old = Beneath::open(dir)?;
     let reuse = Reuse { old: &old, paths: &comparison.same };
@@ -67,6 +77,7 @@ pub(super) fn place(
     checkout_files.link(dir, staged.path())?;
     staged.take_place_of(dir)?;
     crash_point("restore: placed");
+    bring_scratch(&old, dir, &comparison.scratch, &manifest.entries)?;
     // The old tree goes with what it was exchanged for.
     drop(staged);
     let most = comparison.same.len() as u64 * 2 >= manifest.header.files;
@@ -76,10 +87,35 @@ pub(super) fn place(
     Ok(placed)
 }
 
+/// Moves scratch from the tree that was there into the one that took its place. What has no place there goes with
+/// the old tree, and so does what cannot be moved.
+fn bring_scratch(old: &Beneath, dir: &Path, scratch: &[RelPath], entries: &[Entry]) -> Result<()> {
+    let new = Beneath::open(dir)?;
+    let moved = scratch.iter().filter(|path| old.move_to(path, &new).unwrap_or(false));
+    let changed: HashSet<_> = moved.filter_map(RelPath::parent).collect();
+    reset_dirs(&new, entries, &changed)
+}
+
+/// Gives directories in which something was created or removed the mtime that they had.
+pub(super) fn reset_dirs(
+    tree: &Beneath,
+    entries: &[Entry],
+    changed: &HashSet<RelPath>,
+) -> Result<()> {
+    for entry in entries.iter().filter(|entry| changed.contains(&entry.path)) {
+        if let EntryKind::Dir { mode, mtime } = entry.kind {
+            tree.finish_dir(&entry.path, mode, mtime)?;
+        }
+    }
+    Ok(())
+}
+
 /// What the areas of one restore are put in place with.
 pub(super) struct Placing<'a> {
     pub(super) unpacker: &'a Unpacker<'a>,
     pub(super) lease: &'a Lease,
+    /// What is left alone where a tree is in place already.
+    pub(super) scratch: &'a Scratch,
     /// Whether hot trees may be used, and whose.
     pub(super) taking: Option<Taking<'a>>,
 }

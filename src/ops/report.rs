@@ -24,6 +24,8 @@ pub enum Mode {
     Move,
     /// Packs were decompressed.
     Unpack,
+    /// The destination holds more of what the job needs than any generation: it was left as it is.
+    Left,
     /// A generation was published.
     Published,
     /// The tree was identical to a generation, which got a new stamp.

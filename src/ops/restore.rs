@@ -1,7 +1,7 @@
 //! Restoring: the best generation of each area is put in place, then the sources' mtimes.
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,6 +29,7 @@ use super::{Error, Result};
 use crate::cargo::tested::newer_than_tested;
 use crate::fs::crash::crash_point;
 use crate::model::always_build::AlwaysBuild;
+use crate::model::area::Area;
 use crate::model::blind::{blind_inputs, may_be_input};
 use crate::model::choice::Hit;
 use crate::model::kept::StaysAway;
@@ -177,6 +178,10 @@ impl Pending<'_> {
     fn is_target(&self) -> bool {
         !self.place.area.is_shared()
     }
+
+    fn is_ahead(&self) -> bool {
+        self.choice.as_ref().is_some_and(|choice| choice.ahead.is_some())
+    }
 }
 
 impl<'a> Restoring<'a> {
@@ -194,6 +199,7 @@ impl<'a> Restoring<'a> {
     ) -> (Vec<Pending<'a>>, Option<(Refreshing<'_>, PutBack)>) {
         let mut glance = Glance::default();
         let mut areas = self.choose(|place| !place.area.is_shared(), &mut glance);
+        self.leave_ahead(&mut areas);
         // What differs from the record looks new before any tree that is older is in place.
         let refreshing = self.renew_sources(&mut areas, glance, warnings).unwrap_or_else(|error| {
             let reason = format!("its sources cannot be made to look new: {}", chain(&error));
@@ -205,7 +211,48 @@ impl<'a> Restoring<'a> {
         });
         crash_point("restore: sources");
         self.put_all_in_place(&mut areas);
+        let is_done = |dir: &PathBuf, area: &Pending<'_>| {
+            area.place.dir == *dir && (area.choice.is_some() || area.report.mode == Mode::Left)
+        };
+        let others = self.job.target_dirs.iter();
+        let others = others.filter(|dir| !areas.iter().any(|area| is_done(dir, area)));
+        warnings.extend(others.filter_map(|dir| self.disown(dir).err()).map(|error| chain(&error)));
         (areas, refreshing)
+    }
+
+    /// Leaves a target alone that is ahead of the store, if it is the only one to restore: no mtime may change for
+    /// another.
+    fn leave_ahead(&self, areas: &mut [Pending<'_>]) {
+        let ahead: Vec<&Area> =
+            areas.iter().filter(|it| it.is_ahead()).map(|it| &it.place.area).collect();
+        let holds_units_of =
+            |area: &Area| ahead.iter().any(|of| area.build_area().as_ref() == Some(of));
+        let stays = |it: &Pending<'_>| {
+            it.choice.is_none() || it.is_ahead() || holds_units_of(&it.place.area)
+        };
+        // What is to be built always is taken out of a tree that is restored.
+        let is_free = self.options.always_build.is_empty();
+        if ahead.is_empty() || !is_free || !areas.iter().all(stays) {
+            return;
+        }
+        for Pending { place, report, choice, .. } in areas {
+            let Some(choice) = choice.take() else { continue };
+            choice.tell_left(report);
+            if let Err(error) =
+                self.store.hand_tree_on(&place.dir, &self.boot, Some(self.job.as_owner()))
+            {
+                report.warnings.push(chain(&error));
+            }
+        }
+    }
+
+    /// Records that nobody answers for a directory that this job builds in after one of another scope or system.
+    fn disown(&self, dir: &Path) -> Result<()> {
+        let owner = self.store.tree_owner(dir, &self.boot);
+        match owner.filter(|(_, owner)| *owner != self.job.as_owner()) {
+            Some(_) => Ok(self.store.hand_tree_on(dir, &self.boot, None)?),
+            None => Ok(()),
+        }
     }
 
     fn choose(&self, which: impl Fn(&&Place) -> bool, glance: &mut Glance) -> Vec<Pending<'a>> {
@@ -377,6 +424,9 @@ impl<'a> Restoring<'a> {
             }
             None
         };
+        if !place.area.is_shared() {
+            self.disown(&place.dir)?;
+        }
         let mut placed = self.place(place, choice, known.as_ref(), report)?;
         report.mode = placed.mode;
         choice.tell(self.job, place, report);
@@ -388,6 +438,7 @@ impl<'a> Restoring<'a> {
         }
         if let Err(error) = self.record(place, choice, placed, known.as_ref()) {
             report.warnings.push(chain(&error));
+            report.warnings.extend(self.store.forget_tree(&place.dir).err().map(|it| chain(&it)));
         }
         Ok(())
     }
@@ -403,9 +454,10 @@ impl<'a> Restoring<'a> {
         let manifest = &choice.manifest;
         let Some(kind) = shared(&area.area) else {
             let (readable, boot) = (job.readable.as_slice(), self.boot.as_str());
-            let taking = Taking { store, progress: unpacker.progress, readable, boot };
+            let (progress, scratch) = (unpacker.progress, &job.scratch);
+            let taking = Taking { store, progress, readable, boot, scratch };
             let taking = self.options.uses_hot_trees.then_some(taking);
-            let placing = Placing { unpacker, lease, taking };
+            let placing = Placing { unpacker, lease, taking, scratch: &job.scratch };
             return place(&placing, &area.dir, choice, known, &mut report.warnings);
         };
         let home = Home { kind, root: &self.job.cargo_home, dir: &area.dir };
@@ -429,12 +481,16 @@ impl<'a> Restoring<'a> {
         }
         let inodes = placed.inodes(&place.dir, manifest, known)?;
         let now = crate::fs::space::now_at(self.store.root())?;
-        let mut record = TreeRecord { generation: id.clone(), inodes };
+        let owner = Some(self.job.as_owner());
+        let mut record = TreeRecord { generation: id.clone(), owner, inodes };
         record.settle(now);
         Ok(self.store.record_tree(&place.dir, &self.boot, &record)?)
     }
 
     fn log(&self, report: &AreaReport) -> Result<()> {
+        if report.mode == Mode::Left {
+            return Ok(());
+        }
         let event = if report.hit == Hit::Miss { "miss" } else { "restore" };
         Ok(self.store.log(&Event {
             time: self.options.now,

@@ -1,5 +1,6 @@
 //! Saving: what changed goes into packs, and what is there now becomes a generation.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -8,22 +9,24 @@ use rayon::prelude::*;
 
 use super::checkout_files::CheckoutFiles;
 use super::compare::Known;
-use super::graph::{self, Surroundings};
+use super::graph::{self, Recorded, Surroundings};
 use super::hot::HotPolicy;
 use super::index::Index;
 use super::job::{Job, Place};
-use super::kept;
+use super::kept::{self, Keep};
 use super::locks::keep_builds_out;
 use super::look::look;
+use super::missed::and_others;
 use super::progress::Progress;
 use super::report::{AreaReport, Mode, Report, SourcesReport, UnitsReport, chain};
 use super::reuse::reuse;
 use super::tree::Tree;
 use super::units::{Left, bind};
-use super::{Error, Result, seen};
+use super::{Error, Result, missed, seen};
 use crate::cargo::build_lock::lock_files;
 use crate::fs::crash::crash_point;
 use crate::fs::lock::Lock;
+use crate::fs::walk::{Found, Missed, Walked};
 use crate::model::area::Area;
 use crate::model::choice::Hit;
 use crate::model::level::Level;
@@ -156,38 +159,42 @@ impl Saving<'_> {
     fn save_area(&self, place: &Place, guard: &BuildGuard, report: &mut AreaReport) -> Result<()> {
         self.progress.go_on()?;
         place.check(self.store.root(), &self.job.cargo_home)?;
-        let Some(found) =
-            look(self.job, place, report, &self.checkout_files(place), self.progress)?
-        else {
+        let checkout_files = self.checkout_files(place);
+        let Some(walked) = look(self.job, place, report, &checkout_files, self.progress)? else {
             return Ok(());
         };
         let after_stats = crate::fs::space::now_at(self.store.root())?;
         let known = self.known(place);
         // Atimes count from the walk: nothing is read before.
-        let left = self.leave_unused(place, found, known.as_ref())?;
+        let Walked { found, mut missed } = walked;
+        let mut left = self.leave_unused(place, found, &missed, known.as_ref())?;
+        let mut tree = Tree::of(&place.dir, &left.found)?;
+        report.warnings.extend(tree.special.first().map(|path| {
+            let subject = and_others(path, tree.special.len());
+            format!("{subject} left out: sockets, fifos and devices are not stored")
+        }));
+        let mut recorded = self.record_graph(place, &left);
+        let (keep, unread) =
+            self.find_kept(place, &left.found, recorded.as_ref(), known.as_ref())?;
+        let mut contents = self.read(&tree, &keep, known.as_ref(), report)?;
+        let mut late = std::mem::take(&mut tree.missed);
+        late.extend(unread.into_iter().chain(std::mem::take(&mut contents.missed)));
+        if !late.is_empty() {
+            left = self.leave_missed(place, left, &late, known.as_ref())?;
+            recorded = self.record_graph(place, &left);
+            let stays: HashSet<_> = left.found.iter().map(|found| &found.path).collect();
+            contents.facts = tree.retain(contents.facts, |path| stays.contains(path));
+            contents.drop_unused_packs();
+            missed.extend(late);
+        }
+        report.warnings.extend(missed::warning(&place.dir, &missed));
         report.notes.extend(left.notes());
-        let Left { found, seen, plan } = left;
+        let Left { seen, plan, .. } = left;
         if !place.area.is_shared() {
             report.reuse = reuse(known.as_ref().map(Known::manifest), &seen);
         }
-        let mut tree = Tree::of(&place.dir, &found)?;
-        let special = tree.special.iter().map(|path| {
-            format!("`{}` is a socket, fifo or device and is left out", path.display())
-        });
-        report.warnings.extend(special);
-        let mut keep = Vec::new();
-        let mut recorded = None;
-        if !place.area.is_shared() {
-            let around = self.around(place);
-            let is_used =
-                |unit: &UnitDir| seen.get(unit).is_none_or(|sight| sight.was_used != Some(false));
-            let graph = graph::record(&found, &around, is_used);
-            let before = known.as_ref().map(Known::manifest);
-            keep = kept::find(&found, &around, &graph.graph, before)?;
-            recorded = Some(graph);
-        }
-
-        let mut manifest = self.assemble(place, &mut tree, &keep, &plan, known.as_ref(), report)?;
+        let mut manifest =
+            self.assemble(place, &mut tree, contents, &keep, &plan, known.as_ref())?;
         if let Some(recorded) = recorded {
             manifest.graph = recorded.graph;
             bind(&mut manifest, &recorded.bound);
@@ -209,7 +216,9 @@ impl Saving<'_> {
         report.matched_key = Some(self.job.key.clone());
         self.store.stamp(&id.series, self.options.now)?;
         let inodes = tree.inodes(&manifest.entries).collect();
-        self.record(place, TreeRecord { generation: id.clone(), inodes }, after_stats, report);
+        let owner = Some(self.job.as_owner());
+        let record = TreeRecord { generation: id.clone(), owner, inodes };
+        self.record(place, record, after_stats, report);
         crash_point("save: recorded");
         self.put_by(place, &tree, &id, &manifest, report);
         report.id = Some(id);
@@ -231,23 +240,23 @@ impl Saving<'_> {
         Known::of(self.store, self.lease, &self.job.readable, &place.dir, &self.boot, None)
     }
 
-    fn around<'s>(&'s self, place: &'s Place) -> Surroundings<'s> {
-        let Job { roots, excluded, cargo_home, environment, .. } = self.job;
-        let (dir, workspace_root, sources) = (&place.dir, &place.workspace_root, self.sources);
-        let full =
-            |source: &Source| Some(roots.get(&source.root)?.join(source.path.as_ref()?.as_path()));
-        let is_excluded = |path: &PathBuf| excluded.iter().any(|dir| path.starts_with(dir));
-        let checkout_files = sources.iter().filter_map(full).filter(is_excluded).collect();
-        Surroundings {
-            dir,
-            workspace_root,
-            roots,
-            sources,
-            excluded,
-            checkout_files,
-            cargo_home,
-            environment,
-        }
+    fn record_graph(&self, place: &Place, left: &Left) -> Option<Recorded> {
+        let is_used =
+            |unit: &UnitDir| left.seen.get(unit).is_none_or(|it| it.was_used != Some(false));
+        let around = Surroundings::of(self.job, place, self.sources);
+        (!place.area.is_shared()).then(|| graph::record(&left.found, &around, is_used))
+    }
+
+    fn find_kept(
+        &self,
+        place: &Place,
+        found: &[Found],
+        recorded: Option<&Recorded>,
+        known: Option<&Known>,
+    ) -> Result<(Vec<Keep>, Vec<Missed>)> {
+        let Some(recorded) = recorded else { return Ok((Vec::new(), Vec::new())) };
+        let around = Surroundings::of(self.job, place, self.sources);
+        kept::find(found, &around, &recorded.graph, known.map(Known::manifest))
     }
 
     /// Records what is at the directory, so that the next job need not read it.

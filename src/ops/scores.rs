@@ -21,8 +21,8 @@ pub(super) struct Scores {
     pub(super) each: Vec<Scored>,
     /// Why sketches could not be read.
     pub(super) failures: Vec<store::Error>,
-    /// How many units the job used last time; none where nothing is known of it.
-    wanted: Option<usize>,
+    /// The units that the job used last time; none where nothing is known of it.
+    wants: Option<Wants>,
 }
 
 /// The score of one generation.
@@ -43,7 +43,7 @@ struct Judged {
 impl Scores {
     /// Returns the scores of `count` generations of which nothing can be said.
     pub(super) fn none(count: usize) -> Self {
-        Self { each: vec![Scored::default(); count], failures: Vec::new(), wanted: None }
+        Self { each: vec![Scored::default(); count], failures: Vec::new(), wants: None }
     }
 
     /// Scores the generations of one target for a job that has `contents` in its roots.
@@ -77,7 +77,18 @@ impl Scores {
         let wants = Some(wants).filter(|wants| !wants.is_empty());
         let each =
             judged.iter().map(|judged| Scored::of(judged.as_ref(), wants.as_ref())).collect();
-        Self { each, failures, wanted: wants.map(|wants| wants.len()) }
+        Self { each, failures, wants }
+    }
+
+    /// Returns how many units the job used last time; none where nothing is known of it.
+    pub(super) fn wanted(&self) -> Option<usize> {
+        self.wants.as_ref().map(Wants::len)
+    }
+
+    /// Returns how many of those cargo will reuse of a tree.
+    pub(super) fn reused_of(&self, sketch: &Sketch, fates: &[Fate]) -> Option<usize> {
+        let wants = self.wants.as_ref()?;
+        Some(wants.len() - lacking(wants, sketch, fates).len())
     }
 
     /// Says why the generation at `index` was chosen, if there was a choice between better and worse ones.
@@ -87,7 +98,7 @@ impl Scores {
             return None;
         }
         let count = self.each.len();
-        Some(match score.reused.zip(self.wanted) {
+        Some(match score.reused.zip(self.wanted()) {
             Some((reused, wanted)) => format!(
                 "best of {count} generations: cargo can reuse {reused} of the {wanted} units that this job \
                  used last time"

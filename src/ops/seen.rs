@@ -13,6 +13,7 @@ use crate::cargo::sources::{Listing, SourceFile, leads_to, list};
 use crate::fs::At;
 use crate::fs::beneath::open_regular;
 use crate::fs::stat::{Kind, Stat};
+use crate::model::ahead::SourceAt;
 use crate::model::digest::{Digest, Hasher};
 use crate::model::freshness::Observed;
 use crate::model::manifest::{Root, Source, SourceKind};
@@ -36,16 +37,7 @@ pub(super) struct Seen {
 /// What cannot be read, or changes while it is, is left out: it will look new.
 pub(super) fn record(roots: &BTreeMap<Root, PathBuf>, excluded: &[PathBuf]) -> Result<Vec<Source>> {
     let of_root = |(root, dir): (&Root, &PathBuf)| {
-        let Seen { observed, newest_of_git, .. } = see(dir, excluded, BTreeSet::new())?;
-        let source = |now| {
-            let SourceContent { kind, digest, is_executable } = Observed::content(&now)?;
-            let Observed { path, mtime, .. } = now;
-            // What a build was told of a commit came after the commit.
-            let newest = path.as_ref().and_then(|path| newest_of_git.get(path));
-            let mtime = newest.map_or(mtime, |newest| mtime.max(*newest));
-            Some(Source { root: root.clone(), path, kind, digest, mtime, is_executable })
-        };
-        Ok(observed.into_iter().filter_map(source).collect::<Vec<_>>())
+        Ok(see(dir, excluded, BTreeSet::new())?.sources(root).collect::<Vec<_>>())
     };
     let sources: Vec<_> = roots.par_iter().map(of_root).collect::<Result<_>>()?;
     Ok(sources.into_iter().flatten().collect())
@@ -74,6 +66,18 @@ impl Glance {
             Some((root.clone(), see(dir, excluded, BTreeSet::new()).ok()?))
         };
         Self(roots.par_iter().filter_map(look).collect())
+    }
+
+    /// Returns what is in the roots as a manifest would record it, and the ctimes.
+    pub(super) fn sources(&self) -> (Vec<Source>, BTreeMap<SourceAt, Timestamp>) {
+        let (mut sources, mut ctimes) = (Vec::new(), BTreeMap::new());
+        for (root, seen) in &self.0 {
+            sources.extend(seen.sources(root));
+            for (now, stat) in seen.observed.iter().zip(&seen.stats) {
+                ctimes.insert((root.clone(), now.path.clone()), stat.inode.ctime);
+            }
+        }
+        (sources, ctimes)
     }
 
     /// Returns what of a target directory belongs to the checkouts.
@@ -115,6 +119,18 @@ impl Seen {
             }
         }
         self
+    }
+
+    /// Returns what is in the root as a manifest records it.
+    fn sources<'s>(&'s self, root: &'s Root) -> impl Iterator<Item = Source> + 's {
+        self.observed.iter().filter_map(|now| {
+            let SourceContent { kind, digest, is_executable } = now.content()?;
+            // What a build was told of a commit came after the commit.
+            let newest = now.path.as_ref().and_then(|path| self.newest_of_git.get(path));
+            let mtime = newest.map_or(now.mtime, |newest| now.mtime.max(*newest));
+            let path = now.path.clone();
+            Some(Source { root: root.clone(), path, kind, digest, mtime, is_executable })
+        })
     }
 
     /// Returns what is in the root.

@@ -1,12 +1,13 @@
 //! A directory as entries, before its files are read.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Result;
 use crate::fs::At;
 use crate::fs::stat::{Inode, Kind, Stat};
-use crate::fs::walk::Found;
+use crate::fs::walk::{Found, Missed, Why};
 use crate::model::manifest::{Entry, EntryKind, FileFacts, RawPath};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
@@ -29,6 +30,8 @@ pub(super) struct Tree {
     pub(super) files: Vec<(usize, Unread)>,
     /// Sockets, fifos and devices: they are left out.
     pub(super) special: Vec<PathBuf>,
+    /// What was something else by the time it was looked at.
+    pub(super) missed: Vec<Missed>,
     /// The newest mtime of all.
     pub(super) newest_mtime: Timestamp,
 }
@@ -48,8 +51,16 @@ impl Tree {
                 }
                 Kind::Dir => EntryKind::Dir { mode: stat.mode, mtime: stat.mtime },
                 Kind::Symlink => {
-                    let target = std::fs::read_link(&full).at("read symlink", &full)?;
-                    let target = RawPath::of(target.as_os_str().as_encoded_bytes());
+                    let target = match std::fs::read_link(&full).at("read symlink", &full) {
+                        Ok(target) => RawPath::of(target.as_os_str().as_encoded_bytes()),
+                        // `readlink(2)`: it is no symlink any more.
+                        Err(error) => {
+                            let is_other = error.source.kind() == ErrorKind::InvalidInput;
+                            let why = if is_other { Why::Gone } else { Why::of(error)? };
+                            tree.missed.push(Missed { path: path.clone(), why });
+                            continue;
+                        }
+                    };
                     EntryKind::Symlink { target, mtime: stat.mtime }
                 }
                 Kind::File => {
@@ -64,6 +75,29 @@ impl Tree {
             tree.entries.push(Entry { path: path.clone(), kind });
         }
         Ok(tree)
+    }
+
+    /// Keeps the entries that `stays` picks, but for hard links to one that goes; of `facts`, which belong to
+    /// [`Self::files`], those that stay.
+    pub(super) fn retain<T>(&mut self, facts: Vec<T>, stays: impl Fn(&RelPath) -> bool) -> Vec<T> {
+        let mut places = Vec::with_capacity(self.entries.len());
+        let mut entries = Vec::with_capacity(self.entries.len());
+        for entry in std::mem::take(&mut self.entries) {
+            let has_file = match &entry.kind {
+                EntryKind::HardLink { of } => stays(of),
+                _ => true,
+            };
+            let is_kept = has_file && stays(&entry.path);
+            places.push(is_kept.then_some(entries.len()));
+            entries.extend(is_kept.then_some(entry));
+        }
+        self.entries = entries;
+        let files = std::mem::take(&mut self.files).into_iter().zip(facts);
+        let kept =
+            files.filter_map(|((index, unread), facts)| Some(((places[index]?, unread), facts)));
+        let (files, facts) = kept.unzip();
+        self.files = files;
+        facts
     }
 
     /// Returns which file is where; `entries` are those of the tree, wherever they are by now.

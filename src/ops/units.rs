@@ -8,6 +8,8 @@ use rayon::prelude::*;
 use super::Result;
 use super::compare::Known;
 use super::job::Place;
+use super::look::shared;
+use super::missed::{leave_out_of_home, leave_out_of_target};
 use super::save::Saving;
 use crate::cargo::artifacts::{Docs, Survey, survey};
 use crate::cargo::units::{Units, crate_of, incremental_of, is_fingerprint};
@@ -16,7 +18,7 @@ use crate::fs::atime::notices_reads;
 use crate::fs::beneath::Beneath;
 use crate::fs::cursor::{AT_A_TIME, Cursor};
 use crate::fs::stat::Kind;
-use crate::fs::walk::Found;
+use crate::fs::walk::{Found, Missed};
 use crate::model::area::Area;
 use crate::model::manifest::{Binding, Entry, EntryKind, Header, Manifest, RawPath, Root, Unit};
 use crate::model::rel_path::RelPath;
@@ -148,22 +150,27 @@ impl Left {
 }
 
 impl Saving<'_> {
-    /// Leaves out the units that the job no longer uses.
+    /// Leaves out the units that the job no longer uses, and those of which a part was missed.
     pub(super) fn leave_unused(
         &self,
         place: &Place,
-        found: Vec<Found>,
+        mut found: Vec<Found>,
+        missed: &[Missed],
         known: Option<&Known>,
     ) -> Result<Left> {
-        if place.area.is_shared() {
+        if let Some(kind) = shared(&place.area) {
+            leave_out_of_home(kind, &mut found, missed);
             return Ok(Left { found, ..Left::default() });
         }
-        let units = Units::among(found.iter().map(|found| &found.path));
+        let unread = leave_out_of_target(&mut found, missed);
+        let paths = found.iter().map(|found| &found.path);
+        let units = Units::among(paths.chain(missed.iter().map(|missed| &missed.path)));
         let mut seen = sights(&units, &found, &place.dir)?;
         let files = found.iter().filter(|found| found.stat.kind != Kind::Dir);
         let files = files.map(|found| (&found.path, Some(found.stat.size)));
         let Survey { hollow, unknown } = survey(&units, files, docs_of(&place.area));
-        for (shape, units) in [(Shape::Hollow, hollow), (Shape::Unknown, unknown)] {
+        let shapes = [(Shape::Hollow, hollow), (Shape::Unknown, unknown), (Shape::Unread, unread)];
+        for (shape, units) in shapes {
             for unit in units {
                 seen.entry(unit).and_modify(|sight| sight.shape = shape);
             }
@@ -175,6 +182,21 @@ impl Saving<'_> {
         let policy = self.options.units;
         let plan = policy.plan(&seen, &remembered, origin, self.options.partial, self.options.now);
         Ok(Left { found: without(&units, &plan, found), seen, plan })
+    }
+
+    /// Leaves out what was missed when files were read, and the units that it was part of.
+    pub(super) fn leave_missed(
+        &self,
+        place: &Place,
+        left: Left,
+        missed: &[Missed],
+        known: Option<&Known>,
+    ) -> Result<Left> {
+        let Left { found, seen, plan } = left;
+        let mut left = self.leave_unused(place, found, missed, known)?;
+        left.seen.extend(seen);
+        left.plan.pruned.extend(plan.pruned);
+        Ok(left)
     }
 
     fn origin(&self, place: &Place, manifest: &Manifest) -> Origin {

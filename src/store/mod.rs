@@ -78,7 +78,7 @@ pub use open::Store;
 pub use pack_writer::{PackDraft, PackWriter, StagedPack, tar_len};
 pub use packs::{Member, Members, PackFile, PackList, PackRoom};
 pub use sweep::{GcLock, Swept};
-pub use trees::{SETTLED_NANOS, TreeRecord, boot_id};
+pub use trees::{SETTLED_NANOS, TreeOwner, TreeRecord, boot_id};
 
 use crate::model::digest::Digest;
 use crate::model::manifest::Series;

@@ -19,6 +19,8 @@ use crate::fs::remove::remove_file;
 use crate::fs::stat::{Inode, Stat};
 use crate::model::manifest::{GenerationId, RawPath};
 use crate::model::rel_path::RelPath;
+use crate::model::scope::Scope;
+use crate::model::system::System;
 use crate::model::timestamp::Timestamp;
 
 /// What a restore or save left at a directory.
@@ -30,6 +32,8 @@ use crate::model::timestamp::Timestamp;
 pub struct TreeRecord {
     /// The generation whose contents the files hold.
     pub generation: GenerationId,
+    /// The job that had the directory in hand; none where an older version recorded it.
+    pub owner: Option<TreeOwner>,
     /// Each file's inode.
     pub inodes: HashMap<RelPath, Inode>,
 }
@@ -50,6 +54,17 @@ struct First {
     /// Its manifest when the record was written: once gc has removed the newest generation of a
     /// series, another one takes its number.
     manifest: Inode,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    owner: Option<TreeOwner>,
+}
+
+/// A job that has a directory in hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeOwner {
+    /// Who may restore what it saves.
+    pub scope: Scope,
+    /// The system that it builds on.
+    pub system: System,
 }
 
 impl TreeRecord {
@@ -81,6 +96,7 @@ impl Store {
             boot: boot.to_owned(),
             generation: record.generation.clone(),
             manifest,
+            owner: record.owner.clone(),
         };
         write_record(staged.as_file(), &first, &record.inodes).at("write", &path)?;
         staged.persist(&path).map_err(|failed| failed.error).at("write", &path)?;
@@ -96,7 +112,22 @@ impl Store {
     /// none: it is only there to save time.
     pub fn tree_record(&self, dir: &Path, boot: &str) -> Option<TreeRecord> {
         let (first, lines) = self.open_tree_record(dir, boot)?;
-        Some(TreeRecord { generation: first.generation, inodes: inodes_of(lines)? })
+        let First { generation, owner, .. } = first;
+        Some(TreeRecord { generation, owner, inodes: inodes_of(lines)? })
+    }
+
+    /// Returns the generation that [`Self::tree_record`] is about, and the job that had `dir` in hand, where that is
+    /// known.
+    pub fn tree_owner(&self, dir: &Path, boot: &str) -> Option<(GenerationId, TreeOwner)> {
+        let (first, _) = self.open_tree_record(dir, boot)?;
+        Some((first.generation, first.owner?))
+    }
+
+    /// Records that another job has `dir` in hand now, as the last one left it; none if no single job is answerable
+    /// for what is there.
+    pub fn hand_tree_on(&self, dir: &Path, boot: &str, owner: Option<TreeOwner>) -> Result<()> {
+        let Some(record) = self.tree_record(dir, boot) else { return Ok(()) };
+        self.record_tree(dir, boot, &TreeRecord { owner, ..record })
     }
 
     /// Returns the generation that [`Self::tree_record`] is about, which costs less.

@@ -454,9 +454,20 @@ fn defaults() -> BTreeMap<String, String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("action.yml");
     let text = fs::read_to_string(path).unwrap_or_default();
     let inputs = text.split("\ninputs:\n").nth(1).and_then(|rest| rest.split("\noutputs:").next());
-    let mut defaults = BTreeMap::new();
+    let mut defaults: BTreeMap<String, String> = BTreeMap::new();
     let mut name = "";
+    let mut is_block = false;
     for line in inputs.unwrap_or_default().lines() {
+        let text = line.strip_prefix("      ").filter(|_| is_block);
+        if let Some(text) = text {
+            let default = defaults.entry(name.to_owned()).or_default();
+            *default = format!("{default}{text}\n");
+            continue;
+        }
+        is_block = line == "    default: |-";
+        if is_block {
+            continue;
+        }
         if let Some(default) = line.strip_prefix("    default: ") {
             let default = default.trim_matches('"');
             let value = match default {

@@ -6,6 +6,7 @@ mod support;
 mod workshop;
 
 mod action;
+mod ahead;
 mod blind_inputs;
 mod cargo;
 mod chain;
@@ -30,6 +31,7 @@ mod kept_files;
 mod lanes;
 mod launcher;
 mod layouts;
+mod living;
 mod old_stores;
 mod partial;
 mod repositories;

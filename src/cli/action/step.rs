@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::cargo::key::KeyOptions;
-use crate::cli::args::{now, repository_of};
+use crate::cli::args::{now, repository_of, scratch_of};
 use crate::cli::{Error, Result};
 use crate::github::event::Payload;
 use crate::github::files::Files;
@@ -111,6 +111,7 @@ impl Step {
             base: self.trust.base.clone(),
             cargo_home: home.map(|opened| opened.home.path().to_owned()).or(chosen),
             target_dir: absolute(target_dir),
+            scratch: scratch_of(self.inputs.scratch.as_deref())?,
             provenance: self.runner.provenance(),
         })
     }

@@ -126,6 +126,13 @@ impl<'a> Given<'a> {
         list
     }
 
+    /// Returns the lines of an input, none of them if it is empty.
+    pub(super) fn lines(&mut self, input: &'static str) -> Option<Vec<String>> {
+        variable(self.environment, input)?;
+        let lines = self.text(input).unwrap_or_default().lines().map(str::trim);
+        Some(lines.filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    }
+
     fn take<T>(
         &mut self,
         input: &'static str,

@@ -59,6 +59,7 @@ fn what_is_not_given_has_the_default_that_the_documents_name() -> Result {
         cache_root: None,
         cargo_home: CargoHome::Usual,
         target_dir: None,
+        scratch: None,
         save_if: SaveIf::Always,
         lookup_only: false,
         fail_on_cache_miss: false,
@@ -84,7 +85,9 @@ fn what_is_not_given_has_the_default_that_the_documents_name() -> Result {
     };
     assert_eq!(parsed(&[]).as_ref(), Ok(&want), "nothing given");
     assert_eq!(parsed(&defaults).as_ref(), Ok(&want), "defaults given");
-    assert_eq!(parsed(&empty).as_ref(), Ok(&want), "all empty");
+    // Where nothing is named, nothing is scratch.
+    let keeps_scratch = Inputs { scratch: Some(Vec::new()), ..want };
+    assert_eq!(parsed(&empty), Ok(keeps_scratch), "all empty");
     Ok(())
 }
 
@@ -113,6 +116,7 @@ fn every_input_is_read_into_its_own_field() -> Result {
         ("cache-root", "~/cache"),
         ("cargo-home", "~"),
         ("target-dir", "/t/~"),
+        ("scratch", "/tmp/*\n\n  # a note\n*.log\n"),
         ("save-if", "protected"),
         ("lookup-only", "TRUE"),
         ("fail-on-cache-miss", "True"),
@@ -165,6 +169,7 @@ fn every_input_is_read_into_its_own_field() -> Result {
         cache_root: Some(PathBuf::from("/somewhere/ci/cache")),
         cargo_home: CargoHome::At(PathBuf::from("/somewhere/ci")),
         target_dir: Some(PathBuf::from("/t/~")),
+        scratch: Some(vec!["/tmp/*".to_owned(), "# a note".to_owned(), "*.log".to_owned()]),
         save_if: SaveIf::Protected,
         lookup_only: true,
         fail_on_cache_miss: true,

@@ -53,7 +53,7 @@ fn full_store() -> Result<(tempfile::TempDir, Store)> {
     pack(&store, &lease, &["unnamed"])?;
     fs::write(store.root().join("leases/dead"), "")?;
     let generation = save(&store, "branch/y target k", 99 * DAY, &[&["y"]])?;
-    let record = TreeRecord { generation, inodes: [].into() };
+    let record = TreeRecord { generation, owner: None, inodes: [].into() };
     store.record_tree(dir.path(), "another boot", &record)?;
     Ok((dir, store))
 }

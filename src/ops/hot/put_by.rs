@@ -1,6 +1,6 @@
 //! Putting a tree by after a save, so that the next job need not unpack it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,16 +11,14 @@ use super::super::report::{AreaReport, chain};
 use super::super::save::Saving;
 use super::super::staged::Staged;
 use super::super::tree::Tree;
-use super::super::walk::walk_tree;
-use super::first_difference;
+use super::{first_difference, remove_surplus};
+use crate::cargo::scratch::Scratch;
 use crate::fs::At;
-use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
-use crate::fs::remove::remove_tree;
-use crate::fs::rename::exchange;
+use crate::fs::rename::{exchange, rename_noreplace};
 use crate::fs::space::{is_mount_point, is_same_mount, now_at};
-use crate::fs::stat::{Inode, Kind};
-use crate::model::manifest::{EntryKind, GenerationId, Manifest};
+use crate::fs::stat::Inode;
+use crate::model::manifest::{GenerationId, Manifest};
 use crate::model::rel_path::RelPath;
 use crate::store::{HotTree, NewHotTree, SETTLED_NANOS};
 
@@ -127,9 +125,18 @@ impl Saving<'_> {
             exchange(staged.path(), dir)?;
         }
         crash_point("hot: staged");
-        remove_surplus(staged.path(), manifest)?;
+        if let Err(error) = remove_surplus(staged.path(), &manifest.entries) {
+            // What somebody else owns would stay here for ever, where nobody expects it.
+            if own.is_empty() {
+                rename_noreplace(staged.path(), dir)?;
+            } else {
+                exchange(staged.path(), dir)?;
+            }
+            return Err(error);
+        }
         // What was written since the save looked is in no generation.
-        if let Some(path) = first_difference(staged.path(), &manifest.entries, &inodes)? {
+        let none = Scratch::none();
+        if let Some(path) = first_difference(staged.path(), &manifest.entries, &inodes, &none)? {
             return Ok(Err(format!("`{path}` changed after it was saved")));
         }
         let Self { store, lease, job, .. } = self;
@@ -174,35 +181,4 @@ fn has_settled(inodes: &HashMap<RelPath, Inode>, base: &Path) -> Result<bool> {
         std::thread::sleep(PAUSE);
     }
     Ok(false)
-}
-
-/// Removes what is in `dir` and not in the manifest: units that left the stored copy, sockets.
-fn remove_surplus(dir: &Path, manifest: &Manifest) -> Result<()> {
-    let wanted: HashSet<&RelPath> = manifest.entries.iter().map(|entry| &entry.path).collect();
-    let mut changed = HashSet::new();
-    let mut gone: Option<RelPath> = None;
-    for found in walk_tree(dir)? {
-        if wanted.contains(&found.path)
-            || gone.as_ref().is_some_and(|gone| found.path.is_within(gone))
-        {
-            continue;
-        }
-        let path = dir.join(found.path.as_path());
-        if found.stat.kind == Kind::Dir {
-            remove_tree(&path)?;
-            gone = Some(found.path.clone());
-        } else {
-            std::fs::remove_file(&path).at("remove", &path)?;
-        }
-        changed.extend(found.path.parent());
-    }
-    let tree = Beneath::open(dir)?;
-    for entry in &manifest.entries {
-        if let EntryKind::Dir { mode, mtime } = entry.kind
-            && changed.contains(&entry.path)
-        {
-            tree.finish_dir(&entry.path, mode, mtime)?;
-        }
-    }
-    Ok(())
 }

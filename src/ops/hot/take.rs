@@ -8,7 +8,8 @@ use super::super::progress::Progress;
 use super::super::report::{Mode, chain};
 use super::super::staged::Staged;
 use super::clone::{can_clone, clone_tree};
-use super::first_difference;
+use super::{first_difference, remove_surplus};
+use crate::cargo::scratch::Scratch;
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
@@ -27,6 +28,8 @@ pub(in super::super) struct Taking<'a> {
     /// The scopes that the job may read.
     pub(in super::super) readable: &'a [Scope],
     pub(in super::super) boot: &'a str,
+    /// What is left out of what is taken.
+    pub(in super::super) scratch: &'a Scratch,
 }
 
 /// A tree that was taken.
@@ -82,36 +85,40 @@ impl Taking<'_> {
         let tree = Beneath::open(&hot.path)?;
         let dest = Beneath::open(staged.path())?;
         if can_clone(&manifest.entries, &tree, &dest)? {
-            let (held, _) = intact(held, manifest)?;
+            let (held, _) = self.intact(held, manifest)?;
             let inodes = clone_tree(&manifest.entries, &tree, &dest, self.progress)?;
             held.touch()?;
             return Ok(Some(Taken { mode: Mode::Clone, inodes }));
         }
         drop(held);
         let Some(held) = self.store.hold_hot_tree(hot, Hold::Alone)? else { return Ok(None) };
-        let (held, inodes) = intact(held, manifest)?;
+        let (held, inodes) = self.intact(held, manifest)?;
         self.progress.go_on()?;
         move_tree(&hot.path, staged.path())?;
         crash_point("hot: taken");
+        if manifest.entries.len() as u64 != manifest.header.entries {
+            // It was put by with scratch in it.
+            remove_surplus(staged.path(), &manifest.entries)?;
+        }
         held.forget()?;
         self.progress.done(manifest.header.files, manifest.header.bytes);
         Ok(Some(Taken { mode: Mode::Move, inodes }))
+    }
+
+    /// Returns the tree if it is what was put by; else sets it aside.
+    fn intact(&self, held: HeldTree, manifest: &Manifest) -> Result<(HeldTree, Inodes)> {
+        let tree = held.hot.path.clone();
+        let inodes = held.inodes().unwrap_or_default();
+        let Some(path) = first_difference(&tree, &manifest.entries, &inodes, self.scratch)? else {
+            return Ok((held, inodes));
+        };
+        held.set_aside()?;
+        Err(super::super::Error::Different { tree, path })
     }
 }
 
 /// Which inode each file is.
 type Inodes = HashMap<RelPath, Inode>;
-
-/// Returns the tree if it is what was put by; else sets it aside.
-fn intact(held: HeldTree, manifest: &Manifest) -> Result<(HeldTree, Inodes)> {
-    let tree = held.hot.path.clone();
-    let inodes = held.inodes().unwrap_or_default();
-    let Some(path) = first_difference(&tree, &manifest.entries, &inodes)? else {
-        return Ok((held, inodes));
-    };
-    held.set_aside()?;
-    Err(super::super::Error::Different { tree, path })
-}
 
 /// Moves the tree `from` to where an empty directory of ours is.
 fn move_tree(from: &Path, staged: &Path) -> Result<()> {

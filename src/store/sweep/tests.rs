@@ -206,7 +206,7 @@ fn one_gc_runs_at_a_time() -> Result {
 fn a_tree_record_does_not_outlive_its_generation() -> Result {
     let (dir, store) = new_store()?;
     let id = save(&store, "pr/1 target k", 1, &[&["old"]])?;
-    let record = TreeRecord { generation: id.clone(), inodes: [].into() };
+    let record = TreeRecord { generation: id.clone(), owner: None, inodes: [].into() };
     store.record_tree(dir.path(), "boot", &record)?;
     assert!(store.tree_record(dir.path(), "boot").is_some());
     assert_eq!(store.stale_trees("boot")?.len(), 0);

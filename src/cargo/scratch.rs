@@ -1,0 +1,132 @@
+//! Scratch: what tests, coverage tools and servers leave in a target directory for the time of a run.
+//!
+//! Cargo makes `tmp/` in a build directory, and in that of a target triple, for integration tests
+//! (`CARGO_TARGET_TMPDIR`), but only when it compiles one. So the directory itself is no scratch: a test that
+//! cargo finds fresh relies on it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+use crate::fs::stat::Kind;
+use crate::model::manifest::{Entry, EntryKind, Manifest};
+use crate::model::rel_path::RelPath;
+
+/// The patterns of what is scratch by default.
+pub const DEFAULT: [&str; 4] = ["/tmp/*", "/*/tmp/*", "!/doc/tmp/*", "*.profraw"];
+
+/// Which paths of a target directory are scratch: neither saved nor restored.
+#[derive(Clone, Debug)]
+pub struct Scratch(Arc<Gitignore>);
+
+/// A pattern that means nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is not a pattern as of gitignore: {reason}")]
+pub struct ParseScratchError {
+    /// The pattern.
+    pub text: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Scratch {
+    /// Returns one that names nothing.
+    pub fn none() -> Self {
+        Self(Arc::new(Gitignore::empty()))
+    }
+
+    /// Parses lines of patterns as of gitignore, relative to the target directory; a later one overrides an
+    /// earlier.
+    pub fn parse<'a>(
+        patterns: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, ParseScratchError> {
+        let mut builder = GitignoreBuilder::new("");
+        for text in patterns.into_iter().flat_map(str::lines) {
+            let refused = |error: ignore::Error| ParseScratchError {
+                text: text.to_owned(),
+                reason: error.to_string(),
+            };
+            builder.add_line(None, text).map_err(refused)?;
+        }
+        let built = builder.build().map_err(|error| ParseScratchError {
+            text: "these together".to_owned(),
+            reason: error.to_string(),
+        });
+        Ok(Self(Arc::new(built?)))
+    }
+
+    /// Tells whether a path is scratch by its own name. What is below a directory that is scratch is not asked
+    /// about.
+    pub fn names(&self, path: &RelPath, kind: Kind) -> bool {
+        !self.0.is_empty() && self.0.matched(path.as_path(), kind == Kind::Dir).is_ignore()
+    }
+
+    /// Takes scratch out of a manifest that an older version saved, or a job with other patterns.
+    pub fn leave_out_of(&self, manifest: &mut Manifest) {
+        if self.0.is_empty() {
+            return;
+        }
+        let mut dir: Option<RelPath> = None;
+        let mut left: HashSet<RelPath> = HashSet::new();
+        manifest.entries.retain(|Entry { path, kind }| {
+            let is_below = dir.as_ref().is_some_and(|dir| path.is_within(dir));
+            let (kind, is_link) = match kind {
+                EntryKind::Dir { .. } => (Kind::Dir, false),
+                EntryKind::Symlink { .. } => (Kind::Symlink, false),
+                EntryKind::File(_) => (Kind::File, false),
+                EntryKind::HardLink { of } => (Kind::File, left.contains(of)),
+            };
+            let is_left = is_below || is_link || self.names(path, kind);
+            if is_left && !is_below && kind == Kind::Dir {
+                dir = Some(path.clone());
+            }
+            if is_left && kind == Kind::File {
+                left.insert(path.clone());
+            }
+            !is_left
+        });
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::parse(DEFAULT).expect("the tests parse these very patterns")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_default_it_is_what_is_in_tmp_and_raw_profiles() {
+        let scratch = Scratch::default();
+        #[rustfmt::skip]
+        let cases = [
+            ("tmp",                             Kind::Dir,  false),
+            ("tmp/a",                           Kind::Dir,  true),
+            ("tmp/a",                           Kind::File, true),
+            ("wasm32-wasip1/tmp",               Kind::Dir,  false),
+            ("wasm32-wasip1/tmp/a",             Kind::File, true),
+            ("doc/tmp/index.html",              Kind::File, false),
+            ("debug/build/tmp/0123456789abcdef", Kind::Dir, false),
+            ("debug/tmp.rs",                    Kind::File, false),
+            ("a.profraw",                       Kind::File, true),
+            ("debug/deps/a-1.profraw",          Kind::File, true),
+            ("debug/a.profdata",                Kind::File, false),
+        ];
+        for (text, kind, want) in cases {
+            let path = RelPath::parse(text.as_bytes()).expect("a path below a root");
+            assert_eq!(scratch.names(&path, kind), want, "{text} {kind:?}");
+            assert!(!Scratch::none().names(&path, kind), "{text} {kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_means_nothing_is_refused() {
+        let error = Scratch::parse(["*.log", "a{"]).map(drop).expect_err("it was taken");
+        assert_eq!(error.text, "a{");
+        assert!(Scratch::parse(["", "# a note\n*.log"]).is_ok());
+    }
+}
