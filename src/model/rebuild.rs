@@ -114,20 +114,22 @@ pub fn rebuilds(graph: &UnitGraph, now: &Now) -> Vec<Rebuild> {
         let of = |name: &String| Rebuild { name: name.clone(), reason: reason.clone() };
         return now.crates.iter().map(of).collect();
     }
-    let mut own: BTreeMap<&str, Reason> = BTreeMap::new();
-    for unit in graph.units.iter().filter(|unit| !unit.is_unused) {
+    let mut own: BTreeMap<&str, (Reason, Vec<usize>)> = BTreeMap::new();
+    for (index, unit) in graph.units.iter().enumerate().filter(|(_, unit)| !unit.is_unused) {
         let Some(package) = graph.packages.get(unit.package as usize) else { continue };
-        if let Some(reason) = own_reason(graph, unit, now) {
-            match own.get_mut(package.name.as_str()) {
-                Some(known) => known.join(reason),
-                None => drop(own.insert(&package.name, reason)),
+        let Some(reason) = own_reason(graph, unit, now) else { continue };
+        match own.get_mut(package.name.as_str()) {
+            Some((known, stale)) => {
+                known.join(reason);
+                stale.push(index);
             }
+            None => drop(own.insert(&package.name, (reason, vec![index]))),
         }
     }
     let mut dependents: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let users = users(graph);
-    for cause in own.keys() {
-        for name in built_because_of(graph, &users, cause) {
+    for (cause, (_, stale)) in &own {
+        for name in built_because_of(graph, &users, stale) {
             if !own.contains_key(name) {
                 dependents.entry(name).or_default().insert((*cause).to_owned());
             }
@@ -135,7 +137,8 @@ pub fn rebuilds(graph: &UnitGraph, now: &Now) -> Vec<Rebuild> {
     }
     let rebuild = |(name, reason): (&str, Reason)| Rebuild { name: name.to_owned(), reason };
     let dependents = dependents.into_iter().map(|(name, on)| (name, Reason::Dependency(on)));
-    own.into_iter().chain(dependents).map(rebuild).collect()
+    let own = own.into_iter().map(|(name, (reason, _))| (name, reason));
+    own.chain(dependents).map(rebuild).collect()
 }
 
 /// Adds the crates that a job used last time and that the tree does not hold as they are needed now, unless
@@ -207,25 +210,21 @@ fn users(graph: &UnitGraph) -> Vec<Vec<usize>> {
     users
 }
 
-/// Returns the names of the crates with units that depend on any unit of the crate `cause`.
+/// Returns the names of the crates with units that depend on any of the units `stale`.
 fn built_because_of<'a>(
     graph: &'a UnitGraph,
     users: &[Vec<usize>],
-    cause: &str,
+    stale: &[usize],
 ) -> BTreeSet<&'a str> {
-    let name = |index: usize| {
-        let package = graph.units[index].package as usize;
-        graph.packages.get(package).map(|package| package.name.as_str())
-    };
     let mut reached = vec![false; graph.units.len()];
-    let mut next: Vec<_> =
-        (0..graph.units.len()).filter(|index| name(*index) == Some(cause)).collect();
+    let mut next = stale.to_vec();
     let mut names = BTreeSet::new();
     while let Some(index) = next.pop() {
         for user in &users[index] {
-            let is_unused = graph.units[*user].is_unused;
-            if !is_unused && !std::mem::replace(&mut reached[*user], true) {
-                names.extend(name(*user));
+            let unit = &graph.units[*user];
+            if !unit.is_unused && !std::mem::replace(&mut reached[*user], true) {
+                let package = graph.packages.get(unit.package as usize);
+                names.extend(package.map(|package| package.name.as_str()));
                 next.push(*user);
             }
         }

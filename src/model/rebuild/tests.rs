@@ -249,3 +249,23 @@ fn a_crate_that_the_tree_lacks_is_foretold_once_and_by_the_better_reason() {
     ];
     assert_eq!(text(&with_lacking(rebuilds(&graph(), &now), &lacking)), want);
 }
+
+#[test]
+fn who_depends_on_the_library_of_a_crate_is_not_built_for_another_target_of_it() {
+    let mut graph = graph();
+    // A test of `low`, which depends on its library.
+    graph.units.push(GraphUnit {
+        package: 2,
+        built: at(BUILT),
+        files: vec![4],
+        deps: vec![2],
+        ..GraphUnit::default()
+    });
+    let mut now = as_built();
+    change(&mut now, 4);
+    let apart = "apart changed-file: `4.rs` changed";
+    assert_eq!(text(&rebuilds(&graph, &now)), [apart, "low changed-file: `4.rs` changed"]);
+    change(&mut now, 2);
+    let both = "low changed-file: `2.rs`, `4.rs` changed";
+    assert_eq!(text(&rebuilds(&graph, &now)), [&[apart, both][..], &LOW_AND_ALL].concat());
+}
