@@ -81,7 +81,9 @@ pub struct Now {
 pub struct PackageNow {
     /// Where it was and is, if cargo takes it for another.
     pub moved: Option<Moved>,
-    /// Its manifest, if that is not as recorded: cargo builds it again unless only a comment changed.
+    /// Whether it, or the target that these units are of, is not there any more.
+    pub is_gone: bool,
+    /// The manifest that changed, if cargo builds these units again because of it.
     pub manifest: Option<String>,
     /// The newest mtime of its files.
     pub newest: Timestamp,
@@ -115,7 +117,11 @@ pub fn rebuilds(graph: &UnitGraph, now: &Now) -> Vec<Rebuild> {
         return now.crates.iter().map(of).collect();
     }
     let mut own: BTreeMap<&str, (Reason, Vec<usize>)> = BTreeMap::new();
-    for (index, unit) in graph.units.iter().enumerate().filter(|(_, unit)| !unit.is_unused) {
+    let is_wanted = |unit: &GraphUnit| {
+        let package = now.packages.get(unit.package as usize);
+        !unit.is_unused && !package.is_some_and(|package| package.is_gone)
+    };
+    for (index, unit) in graph.units.iter().enumerate().filter(|(_, unit)| is_wanted(unit)) {
         let Some(package) = graph.packages.get(unit.package as usize) else { continue };
         let Some(reason) = own_reason(graph, unit, now) else { continue };
         match own.get_mut(package.name.as_str()) {
@@ -129,7 +135,7 @@ pub fn rebuilds(graph: &UnitGraph, now: &Now) -> Vec<Rebuild> {
     let mut dependents: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let users = users(graph);
     for (cause, (_, stale)) in &own {
-        for name in built_because_of(graph, &users, stale) {
+        for name in built_because_of(graph, &users, stale, is_wanted) {
             if !own.contains_key(name) {
                 dependents.entry(name).or_default().insert((*cause).to_owned());
             }
@@ -210,11 +216,12 @@ fn users(graph: &UnitGraph) -> Vec<Vec<usize>> {
     users
 }
 
-/// Returns the names of the crates with units that depend on any of the units `stale`.
+/// Returns the names of the crates with wanted units that depend on any of the units `stale`.
 fn built_because_of<'a>(
     graph: &'a UnitGraph,
     users: &[Vec<usize>],
     stale: &[usize],
+    is_wanted: impl Fn(&GraphUnit) -> bool,
 ) -> BTreeSet<&'a str> {
     let mut reached = vec![false; graph.units.len()];
     let mut next = stale.to_vec();
@@ -222,7 +229,7 @@ fn built_because_of<'a>(
     while let Some(index) = next.pop() {
         for user in &users[index] {
             let unit = &graph.units[*user];
-            if !unit.is_unused && !std::mem::replace(&mut reached[*user], true) {
+            if is_wanted(unit) && !std::mem::replace(&mut reached[*user], true) {
                 let package = graph.packages.get(unit.package as usize);
                 names.extend(package.map(|package| package.name.as_str()));
                 next.push(*user);

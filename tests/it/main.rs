@@ -17,6 +17,7 @@ mod crash;
 mod damage;
 mod explain;
 mod filesystems;
+mod forecasts;
 mod freshness;
 mod histories;
 mod homes;
