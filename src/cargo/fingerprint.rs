@@ -4,6 +4,8 @@
 //! `dep-lib-sib` what rustc read. Written by `write_fingerprint` and `EncodedDepInfo` of cargo 1.95 to 1.101
 //! (`compiler/fingerprint`). What cannot be understood is `None`: another cargo wrote it.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -85,33 +87,48 @@ pub fn hash(text: &[u8]) -> Option<u64> {
     is_hex.then(|| u64::from_str_radix(text, 16).ok().map(u64::swap_bytes))?
 }
 
-/// Reads which variables rustc looked at, `env!` and `option_env!`, from the dep-info in a fingerprint's
-/// directory. Those that cargo or a build script sets are not among them.
-pub fn variables(dep_info: &[u8]) -> Option<Vec<Variable>> {
+/// What rustc read, as cargo wrote it down in the directory of a fingerprint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inputs {
+    /// The files that lie in the package's directory, from there on. Of an immutable package cargo names none.
+    pub own: Vec<PathBuf>,
+    /// The files elsewhere, absolute. Those in the target directory are not among them: they come and go with it.
+    pub others: Vec<PathBuf>,
+    /// The variables, `env!` and `option_env!`, but those that cargo or a build script sets.
+    pub variables: Vec<Variable>,
+}
+
+/// Reads the dep-info in the directory of a fingerprint.
+pub fn inputs(dep_info: &[u8]) -> Option<Inputs> {
     let mut bytes = Bytes(dep_info);
     let mark = bytes.take(6)?;
     if mark != b"\x01\0\0\0\xff\x01" {
         return None;
     }
+    let mut inputs = Inputs::default();
     for _ in 0..bytes.number()? {
-        bytes.take(1)?;
-        bytes.text()?;
+        let base = bytes.take(1)?;
+        let path = PathBuf::from(OsStr::from_bytes(bytes.text()?));
+        match base {
+            b"\0" => inputs.own.push(path),
+            b"\x01" => inputs.others.extend(Some(path).filter(|path| path.is_absolute())),
+            _ => return None,
+        }
         // A checksum follows where cargo compares contents: the length of the file, and the digest.
         if bytes.take(1)? != b"\0" {
             bytes.take(8)?;
             bytes.text()?;
         }
     }
-    let count = bytes.number()?;
-    let variable = |_| {
+    for _ in 0..bytes.number()? {
         let name = String::from_utf8(bytes.text()?.to_vec()).ok()?;
         let value = match bytes.take(1)? {
             b"\0" => None,
             _ => Some(String::from_utf8(bytes.text()?.to_vec()).ok()?),
         };
-        Some(Variable { name, value })
-    };
-    (0..count).map(variable).collect()
+        inputs.variables.push(Variable { name, value });
+    }
+    Some(inputs)
 }
 
 impl Check {
@@ -256,18 +273,30 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_read_after_the_files_and_a_torn_file_has_none() {
-        let whole = b"\x01\0\0\0\xff\x01\x01\0\0\0\x00\x0a\0\0\0src/lib.rs\0\
+    fn inputs_are_read_to_the_end_and_a_torn_file_has_none() {
+        let whole = b"\x01\0\0\0\xff\x01\x03\0\0\0\
+            \x00\x0a\0\0\0src/lib.rs\0\x01\x09\0\0\0debug/out\0\x01\x04\0\0\0/w/x\0\
             \x02\0\0\0\x04\0\0\0BARR\x01\x03\0\0\0baz\x04\0\0\0FOOO\0";
-        let want = vec![variable("BARR", Some("baz")), variable("FOOO", None)];
-        assert_eq!(variables(whole), Some(want));
+        let want = Inputs {
+            own: vec!["src/lib.rs".into()],
+            others: vec!["/w/x".into()],
+            variables: vec![variable("BARR", Some("baz")), variable("FOOO", None)],
+        };
+        assert_eq!(inputs(whole), Some(want));
         for len in 0..whole.len() {
-            assert_eq!(variables(&whole[..len]), None, "{len} bytes");
+            assert_eq!(inputs(&whole[..len]), None, "{len} bytes");
         }
         let with_checksum = b"\x01\0\0\0\xff\x01\x01\0\0\0\x00\x0a\0\0\0src/lib.rs\x01\
             \x07\0\0\0\0\0\0\0\x04\0\0\0a=12\x01\0\0\0\x01\0\0\0F\0";
-        assert_eq!(variables(with_checksum), Some(vec![variable("F", None)]));
-        assert_eq!(variables(b"\x01\0\0\0\xff\x01\xff\xff\xff\xff"), None);
-        assert_eq!(variables(b"\x01\0\0\0\xff\x02\0\0\0\0\0\0\0\0"), None);
+        let variables = inputs(with_checksum).map(|inputs| inputs.variables);
+        assert_eq!(variables, Some(vec![variable("F", None)]));
+        for unknown in
+            [&b"\x01\0\0\0\xff\x01\xff\xff\xff\xff"[..], b"\x01\0\0\0\xff\x02\0\0\0\0\0\0\0\0"]
+        {
+            assert_eq!(inputs(unknown), None);
+        }
+        let other_base =
+            whole.iter().enumerate().map(|(at, byte)| if at == 10 { 2 } else { *byte });
+        assert_eq!(inputs(&other_base.collect::<Vec<_>>()), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The meaning of manifests and of cargo's configuration: comments and layout do not count.
+//! The meaning of profiles and of cargo's configuration: comments and layout do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::workspace::{self, MANIFEST};
+use super::workspace::MANIFEST;
 use crate::model::digest::Hasher;
 use crate::model::mark::Mark;
 use crate::model::unit_graph::ProfileMarks;
@@ -15,40 +15,9 @@ use crate::model::unit_graph::ProfileMarks;
 /// A longer file is no manifest, and a checkout may hold anything.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// The tables of a root manifest that are about the workspace and not its own package.
-const OF_WORKSPACE: [&str; 4] = ["workspace", "profile", "patch", "replace"];
-
 /// The profiles that cargo has by itself, and the directories of their units.
 const BUILT_IN: [(&str, &str); 4] =
     [("dev", "debug"), ("test", "debug"), ("release", "release"), ("bench", "release")];
-
-/// Returns what the manifest of the package in `dir`, a canonical path, means, with what it inherits from its
-/// workspace. `None` if there is none that can be read.
-pub fn of_package(dir: &Path) -> Option<Mark> {
-    let mut manifest = read(&dir.join(MANIFEST))?;
-    for name in OF_WORKSPACE {
-        manifest.remove(name);
-    }
-    let manifest = Value::Table(manifest);
-    let mut names = BTreeSet::new();
-    inherited("", &manifest, &mut names);
-    let mut hasher = Hasher::default();
-    hasher.field(text_of(&manifest).as_bytes());
-    if !names.is_empty() {
-        let root =
-            workspace::root(dir, None).ok().flatten().and_then(|root| read(&root.join(MANIFEST)));
-        let workspace = root.as_ref().and_then(|root| root.get("workspace")?.as_table());
-        for name in names {
-            let lints =
-                workspace.and_then(|workspace| workspace.get("lints")).filter(|_| name == "lints");
-            let tables = ["package", "dependencies"].map(|of| workspace?.get(of)?.get(&name));
-            for value in tables.into_iter().chain([lints]) {
-                hasher.field(value.map(text_of).unwrap_or_default().as_bytes());
-            }
-        }
-    }
-    Some(hasher.finish().into())
-}
 
 /// Returns what the workspace at `root` says of how the units in each profile directory are built: by the
 /// profiles that lie there with those that they inherit from, and by the configuration of cargo in the checkout.
@@ -70,12 +39,12 @@ pub fn of_profiles(root: &Path) -> ProfileMarks {
     let mark = |names: BTreeSet<&str>| {
         let mut hasher = Hasher::default();
         for config in &tables[1..] {
-            hasher.field(text_of(&Value::Table(config.clone())).as_bytes());
+            hasher.field(text_of(Some(&Value::Table(config.clone()))).as_bytes());
         }
         for name in names {
             hasher.field(name.as_bytes());
             for table in &profiles {
-                hasher.field(table.get(name).map(text_of).unwrap_or_default().as_bytes());
+                hasher.field(text_of(table.get(name)).as_bytes());
             }
         }
         Mark::from(hasher.finish())
@@ -99,7 +68,8 @@ fn lineage<'a>(name: &'a str, profiles: &'a [Table]) -> BTreeSet<&'a str> {
     names
 }
 
-fn read(path: &Path) -> Option<Table> {
+/// Reads a file as a table; none if it is missing, too long or no TOML.
+pub(super) fn read(path: &Path) -> Option<Table> {
     let is_file = std::fs::metadata(path).ok()?.is_file();
     let mut text = String::new();
     let file = is_file.then(|| File::open(path).ok())??;
@@ -107,23 +77,9 @@ fn read(path: &Path) -> Option<Table> {
     toml::from_str(&text).ok()
 }
 
-/// Returns a value as JSON: tables are sorted by name.
-fn text_of(value: &Value) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-/// Adds the names of what a manifest takes from the workspace: `version` of `version.workspace = true`.
-fn inherited(name: &str, value: &Value, names: &mut BTreeSet<String>) {
-    match value {
-        Value::Table(table) => {
-            if table.get("workspace").and_then(Value::as_bool) == Some(true) {
-                names.insert(name.to_owned());
-            }
-            table.iter().for_each(|(name, value)| inherited(name, value, names));
-        }
-        Value::Array(values) => values.iter().for_each(|value| inherited(name, value, names)),
-        _ => {}
-    }
+/// Returns a value as JSON, tables sorted by name; nothing for none.
+pub(super) fn text_of(value: Option<&Value>) -> String {
+    value.and_then(|value| serde_json::to_string(value).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -132,39 +88,6 @@ mod tests {
     use super::*;
 
     type TestResult = std::result::Result<(), Box<dyn std::error::Error>>;
-
-    #[test]
-    fn a_comment_or_another_order_changes_no_meaning_and_an_inherited_value_does() -> TestResult {
-        const MEMBER: &str = "[package]\nname = 'a'\nversion.workspace = true\n";
-        const APART: &str = "[package]\nname = 'b'\nversion = '1.0.0'\n";
-        const ROOT: &str = "[workspace.package]\nversion = '1.0.0'\n";
-        let marks = |member: &str,
-                     root: &str|
-         -> std::result::Result<_, Box<dyn std::error::Error>> {
-            let dir = tempfile::tempdir()?;
-            let files = [("Cargo.toml", root), ("a/Cargo.toml", member), ("b/Cargo.toml", APART)];
-            write(dir.path(), &files)?;
-            let root = dir.path().canonicalize()?;
-            let of = |below: &str| of_package(&root.join(below));
-            Ok((of("a"), of("b"), of_profiles(dir.path())))
-        };
-        let before = marks(MEMBER, ROOT)?;
-        #[rustfmt::skip]
-        let cases = [
-            //  why                  member                                                        root                                             same: a, b, profiles
-            ("nothing",              MEMBER.to_owned(),                                            ROOT.to_owned(),                                 [true, true, true]),
-            ("a comment",            format!("# x\n{MEMBER}"),                                     format!("{ROOT}# y\n"),                          [true, true, true]),
-            ("another order",        "[package]\nversion.workspace = true\nname = 'a'\n".to_owned(), ROOT.to_owned(),                                [true, true, true]),
-            ("a feature",            format!("{MEMBER}[features]\nx = []\n"),                      ROOT.to_owned(),                                 [false, true, true]),
-            ("an inherited version", MEMBER.to_owned(),                                            ROOT.replace('1', "2"),                          [false, true, true]),
-            ("a profile",            MEMBER.to_owned(),                                            format!("{ROOT}[profile.dev]\nopt-level = 1\n"), [true, true, false]),
-        ];
-        for (why, member, root, want) in cases {
-            let now = marks(&member, &root)?;
-            assert_eq!([now.0 == before.0, now.1 == before.1, now.2 == before.2], want, "{why}");
-        }
-        Ok(())
-    }
 
     #[test]
     fn a_profile_is_a_matter_of_its_directory_and_of_those_that_inherit_from_it() -> TestResult {
@@ -199,15 +122,6 @@ mod tests {
             let other: Vec<_> = other.map(String::as_str).collect();
             assert_eq!(other.join(" "), want, "{why}");
         }
-        Ok(())
-    }
-
-    #[test]
-    fn what_is_no_manifest_means_nothing() -> TestResult {
-        let dir = tempfile::tempdir()?;
-        assert_eq!(of_package(&dir.path().join("none")), None);
-        write(dir.path(), &[("bad/Cargo.toml", "[package")])?;
-        assert_eq!(of_package(&dir.path().join("bad")), None);
         Ok(())
     }
 }

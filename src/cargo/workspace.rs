@@ -88,8 +88,8 @@ fn read(path: &Path) -> Result<Option<Table>> {
     Ok(Some(table))
 }
 
-/// Removes `.` and `..` by name alone, as cargo does with the path to a workspace root.
-fn without_dots(path: &Path) -> PathBuf {
+/// Removes `.` and `..` by name alone, as cargo does with paths in manifests.
+pub(super) fn without_dots(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
         match component {

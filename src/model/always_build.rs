@@ -99,9 +99,7 @@ mod tests {
             manifest.graph.packages.push(GraphPackage {
                 name: name.to_owned(),
                 dir: at.map(|at| RawPath::of(at.as_bytes())),
-                is_outside: false,
-                version: None,
-                manifest: None,
+                ..GraphPackage::default()
             });
             let unit = GraphUnit { dir: Some(dir(name)), package: index, ..GraphUnit::default() };
             manifest.graph.units.push(unit);

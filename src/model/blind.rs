@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::manifest::{Manifest, RawPath, Root};
 use super::rel_path::RelPath;
 use super::score::Fate;
+use super::unit_graph::GraphUnit;
 
 /// Returns those of the `changed` files of a checkout that lie in a package that stays fresh, and that none of
 /// the units in the tree reads. `fates` are those of the units of the graph.
@@ -36,9 +37,10 @@ pub fn blind_inputs(
         }
         named.contains(&(root, None))
     };
-    let stays_fresh = |package: u32| {
+    let dir_of = |unit: &GraphUnit| graph.packages.get(unit.package as usize)?.dir.as_ref();
+    let stays_fresh = |dir: &RawPath| {
         let units = graph.units.iter().zip(fates);
-        let mut units = units.filter(|(unit, _)| unit.package == package).peekable();
+        let mut units = units.filter(|(unit, _)| dir_of(unit) == Some(dir)).peekable();
         units.peek().is_some()
             && units.all(|(unit, fate)| fate.is_fresh && fate.is_wanted && !unit.whole_package)
     };
@@ -60,16 +62,15 @@ pub fn may_be_input(path: &RelPath) -> bool {
         || path.components().any(|name| name.starts_with(b".")))
 }
 
-/// Returns the innermost package that a file lies in.
-fn package_of(manifest: &Manifest, root: &Root, path: &RelPath) -> Option<u32> {
+/// Returns the directory of the innermost package that a file lies in.
+fn package_of<'a>(manifest: &'a Manifest, root: &Root, path: &RelPath) -> Option<&'a RawPath> {
     let top = manifest.header.roots.get(root)?.as_bytes();
-    let full = RawPath::of(&[top, b"/", path.as_bytes()].concat());
-    let packages = (0..).zip(&manifest.graph.packages).filter_map(|(index, package)| {
-        let dir = package.dir.as_ref()?.as_bytes();
-        let is_in = full.as_bytes().strip_prefix(dir).is_some_and(|rest| rest.starts_with(b"/"));
-        is_in.then_some((dir.len(), index))
-    });
-    packages.max().map(|(_, index)| index)
+    let full = [top, b"/", path.as_bytes()].concat();
+    let dirs = manifest.graph.packages.iter().filter_map(|package| package.dir.as_ref());
+    let is_in = |dir: &&RawPath| {
+        full.strip_prefix(dir.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"))
+    };
+    dirs.filter(is_in).max_by_key(|dir| dir.as_bytes().len())
 }
 
 #[cfg(test)]
@@ -78,7 +79,7 @@ mod tests {
     use super::super::manifest::{Source, SourceKind};
     use super::super::testing::manifest_of;
     use super::super::timestamp::Timestamp;
-    use super::super::unit_graph::{GraphPackage, GraphUnit};
+    use super::super::unit_graph::GraphPackage;
     use super::*;
 
     const FRESH: Fate = Fate { is_wanted: true, is_fresh: true };
@@ -94,9 +95,7 @@ mod tests {
             manifest.graph.packages.push(GraphPackage {
                 name: name.to_owned(),
                 dir: Some(RawPath::of(at.as_bytes())),
-                is_outside: false,
-                version: None,
-                manifest: None,
+                ..GraphPackage::default()
             });
         }
         for (name, kind) in [("src/main.rs", SourceKind::File), ("in", SourceKind::Dir)] {

@@ -57,9 +57,15 @@ pub fn stays_away(
         if is_there(kept) {
             continue;
         }
-        let package = |index: &usize| graph.units[*index].package;
-        let packages: BTreeSet<u32> = writers.iter().chain(&readers).map(package).collect();
-        let of_them = graph.units.iter().filter(|unit| packages.contains(&unit.package));
+        let package = |unit: &GraphUnit| {
+            let package = graph.packages.get(unit.package as usize)?;
+            Some((package.name.as_str(), package.dir.as_ref()))
+        };
+        let of_units =
+            writers.iter().chain(&readers).filter_map(|index| package(&graph.units[*index]));
+        let packages: BTreeSet<_> = of_units.collect();
+        let is_of_them = |unit: &&GraphUnit| package(unit).is_some_and(|it| packages.contains(&it));
+        let of_them = graph.units.iter().filter(is_of_them);
         away.units.extend(of_them.filter_map(|unit| unit.dir.clone()));
         away.units.extend(kept.writers.iter().cloned());
     }

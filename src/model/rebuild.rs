@@ -86,7 +86,9 @@ pub struct Now {
 pub struct PackageNow {
     /// Where it was and is, if cargo takes it for another.
     pub moved: Option<Moved>,
-    /// Its manifest, if that is not as recorded: cargo builds it again unless only a comment changed.
+    /// Whether it, or the target that these units are of, is not there any more.
+    pub is_gone: bool,
+    /// The manifest that changed, if cargo builds these units again because of it.
     pub manifest: Option<String>,
     /// The newest mtime of its files.
     pub newest: Timestamp,
@@ -119,20 +121,26 @@ pub fn rebuilds(graph: &UnitGraph, now: &Now) -> Vec<Rebuild> {
         let of = |name: &String| Rebuild { name: name.clone(), reason: reason.clone() };
         return now.crates.iter().map(of).collect();
     }
-    let mut own: BTreeMap<&str, Reason> = BTreeMap::new();
-    for unit in graph.units.iter().filter(|unit| !unit.is_unused) {
+    let mut own: BTreeMap<&str, (Reason, Vec<usize>)> = BTreeMap::new();
+    let is_wanted = |unit: &GraphUnit| {
+        let package = now.packages.get(unit.package as usize);
+        !unit.is_unused && !package.is_some_and(|package| package.is_gone)
+    };
+    for (index, unit) in graph.units.iter().enumerate().filter(|(_, unit)| is_wanted(unit)) {
         let Some(package) = graph.packages.get(unit.package as usize) else { continue };
-        if let Some(reason) = own_reason(graph, unit, now) {
-            match own.get_mut(package.name.as_str()) {
-                Some(known) => known.join(reason),
-                None => drop(own.insert(&package.name, reason)),
+        let Some(reason) = own_reason(graph, unit, now) else { continue };
+        match own.get_mut(package.name.as_str()) {
+            Some((known, stale)) => {
+                known.join(reason);
+                stale.push(index);
             }
+            None => drop(own.insert(&package.name, (reason, vec![index]))),
         }
     }
     let mut dependents: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let users = users(graph);
-    for cause in own.keys() {
-        for name in built_because_of(graph, &users, cause) {
+    for (cause, (_, stale)) in &own {
+        for name in built_because_of(graph, &users, stale, is_wanted) {
             if !own.contains_key(name) {
                 dependents.entry(name).or_default().insert((*cause).to_owned());
             }
@@ -140,7 +148,8 @@ pub fn rebuilds(graph: &UnitGraph, now: &Now) -> Vec<Rebuild> {
     }
     let rebuild = |(name, reason): (&str, Reason)| Rebuild { name: name.to_owned(), reason };
     let dependents = dependents.into_iter().map(|(name, on)| (name, Reason::Dependency(on)));
-    own.into_iter().chain(dependents).map(rebuild).collect()
+    let own = own.into_iter().map(|(name, (reason, _))| (name, reason));
+    own.chain(dependents).map(rebuild).collect()
 }
 
 /// Adds the crates that a job used last time and that the tree does not hold as they are needed now, unless
@@ -215,25 +224,22 @@ fn users(graph: &UnitGraph) -> Vec<Vec<usize>> {
     users
 }
 
-/// Returns the names of the crates with units that depend on any unit of the crate `cause`.
+/// Returns the names of the crates with wanted units that depend on any of the units `stale`.
 fn built_because_of<'a>(
     graph: &'a UnitGraph,
     users: &[Vec<usize>],
-    cause: &str,
+    stale: &[usize],
+    is_wanted: impl Fn(&GraphUnit) -> bool,
 ) -> BTreeSet<&'a str> {
-    let name = |index: usize| {
-        let package = graph.units[index].package as usize;
-        graph.packages.get(package).map(|package| package.name.as_str())
-    };
     let mut reached = vec![false; graph.units.len()];
-    let mut next: Vec<_> =
-        (0..graph.units.len()).filter(|index| name(*index) == Some(cause)).collect();
+    let mut next = stale.to_vec();
     let mut names = BTreeSet::new();
     while let Some(index) = next.pop() {
         for user in &users[index] {
-            let is_unused = graph.units[*user].is_unused;
-            if !is_unused && !std::mem::replace(&mut reached[*user], true) {
-                names.extend(name(*user));
+            let unit = &graph.units[*user];
+            if is_wanted(unit) && !std::mem::replace(&mut reached[*user], true) {
+                let package = graph.packages.get(unit.package as usize);
+                names.extend(package.map(|package| package.name.as_str()));
                 next.push(*user);
             }
         }

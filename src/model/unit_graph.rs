@@ -2,7 +2,7 @@
 //!
 //! How it stands on disk: `docs/FORMAT.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,8 +38,11 @@ pub struct UnitGraph {
 /// that lie there, and cargo's configuration in the checkout.
 pub type ProfileMarks = BTreeMap<String, Mark>;
 
-/// A package that units are of.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// The features that are asked for, by the name of the package.
+pub type Asks = BTreeMap<String, BTreeSet<String>>;
+
+/// A package, as the units of one of its targets are built from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GraphPackage {
     /// Its name.
     pub name: String,
@@ -52,9 +55,40 @@ pub struct GraphPackage {
     /// Its version, of a package of a registry, or the abbreviated commit, of one of a git repository.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub version: Option<String>,
-    /// What the manifest of a path package means, comments and layout aside.
+    /// The target, of a path package. None where an older version saved it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub target: Option<GraphTarget>,
+    /// The features that are on; none if that is unknown, as of the run of a build script.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub features: Option<Features>,
+    /// What cargo sees of the manifest of a path package by these units.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub manifest: Option<Mark>,
+    /// The features that a path package asks for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub asks: Asks,
+}
+
+/// A target of a package: its library, a program, a test.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GraphTarget {
+    /// How cargo names units of it: `lib-app`, `test-bin-app`.
+    pub unit: String,
+    /// The variables that its code reads and the manifest gives: `CARGO_PKG_DESCRIPTION`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub reads: BTreeSet<String>,
+}
+
+/// The features of a package that are on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Features {
+    /// Those that nothing but a request turned on.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub asked: BTreeSet<String>,
+    /// Those that follow from others.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub implied: BTreeSet<String>,
 }
 
 /// A variable that units were built with.
@@ -108,4 +142,129 @@ pub struct GraphUnit {
     /// Whether its build did not come to an end, or one that it depends on was built again since.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_unfinished: bool,
+}
+
+impl Features {
+    /// Returns what is asked for once requests for `gained` came and those for `lost` went, if other features are
+    /// on then.
+    fn changed(
+        &self,
+        gained: &BTreeSet<&String>,
+        lost: &BTreeSet<&String>,
+    ) -> Option<BTreeSet<String>> {
+        let mut asked = self.asked.clone();
+        asked.retain(|name| !lost.contains(name));
+        let is_less = asked.len() < self.asked.len();
+        let new = gained.iter().filter(|name| !self.are_on(name));
+        asked.extend(new.map(|name| (*name).clone()));
+        (is_less || asked.len() > self.asked.len()).then_some(asked)
+    }
+
+    fn are_on(&self, name: &str) -> bool {
+        self.asked.contains(name) || self.implied.contains(name)
+    }
+}
+
+/// Returns the packages that are built again because a path package asks for other features than it did, each with
+/// that package. `now` is, for each package whose units the job uses, what it asks for now.
+///
+/// A package that no path package asks for any more is none of these: others may still use it as it is. Where the
+/// tree holds a package also with the features that are asked for now, only the package that asks is built.
+pub fn other_features(packages: &[GraphPackage], now: &BTreeMap<u32, Asks>) -> BTreeMap<u32, u32> {
+    let nothing = BTreeSet::new();
+    let mut all: BTreeMap<&str, [BTreeSet<&String>; 2]> = BTreeMap::new();
+    let mut changed: BTreeMap<&str, u32> = BTreeMap::new();
+    for (index, asks) in now {
+        let Some(package) = packages.get(*index as usize) else { continue };
+        for name in package.asks.keys().chain(asks.keys()) {
+            let [old, new] = [&package.asks, asks].map(|asks| asks.get(name).unwrap_or(&nothing));
+            let [all_old, all_new] = all.entry(name).or_default();
+            all_old.extend(old);
+            all_new.extend(new);
+            if old != new {
+                changed.entry(name).or_insert(*index);
+            }
+        }
+    }
+    let other = |(index, package): (u32, &GraphPackage)| {
+        let name = package.name.as_str();
+        let [old, new] = all.get(name).filter(|[_, new]| !new.is_empty())?;
+        let gained: BTreeSet<_> = new.difference(old).copied().collect();
+        let lost: BTreeSet<_> = old.difference(new).copied().collect();
+        let asked = package.features.as_ref()?.changed(&gained, &lost)?;
+        let is_held = |other: &GraphPackage| {
+            let features = other.features.as_ref();
+            let with = |features: &Features| {
+                asked.iter().all(|name| features.are_on(name)) && features.asked.is_subset(&asked)
+            };
+            is_same_target(other, package) && features.is_some_and(with)
+        };
+        let asking = *changed.get(name)?;
+        Some((if packages.iter().any(is_held) { asking } else { index }, asking))
+    };
+    (0..).zip(packages).filter_map(other).collect()
+}
+
+fn is_same_target(a: &GraphPackage, b: &GraphPackage) -> bool {
+    (&a.name, &a.dir, &a.version, &a.target) == (&b.name, &b.dir, &b.version, &b.target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> BTreeSet<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn asks(of_low: Option<&str>) -> Asks {
+        of_low.map(|features| ("low".to_owned(), names(features))).into_iter().collect()
+    }
+
+    #[test]
+    fn a_package_has_other_features_if_what_all_ask_for_is_not_what_is_on() {
+        type Ask<'a> = [Option<&'a str>; 2];
+        type Case<'a> = (&'a str, Ask<'a>, Ask<'a>, &'a [(u32, u32)]);
+        #[rustfmt::skip]
+        let cases: [Case<'_>; 10] = [
+            //  why                       one asks, before and now      two asks, before and now      what is built, for whom
+            ("nothing",                   [Some("default"); 2],                [Some("x"); 2],               &[]),
+            ("one more",                  [Some("default"), Some("default y")], [Some("x"); 2],              &[(2, 0)]),
+            ("one that is on",            [Some("default"), Some("default z")], [Some("x"); 2],              &[]),
+            ("one that another asks for", [Some("default"), Some("default x")], [Some("x"); 2],              &[]),
+            ("one less",                  [Some("default"); 2],                [Some("x"), Some("")],        &[(2, 1)]),
+            ("one less, which another asks for", [Some("default x"); 2],       [Some("x"), Some("")],        &[]),
+            ("one less, which follows",   [Some("default z"), Some("default")], [Some("x"); 2],              &[]),
+            ("asked for by a new one",    [Some("default x"); 2],              [None, Some("y")],            &[(2, 1)]),
+            ("not asked for any more",    [Some("default"), None],             [Some("x"), None],            &[]),
+            ("what another unit has",     [Some("default"), Some("default held")], [Some("x"); 2],           &[(0, 0)]),
+        ];
+        for (why, one, two, want) in cases {
+            let asking = |name: &str, asked: Option<&str>| GraphPackage {
+                name: name.to_owned(),
+                asks: asks(asked),
+                ..GraphPackage::default()
+            };
+            let with = |asked: &str| GraphPackage {
+                name: "low".to_owned(),
+                features: Some(Features { asked: names(asked), implied: names("z") }),
+                ..GraphPackage::default()
+            };
+            let unknown = GraphPackage { name: "low".to_owned(), ..GraphPackage::default() };
+            let other = GraphPackage { name: "mid".to_owned(), ..with("") };
+            let mut packages = vec![
+                asking("one", one[0]),
+                asking("two", two[0]),
+                with("default x"),
+                unknown,
+                other,
+            ];
+            if why == "what another unit has" {
+                packages.push(with("default held x"));
+            }
+            let now = [(0, asks(one[1])), (1, asks(two[1])), (9, Asks::new())].into();
+            let got = other_features(&packages, &now);
+            assert_eq!(got.into_iter().collect::<Vec<_>>(), want, "{why}");
+        }
+    }
 }

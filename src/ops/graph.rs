@@ -1,5 +1,6 @@
 //! Recording which units of a tree can become stale, and by what.
 
+mod package;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -10,15 +11,14 @@ use std::path::{Path, PathBuf};
 use self::read::{Read, read};
 use super::job::{Job, Place};
 use crate::cargo::fingerprint::{Check, Variable};
-use crate::cargo::home::version_in;
-use crate::cargo::meaning::{of_package, of_profiles};
+use crate::cargo::meaning::of_profiles;
+use crate::cargo::seen::Manifests;
 use crate::cargo::units::Units;
 use crate::cargo::workspace::package_name;
 use crate::fs::walk::Found;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::manifest::{RawPath, Root, Source, SourceKind};
-use crate::model::mark::Mark;
 use crate::model::rel_path::RelPath;
 use crate::model::source::is_of_git;
 use crate::model::timestamp::Timestamp;
@@ -103,8 +103,7 @@ struct Recorder<'a> {
     variables: BTreeMap<GraphVariable, u32>,
     /// By the directory of a file: the real one.
     resolved: HashMap<PathBuf, Option<PathBuf>>,
-    /// By the directory of a package: what its manifest means.
-    manifests: HashMap<PathBuf, Option<Mark>>,
+    manifests: Manifests,
     bound: BTreeSet<UnitDir>,
 }
 
@@ -120,7 +119,7 @@ impl<'a> Recorder<'a> {
             packages: BTreeMap::new(),
             variables: BTreeMap::new(),
             resolved: HashMap::new(),
-            manifests: HashMap::new(),
+            manifests: Manifests::default(),
             bound: BTreeSet::new(),
         }
     }
@@ -133,7 +132,7 @@ impl<'a> Recorder<'a> {
         for (unit, deps) in units.iter_mut().zip(&deps) {
             unit.is_unfinished |= deps.contains(&None);
         }
-        let replaced = self.replaced(&units);
+        let replaced = self.replaced(&units, &dirs);
         for (unit, read) in units.iter_mut().zip(self.read) {
             unit.is_unused = !is_used(read.unit);
         }
@@ -159,7 +158,7 @@ impl<'a> Recorder<'a> {
 
     /// Returns the units that are stale already, and that another one of the same package and kind
     /// has replaced since: it was built with other flags or features, and the job uses that.
-    fn replaced(&self, units: &[GraphUnit]) -> BTreeSet<usize> {
+    fn replaced(&self, units: &[GraphUnit], dirs: &[Option<PathBuf>]) -> BTreeSet<usize> {
         let is_newer = |unit: &GraphUnit, number: &u32| {
             let source = self.around.sources.get(*number as usize);
             source.is_some_and(|source| source.mtime > unit.built)
@@ -180,7 +179,7 @@ impl<'a> Recorder<'a> {
         };
         let key = |index: usize| {
             let Read { unit, kind, .. } = &self.read[index];
-            (unit.path().parent(), *kind, units[index].package)
+            (unit.path().parent(), *kind, unit.crate_name(), &dirs[index])
         };
         let mut replaced_at = BTreeMap::new();
         let mut stale = Vec::new();
@@ -300,7 +299,7 @@ impl<'a> Recorder<'a> {
         let mut unit = GraphUnit {
             dir: Some(read.unit.clone()),
             role: Some(read.role),
-            package: self.package(&read.unit.crate_name(), dir),
+            package: self.package(read, dir),
             built: read.built,
             is_unfinished: read.hash.is_none(),
             ..GraphUnit::default()
@@ -310,7 +309,8 @@ impl<'a> Recorder<'a> {
         let is_run = own_dir.is_some() && read.kind.starts_with(b"run-build-script-");
         let mut is_bound = is_outside || is_run || read.is_unclear || read.has_root;
         // Cargo looks for these wherever the package lies.
-        let mut relative = BTreeSet::new();
+        let own = read.own.iter().filter_map(|path| Some(dir?.join(path)));
+        let mut relative: BTreeSet<_> = own.filter(|path| !self.around.is_excluded(path)).collect();
         let mut paths: BTreeSet<PathBuf> = read.files.iter().cloned().collect();
         for check in &read.print.checks {
             match check {
@@ -330,12 +330,16 @@ impl<'a> Recorder<'a> {
                 Check::DepInfo(_) | Check::Variable(_) | Check::Other => {}
             }
         }
-        let paths = paths.into_iter().map(|path| (path, false));
-        for (path, is_relative) in paths.chain(relative.into_iter().map(|path| (path, true))) {
-            let is_below = |path: &Path| own_dir.is_some_and(|dir| path.starts_with(dir));
-            let was_below = is_below(&path);
+        for path in relative {
+            unit.files.extend(self.resolve(&path).map(|path| self.number(path)));
+        }
+        let is_below = |path: &Path| own_dir.is_some_and(|dir| path.starts_with(dir));
+        let paths = paths.into_iter().map(|path| (is_below(&path), path));
+        for (was_below, path) in
+            paths.chain(read.elsewhere.iter().map(|path| (false, path.clone())))
+        {
             let Some(path) = self.resolve(&path) else { continue };
-            if is_relative || (was_below && is_below(&path)) {
+            if was_below && is_below(&path) {
                 unit.files.push(self.number(path));
             } else {
                 is_bound |= self.around.roots.values().any(|root| path.starts_with(root));
@@ -350,25 +354,6 @@ impl<'a> Recorder<'a> {
             unit.variables.extend(self.variable(variable));
         }
         unit
-    }
-
-    fn package(&mut self, name: &str, dir: Option<&Path>) -> u32 {
-        let root = self.around.workspace_root;
-        let is_own = |dir: &&Path| !dir.starts_with(self.around.cargo_home);
-        let own_dir = dir.filter(is_own);
-        let mut meaning = |dir: &Path| {
-            let known = self.manifests.entry(dir.to_owned());
-            *known.or_insert_with(|| of_package(dir))
-        };
-        let package = GraphPackage {
-            name: name.to_owned(),
-            dir: own_dir.map(|dir| RawPath::of(dir.as_os_str().as_bytes())),
-            is_outside: own_dir.is_some_and(|dir| !dir.starts_with(root)),
-            version: dir
-                .and_then(|dir| version_in(dir.strip_prefix(self.around.cargo_home).ok()?, name)),
-            manifest: own_dir.and_then(&mut meaning),
-        };
-        index(&mut self.packages, package)
     }
 
     /// Returns the index of a variable, if what the unit saw of it is what this job sees. One that was

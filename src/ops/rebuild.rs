@@ -1,5 +1,7 @@
 //! Saying after a restore which crates cargo will build again, from what the generation remembers.
 
+mod packages;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -16,11 +18,10 @@ use crate::model::always_build::AlwaysBuild;
 use crate::model::digest::Digest;
 use crate::model::freshness::Observed;
 use crate::model::manifest::{Header, Manifest, RawPath, Root, SourceKind};
-use crate::model::rebuild::{Moved, Now, PackageNow, PathNow, Reason, Rebuild, rebuilds};
+use crate::model::rebuild::{Moved, Now, PathNow, Reason, Rebuild, rebuilds};
 use crate::model::rel_path::RelPath;
 use crate::model::source::{SourceContent, is_of_git};
 use crate::model::timestamp::Timestamp;
-use crate::model::unit_graph::GraphPackage;
 
 /// Returns the crates that cargo will build again although `manifest` was restored to `place`.
 ///
@@ -71,9 +72,6 @@ impl<'a> Looking<'a> {
         let (everything, every_path_crate) = differences(header, place);
         let units = Units::among(entries.iter().map(|entry| &entry.path));
         let crates = units.iter().map(|unit| unit.crate_name().into_owned()).collect();
-        let wholes: BTreeSet<_> =
-            graph.units.iter().filter(|unit| unit.whole_package).map(|unit| unit.package).collect();
-        let packages = (0..).zip(&graph.packages);
         let variables = (0..).zip(&graph.variables).filter_map(|(index, variable)| {
             let value = self.job.environment.get(&variable.name);
             let value = value.map(|value| Digest::of(value.as_bytes()));
@@ -87,9 +85,7 @@ impl<'a> Looking<'a> {
             every_path_crate,
             crates,
             new_versions: new_versions(lock_of(&header.components), lock_of(&place.components)),
-            packages: packages
-                .map(|(index, package)| self.package(package, wholes.contains(&index)))
-                .collect(),
+            packages: self.packages(),
             variables: variables.collect(),
             paths: named.into_iter().filter_map(path).collect(),
             demanded: BTreeSet::new(),
@@ -172,45 +168,6 @@ impl<'a> Looking<'a> {
         if place.dir.starts_with(&spot.full) {
             // What cargo builds lies in it, so it is newer whenever cargo has built.
             now.mtime = now.mtime.max(Some(self.manifest.header.newest_mtime));
-        }
-        now
-    }
-
-    fn package(&self, package: &GraphPackage, is_whole: bool) -> PackageNow {
-        let mut now = PackageNow::default();
-        let Some(dir) = &package.dir else { return now };
-        let spot = self.spot_of(Path::new(OsStr::from_bytes(dir.as_bytes())));
-        now.moved.clone_from(&spot.moved);
-        let Some((root, dir, path)) = spot.inside else { return now };
-        let is_changed = |path: Option<&RelPath>| {
-            let found = self.outcome.get(&(dir, path));
-            let recorded = self.recorded.get(&(root, path));
-            found.map(|(found, _)| found.content()) != recorded.map(|content| Some(*content))
-        };
-        let manifest = path.as_ref().map_or_else(
-            || RelPath::parse(b"Cargo.toml").ok(),
-            |path| path.join(b"Cargo.toml").ok(),
-        );
-        now.manifest = manifest
-            .filter(|manifest| is_changed(Some(manifest)))
-            .map(|manifest| shown_in(root, Some(&manifest)));
-        if !is_whole {
-            return now;
-        }
-        let own = || within(self.outcome, dir, path.as_ref());
-        let other_packages: Vec<RelPath> = own()
-            .filter_map(|((_, found), _)| {
-                let found = found.filter(|found| found.file_name() == b"Cargo.toml")?;
-                found.parent().filter(|parent| Some(parent) != path.as_ref())
-            })
-            .collect();
-        for ((_, found), (observed, mtime)) in own() {
-            let is_file = |path: &&RelPath| observed.kind != SourceKind::Dir && !is_of_git(path);
-            let Some(found) = found.filter(is_file) else { continue };
-            if !other_packages.iter().any(|dir| found.is_within(dir)) {
-                now.newest = now.newest.max(*mtime);
-                now.changed.extend(is_changed(Some(found)).then(|| shown_in(root, Some(found))));
-            }
         }
         now
     }

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use super::job::{Job, Place};
 use super::rebuild::differences;
-use crate::cargo::meaning::{of_package, of_profiles};
+use crate::cargo::meaning::of_profiles;
+use crate::cargo::seen::Manifests;
 use crate::model::digest::Digest;
 use crate::model::manifest::{Header, Manifest, RawPath};
 use crate::model::mark::Mark;
 use crate::model::score::{Fate, Standing, fates};
 use crate::model::sketch::{Contents, Sketch, Spot};
-use crate::model::unit_graph::{GraphPackage, ProfileMarks};
+use crate::model::unit_graph::{Asks, GraphPackage, ProfileMarks, other_features};
 
 /// The checkout of one target, asked about by many generations: each question is answered once.
 pub(super) struct Checkout<'a> {
@@ -23,7 +24,7 @@ pub(super) struct Checkout<'a> {
     profiles: ProfileMarks,
     lock: Lock<'a>,
     marks: HashMap<Spot, Option<Mark>>,
-    manifests: HashMap<PathBuf, Option<Mark>>,
+    manifests: Manifests,
 }
 
 /// How a package is wanted now.
@@ -47,7 +48,7 @@ impl<'a> Checkout<'a> {
             profiles: of_profiles(&place.workspace_root),
             lock: Lock::parse(place.components.get("lock").map_or("", String::as_str)),
             marks: HashMap::new(),
-            manifests: HashMap::new(),
+            manifests: Manifests::default(),
         }
     }
 
@@ -66,13 +67,19 @@ impl<'a> Checkout<'a> {
                 && header.cargo_home != self.job.home_of(self.place),
             ..Standing::default()
         };
+        let used = sketch.units.iter().filter(|unit| unit.is_used);
+        let used: HashSet<_> = used.map(|unit| unit.package).collect();
+        let mut asks = BTreeMap::new();
         for (index, package) in (0..).zip(&sketch.packages) {
-            match self.want(package, header) {
+            let (want, asked) = self.want(package, header);
+            asks.extend(asked.filter(|_| used.contains(&index)).map(|asked| (index, asked)));
+            match want {
                 Want::Same => {}
                 Want::Other => drop(standing.other_packages.insert(index)),
                 Want::Gone => drop(standing.gone_packages.insert(index)),
             }
         }
+        standing.other_packages.extend(other_features(&sketch.packages, &asks).into_keys());
         for (index, path) in (0..).zip(&sketch.paths) {
             let contents = self.contents;
             let now = self.marks.entry(path.spot.clone());
@@ -96,19 +103,20 @@ impl<'a> Checkout<'a> {
         dirs.filter(|dir| before.get(*dir) != self.profiles.get(*dir)).cloned().collect()
     }
 
-    fn want(&mut self, package: &GraphPackage, header: &Header) -> Want {
-        let Some(dir) = &package.dir else { return self.lock.want(package, header) };
-        let now = self.meaning(&self.dir_now(dir, header));
-        match now {
-            None => Want::Gone,
-            now if now == package.manifest => Want::Same,
-            Some(_) => Want::Other,
+    /// Returns how a package is wanted, and the features that it asks for.
+    fn want(&mut self, package: &GraphPackage, header: &Header) -> (Want, Option<Asks>) {
+        let Some(dir) = &package.dir else { return (self.lock.want(package, header), None) };
+        let dir = self.dir_now(dir, header);
+        let Some(target) = &package.target else {
+            // An older version saved it: then nobody knows what of its manifest counts.
+            let is_there = self.manifests.has_package(&dir);
+            return (if is_there { Want::Same } else { Want::Gone }, None);
+        };
+        match self.manifests.seen(&dir, target, package.features.as_ref()) {
+            None => (Want::Gone, None),
+            Some(seen) if Some(seen.mark) == package.manifest => (Want::Same, Some(seen.asks)),
+            Some(seen) => (Want::Other, Some(seen.asks)),
         }
-    }
-
-    fn meaning(&mut self, dir: &Path) -> Option<Mark> {
-        let known = self.manifests.entry(dir.to_owned());
-        *known.or_insert_with_key(|dir| of_package(dir))
     }
 
     /// Returns where a directory of a root is now.
@@ -195,13 +203,8 @@ mod tests {
         ];
         for (why, lock, name, version, want) in cases {
             let version = version.map(str::to_owned);
-            let package = GraphPackage {
-                name: name.to_owned(),
-                dir: None,
-                is_outside: false,
-                version,
-                manifest: None,
-            };
+            let package =
+                GraphPackage { name: name.to_owned(), version, ..GraphPackage::default() };
             let header = header_with("syn 1.0.9");
             assert_eq!(Lock::parse(lock).want(&package, &header), want, "{why}");
         }

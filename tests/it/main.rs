@@ -19,6 +19,7 @@ mod crash;
 mod damage;
 mod explain;
 mod filesystems;
+mod forecasts;
 mod freshness;
 mod git_files;
 mod histories;

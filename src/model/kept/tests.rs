@@ -26,9 +26,7 @@ fn manifest(writers: &[&str]) -> Manifest {
     let package = |name: &str, dir: Option<&str>| GraphPackage {
         name: name.to_owned(),
         dir: dir.map(|dir| RawPath::of(dir.as_bytes())),
-        is_outside: false,
-        version: None,
-        manifest: None,
+        ..GraphPackage::default()
     };
     let unit = |name: &str, package, files| GraphUnit {
         dir: Some(dir(name)),

@@ -17,8 +17,7 @@ fn graph() -> UnitGraph {
         name: name.to_owned(),
         dir: is_path.then(|| RawPath::of(name.as_bytes())),
         is_outside: is_path,
-        version: None,
-        manifest: None,
+        ..GraphPackage::default()
     };
     let unit = |package, files: &[u32], deps: &[u32]| GraphUnit {
         package,
@@ -93,7 +92,7 @@ fn each_crate_that_is_built_again_is_named_once_with_its_first_reason() {
     let moved_low = "low moved: is at `/b/low`; it would be fresh at `/a/low`, where it was built";
     let low_and_all = |low: &'static str| [&[low][..], &LOW_AND_ALL].concat();
     #[rustfmt::skip]
-    let cases: [Case<'_>; 22] = [
+    let cases: [Case<'_>; 24] = [
         ("nothing",                |_| (),                                                          &[]),
         ("a file",                 |now| change(now, 0),                                            &["app changed-file: `0.rs` changed"]),
         ("a file of a dependency", |now| change(now, 2),                                            &low_and_all("low changed-file: `2.rs` changed")),
@@ -110,6 +109,9 @@ fn each_crate_that_is_built_again_is_named_once_with_its_first_reason() {
                                                                                                     &low_and_all("low changed-file: `n` changed")),
         ("not the whole package",  |now| { now.packages[0].newest = at(101); now.packages[0].changed = vec!["n".to_owned()]; }, &[]),
         ("a manifest",             |now| now.packages[0].manifest = Some("Cargo.toml".to_owned()),  &["app changed-file: `Cargo.toml` changed"]),
+        ("the manifest of a library", |now| now.packages[2].manifest = Some("low/Cargo.toml".to_owned()),
+                                                                                                    &low_and_all("low changed-file: `low/Cargo.toml` changed")),
+        ("what is not there any more", |now| { change(now, 0); now.packages[0].is_gone = true; },    &[]),
         ("a variable",             |now| drop(now.variables.insert(0, "SIGN".to_owned())),            &low_and_all("low changed-variable: SIGN has another value")),
         ("moved",                  |now| now.packages[2].moved = Some(moved()),                     &low_and_all(moved_low)),
         ("moved, and not bound",   |now| now.packages[1].moved = Some(moved()),                     &[]),
@@ -248,4 +250,25 @@ fn a_crate_that_the_tree_lacks_is_foretold_once_and_by_the_better_reason() {
         "serde lacking: this job used it last time; the restored tree has no matching build of it",
     ];
     assert_eq!(text(&with_lacking(rebuilds(&graph(), &now), &lacking)), want);
+}
+
+#[test]
+fn who_depends_on_the_library_of_a_crate_is_not_built_for_another_target_of_it() {
+    let mut graph = graph();
+    // A test of `low`, which depends on its library.
+    graph.units.push(GraphUnit {
+        package: 2,
+        built: at(BUILT),
+        files: vec![4],
+        deps: vec![2],
+        ..GraphUnit::default()
+    });
+    let mut now = as_built();
+    change(&mut now, 4);
+    let low = "low changed-file: `4.rs` changed";
+    assert_eq!(text(&rebuilds(&graph, &now)), ["apart changed-file: `4.rs` changed", low]);
+    change(&mut now, 2);
+    let both = "low changed-file: `2.rs`, `4.rs` changed";
+    let apart = "apart changed-file: `4.rs` changed";
+    assert_eq!(text(&rebuilds(&graph, &now)), [&[apart, both][..], &LOW_AND_ALL].concat());
 }

@@ -31,9 +31,7 @@ fn sketch(text: &str) -> Sketch {
         sketch.packages.push(GraphPackage {
             name: name.to_owned(),
             dir: is_path.then(|| RawPath::of(name.as_bytes())),
-            is_outside: false,
-            version: None,
-            manifest: None,
+            ..GraphPackage::default()
         });
         let path = RelPath::parse(name.as_bytes()).ok();
         let spot = Spot { root: Root::Repo, path, extent: Extent::Itself };

@@ -103,9 +103,7 @@ fn graph(change: impl FnOnce(&mut GraphUnit)) -> UnitGraph {
     let package = |name: &str, dir: Option<&str>| GraphPackage {
         name: name.to_owned(),
         dir: dir.map(|dir| RawPath::of(dir.as_bytes())),
-        is_outside: false,
-        version: None,
-        manifest: None,
+        ..GraphPackage::default()
     };
     let unit = |name: &str, package| GraphUnit {
         dir: path(name).map(UnitDir::new),

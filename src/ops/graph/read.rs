@@ -1,6 +1,6 @@
 //! Reading what cargo wrote down of the units of a tree.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -37,11 +37,28 @@ pub(super) struct Read<'a> {
     pub(super) main: Option<PathBuf>,
     /// Whether a path below one of the roots was compiled in, as `env!("CARGO_MANIFEST_DIR")` is.
     pub(super) has_root: bool,
-    /// What rustc read, without what lies in excluded directories.
+    /// The files that rustc read in the directory of the package, from there on.
+    pub(super) own: Vec<PathBuf>,
+    /// Those that cargo looks for where they were. Nothing of excluded directories is among them.
+    pub(super) elsewhere: Vec<PathBuf>,
+    /// All that rustc read, if cargo wrote down nothing that can be read. Nothing of excluded directories.
     pub(super) files: Vec<PathBuf>,
     pub(super) variables: Vec<Variable>,
     /// What it is for, whatever version its package has.
     pub(super) role: Mark,
+}
+
+impl Read<'_> {
+    /// Returns how cargo names it: `lib-serde`.
+    pub(super) fn name(&self) -> String {
+        let name = self.kind.strip_suffix(b".json").unwrap_or(self.kind);
+        String::from_utf8_lossy(name).into_owned()
+    }
+
+    /// Returns the features that are on. Of the run of a build script cargo writes none down.
+    pub(super) fn features(&self) -> Option<BTreeSet<String>> {
+        serde_json::from_str(&self.print.flavor.features).ok()
+    }
 }
 
 /// Reads every unit of the tree that was `found`. Of one that another cargo wrote in another way only
@@ -109,6 +126,8 @@ impl<'a> Reader<'a> {
             built: self.stat(&hash)?.mtime,
             main: None,
             has_root: false,
+            own: Vec::new(),
+            elsewhere: Vec::new(),
             files: Vec::new(),
             variables: Vec::new(),
         };
@@ -123,18 +142,28 @@ impl<'a> Reader<'a> {
                 Check::Package { .. } | Check::Other => {}
             }
             if let Check::DepInfo(path) | Check::Content(path) = check {
-                let variables = self.bytes(path).and_then(|bytes| fingerprint::variables(&bytes));
-                read.variables.extend(variables.unwrap_or_default());
                 let own = self.dep_infos.get(read.unit).and_then(|path| self.bytes(path));
                 read.is_unclear |= own.is_none();
-                let bytes = own.or_else(|| self.bytes(&dep_info_without_hash(json)?));
-                let bytes = bytes.unwrap_or_default();
-                let files = self.files(&bytes);
-                read.has_root = dep_info::variables(&bytes).iter().any(|it| self.names_root(*it));
+                let dep_info = own.or_else(|| self.bytes(&dep_info_without_hash(json)?));
+                let dep_info = dep_info.unwrap_or_default();
+                let files = self.files(&dep_info);
+                read.has_root =
+                    dep_info::variables(&dep_info).iter().any(|it| self.names_root(*it));
                 read.main = files.first().cloned();
                 read.is_unclear |= files.is_empty();
-                read.files.extend(files.into_iter().filter(|file| !self.around.is_excluded(file)));
+                // Where rustc found what a build script wrote may be another place than this.
+                match self.bytes(path).and_then(|bytes| fingerprint::inputs(&bytes)) {
+                    Some(inputs) => {
+                        read.own.extend(inputs.own);
+                        read.elsewhere.extend(inputs.others);
+                        read.variables.extend(inputs.variables);
+                    }
+                    None => read.files.extend(files),
+                }
             }
+        }
+        for files in [&mut read.files, &mut read.elsewhere] {
+            files.retain(|file| !self.around.is_excluded(file));
         }
         Some(read)
     }
