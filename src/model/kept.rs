@@ -21,7 +21,7 @@ pub struct StaysAway {
 }
 
 /// Returns what stays away of the kept files of `manifest`, whose units have these `fates`; none where the
-/// generation says too little of its units: then all come back that may.
+/// generation says too little of its units. A file of which no unit is known comes back.
 ///
 /// `may_come` tells of each file whether it may be where it was, `is_there` whether it is there already.
 pub fn stays_away(
@@ -42,7 +42,8 @@ pub fn stays_away(
     for kept in &manifest.kept {
         let (writers, readers) = (writers(manifest, kept), readers(manifest, kept));
         let is_at_home = |index: &usize| is_of_root(manifest, *index, &kept.root);
-        let comes_back = if fates.is_none() {
+        let is_unknown = kept.writers.is_empty() && readers.is_empty();
+        let comes_back = if fates.is_none() || is_unknown {
             true
         } else if kept.writers.is_empty() {
             readers.iter().any(|index| stays(*index) && is_at_home(index))
@@ -100,14 +101,22 @@ fn readers(manifest: &Manifest, kept: &KeptFile) -> Vec<usize> {
     units.filter(|(_, unit)| reads(unit)).map(|(index, _)| index).collect()
 }
 
-/// Tells whether the package of a unit lies in a root.
+/// Tells whether the package of a unit lies in a root. Where a link leads there, its files tell.
 fn is_of_root(manifest: &Manifest, index: usize, root: &Root) -> bool {
-    let package = manifest.graph.units[index].package as usize;
-    let dir = manifest.graph.packages.get(package).and_then(|package| package.dir.as_ref());
-    let top = manifest.header.roots.get(root);
-    dir.zip(top).is_some_and(|(dir, top)| {
-        let rest = dir.as_bytes().strip_prefix(top.as_bytes());
+    let unit = &manifest.graph.units[index];
+    let package = manifest.graph.packages.get(unit.package as usize);
+    let dir = package.and_then(|package| package.dir.as_ref());
+    let roots = &manifest.header.roots;
+    let holds = |top: &RawPath| {
+        let rest = dir.and_then(|dir| dir.as_bytes().strip_prefix(top.as_bytes()));
         rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    };
+    if roots.values().any(holds) {
+        return roots.get(root).is_some_and(holds);
+    }
+    let mut files = unit.files.iter().chain(&unit.fixed);
+    files.any(|number| {
+        manifest.sources.get(*number as usize).is_some_and(|source| source.root == *root)
     })
 }
 

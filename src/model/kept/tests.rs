@@ -107,6 +107,10 @@ fn what_is_not_restored_is_not_fresh_and_an_older_manifest_says_nothing() {
     let mut manifest = manifest(&["run"]);
     assert!(stays_away(&manifest, None, |_| true, |_| false).files.is_empty());
     assert!(!stays_away(&manifest, None, |_| false, |_| false).files.is_empty());
+    manifest.graph.others.clear();
+    manifest.kept[0].writers.clear();
+    assert!(stays_away(&manifest, Some(&all), |_| true, |_| false).files.is_empty(), "unknown");
+    manifest.kept[0].writers.push(dir("run"));
     manifest.units.retain(|unit| unit.dir != dir("run"));
     assert!(!stays_away(&manifest, Some(&all), |_| true, |_| false).files.is_empty());
 }
