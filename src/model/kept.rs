@@ -35,8 +35,7 @@ pub fn stays_away(
     let stays = |index: usize| {
         let fate = fates.and_then(|fates| fates.get(index));
         let dir = graph.units[index].dir.as_ref();
-        fate.is_none_or(|fate| fate.is_fresh && fate.is_wanted)
-            && dir.is_some_and(|dir| restored.contains(dir))
+        fate.is_none_or(|fate| fate.is_fresh) && dir.is_some_and(|dir| restored.contains(dir))
     };
     let mut away = StaysAway::default();
     for kept in &manifest.kept {

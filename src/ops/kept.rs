@@ -123,7 +123,8 @@ pub(super) fn find(
         let stat = Stat::if_exists(&full).at("read metadata", &full)?;
         // One that is gone by now was a build script's passing thought.
         if let Some(stat) = stat.filter(|stat| stat.kind == Kind::File) {
-            let writers = writers.remove(&(root.clone(), path.clone())).unwrap_or_default();
+            let written = writers.remove(&(root.clone(), path.clone()));
+            let writers = written.unwrap_or_else(|| runs.likely_writers(&full));
             keep.push(Keep { root, path, file: Unread { path: full, stat }, writers });
         }
     }
@@ -146,6 +147,14 @@ fn files_in_roots(
         .filter(|file| !is_excluded(file))
         .filter_map(|file| in_root(roots, &file));
     Ok(inside.filter(|(_, path)| !is_of_git(path)).collect())
+}
+
+impl Run<'_> {
+    /// Returns how deep its package lies, if a file lies in that.
+    fn depth_around(&self, file: &Path) -> Option<usize> {
+        let package = self.package.filter(|package| file.starts_with(package));
+        package.map(|package| package.components().count())
+    }
 }
 
 /// The runs of the build scripts of a tree.
@@ -219,12 +228,16 @@ impl<'a> Runs<'a> {
 
     fn writers(&self, file: &Path, mtime: Timestamp) -> Vec<UnitDir> {
         let ran = || self.0.iter().filter(|run| (run.from..=run.to).contains(&mtime));
-        let depth = |run: &Run<'_>| {
-            let package = run.package.filter(|package| file.starts_with(package));
-            package.map(|package| package.components().count())
-        };
-        let innermost = ran().map(depth).max().flatten();
-        ran().filter(|run| depth(run) == innermost).map(|run| run.unit.clone()).collect()
+        let innermost = ran().map(|run| run.depth_around(file)).max().flatten();
+        let writers = ran().filter(|run| run.depth_around(file) == innermost);
+        writers.map(|run| run.unit.clone()).collect()
+    }
+
+    /// Returns the runs that may write a file that an earlier run wrote, or another program.
+    fn likely_writers(&self, file: &Path) -> Vec<UnitDir> {
+        let innermost = self.0.iter().filter_map(|run| run.depth_around(file)).max();
+        let around = self.0.iter().filter(|run| run.depth_around(file) == innermost);
+        around.filter(|_| innermost.is_some()).map(|run| run.unit.clone()).collect()
     }
 
     /// Tells whether the last run of a unit is that of an earlier generation.

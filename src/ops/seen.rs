@@ -27,6 +27,8 @@ pub(super) struct Seen {
     pub(super) observed: Vec<Observed>,
     pub(super) stats: Vec<Stat>,
     pub(super) strange_targets: Vec<PathBuf>,
+    /// How many of them are sources: what was added afterwards, git ignores.
+    sources: usize,
     by_path: BTreeMap<Option<RelPath>, usize>,
     /// Of git's files: the newest mtime of all that counts of each.
     newest_of_git: BTreeMap<RelPath, Timestamp>,
@@ -37,7 +39,7 @@ pub(super) struct Seen {
 /// What cannot be read, or changes while it is, is left out: it will look new.
 pub(super) fn record(roots: &BTreeMap<Root, PathBuf>, excluded: &[PathBuf]) -> Result<Vec<Source>> {
     let of_root = |(root, dir): (&Root, &PathBuf)| {
-        Ok(see(dir, excluded, BTreeSet::new())?.sources(root).collect::<Vec<_>>())
+        Ok(see(dir, excluded, BTreeSet::new())?.recorded(root).collect::<Vec<_>>())
     };
     let sources: Vec<_> = roots.par_iter().map(of_root).collect::<Result<_>>()?;
     Ok(sources.into_iter().flatten().collect())
@@ -72,7 +74,7 @@ impl Glance {
     pub(super) fn sources(&self) -> (Vec<Source>, BTreeMap<SourceAt, Timestamp>) {
         let (mut sources, mut ctimes) = (Vec::new(), BTreeMap::new());
         for (root, seen) in &self.0 {
-            sources.extend(seen.sources(root));
+            sources.extend(seen.recorded(root));
             for (now, stat) in seen.observed.iter().zip(&seen.stats) {
                 ctimes.insert((root.clone(), now.path.clone()), stat.inode.ctime);
             }
@@ -121,9 +123,14 @@ impl Seen {
         self
     }
 
+    /// Returns what git does not ignore.
+    pub(super) fn sources(&self) -> &[Observed] {
+        &self.observed[..self.sources]
+    }
+
     /// Returns what is in the root as a manifest records it.
-    fn sources<'s>(&'s self, root: &'s Root) -> impl Iterator<Item = Source> + 's {
-        self.observed.iter().filter_map(|now| {
+    fn recorded<'s>(&'s self, root: &'s Root) -> impl Iterator<Item = Source> + 's {
+        self.sources().iter().filter_map(|now| {
             let SourceContent { kind, digest, is_executable } = now.content()?;
             // What a build was told of a commit came after the commit.
             let newest = now.path.as_ref().and_then(|path| self.newest_of_git.get(path));
@@ -138,7 +145,7 @@ impl Seen {
         &'s self,
         root: &'s Root,
     ) -> impl Iterator<Item = (Root, Option<RelPath>, Content)> + 's {
-        self.observed.iter().filter_map(|now| {
+        self.sources().iter().filter_map(|now| {
             let content = Content { content: now.content()?, mtime: now.mtime };
             Some((root.clone(), now.path.clone(), content))
         })
@@ -146,7 +153,7 @@ impl Seen {
 
     /// Returns the paths of files and symlinks.
     pub(super) fn files(&self) -> impl Iterator<Item = &RelPath> {
-        let files = self.observed.iter().filter(|now| now.kind != SourceKind::Dir);
+        let files = self.sources().iter().filter(|now| now.kind != SourceKind::Dir);
         files.filter_map(|now| now.path.as_ref())
     }
 
@@ -206,7 +213,9 @@ pub(super) fn see(root: &Path, excluded: &[PathBuf], also: BTreeSet<RelPath>) ->
     }
     let paths = observed.iter().map(|now| now.path.clone());
     let by_path = paths.enumerate().map(|(index, path)| (path, index)).collect();
-    Ok(Seen { observed, stats, strange_targets, by_path, newest_of_git }.with(root, also))
+    let sources = observed.len();
+    let seen = Seen { observed, stats, strange_targets, sources, by_path, newest_of_git };
+    Ok(seen.with(root, also))
 }
 
 fn see_file(root: &Path, file: &SourceFile) -> Observed {

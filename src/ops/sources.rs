@@ -145,7 +145,7 @@ impl<'a> Refreshing<'a> {
             let Some((_, seen, _)) = self.roots.iter().find(|(seen, ..)| *seen == dir) else {
                 continue;
             };
-            for now in seen.observed.iter().filter(|now| now.kind != SourceKind::Dir) {
+            for now in seen.sources().iter().filter(|now| now.kind != SourceKind::Dir) {
                 let Some(path) = &now.path else { continue };
                 let was = before.remove(&(root, path));
                 if was.is_none() || was != now.content() {

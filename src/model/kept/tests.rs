@@ -73,7 +73,7 @@ fn a_kept_file_comes_back_with_units_that_stay_fresh() {
         ("its script is fresh",               &["run"][..],      [FRESH, FRESH, FRESH, FRESH], true),
         ("what reads it is stale",            &["run"],          [STALE, FRESH, FRESH, FRESH], true),
         ("its script runs again",             &["run"],          [STALE, STALE, FRESH, FRESH], false),
-        ("another script is wanted",          &["run"],          [FRESH, OTHER, FRESH, FRESH], false),
+        ("flags differ, perhaps not its own", &["run"],          [FRESH, OTHER, FRESH, FRESH], true),
         ("one of two runs again",             &["run", "far"],   [FRESH, FRESH, FRESH, STALE], false),
         ("neither does",                      &["run", "far"],   [FRESH, FRESH, FRESH, FRESH], true),
         ("one of them left the tree",         &["run", "gone"],  [FRESH, FRESH, FRESH, FRESH], false),

@@ -278,7 +278,10 @@ impl Runner<'_> {
             let is_moved = other.place != Some(job.place);
             let would_be_reused = |unit: &&String| {
                 let hash = unit.rsplit('-').next().unwrap_or_default();
-                let comes_back = stored.get(hash).is_some_and(|bound| !(is_moved && *bound));
+                // A run has the hash of its script here, and is bound where that is not.
+                let is_run = unit.starts_with("run of ");
+                let is_bound = |bound: &bool| is_moved && (*bound || is_run);
+                let comes_back = stored.get(hash).is_some_and(|bound| !is_bound(bound));
                 comes_back && !theirs.rebuilt.contains(*unit)
             };
             let all = ours.units();
