@@ -209,6 +209,9 @@ pub(super) struct JobArgs {
     scope: ScopeArgs,
     #[command(flatten)]
     places: PlaceArgs,
+    /// A further target directory to keep, relative to the repo, whichever job saved it
+    #[arg(long = "target", value_name = "DIR")]
+    targets: Vec<PathBuf>,
     /// Threads [default: one a core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(super) threads: usize,
@@ -293,6 +296,7 @@ impl JobArgs {
                 (None, CargoHome::Usual | CargoHome::Private) => None,
             },
             target_dir: option(self.places.target_dir())?,
+            targets: self.targets.clone(),
             repo,
         })
     }

@@ -30,11 +30,11 @@ use crate::model::token::Token;
 
 /// The inputs that `action.yml` declares.
 #[rustfmt::skip]
-pub const NAMES: [&str; 32] = [
+pub const NAMES: [&str; 33] = [
     "mode", "enabled",
     "repo", "dependencies", "dependency-refs", "submodules", "token",
     "key", "extra-inputs", "env-vars", "job",
-    "areas", "cache-root", "cargo-home", "target-dir",
+    "areas", "cache-root", "cargo-home", "target-dir", "targets",
     "save-if", "lookup-only", "fail-on-cache-miss", "fail-on-error",
     "retention", "generations", "unit-saves", "disk-threshold", "low-water", "min-free", "max-size",
     "compression-level", "hot-trees", "threads", "remote",
@@ -80,6 +80,8 @@ pub struct Inputs {
     pub cargo_home: CargoHome,
     /// The target directory of the repo, relative to the workspace.
     pub target_dir: Option<PathBuf>,
+    /// Further targets, relative to the repo.
+    pub targets: Vec<PathBuf>,
 
     /// When the post step saves.
     pub save_if: SaveIf,
@@ -186,6 +188,7 @@ impl Inputs {
             cache_root: given.path("cache-root"),
             cargo_home: given.path("cargo-home").map(CargoHome::from).unwrap_or_default(),
             target_dir: given.path("target-dir"),
+            targets: given.list("targets", &[], |text| path(text, environment.get("HOME"))),
             save_if: given.choice("save-if", &SAVE_IFS).unwrap_or(SaveIf::Always),
             lookup_only: given.flag("lookup-only").unwrap_or(false),
             fail_on_cache_miss: given.flag("fail-on-cache-miss").unwrap_or(false),

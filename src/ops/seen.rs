@@ -31,12 +31,17 @@ pub(super) struct Seen {
     newest_of_git: BTreeMap<RelPath, Timestamp>,
 }
 
-/// Records every source of every root, for a manifest.
+/// Records every source of every root, for a manifest, and returns the target directories there that are not
+/// `excluded`.
 ///
 /// What cannot be read, or changes while it is, is left out: it will look new.
-pub(super) fn record(roots: &BTreeMap<Root, PathBuf>, excluded: &[PathBuf]) -> Result<Vec<Source>> {
+pub(super) fn record(
+    roots: &BTreeMap<Root, PathBuf>,
+    excluded: &[PathBuf],
+) -> Result<(Vec<Source>, Vec<PathBuf>)> {
     let of_root = |(root, dir): (&Root, &PathBuf)| {
-        let Seen { observed, newest_of_git, .. } = see(dir, excluded, BTreeSet::new())?;
+        let seen = see(dir, excluded, BTreeSet::new())?;
+        let Seen { observed, strange_targets, newest_of_git, .. } = seen;
         let source = |now| {
             let SourceContent { kind, digest, is_executable } = Observed::content(&now)?;
             let Observed { path, mtime, .. } = now;
@@ -45,10 +50,11 @@ pub(super) fn record(roots: &BTreeMap<Root, PathBuf>, excluded: &[PathBuf]) -> R
             let mtime = newest.map_or(mtime, |newest| mtime.max(*newest));
             Some(Source { root: root.clone(), path, kind, digest, mtime, is_executable })
         };
-        Ok(observed.into_iter().filter_map(source).collect::<Vec<_>>())
+        Ok((observed.into_iter().filter_map(source).collect(), strange_targets))
     };
-    let sources: Vec<_> = roots.par_iter().map(of_root).collect::<Result<_>>()?;
-    Ok(sources.into_iter().flatten().collect())
+    let recorded = roots.par_iter().map(of_root).collect::<Result<Vec<(Vec<_>, _)>>>()?;
+    let (sources, targets): (Vec<_>, Vec<_>) = recorded.into_iter().unzip();
+    Ok((sources.into_iter().flatten().collect(), targets.into_iter().flatten().collect()))
 }
 
 /// Tells whether two records have the same sources, whatever their mtimes. Git's files do not count: where a
