@@ -125,6 +125,11 @@ impl Job {
         targets.into_iter().find(|place| place.workspace_root == root).cloned()
     }
 
+    /// Tells whether there are further targets that are wanted.
+    pub(super) fn has_further(&self) -> bool {
+        self.places.iter().any(|place| matches!(place.area, Area::Further(_)))
+    }
+
     /// Returns the further targets that are there, as a manifest records them.
     pub(super) fn further(&self) -> Vec<FurtherTarget> {
         let is_here = |place: &&Place| place.dir.is_dir();

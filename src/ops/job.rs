@@ -284,7 +284,8 @@ impl Job {
     /// Tells whether the absence of an area counts although nobody ever saved it.
     pub fn counts_on(&self, area: &Area) -> bool {
         match area {
-            Area::Target => true,
+            // A job may build in further targets alone.
+            Area::Target => !self.has_further(),
             Area::Registry => self.wanted.has_crates(),
             Area::Git => self.wanted.has_repositories(),
             _ => false,

@@ -7,6 +7,8 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::fake_runner::FakeRunner;
+use crate::support::{install_crate, lock, write};
 use crate::workshop::Edit::{Remove, Write};
 use crate::workshop::Ours::Same;
 use crate::workshop::Side::{Kept, Wiped};
@@ -318,5 +320,104 @@ fn a_build_directory_that_lies_apart_is_a_further_target_too() -> Result {
     let restored = shops.restore_anew(&[])?;
     assert!(targets(&restored).contains(&"./fuzz/bb"), "{restored}");
     nothing_is(&shops.judge(NOTHING)?);
+    Ok(())
+}
+
+#[test]
+fn each_further_target_has_the_lock_file_of_its_own_workspace() -> Result {
+    let app = own_workspace("app", None) + "[features]\n";
+    let shop = Workshop::new(&[
+        ("app/Cargo.toml", &app),
+        ("app/.gitignore", "target\n/out\n"),
+        ("app/src/lib.rs", LIB),
+        ("app/fuzz/Cargo.toml", &own_workspace("fuzzer", Some(".."))),
+        ("app/fuzz/src/main.rs", MAIN),
+        ("app/fuzz/deep/er/.gitkeep", ""),
+        ("lib/Cargo.toml", &own_workspace("lib", None)),
+        ("lib/src/lib.rs", ""),
+        ("lib/.gitignore", "target\n"),
+        ("lib/xtask/Cargo.toml", &own_workspace("xtask", None)),
+        ("lib/xtask/src/main.rs", TASK),
+    ])?;
+    shop.clone_anew()?;
+    let places = [
+        ("app", "target", "target", "app"),
+        ("app/fuzz", "target", "./fuzz/target", "app,fuzzer"),
+        ("app/fuzz", "deep/er/target", "./fuzz/deep/er/target", "app,fuzzer"),
+        ("app", "out", "./out", "app"),
+        ("lib", "target", "lib-target", "lib"),
+        ("lib/xtask", "target", "lib/xtask/target", "xtask"),
+    ];
+    for (dir, target, ..) in places {
+        let mut cargo = shop.command("cargo", Wiped, dir);
+        let cargo = cargo.args(["build", "-q", "--offline", "--target-dir", target]);
+        assert!(cargo.status()?.success(), "{dir}");
+    }
+    shop.save()?;
+    for (.., area, packages) in places {
+        let mut show = shop.command(env!("CARGO_BIN_EXE_runner-cache"), Wiped, "");
+        let show = show.args(["show", area, "--json", "--root"]).arg(shop.store());
+        let header: Value = serde_json::from_slice(&show.output()?.stdout)?;
+        let lock = header["components"]["lock"].as_str().ok_or("no lock")?;
+        let names: Vec<_> = lock.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(names.join(","), packages, "{area}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_action_keeps_what_a_further_target_needs_of_cargos_home() -> Result {
+    let runner = FakeRunner::new()?;
+    let fuzz = own_workspace("fuzzer", None);
+    runner.commit(&[
+        ("fuzz/Cargo.toml", &fuzz),
+        ("fuzz/src/lib.rs", ""),
+        (".gitignore", "target\n"),
+    ])?;
+    lock(&runner.path("origin/app/fuzz"), "fuzzer", &["arbitrary-1.5.0"])?;
+    runner.commit(&[])?;
+    install_crate(&runner.path("home/.cargo"), "arbitrary-1.5.0")?;
+    let fuzz_target = runner.workspace().join("fuzz/target");
+    for is_first in [true, false] {
+        runner.check_out()?;
+        let mut job = runner.job(&[]);
+        let main = job.main()?.ok()?;
+        assert_eq!(
+            main.output("cache-hit"),
+            if is_first { "false" } else { "true" },
+            "{}",
+            main.log
+        );
+        assert_eq!(fuzz_target.join("debug/built").exists(), !is_first, "{}", main.log);
+        assert_eq!(main.summary.contains("<code>./fuzz/target</code>"), !is_first);
+        assert_eq!(runner.build()?, if is_first { 2 } else { 0 });
+        if is_first {
+            write(&fuzz_target, ".rustc_info.json", "{}")?;
+            write(&fuzz_target, "debug/built", "built")?;
+        }
+        let post = job.post("success")?.ok()?;
+        let registry = post.log.lines().filter(|line| line.starts_with("registry ")).count();
+        assert_eq!(registry, 1, "{}", post.log);
+        assert!(post.summary.contains("<code>./fuzz/target</code>"), "{}", post.summary);
+        let areas = ["./fuzz/target", "registry", "target"];
+        assert_eq!(runner.list()?, areas.map(|area| format!("owner/app@protected {area}")));
+    }
+    runner.verify()
+}
+
+/// A job that builds in `fuzz` alone has nothing in `target`.
+#[test]
+fn a_job_may_have_further_targets_alone() -> Result {
+    let shops = Shops::new()?;
+    shops.app.clone_anew()?;
+    shops.others[0].build(Wiped)?;
+    let saved = shops.app.save()?;
+    assert_eq!(targets(&saved), ["./fuzz/target"]);
+    let warned = saved["areas"].as_array().into_iter().flatten().map(|area| &area["warnings"]);
+    assert!(warned.clone().all(Value::is_null), "{saved}");
+    let restored = shops.restore_anew(&[])?;
+    assert_eq!(targets(&restored), ["./fuzz/target"]);
+    assert_eq!(restored["hit"], "exact");
+    assert_eq!(shops.others[0].build(Wiped)?.compiled.len(), 0);
     Ok(())
 }
