@@ -421,3 +421,23 @@ fn a_job_may_have_further_targets_alone() -> Result {
     assert_eq!(shops.others[0].build(Wiped)?.compiled.len(), 0);
     Ok(())
 }
+
+#[test]
+fn what_is_in_a_further_target_is_no_source() -> Result {
+    let shops = Shops::new()?;
+    shops.app.clone_anew()?;
+    shops.app.build(Wiped)?;
+    let checked = |report: &Value| report["sources"]["checked"].as_u64();
+    let before = checked(&shops.app.save()?);
+    assert!(before.is_some_and(|count| count > 10), "{before:?}");
+    // Git does not ignore this one.
+    let mut out3 = shops.app.clone();
+    out3.cargo = vec!["build", "--target-dir", "out3"];
+    out3.build(Wiped)?;
+    let saved = shops.app.save()?;
+    assert_eq!((checked(&saved), targets(&saved)), (before, vec!["target", "./out3"]));
+    let restored = shops.restore_anew(&[])?;
+    assert_eq!((checked(&restored), targets(&restored)), (before, vec!["target", "./out3"]));
+    assert_eq!(restored["sources"]["changed"], 0);
+    Ok(())
+}
