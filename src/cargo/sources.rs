@@ -186,7 +186,7 @@ fn read_entries(dir: &Path, excluded: &BTreeSet<PathBuf>) -> Result<Vec<DirEntry
 
 /// Tells whether cargo builds in `dir`: it keeps what it knows of rustc there, or made the directory
 /// and tagged it. Cargo also tags `registry/` and `git/` of its home.
-fn is_target(dir: &Path) -> bool {
+pub fn is_target(dir: &Path) -> bool {
     let is_of_home = || dir.parent().is_some_and(|home| home.join(".package-cache").exists());
     dir.join(".rustc_info.json").is_file() || (is_tagged_by_cargo(dir) && !is_of_home())
 }

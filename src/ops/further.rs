@@ -8,10 +8,11 @@ use std::cmp::Reverse;
 use std::path::{Component, Path, PathBuf};
 
 use super::job::{Job, Place};
+use super::place::holds_anything;
 use super::report::chain;
 use crate::cargo::dirs::dirs;
 use crate::cargo::key::{KeyOptions, repo_key};
-use crate::cargo::sources::below;
+use crate::cargo::sources::{below, is_target};
 use crate::model::area::Area;
 use crate::model::further::{Further, FurtherTarget};
 use crate::model::manifest::{Header, Root};
@@ -75,6 +76,11 @@ impl Job {
         }
         if dir.join("Cargo.toml").exists() {
             return Err("it is a package, not what cargo built of one".to_owned());
+        }
+        if !is_target(dir) && holds_anything(dir).unwrap_or(true) {
+            return Err(
+                "there is something in it, and not what cargo leaves in a target".to_owned()
+            );
         }
         let parent = dir.ancestors().skip(1).find(|dir| dir.exists()).unwrap_or(dir);
         if parent.canonicalize().ok().as_deref() != Some(parent) {

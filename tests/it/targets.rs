@@ -154,8 +154,9 @@ fn every_target_of_a_job_is_fresh_in_its_next_checkout() -> Result {
     let mut verify = shops.app.command(env!("CARGO_BIN_EXE_runner-cache"), Wiped, "");
     let verified = verify.arg("verify").arg("--root").arg(shops.app.store()).output()?;
     assert!(verified.status.success(), "{verified:?}");
-    let mut show = shops.app.command(env!("CARGO_BIN_EXE_runner-cache"), Wiped, "");
-    let shown = show.args(["show", "./fuzz/target", "--root"]).arg(shops.app.store()).output()?;
+    let mut command = shops.app.command(env!("CARGO_BIN_EXE_runner-cache"), Wiped, "");
+    let shown =
+        command.args(["show", "./fuzz/target", "--root"]).arg(shops.app.store()).output()?;
     assert!(shown.stdout.starts_with(b"./fuzz/target\n"), "{shown:?}");
     Ok(())
 }
@@ -259,6 +260,7 @@ fn a_directory_that_holds_more_than_a_target_is_refused() -> Result {
         ("../../elsewhere", "it lies in no checkout"),
         (".git/target", "inside `.git`"),
         ("src/lib.rs", "it is no directory"),
+        ("src", "not what cargo leaves in a target"),
         ("link/target", "a symlink leads there"),
     ];
     shops.app.clone_anew()?;
@@ -361,9 +363,9 @@ fn each_further_target_has_the_lock_file_of_its_own_workspace() -> Result {
     }
     shop.save()?;
     for (.., area, packages) in places {
-        let mut show = shop.command(env!("CARGO_BIN_EXE_runner-cache"), Wiped, "");
-        let show = show.args(["show", area, "--json", "--root"]).arg(shop.store());
-        let header: Value = serde_json::from_slice(&show.output()?.stdout)?;
+        let mut command = shop.command(env!("CARGO_BIN_EXE_runner-cache"), Wiped, "");
+        let command = command.args(["show", area, "--json", "--root"]).arg(shop.store());
+        let header: Value = serde_json::from_slice(&command.output()?.stdout)?;
         let lock = header["components"]["lock"].as_str().ok_or("no lock")?;
         let names: Vec<_> = lock.lines().filter_map(|line| line.split(' ').next()).collect();
         assert_eq!(names.join(","), packages, "{area}");
