@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,6 +10,7 @@ use std::process::{Command, Stdio};
 use ignore::WalkBuilder;
 
 use super::manifests::is_shut;
+use crate::fs::beneath::open_regular;
 use crate::fs::stat::{Kind, Stat};
 use crate::fs::{At, Error, Result};
 use crate::model::digest::{Digest, Hasher};
@@ -41,8 +43,7 @@ pub struct Listing {
     pub files: Vec<SourceFile>,
     /// The directories that hold them, and those that lead there.
     pub dirs: Vec<SourceDir>,
-    /// Target directories beside the excluded ones, as `fuzz/target`: nobody knows what they were
-    /// built from.
+    /// Target directories beside the excluded ones, as `fuzz/target`.
     pub strange_targets: Vec<PathBuf>,
 }
 
@@ -154,10 +155,12 @@ impl Listing {
         excluded: &BTreeSet<PathBuf>,
     ) -> Result<()> {
         let stat = Stat::from(&dir.metadata().at("read metadata", dir)?);
-        let names = read_names(dir, excluded)?;
+        let entries = read_entries(dir, excluded)?;
         let after = Stat::from(&dir.metadata().at("read metadata", dir)?);
-        let is_target = |name: &&OsString| dir.join(name).join(".rustc_info.json").is_file();
-        self.strange_targets.extend(names.iter().filter(is_target).map(|name| dir.join(name)));
+        let may_be_dirs = entries.iter().filter(|entry| entry.may_be_dir);
+        let below = may_be_dirs.map(|entry| dir.join(&entry.name));
+        self.strange_targets.extend(below.filter(|below| is_target(below)));
+        let names: Vec<_> = entries.into_iter().map(|entry| entry.name).collect();
         let names = (after.inode == stat.inode).then(|| digest_of(&names));
         self.dirs.push(SourceDir { path, stat, names });
         Ok(())
@@ -167,21 +170,49 @@ impl Listing {
 /// Returns the digest of the names in a directory of sources.
 pub fn names_digest(dir: &Path, excluded: &[PathBuf]) -> Result<Digest> {
     let excluded = excluded.iter().cloned().collect();
-    Ok(digest_of(&read_names(dir, &excluded)?))
+    let names = read_entries(dir, &excluded)?.into_iter().map(|entry| entry.name);
+    Ok(digest_of(&names.collect::<Vec<_>>()))
 }
 
-/// Reads a directory's names, sorted. All count, also of ignored files, for a build script may
+/// An entry of a directory of sources.
+struct DirEntry {
+    name: OsString,
+    /// Whether it is a directory, or a symlink that may lead to one.
+    may_be_dir: bool,
+}
+
+/// Reads a directory's entries, sorted by name. All count, also ignored files, for a build script may
 /// list them; but not those that come and go with our own work.
-fn read_names(dir: &Path, excluded: &BTreeSet<PathBuf>) -> Result<Vec<OsString>> {
-    let mut names = Vec::new();
+fn read_entries(dir: &Path, excluded: &BTreeSet<PathBuf>) -> Result<Vec<DirEntry>> {
+    let mut entries = Vec::new();
     for entry in std::fs::read_dir(dir).at("read directory", dir)? {
         let entry = entry.at("read directory", dir)?;
         if is_source_dir_entry(&entry.path(), excluded) {
-            names.push(entry.file_name());
+            let may_be_dir = entry.file_type().is_ok_and(|kind| !kind.is_file());
+            entries.push(DirEntry { name: entry.file_name(), may_be_dir });
         }
     }
-    names.sort();
-    Ok(names)
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+/// Tells whether cargo builds in `dir`: it keeps what it knows of rustc there, or made the directory
+/// and tagged it. Cargo also tags `registry/` and `git/` of its home.
+pub fn is_target(dir: &Path) -> bool {
+    let is_of_home = || dir.parent().is_some_and(|home| home.join(".package-cache").exists());
+    dir.join(".rustc_info.json").is_file() || (is_tagged_by_cargo(dir) && !is_of_home())
+}
+
+/// Tells whether `dir` has the tag of a cache directory (<https://bford.info/cachedir/>) as
+/// `cargo_util::paths::exclude_from_backups_and_indexing` writes it.
+fn is_tagged_by_cargo(dir: &Path) -> bool {
+    let tag = dir.join("CACHEDIR.TAG");
+    // The start says enough. A tag that is a symlink is none.
+    let Ok(file) = open_regular(&tag) else { return false };
+    let mut text = String::new();
+    file.take(1024).read_to_string(&mut text).is_ok()
+        && text.starts_with("Signature: 8a477f597d28d172789f06886806bc55")
+        && text.contains("created by cargo.")
 }
 
 fn digest_of(names: &[OsString]) -> Digest {

@@ -234,6 +234,9 @@ pub(super) struct JobArgs {
     places: PlaceArgs,
     #[command(flatten)]
     scratch: ScratchArgs,
+    /// A further target directory to keep, relative to the repo, whichever job saved it
+    #[arg(long = "target", value_name = "DIR")]
+    targets: Vec<PathBuf>,
     /// Threads [default: one a core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(super) threads: usize,
@@ -319,6 +322,7 @@ impl JobArgs {
             },
             target_dir: option(self.places.target_dir())?,
             scratch: self.scratch.scratch()?,
+            targets: self.targets.clone(),
             repo,
         })
     }

@@ -7,7 +7,7 @@ use super::args::RootArgs;
 use super::report::{print_json, to_stderr, to_stdout};
 use super::text::{bytes, line, short_key};
 use super::{Result, Status};
-use crate::model::area::Area;
+use crate::model::area::{Area, as_shown};
 use crate::model::names::Name;
 use crate::model::timestamp::Timestamp;
 use crate::ops::report::chain;
@@ -33,6 +33,7 @@ struct List {
 #[derive(Serialize)]
 struct Row {
     scope: String,
+    #[serde(serialize_with = "as_shown")]
     area: Area,
     key: Name,
     number: u64,

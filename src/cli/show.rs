@@ -16,7 +16,7 @@ use crate::store::{Generation, Store};
 pub(super) struct ShowArgs {
     #[command(flatten)]
     root: RootArgs,
-    /// The area: registry, git, target, NAME-target
+    /// The area: registry, git, target, NAME-target, ./PATH of a further target
     #[arg(default_value = "target")]
     area: Area,
     /// The beginning of the key [default: any; the newest generation is shown]

@@ -31,12 +31,12 @@ use crate::model::token::Token;
 
 /// The inputs that `action.yml` declares.
 #[rustfmt::skip]
-pub const NAMES: [&str; 34] = [
+pub const NAMES: [&str; 35] = [
     "mode", "enabled",
     "repo", "dependencies", "dependency-refs", "submodules", "token",
     "key", "extra-inputs", "env-vars", "job",
     "always-build",
-    "areas", "cache-root", "cargo-home", "target-dir", "scratch",
+    "areas", "cache-root", "cargo-home", "target-dir", "scratch", "targets",
     "save-if", "lookup-only", "fail-on-cache-miss", "fail-on-error",
     "retention", "generations", "unit-saves", "disk-threshold", "low-water", "min-free", "max-size",
     "compression-level", "hot-trees", "threads", "remote",
@@ -86,6 +86,8 @@ pub struct Inputs {
     pub target_dir: Option<PathBuf>,
     /// Patterns of what of target directories is not kept, if any are given.
     pub scratch: Option<Vec<String>>,
+    /// Further targets, relative to the repo.
+    pub targets: Vec<PathBuf>,
 
     /// When the post step saves.
     pub save_if: SaveIf,
@@ -194,6 +196,7 @@ impl Inputs {
             cargo_home: given.path("cargo-home").map(CargoHome::from).unwrap_or_default(),
             target_dir: given.path("target-dir"),
             scratch: given.lines("scratch"),
+            targets: given.list("targets", &[], |text| path(text, environment.get("HOME"))),
             save_if: given.choice("save-if", &SAVE_IFS).unwrap_or(SaveIf::Always),
             lookup_only: given.flag("lookup-only").unwrap_or(false),
             fail_on_cache_miss: given.flag("fail-on-cache-miss").unwrap_or(false),

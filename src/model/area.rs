@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
+use super::further::Further;
 use super::names::{Name, ParseNameError};
 
 /// One kind of directory we keep.
@@ -26,9 +27,19 @@ pub enum Area {
     DependencyTarget(Name),
     /// The build directory of a dependency.
     DependencyBuild(Name),
+    /// Another target directory below a root.
+    Further(Further),
 }
 
 impl Area {
+    /// Returns its name in the store: of a further target another one than people see.
+    pub fn dir_name(&self) -> String {
+        match self {
+            Self::Further(further) => format!("{}-target", further.name()),
+            _ => self.to_string(),
+        }
+    }
+
     /// Tells whether the area lies in `CARGO_HOME`, which other jobs share.
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::Registry | Self::Git)
@@ -53,6 +64,7 @@ impl fmt::Display for Area {
             Self::Build => f.write_str("build"),
             Self::DependencyTarget(name) => write!(f, "{name}-target"),
             Self::DependencyBuild(name) => write!(f, "{name}-build"),
+            Self::Further(further) => further.fmt(f),
         }
     }
 }
@@ -66,9 +78,13 @@ impl FromStr for Area {
             "git" => return Ok(Self::Git),
             "target" => return Ok(Self::Target),
             "build" => return Ok(Self::Build),
+            _ if text.contains('/') => return Ok(Self::Further(Further::shown(text)?)),
             _ => {}
         }
         if let Some(name) = text.strip_suffix("-target") {
+            if let Some(further) = Further::of_name(name) {
+                return Ok(Self::Further(further));
+            }
             return Ok(Self::DependencyTarget(name.parse()?));
         }
         if let Some(name) = text.strip_suffix("-build") {
@@ -81,8 +97,13 @@ impl FromStr for Area {
 
 impl From<Area> for String {
     fn from(area: Area) -> Self {
-        area.to_string()
+        area.dir_name()
     }
+}
+
+/// Writes an area as people see it, where nobody reads it back.
+pub(crate) fn as_shown<S: Serializer>(area: &Area, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(area)
 }
 
 impl TryFrom<String> for Area {

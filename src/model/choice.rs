@@ -170,6 +170,7 @@ mod tests {
             directory: RawPath::of(b"/target"),
             binding: None,
             newest_mtime: Timestamp::default(),
+            further: Vec::new(),
             provenance: BTreeMap::new(),
             entries: 0,
             files: 0,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::area::Area;
 use super::digest::Digest;
+use super::further::FurtherTarget;
 use super::names::{Name, ParseNameError};
 use super::rel_path::{JsonBytes, RelPath};
 use super::scope::Scope;
@@ -148,6 +149,9 @@ pub struct Header {
     pub binding: Option<Binding>,
     /// The newest mtime of the tree, which a restored change must not be older than.
     pub newest_mtime: Timestamp,
+    /// The further targets that its job saved: the next restore of such a job takes these.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub further: Vec<FurtherTarget>,
     /// Where it came from: repository, ref, sha, run, as far as known.
     #[serde(default)]
     pub provenance: BTreeMap<String, String>,

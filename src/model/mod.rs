@@ -13,6 +13,7 @@ pub mod digest;
 pub mod environment;
 pub mod expiry;
 pub mod freshness;
+pub mod further;
 pub mod git_ref;
 pub mod idle_dir;
 pub mod kept;

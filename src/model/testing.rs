@@ -31,6 +31,7 @@ pub(super) fn manifest_of(root: &str) -> Manifest {
         directory: RawPath::of(format!("{root}/target").as_bytes()),
         binding: None,
         newest_mtime: Timestamp::default(),
+        further: Vec::new(),
         provenance: BTreeMap::new(),
         entries: 0,
         files: 0,

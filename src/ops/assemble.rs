@@ -189,6 +189,7 @@ impl Saving<'_> {
             directory: RawPath::of(place.dir.as_os_str().as_encoded_bytes()),
             binding: None,
             newest_mtime: Timestamp::default(),
+            further: if place.area.is_shared() { Vec::new() } else { self.further.clone() },
             provenance: self.job.provenance.clone(),
             entries: 0,
             files: 0,

@@ -77,6 +77,7 @@ fn is_same(old: &Manifest, new: &Manifest) -> bool {
     };
     (new.header.partial || !old.header.partial)
         && (old.header.system.is_some() || new.header.system.is_none())
+        && old.header.further == new.header.further
         && old.entries.len() == new.entries.len()
         && old.kept.len() == new.kept.len()
         && (old.header.roots == new.header.roots || !mtimes_count)

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::asked::{Asked, ask_all};
+use super::further::named;
 use super::{Error, Result};
 use crate::cargo::dirs::{Dirs, cargo_home};
 use crate::cargo::home::Wanted;
@@ -52,6 +53,8 @@ pub struct Ask {
     pub target_dir: Option<PathBuf>,
     /// What of target directories is neither saved nor restored.
     pub scratch: Scratch,
+    /// Further targets, relative to the repo, that are kept whoever saved them.
+    pub targets: Vec<PathBuf>,
     /// Where it comes from, for people.
     pub provenance: BTreeMap<String, String>,
 }
@@ -79,11 +82,16 @@ pub struct Job {
     pub environment: Environment,
     /// The areas, in the order in which they are reported.
     pub places: Vec<Place>,
-    /// What the lock files name of `CARGO_HOME`; nothing where there is no lock file.
+    /// The variables that the user added to the key.
+    pub env_vars: Vec<String>,
+    /// The roots of the workspaces that are built in.
+    pub workspaces: BTreeSet<PathBuf>,
+    /// What their lock files name of `CARGO_HOME`; nothing where there is no lock file.
     pub wanted: Wanted,
     /// Whether any lock file was found.
     pub has_lock: bool,
-    /// Every target and build directory of the repo and its dependencies, wanted or not.
+    /// Every target and build directory of the repo and its dependencies, wanted or not, and the further
+    /// targets that are kept.
     pub target_dirs: Vec<PathBuf>,
     /// Directories inside roots that hold no sources: those, the store, the home.
     pub excluded: Vec<PathBuf>,
@@ -142,6 +150,8 @@ impl Job {
             roots: repositories(checkouts),
             places: Vec::new(),
             target_dirs: Vec::new(),
+            env_vars: ask.key_options.env_vars.clone(),
+            workspaces: asked.values().map(|asked| asked.dirs.workspace_root.clone()).collect(),
             wanted: Wanted::default(),
             has_lock: false,
             scratch: ask.scratch.clone(),
@@ -176,7 +186,8 @@ impl Job {
                 job.add_dependency(ask, name, asked, &own.target_dir);
             }
         }
-        job.read_locks(asked.values().map(|asked| &asked.dirs.workspace_root).collect())?;
+        job.read_locks()?;
+        job.add_further(&named(&repo, &ask.targets));
         Ok(job)
     }
 
@@ -226,9 +237,9 @@ impl Job {
     }
 
     /// Reads the lock file of each workspace that has one.
-    fn read_locks(&mut self, workspaces: BTreeSet<&PathBuf>) -> Result<()> {
+    pub(super) fn read_locks(&mut self) -> Result<()> {
         let mut packages: Vec<Package> = Vec::new();
-        for root in workspaces {
+        for root in &self.workspaces {
             let path = root.join("Cargo.lock");
             let text = match std::fs::read_to_string(&path) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
@@ -280,7 +291,8 @@ impl Job {
     /// Tells whether the absence of an area counts although nobody ever saved it.
     pub fn counts_on(&self, area: &Area) -> bool {
         match area {
-            Area::Target => true,
+            // A job may build in further targets alone.
+            Area::Target => !self.has_further(),
             Area::Registry => self.wanted.has_crates(),
             Area::Git => self.wanted.has_repositories(),
             _ => false,

@@ -39,7 +39,7 @@ pub(super) fn look(
     report.warnings.extend(missed::warning(dir, &walked.missed));
     let dir = dir.display();
     match place.area {
-        Area::Target => report.warnings.push(format!(
+        Area::Target if !job.has_further() => report.warnings.push(format!(
             "`{dir}` is empty: nothing is saved. Is it where cargo builds? See CARGO_TARGET_DIR \
              and `build.target-dir`"
         )),

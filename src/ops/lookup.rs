@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::Result;
 use super::checkout_files::CheckoutFiles;
+use super::further::{For, with_last};
 use super::job::{Job, Place};
 use super::live::Live;
 use super::report::{AreaReport, Mode, Report, chain};
@@ -25,6 +26,7 @@ use crate::store::{self, Generation, Lease, Purpose, Store};
 pub fn look_up(store: &Store, job: &Job) -> Result<Report> {
     let started = Instant::now();
     let lease = store.lease(Purpose::Restore)?;
+    let job = &*with_last(store, job, For::Restore);
     let places: Vec<_> = job.places.iter().collect();
     let areas = choose(store, &lease, job, &places, &mut Glance::default());
     let areas = areas.into_iter().map(|(place, mut report, choice)| {

@@ -11,6 +11,7 @@ mod checkout_files;
 pub mod compare;
 mod error;
 pub mod explain;
+mod further;
 pub mod gc;
 mod graph;
 pub mod guard;

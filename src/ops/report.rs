@@ -1,11 +1,12 @@
 //! What an operation did: the objects that `--json` prints.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::Error;
-use crate::model::area::Area;
+use super::job::Job;
+use crate::model::area::{Area, as_shown};
 use crate::model::choice::Hit;
 use crate::model::manifest::{GenerationId, RawPath};
 use crate::model::names::Name;
@@ -40,6 +41,7 @@ pub enum Mode {
 #[derive(Debug, Serialize)]
 pub struct AreaReport {
     /// The area.
+    #[serde(serialize_with = "as_shown")]
     pub name: Area,
     /// How well what was restored matches; for a save, whether the series had the tree already.
     pub hit: Hit,
@@ -128,6 +130,19 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Returns the report of a restore that could not begin: a miss of everything.
+pub(super) fn nothing_restored(job: &Job, error: Error, started: Instant) -> Report {
+    let mut areas: Vec<_> =
+        job.places.iter().map(|place| AreaReport::new(place.area.clone())).collect();
+    if let Some(first) = areas.first_mut() {
+        first.fail(error);
+    }
+    let mut report = Report::of(job.key.clone(), areas);
+    report.warnings.clone_from(&job.warnings);
+    report.seconds = started.elapsed().as_secs_f64();
+    report
 }
 
 /// What was done with the sources.

@@ -8,6 +8,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::compare::Known;
+use super::further::{For, with_last};
 use super::heal::remove_half_extractions;
 use super::hot::Taking;
 use super::job::{Job, Place};
@@ -18,7 +19,7 @@ use super::place::{Placing, holds_anything, place};
 use super::placed::Placed;
 use super::progress::Progress;
 use super::rebuild::{explain, shown_in};
-use super::report::{AreaReport, Mode, Report, SourcesReport, chain};
+use super::report::{AreaReport, Mode, Report, SourcesReport, chain, nothing_restored};
 use super::seen::Glance;
 use super::shared::{Home, place_shared};
 use super::sources::{Outcome, Refreshing, look};
@@ -93,6 +94,7 @@ pub fn restore(
     };
     lease.remove_later();
     crash_point("restore: leased");
+    let job = &*with_last(store, job, For::Restore);
     let unpacker = Unpacker::new(store, progress);
     let restoring = Restoring { store, lease: &lease, job, options, boot: boot_id(), unpacker };
     let mut warnings = job.warnings.clone();
@@ -148,19 +150,6 @@ pub fn restore(
         warnings,
         ..Report::of(job.key.clone(), areas)
     })
-}
-
-/// Returns the report of a restore that could not begin: a miss of everything.
-fn nothing_restored(job: &Job, error: Error, started: Instant) -> Report {
-    let mut areas: Vec<_> =
-        job.places.iter().map(|place| AreaReport::new(place.area.clone())).collect();
-    if let Some(first) = areas.first_mut() {
-        first.fail(error);
-    }
-    let mut report = Report::of(job.key.clone(), areas);
-    report.warnings.clone_from(&job.warnings);
-    report.seconds = started.elapsed().as_secs_f64();
-    report
 }
 
 fn kept_of(manifest: &Manifest) -> PutBack {

@@ -1,5 +1,6 @@
 //! Saving: what changed goes into packs, and what is there now becomes a generation.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -9,6 +10,7 @@ use rayon::prelude::*;
 
 use super::checkout_files::CheckoutFiles;
 use super::compare::Known;
+use super::further::{For, with_found, with_last};
 use super::graph::{self, Recorded, Surroundings};
 use super::hot::HotPolicy;
 use super::index::Index;
@@ -24,11 +26,13 @@ use super::tree::Tree;
 use super::units::{Left, bind};
 use super::{Error, Result, missed, seen};
 use crate::cargo::build_lock::lock_files;
+use crate::cargo::home::Wanted;
 use crate::fs::crash::crash_point;
 use crate::fs::lock::Lock;
 use crate::fs::walk::{Found, Missed, Walked};
 use crate::model::area::Area;
 use crate::model::choice::Hit;
+use crate::model::further::FurtherTarget;
 use crate::model::level::Level;
 use crate::model::manifest::{Root, Source, SourceKind};
 use crate::model::reuse::Reuse;
@@ -87,6 +91,7 @@ pub(super) struct Saving<'a> {
     pub(super) job: &'a Job,
     pub(super) options: SaveOptions,
     pub(super) sources: &'a [Source],
+    pub(super) further: Vec<FurtherTarget>,
     pub(super) boot: String,
     pub(super) index: OnceLock<Index>,
     pub(super) progress: &'a Progress,
@@ -98,20 +103,43 @@ pub(super) struct Saving<'a> {
 /// to stop, it fails those that are not done yet. Killed at any instruction, each area is published whole or not at all. Any number of saves
 /// and restores may run at once.
 pub fn save(store: &Store, job: &Job, options: SaveOptions, progress: &Progress) -> Result<Report> {
+    Ok(save_all(store, with_last(store, job, For::Save), options, progress)?.0)
+}
+
+/// Saves every area of `job` and of the further targets that it finds. Returns also what the lock files of all
+/// these name.
+fn save_all(
+    store: &Store,
+    job: Cow<'_, Job>,
+    options: SaveOptions,
+    progress: &Progress,
+) -> Result<(Report, Wanted)> {
     let started = Instant::now();
     let reclaimed = store.reclaim();
     let lease = store.lease(Purpose::Save)?;
     crash_point("save: leased");
     // Builds are kept out before the sources are read, so that none compiles what is edited after.
-    let guards: Vec<_> = job.places.iter().map(|place| BuildGuard::of(place, progress)).collect();
+    let guard = |place: &Place| BuildGuard::of(place, progress);
+    let mut guards: Vec<_> = job.places.iter().map(guard).collect();
     let has_target = job.places.iter().any(|place| !place.area.is_shared());
-    let sources = if has_target { seen::record(&job.roots, &job.excluded)? } else { Vec::new() };
+    let (mut sources, mut job) = (Vec::new(), job);
+    if has_target {
+        let (recorded, found) = seen::record(&job.roots, &job.excluded)?;
+        sources = recorded;
+        job = with_found(job, found);
+        if job.places.len() > guards.len() {
+            guards.extend(job.places[guards.len()..].iter().map(guard));
+            sources = seen::record(&job.roots, &job.excluded)?.0;
+        }
+    }
+    let job = &*job;
     let saving = Saving {
         store,
         lease: &lease,
         job,
         options,
         sources: &sources,
+        further: job.further(),
         boot: boot_id(),
         index: OnceLock::new(),
         progress,
@@ -126,7 +154,7 @@ pub fn save(store: &Store, job: &Job, options: SaveOptions, progress: &Progress)
     report.warnings.clone_from(&job.warnings);
     report.warnings.extend(reclaimed.err().map(|error| chain(&error)));
     report.seconds = started.elapsed().as_secs_f64();
-    Ok(report)
+    Ok((report, job.wanted.clone()))
 }
 
 /// Saves the areas that cost least and help most first, `registry` and `git`; then the others. Who
@@ -137,9 +165,16 @@ pub fn save_shared_first(
     options: SaveOptions,
     progress: &Progress,
 ) -> Result<Report> {
+    let job = &*with_last(store, job, For::Save);
     let shared = save(store, &job.only(Area::is_shared), options.clone(), progress)?;
-    let targets = save(store, &job.only(|area| !area.is_shared()), options, progress)?;
-    Ok(shared.and(targets))
+    let targets = Cow::Owned(job.only(|area| !area.is_shared()));
+    let (targets, wanted) = save_all(store, targets, options.clone(), progress)?;
+    if wanted == job.wanted {
+        return Ok(shared.and(targets));
+    }
+    // A target that was found only now needs more of `CARGO_HOME`.
+    let job = Job { wanted, ..job.clone() };
+    Ok(save(store, &job.only(Area::is_shared), options, progress)?.and(targets))
 }
 
 impl Saving<'_> {

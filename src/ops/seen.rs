@@ -34,15 +34,21 @@ pub(super) struct Seen {
     newest_of_git: BTreeMap<RelPath, Timestamp>,
 }
 
-/// Records every source of every root, for a manifest.
+/// Records every source of every root, for a manifest, and returns the target directories there that are not
+/// `excluded`.
 ///
 /// What cannot be read, or changes while it is, is left out: it will look new.
-pub(super) fn record(roots: &BTreeMap<Root, PathBuf>, excluded: &[PathBuf]) -> Result<Vec<Source>> {
+pub(super) fn record(
+    roots: &BTreeMap<Root, PathBuf>,
+    excluded: &[PathBuf],
+) -> Result<(Vec<Source>, Vec<PathBuf>)> {
     let of_root = |(root, dir): (&Root, &PathBuf)| {
-        Ok(see(dir, excluded, BTreeSet::new())?.recorded(root).collect::<Vec<_>>())
+        let seen = see(dir, excluded, BTreeSet::new())?;
+        Ok((seen.recorded(root).collect::<Vec<_>>(), seen.strange_targets))
     };
-    let sources: Vec<_> = roots.par_iter().map(of_root).collect::<Result<_>>()?;
-    Ok(sources.into_iter().flatten().collect())
+    let recorded = roots.par_iter().map(of_root).collect::<Result<Vec<(Vec<_>, _)>>>()?;
+    let (sources, targets): (Vec<_>, Vec<_>) = recorded.into_iter().unzip();
+    Ok((sources.into_iter().flatten().collect(), targets.into_iter().flatten().collect()))
 }
 
 /// Tells whether two records have the same sources, whatever their mtimes. Git's files do not count: where a

@@ -234,6 +234,7 @@ mod tests {
             directory: RawPath::of(b""),
             binding: None,
             newest_mtime: crate::model::timestamp::Timestamp::default(),
+            further: Vec::new(),
             provenance: BTreeMap::new(),
             entries: 0,
             files: 0,

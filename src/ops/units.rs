@@ -209,7 +209,8 @@ impl Saving<'_> {
 /// Returns where the documentation lies of the units that an area holds.
 pub(super) fn docs_of(area: &Area) -> Docs {
     match area {
-        Area::Build | Area::DependencyBuild(_) => Docs::Apart,
+        // A further target may be a build directory whose target directory is another.
+        Area::Build | Area::DependencyBuild(_) | Area::Further(_) => Docs::Apart,
         _ => Docs::Inside,
     }
 }

@@ -98,11 +98,18 @@ impl Store {
     ) -> Result<(Vec<Generation>, Vec<Error>)> {
         let mut generations = Vec::new();
         let mut failures = Vec::new();
-        let dir = self.all_series_dir().join(scope.dir_name()).join(area.to_string());
+        let dir = self.all_series_dir().join(scope.dir_name()).join(area.dir_name());
         for key in subdirs(&dir)? {
             self.headers_in(&key, &mut generations, &mut failures)?;
         }
         Ok((generations, failures))
+    }
+
+    /// Returns the areas that `scope` itself holds generations of.
+    pub fn areas_of(&self, scope: &Scope) -> Result<Vec<Area>> {
+        let dirs = subdirs(&self.all_series_dir().join(scope.dir_name()))?;
+        let area = |dir: PathBuf| dir.file_name()?.to_str()?.parse().ok();
+        Ok(dirs.into_iter().filter_map(area).collect())
     }
 
     /// Returns the generations that `scope` itself holds, of all areas, and what could not be

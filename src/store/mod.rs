@@ -148,6 +148,6 @@ impl Store {
 }
 
 fn series_path(series: &Series) -> PathBuf {
-    let area = series.area.to_string();
+    let area = series.area.dir_name();
     [series.scope.dir_name().as_str(), &area, series.key.as_str()].iter().collect()
 }

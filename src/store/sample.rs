@@ -96,6 +96,7 @@ pub(crate) fn manifest(series: &Series, secs: i64, packs: &[(PackUse, Vec<&str>)
         directory: RawPath::of(b"/target"),
         binding: None,
         newest_mtime: Timestamp::default(),
+        further: Vec::new(),
         provenance: [].into(),
         entries: entries.len() as u64,
         files: entries.len() as u64,

@@ -40,5 +40,6 @@ mod runners;
 mod save_restore;
 mod stopping;
 mod systems;
+mod targets;
 mod toolchains;
 mod units;

@@ -89,7 +89,7 @@ impl Step {
 
     /// Returns what this job asks for, with the private home if it has one.
     pub(super) fn ask(&self, home: Option<&Opened>) -> Result<Ask> {
-        let Inputs { areas, key, extra_inputs, env_vars, cargo_home, target_dir, .. } =
+        let Inputs { areas, key, extra_inputs, env_vars, cargo_home, target_dir, targets, .. } =
             &self.inputs;
         let chosen = match cargo_home {
             CargoHome::At(path) => Some(self.absolute(path)),
@@ -112,6 +112,7 @@ impl Step {
             cargo_home: home.map(|opened| opened.home.path().to_owned()).or(chosen),
             target_dir: absolute(target_dir),
             scratch: scratch_of(self.inputs.scratch.as_deref())?,
+            targets: targets.clone(),
             provenance: self.runner.provenance(),
         })
     }

@@ -72,6 +72,7 @@ fn header() -> Header {
         bytes: 0,
         packs: Vec::new(),
         system: None,
+        further: Vec::new(),
     }
 }
 

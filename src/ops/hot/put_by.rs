@@ -115,7 +115,9 @@ impl Saving<'_> {
         if !has_settled(&inodes, base)? {
             return Ok(Err("its files have times in the future".to_owned()));
         }
-        let staged = Staged::within(self.lease, base, Path::new("hot"))?;
+        // Several areas of a save are put by at once.
+        let name = id.series.area.dir_name();
+        let staged = Staged::within(self.lease, base, Path::new(&name))?;
         if own.is_empty() {
             std::fs::rename(dir, staged.path()).at("rename to", staged.path())?;
         } else {

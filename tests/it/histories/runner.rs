@@ -280,8 +280,8 @@ impl Runner<'_> {
                 let hash = unit.rsplit('-').next().unwrap_or_default();
                 // A run has the hash of its script here, and is bound where that is not.
                 let is_run = unit.starts_with("run of ");
-                let is_bound = |bound: &bool| is_moved && (*bound || is_run);
-                let comes_back = stored.get(hash).is_some_and(|bound| !is_bound(bound));
+                let stays_away = |bound: &bool| is_moved && (*bound || is_run);
+                let comes_back = stored.get(hash).is_some_and(|bound| !stays_away(bound));
                 comes_back && !theirs.rebuilt.contains(*unit)
             };
             let all = ours.units();

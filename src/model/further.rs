@@ -1,0 +1,178 @@
+//! Further targets: target directories below a root beside the one that cargo uses there, as `fuzz/target`.
+
+use std::fmt::{self, Write as _};
+
+use serde::{Deserialize, Serialize};
+
+use super::area::Area;
+use super::manifest::Root;
+use super::names::{Name, ParseNameError};
+use super::rel_path::RelPath;
+
+/// Where a further target is: its root and its path below that.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Further {
+    root: Root,
+    path: RelPath,
+}
+
+/// A further target that a job saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FurtherTarget {
+    /// Its area.
+    pub area: Area,
+    /// The directory of the nearest manifest above it, below its root; `None` if that is the root
+    /// itself, or if there is no manifest.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub package: Option<RelPath>,
+}
+
+/// What stands for the repo's own root in the name of a directory of the store.
+const REPO: &str = "_";
+
+/// What stands between the root and the path, and for the `/` of the path.
+const SLASH: &str = "..";
+
+impl Further {
+    /// Returns the further target at `path` below `root`. `None` where none can be: inside a
+    /// directory of git's or cargo's configuration, or where its name in the store would be too long.
+    pub fn at(root: Root, path: RelPath) -> Option<Self> {
+        let is_configuration = |name: &[u8]| matches!(name, b".git" | b".cargo");
+        let further = Self { root, path };
+        let is_safe = !further.path.components().any(is_configuration);
+        let is_named = further.name().parse::<Name>().is_ok() && !further.root_is_ambiguous();
+        (is_safe && is_named).then_some(further)
+    }
+
+    /// Returns the root that it is below.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// Returns where it is below its root.
+    pub fn path(&self) -> &RelPath {
+        &self.path
+    }
+
+    fn root_is_ambiguous(&self) -> bool {
+        matches!(&self.root, Root::Dependency(name) if name.as_str() == REPO)
+    }
+
+    /// Returns it as a [`Name`] is written, `_..fuzz..target`: bytes other than `A-Z a-z 0-9 _ -` are
+    /// `.` and two hex digits, `/` is `..`.
+    ///
+    /// Programs that know no further targets take it for the name of a dependency.
+    pub(super) fn name(&self) -> String {
+        let mut name = String::new();
+        match &self.root {
+            Root::Repo => name.push_str(REPO),
+            Root::Dependency(dependency) => escape(dependency.as_str().as_bytes(), &mut name),
+        }
+        name.push_str(SLASH);
+        escape(self.path.as_bytes(), &mut name);
+        name
+    }
+
+    /// Reads what [`Self::name`] returns.
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        let (root, path) = name.split_once(SLASH)?;
+        let root = String::from_utf8(unescape(root)?).ok()?;
+        let root = if root == REPO { Root::Repo } else { Root::Dependency(root.parse().ok()?) };
+        let further = Self::at(root, RelPath::parse(&unescape(path)?).ok()?)?;
+        (further.name() == name).then_some(further)
+    }
+
+    /// Reads what people see: `./fuzz/target`.
+    pub(super) fn shown(text: &str) -> Result<Self, ParseNameError> {
+        let expected = "a further target (./<path>, or <dependency>/<path>)";
+        let refuse = || ParseNameError { text: text.to_owned(), expected };
+        let (root, path) = text.split_once('/').ok_or_else(refuse)?;
+        let path = RelPath::parse(path.trim_end_matches('/').as_bytes())?;
+        Self::at(root.to_owned().try_into()?, path).ok_or_else(refuse)
+    }
+}
+
+impl fmt::Display for Further {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.root, self.path)
+    }
+}
+
+fn escape(bytes: &[u8], into: &mut String) {
+    for byte in bytes {
+        match byte {
+            b'/' => into.push_str(SLASH),
+            b'_' | b'-' => into.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => into.push(char::from(*byte)),
+            byte => write!(into, ".{byte:02X}").expect("a string takes any text"),
+        }
+    }
+}
+
+fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('.') {
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        let code = rest.get(at + 1..)?;
+        if let Some(after) = code.strip_prefix('.') {
+            bytes.push(b'/');
+            rest = after;
+        } else {
+            bytes.push(u8::from_str_radix(code.get(..2)?, 16).ok()?);
+            rest = code.get(2..)?;
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+    #[test]
+    fn every_further_target_has_a_directory_name_of_its_own() -> Result {
+        #[rustfmt::skip]
+        let cases = [
+            ("./out2",            "_..out2-target"),
+            ("./fuzz/target",     "_..fuzz..target-target"),
+            ("./a.b/_c-d",        "_..a.2Eb.._c-d-target"),
+            ("./ä b/%",           "_...C3.A4.20b...25-target"),
+            ("dep/fuzz/target",   "dep..fuzz..target-target"),
+            ("d.e/x",             "d.2Ee..x-target"),
+            ("./target",          "_..target-target"),
+            ("./a..b/...",        "_..a.2E.2Eb...2E.2E.2E-target"),
+        ];
+        for (shown, name) in cases {
+            let area: Area = shown.parse()?;
+            assert!(matches!(area, Area::Further(_)), "{shown}");
+            assert_eq!(area.to_string(), shown);
+            assert_eq!(area.dir_name(), name);
+            assert_eq!(name.parse::<Area>()?, area, "{name}");
+            // As programs that know no further targets read it.
+            assert!(name.strip_suffix("-target").ok_or("no target")?.parse::<Name>().is_ok());
+        }
+        let bytes = Further::at(Root::Repo, RelPath::parse(b"\xff")?).ok_or("none")?;
+        assert_eq!(Further::of_name(&bytes.name()), Some(bytes));
+        Ok(())
+    }
+
+    #[test]
+    fn no_other_place_is_a_further_target() {
+        let long = format!("./{}", "x".repeat(198));
+        for text in
+            ["./", "/x", "./../x", "./a//b", "./.git/x", "./x/.cargo/y", "_/x", "../x", &long]
+        {
+            assert!(text.parse::<Area>().is_err(), "{text}");
+        }
+        // These stay what they were: targets of dependencies.
+        for name in
+            ["a..-target", "a..b.zz-target", "_..a.2e-target", "_..a..-target", "a.b-target"]
+        {
+            assert!(matches!(name.parse(), Ok(Area::DependencyTarget(_))), "{name}");
+        }
+    }
+}
