@@ -61,7 +61,7 @@ test_toolchain() {
   for module in "${MODULES[@]}"; do filters+=("$module::"); done
   started=${EPOCHREALTIME/./}
   {
-    with_toolchain "$bin" "${PROGRAMS[it]}" "${filters[@]}" || status=1
+    with_toolchain "$bin" "${PROGRAMS[it]}" --include-ignored "${filters[@]}" || status=1
     with_toolchain "$bin" "${PROGRAMS[runner_cache]}" cargo:: || status=1
   } >"$log" 2>&1 </dev/null
   passed=$(awk '/^test result: / { n += $4 } END { print n + 0 }' "$log")

@@ -215,6 +215,7 @@ fn forecasts_hold(command: &[&'static str]) -> Result {
 }
 
 #[test]
+#[ignore = "takes minutes; `scripts/check --toolchains` runs it"]
 fn forecasts_hold_for_a_build() -> Result {
     forecasts_hold(&["build"])
 }
@@ -225,11 +226,13 @@ fn forecasts_hold_for_tests() -> Result {
 }
 
 #[test]
+#[ignore = "takes minutes; `scripts/check --toolchains` runs it"]
 fn forecasts_hold_for_checks_of_all_targets() -> Result {
     forecasts_hold(&["check", "--all-targets", "--workspace"])
 }
 
 #[test]
+#[ignore = "takes minutes; `scripts/check --toolchains` runs it"]
 fn forecasts_hold_for_documentation() -> Result {
     forecasts_hold(&["doc", "--no-deps", "--workspace"])
 }
