@@ -128,6 +128,7 @@ pub fn ranked(wish: &Wish, candidates: &[(&GenerationId, &Header, Score)]) -> Ve
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::manifest_of;
     use super::*;
     use crate::model::area::Area;
     use crate::model::manifest::{Binding, GenerationNumber, Series};
@@ -162,20 +163,8 @@ mod tests {
             job: job_name.to_owned(),
             partial,
             toolchain: Digest::of(toolchain.as_bytes()),
-            environment: None,
-            components: BTreeMap::new(),
-            roots: [(Root::Repo, RawPath::of(root.as_bytes()))].into(),
             cargo_home: home.map(|home| RawPath::of(home.as_bytes())),
-            system: None,
-            directory: RawPath::of(b"/target"),
-            binding: None,
-            newest_mtime: Timestamp::default(),
-            further: Vec::new(),
-            provenance: BTreeMap::new(),
-            entries: 0,
-            files: 0,
-            bytes: 0,
-            packs: Vec::new(),
+            ..manifest_of(root).header
         };
         (GenerationId { series, number: GenerationNumber::FIRST }, header)
     }

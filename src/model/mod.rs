@@ -35,7 +35,7 @@ pub mod sketch;
 pub mod source;
 pub mod system;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod timestamp;
 pub mod token;
 pub mod unit_graph;

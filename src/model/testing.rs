@@ -1,4 +1,4 @@
-//! What the tests of this module share.
+//! What the tests share.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::timestamp::Timestamp;
 use super::unit_graph::UnitGraph;
 
 /// Returns the manifest of an empty target of a repo at `root`.
-pub(super) fn manifest_of(root: &str) -> Manifest {
+pub(crate) fn manifest_of(root: &str) -> Manifest {
     let scope = Scope {
         repository: "a/b".parse().expect("a repository"),
         lane: "protected".parse().expect("a lane"),

@@ -184,6 +184,7 @@ fn names(rest: &str, version: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::testing::manifest_of;
 
     #[test]
     fn a_package_is_wanted_as_it_was_only_if_the_lock_file_names_its_version() {
@@ -211,36 +212,7 @@ mod tests {
     }
 
     fn header_with(lock: &str) -> Header {
-        let scope = crate::model::scope::Scope {
-            repository: "a/b".parse().expect("a repository"),
-            lane: "protected".parse().expect("a lane"),
-        };
-        let key: crate::model::names::Name = "k".parse().expect("a key");
-        Header {
-            series: crate::model::manifest::Series {
-                scope,
-                area: crate::model::area::Area::Target,
-                key: key.clone(),
-            },
-            cache_key: key,
-            created: crate::model::timestamp::Timestamp::default(),
-            job: String::new(),
-            partial: false,
-            toolchain: Digest::of(b""),
-            environment: None,
-            components: [("lock".to_owned(), lock.to_owned())].into(),
-            roots: BTreeMap::new(),
-            cargo_home: None,
-            directory: RawPath::of(b""),
-            binding: None,
-            newest_mtime: crate::model::timestamp::Timestamp::default(),
-            further: Vec::new(),
-            provenance: BTreeMap::new(),
-            entries: 0,
-            files: 0,
-            bytes: 0,
-            packs: Vec::new(),
-            system: None,
-        }
+        let components = [("lock".to_owned(), lock.to_owned())].into();
+        Header { components, ..manifest_of("/w/app").header }
     }
 }

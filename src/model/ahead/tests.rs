@@ -1,7 +1,6 @@
-use super::super::area::Area;
 use super::super::digest::Digest;
-use super::super::manifest::{Header, Series, Source, SourceKind};
-use super::super::scope::Scope;
+use super::super::manifest::{Source, SourceKind};
+use super::super::testing::manifest_of;
 use super::super::unit_graph::UnitGraph;
 use super::*;
 
@@ -36,44 +35,7 @@ fn tree(built: i64, content: &str, mtime: i64) -> Manifest {
     };
     let others = vec![RawPath::of(b"/r/generated.rs")];
     let graph = UnitGraph { units: vec![unit], others, ..UnitGraph::default() };
-    Manifest {
-        header: header(),
-        entries: Vec::new(),
-        kept: Vec::new(),
-        graph,
-        sources: vec![source],
-        units: Vec::new(),
-    }
-}
-
-fn header() -> Header {
-    let scope = Scope {
-        repository: "a/b".parse().expect("a repository"),
-        lane: "protected".parse().expect("a lane"),
-    };
-    let key: super::super::names::Name = "k".parse().expect("a key");
-    Header {
-        series: Series { scope, area: Area::Target, key: key.clone() },
-        cache_key: key,
-        created: Timestamp::default(),
-        job: String::new(),
-        partial: false,
-        toolchain: Digest::of(b""),
-        environment: None,
-        components: BTreeMap::new(),
-        roots: BTreeMap::new(),
-        cargo_home: None,
-        directory: RawPath::of(b""),
-        binding: None,
-        newest_mtime: Timestamp::default(),
-        provenance: BTreeMap::new(),
-        entries: 0,
-        files: 0,
-        bytes: 0,
-        packs: Vec::new(),
-        system: None,
-        further: Vec::new(),
-    }
+    Manifest { graph, sources: vec![source], ..manifest_of("/r") }
 }
 
 #[test]
