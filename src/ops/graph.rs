@@ -2,14 +2,15 @@
 
 mod package;
 mod read;
+mod surroundings;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use self::read::{Read, read};
-use super::job::{Job, Place};
+pub(super) use self::surroundings::Surroundings;
 use crate::cargo::fingerprint::{Check, Variable};
 use crate::cargo::meaning::of_profiles;
 use crate::cargo::seen::Manifests;
@@ -17,33 +18,12 @@ use crate::cargo::units::Units;
 use crate::cargo::workspace::package_name;
 use crate::fs::walk::Found;
 use crate::model::digest::Digest;
-use crate::model::environment::Environment;
 use crate::model::manifest::{RawPath, Root, Source, SourceKind};
 use crate::model::rel_path::RelPath;
 use crate::model::source::is_of_git;
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_graph::{GraphPackage, GraphUnit, GraphVariable, UnitGraph};
 use crate::model::unit_use::UnitDir;
-
-/// What a tree was built in.
-pub(super) struct Surroundings<'a> {
-    /// The tree.
-    pub(super) dir: &'a Path,
-    /// What relative paths of dep-info start from.
-    pub(super) workspace_root: &'a Path,
-    /// The checkouts.
-    pub(super) roots: &'a BTreeMap<Root, PathBuf>,
-    /// Their sources.
-    pub(super) sources: &'a [Source],
-    /// Directories that hold no sources, this tree and `cargo_home` among them.
-    pub(super) excluded: &'a [PathBuf],
-    /// But for these, which git tracks there, and the directories that they are in.
-    pub(super) checkout_files: HashSet<PathBuf>,
-    /// `CARGO_HOME`: cargo looks at no mtime there.
-    pub(super) cargo_home: &'a Path,
-    /// The variables of the job.
-    pub(super) environment: &'a Environment,
-}
 
 /// What was recorded of the units of a tree.
 pub(super) struct Recorded {
@@ -67,30 +47,6 @@ pub(super) fn record(
     let units = Units::among(found.iter().map(|found| &found.path));
     let read = read(around, found, &units);
     Recorder::new(around, &read).record(is_used)
-}
-
-impl<'a> Surroundings<'a> {
-    /// Returns those of the target at `place` of a job that has these `sources`.
-    pub(super) fn of(job: &'a Job, place: &'a Place, sources: &'a [Source]) -> Self {
-        let Job { roots, excluded, cargo_home, environment, .. } = job;
-        let full =
-            |source: &Source| Some(roots.get(&source.root)?.join(source.path.as_ref()?.as_path()));
-        let is_excluded = |path: &PathBuf| excluded.iter().any(|dir| path.starts_with(dir));
-        Self {
-            dir: &place.dir,
-            workspace_root: &place.workspace_root,
-            roots,
-            sources,
-            excluded,
-            checkout_files: sources.iter().filter_map(full).filter(is_excluded).collect(),
-            cargo_home,
-            environment,
-        }
-    }
-
-    fn is_excluded(&self, path: &Path) -> bool {
-        self.excluded.iter().any(|dir| path.starts_with(dir)) && !self.checkout_files.contains(path)
-    }
 }
 
 /// Puts together what was read.

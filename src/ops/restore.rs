@@ -1,8 +1,10 @@
 //! Restoring: the best generation of each area is put in place, then the sources' mtimes.
 
+mod ahead;
+mod sources;
+
 use std::collections::{BTreeSet, HashSet};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -12,30 +14,25 @@ use super::further::{For, with_last};
 use super::heal::remove_half_extractions;
 use super::hot::Taking;
 use super::job::{Job, Place};
-use super::kept_back::{PutBack, create_missing, judge, take_away};
+use super::kept_back::{PutBack, take_away};
 use super::look::shared;
 use super::lookup::{Choice, choose};
 use super::place::{Placing, holds_anything, place};
 use super::placed::Placed;
 use super::progress::Progress;
-use super::rebuild::{explain, shown_in};
+use super::rebuild::shown_in;
 use super::report::{AreaReport, Mode, Report, SourcesReport, chain, nothing_restored};
 use super::seen::Glance;
 use super::shared::{Home, place_shared};
-use super::sources::{Outcome, Refreshing, look};
-use super::standing::fates_in;
+use super::sources::Refreshing;
 use super::units::Forgotten;
 use super::unpack::Unpacker;
 use super::{Error, Result};
 use crate::cargo::tested::newer_than_tested;
 use crate::fs::crash::crash_point;
 use crate::model::always_build::AlwaysBuild;
-use crate::model::area::Area;
-use crate::model::blind::{blind_inputs, may_be_input};
 use crate::model::choice::Hit;
-use crate::model::kept::StaysAway;
 use crate::model::manifest::Manifest;
-use crate::model::rebuild::{Rebuild, with_lacking};
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_use::UnitDir;
 use crate::store::{self, Event, Lease, Purpose, Store, TreeRecord, boot_id};
@@ -209,41 +206,6 @@ impl<'a> Restoring<'a> {
         (areas, refreshing)
     }
 
-    /// Leaves a target alone that is ahead of the store, if it is the only one to restore: no mtime may change for
-    /// another.
-    fn leave_ahead(&self, areas: &mut [Pending<'_>]) {
-        let ahead: Vec<&Area> =
-            areas.iter().filter(|it| it.is_ahead()).map(|it| &it.place.area).collect();
-        let holds_units_of =
-            |area: &Area| ahead.iter().any(|of| area.build_area().as_ref() == Some(of));
-        let stays = |it: &Pending<'_>| {
-            it.choice.is_none() || it.is_ahead() || holds_units_of(&it.place.area)
-        };
-        // What is to be built always is taken out of a tree that is restored.
-        let is_free = self.options.always_build.is_empty();
-        if ahead.is_empty() || !is_free || !areas.iter().all(stays) {
-            return;
-        }
-        for Pending { place, report, choice, .. } in areas {
-            let Some(choice) = choice.take() else { continue };
-            choice.tell_left(report);
-            if let Err(error) =
-                self.store.hand_tree_on(&place.dir, &self.boot, Some(self.job.as_owner()))
-            {
-                report.warnings.push(chain(&error));
-            }
-        }
-    }
-
-    /// Records that nobody answers for a directory that this job builds in after one of another scope or system.
-    fn disown(&self, dir: &Path) -> Result<()> {
-        let owner = self.store.tree_owner(dir, &self.boot);
-        match owner.filter(|(_, owner)| *owner != self.job.as_owner()) {
-            Some(_) => Ok(self.store.hand_tree_on(dir, &self.boot, None)?),
-            None => Ok(()),
-        }
-    }
-
     fn choose(&self, which: impl Fn(&&Place) -> bool, glance: &mut Glance) -> Vec<Pending<'a>> {
         let places: Vec<_> = self.job.places.iter().filter(which).collect();
         let chosen = choose(self.store, self.lease, self.job, &places, glance);
@@ -261,99 +223,6 @@ impl<'a> Restoring<'a> {
 
     fn put_all_in_place(&self, areas: &mut [Pending<'_>]) {
         areas.par_iter_mut().for_each(|area| self.put_in_place(area));
-    }
-
-    /// Puts kept files back, compares the sources with what the chosen trees were built from, and makes new
-    /// what differs. `None` if no tree is to be restored.
-    fn renew_sources(
-        &self,
-        targets: &mut [Pending<'_>],
-        glance: Glance,
-        warnings: &mut Vec<String>,
-    ) -> Result<Option<(Refreshing<'_>, PutBack)>> {
-        let Job { roots, excluded, .. } = self.job;
-        let choices = targets.iter().filter_map(|area| area.choice.as_ref());
-        let manifests: Vec<_> = choices.map(|choice| Arc::clone(&choice.manifest)).collect();
-        let manifests: Vec<&Manifest> = manifests.iter().map(Arc::as_ref).collect();
-        let newest = manifests.iter().map(|manifest| manifest.header.newest_mtime.next()).max();
-        let Some(newest) = newest else { return Ok(None) };
-        let bound = newest.max(crate::fs::space::now_at(self.store.root())?);
-        let mut failed = Vec::new();
-        let mut kept =
-            create_missing(&self.unpacker, self.lease, roots, &manifests, bound, &mut failed);
-        for error in failed {
-            self.remove_damaged(&error, &manifests, warnings);
-            warnings.push(chain(&error));
-        }
-        let mut seen = look(roots, excluded, &manifests, glance)?;
-        let away = loop {
-            let away = self.stays_away(targets, &seen);
-            if !take_away(roots, &mut kept, &away)? {
-                break away;
-            }
-            seen = look(roots, excluded, &manifests, Glance::default())?;
-        };
-        let refreshing = Refreshing::compare(roots, excluded, &manifests, bound, seen, &away);
-        refreshing.renew()?;
-        Ok(Some((refreshing, kept)))
-    }
-
-    /// Returns the kept files that stay away, and notes for each target what must be built again.
-    fn stays_away(&self, targets: &mut [Pending<'_>], seen: &Glance) -> PutBack {
-        let contents = seen.contents();
-        let mut away = PutBack::new();
-        for area in targets {
-            let Some(choice) = &area.choice else { continue };
-            let StaysAway { files, units } = judge(self.job, area.place, choice, &contents);
-            away.extend(files);
-            area.forgotten = units;
-        }
-        away
-    }
-
-    /// Returns the trees built from our sources that are there without having been restored.
-    fn strangers(&self, areas: &[Pending<'_>], refreshing: &Refreshing<'_>) -> Vec<String> {
-        // A build directory inside a target directory comes back with that.
-        let is_restored = |dir: &PathBuf| {
-            areas.iter().any(|area| area.choice.is_some() && dir.starts_with(&area.place.dir))
-        };
-        let known = self.job.target_dirs.iter().filter(|dir| !is_restored(dir));
-        let is_live = |dir: &&PathBuf| {
-            dir.exists() && refreshing.checkout_files(dir).are_not_all_of(dir).unwrap_or(true)
-        };
-        let live = known.filter(is_live);
-        let all = live.chain(refreshing.strange_targets());
-        all.map(|dir| format!("`{}`", dir.display())).collect()
-    }
-
-    /// Returns what changed in packages that stay fresh and that nothing is known to read, as people name it.
-    fn blind_inputs(&self, areas: &[Pending<'_>], refreshing: &Refreshing<'_>) -> Vec<String> {
-        let Job { roots, .. } = self.job;
-        let mut blind = BTreeSet::new();
-        for area in areas.iter().filter(|area| area.is_target()) {
-            let Some(choice) = &area.choice else { continue };
-            let changed = refreshing.changed(&choice.manifest, roots);
-            if !changed.iter().any(|(_, path)| may_be_input(path)) {
-                continue;
-            }
-            let contents = refreshing.contents(roots);
-            let fates = fates_in(self.job, area.place, &choice.manifest, &contents);
-            blind.extend(fates.map(|fates| blind_inputs(&choice.manifest, &fates, &changed)));
-        }
-        let files: BTreeSet<_> = blind.into_iter().flatten().collect();
-        files.iter().map(|(root, path)| shown_in(root, Some(path))).collect()
-    }
-
-    /// Returns the crates that cargo will build again, of each target that was restored.
-    fn rebuilds(&self, areas: &[Pending<'_>], outcome: &Outcome<'_>) -> Vec<Rebuild> {
-        let of_targets = areas.par_iter().filter(|area| area.is_target());
-        let of_areas = of_targets.filter_map(|area| Some((area.place, area.choice.as_ref()?)));
-        let explained = of_areas.flat_map(|(place, choice)| {
-            let always_build = &self.options.always_build;
-            let rebuilds = explain(self.job, place, &choice.manifest, outcome, always_build);
-            with_lacking(rebuilds, &choice.lacking)
-        });
-        explained.collect()
     }
 
     fn put_in_place(&self, area: &mut Pending<'_>) {
