@@ -238,6 +238,11 @@ impl<'a> Refreshing<'a> {
         mtime: Timestamp,
         cursor: &mut Cursor<'_>,
     ) -> Result<bool> {
+        // Of a file of git the newest of several mtimes is recorded. One that is older stays so, as where nothing
+        // is wiped.
+        if now.path.as_ref().is_some_and(is_of_git) && now.mtime <= mtime {
+            return Ok(true);
+        }
         // Our own work changed the times of directories, but not those of git, and no names.
         let is_own = |path: &&RelPath| now.kind != SourceKind::Dir || is_of_git(path);
         if let Some(path) = now.path.as_ref().filter(is_own) {
