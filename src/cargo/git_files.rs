@@ -56,12 +56,12 @@ pub fn git_files(root: &Path) -> Vec<GitFile> {
     files
 }
 
-/// What a git directory says.
+/// The answers that git would give in a git directory.
 struct Repository<'a> {
     dir: &'a Path,
-    /// What git would answer.
+    /// Their digest.
     state: Digest,
-    /// The newest mtime of what says it.
+    /// The newest mtime of the files that they were read from.
     newest: Timestamp,
     /// The directories and files of branches and tags.
     refs: Vec<(PathBuf, Stat)>,

@@ -38,10 +38,7 @@ impl AlwaysBuild {
             let top = manifest.header.roots.get(&Root::Repo);
             let is_ours = |package: u32| {
                 let dir = graph.packages.get(package as usize).and_then(|it| it.dir.as_ref());
-                dir.zip(top).is_some_and(|(dir, top)| {
-                    let rest = dir.as_bytes().strip_prefix(top.as_bytes());
-                    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
-                })
+                dir.zip(top).is_some_and(|(dir, top)| dir.is_within(top))
             };
             let ours = graph.units.iter().filter(|unit| is_ours(unit.package));
             named.extend(ours.filter_map(|unit| unit.dir.clone()));

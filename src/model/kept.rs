@@ -106,10 +106,7 @@ fn is_of_root(manifest: &Manifest, index: usize, root: &Root) -> bool {
     let package = manifest.graph.packages.get(unit.package as usize);
     let dir = package.and_then(|package| package.dir.as_ref());
     let roots = &manifest.header.roots;
-    let holds = |top: &RawPath| {
-        let rest = dir.and_then(|dir| dir.as_bytes().strip_prefix(top.as_bytes()));
-        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
-    };
+    let holds = |top: &RawPath| dir.is_some_and(|dir| dir.is_within(top));
     if roots.values().any(holds) {
         return roots.get(root).is_some_and(holds);
     }

@@ -205,6 +205,12 @@ impl RawPath {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// Tells whether it is `dir`, or lies in it.
+    pub fn is_within(&self, dir: &Self) -> bool {
+        let rest = self.0.strip_prefix(&*dir.0);
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    }
 }
 
 impl fmt::Display for RawPath {

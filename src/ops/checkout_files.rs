@@ -1,4 +1,4 @@
-//! What of a target directory is the checkout's: git tracks it. It is a source, and no part of the area.
+//! Files in a target directory that git tracks. They belong to the checkout: they are sources, and no part of the area.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;

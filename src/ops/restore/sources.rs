@@ -58,8 +58,14 @@ impl Restoring<'_> {
 
     /// Returns the kept files that stay away, and notes for each target what must be built again.
     pub(super) fn stays_away(&self, targets: &mut [Pending<'_>], seen: &Glance) -> PutBack {
-        let contents = seen.contents();
         let mut away = PutBack::new();
+        let has_kept = |area: &Pending<'_>| {
+            area.choice.as_ref().is_some_and(|choice| !choice.manifest.kept.is_empty())
+        };
+        if !targets.iter().any(has_kept) {
+            return away;
+        }
+        let contents = seen.contents();
         for area in targets {
             let Some(choice) = &area.choice else { continue };
             let StaysAway { files, units } = judge(self.job, area.place, choice, &contents);
