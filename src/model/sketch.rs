@@ -148,8 +148,19 @@ impl Contents {
         self.within(spot).map(|(_, content)| content.mtime).max()
     }
 
+    /// Tells whether a spot is there and all of it is as `before` has it. Of what `before` has there more may
+    /// be gone.
+    pub fn is_part_of(&self, before: &Self, spot: &Spot) -> bool {
+        let as_before = |(path, Content { content, .. }): (Option<&RelPath>, &Content)| {
+            let before = before.0.get(&(spot.root.clone(), path.cloned()));
+            before.is_some_and(|before| before.content == *content)
+        };
+        let is_there = self.0.contains_key(&(spot.root.clone(), spot.path.clone()));
+        is_there && self.within(spot).all(as_before)
+    }
+
     /// Returns what a manifest recorded.
-    pub(super) fn of(manifest: &Manifest) -> Self {
+    pub fn of(manifest: &Manifest) -> Self {
         let sources = manifest.sources.iter().map(|source| {
             let content = Content { content: source.content(), mtime: source.mtime };
             (source.root.clone(), source.path.clone(), content)

@@ -13,7 +13,7 @@ use crate::model::digest::Digest;
 use crate::model::manifest::{Header, Manifest, RawPath};
 use crate::model::mark::Mark;
 use crate::model::score::{Fate, Standing, fates};
-use crate::model::sketch::{Contents, Sketch, Spot};
+use crate::model::sketch::{Contents, Extent, Sketch, Spot};
 use crate::model::unit_graph::{Asks, GraphPackage, ProfileMarks, other_features};
 
 /// The checkout of one target, asked about by many generations: each question is answered once.
@@ -140,7 +140,14 @@ pub(super) fn fates_in(
     contents: &Contents,
 ) -> Option<Vec<Fate>> {
     let sketch = Sketch::of(manifest)?;
-    let standing = Checkout::new(job, place, contents).standing(&manifest.header, &sketch);
+    let mut standing = Checkout::new(job, place, contents).standing(&manifest.header, &sketch);
+    // Of a package cargo compares the newest file and its mtime: the unit names that file as one of its own.
+    let recorded = Contents::of(manifest);
+    standing.other_paths.retain(|index| {
+        let path = sketch.paths.get(*index as usize);
+        let package = path.filter(|path| path.spot.extent == Extent::Package);
+        package.is_none_or(|path| !contents.is_part_of(&recorded, &path.spot))
+    });
     Some(fates(&sketch, &standing))
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use crate::support::{mtime, set_mtime};
 use crate::workshop::Edit::{Git, Remove, Write};
 use crate::workshop::Side::{Kept, Wiped};
 use crate::workshop::{Result, Workshop, manifest};
@@ -61,6 +62,40 @@ fn a_script_that_writes_only_what_is_missing_writes_it_for_what_it_reads_now() -
     );
     shop.edit(Kept, &[Write("app/in.txt", "four")])?;
     assert_eq!(job(&shop)?, (json!(null), "four".to_owned()), "with a hot tree");
+    Ok(())
+}
+
+/// Cargo compares the newest file of the package, and its mtime.
+#[test]
+fn a_script_that_names_nothing_runs_again_only_if_the_newest_file_is_another() -> Result {
+    let script = "fn main() {\nlet text = std::fs::read_to_string(\"in.txt\").unwrap();\n\
+        std::fs::write(\"src/made.rs\", format!(\"pub const SAY: &str = {text:?};\\n\")).unwrap();\n}\n";
+    for (why, gone, want) in
+        [("an older one", "old", json!(["src/made.rs"])), ("the newest", "newest", json!(null))]
+    {
+        let shop = workshop(script)?;
+        shop.edit(Kept, &[Write("app/old", ""), Write("app/newest", "")])?;
+        shop.commit()?;
+        shop.clone_anew()?;
+        shop.restore()?;
+        set_mtime(&shop.path(Wiped, "app/old"), 1_000_000_000, 0)?;
+        let newest = &shop.path(Wiped, "app/newest");
+        let (secs, nanos) = mtime(newest)?;
+        set_mtime(newest, secs - 1, nanos)?;
+        for path in ["Cargo.lock", "Cargo.toml", "build.rs", "in.txt", ".gitignore", "src/main.rs"]
+        {
+            set_mtime(&shop.path(Wiped, &format!("app/{path}")), secs - 2, nanos)?;
+        }
+        shop.build(Wiped)?;
+        shop.save()?;
+        shop.edit(Kept, &[Remove(&format!("app/{gone}"))])?;
+        shop.commit()?;
+        shop.clone_anew()?;
+        assert_eq!(shop.restore()?["kept_files"], want, "{why}");
+        let built = shop.build(Wiped)?;
+        assert_eq!(built.prints["say"], "one", "{why}");
+        assert_eq!(built.compiled.is_empty(), want != json!(null), "{why}: {built:?}");
+    }
     Ok(())
 }
 

@@ -67,21 +67,21 @@ fn each_change_below_a_spot_and_no_other_changes_its_mark() {
     };
     #[rustfmt::skip]
     let cases = [
-        //  why                        line  is now              spots with another mark
-        ("the same at another time",   3,    Some("in/a a 90"),   &[][..]),
-        ("a file",                     3,    Some("in/a x 50"),   &["in", "in/a", "package"]),
-        ("a file further down",        5,    Some("in/deep/b x 50"), &["in", "package"]),
-        ("the names in a directory",   4,    Some("in/deep/ x 50"), &["in"]),
-        ("a file that is gone",        3,    None,                &["in", "in/a", "package"]),
-        ("a file of another package",  8,    Some("sub/lib.rs x 50"), &["sub"]),
-        ("a file beside",              1,    Some("Cargo.toml x 50"), &["package"]),
-        ("executable now",             3,    Some("in/a a* 50"),  &["in", "in/a", "package"]),
-        ("executable further down",    5,    Some("in/deep/b b* 50"), &["in", "package"]),
-        ("another kind",               3,    Some("in/a/ a 50"),  &["in/a", "package"]),
+        //  why                        line  is now              spots with another mark, whether the package is part of that before
+        ("the same at another time",   3,    Some("in/a a 90"),   &[][..], true),
+        ("a file",                     3,    Some("in/a x 50"),   &["in", "in/a", "package"], false),
+        ("a file further down",        5,    Some("in/deep/b x 50"), &["in", "package"], false),
+        ("the names in a directory",   4,    Some("in/deep/ x 50"), &["in"], true),
+        ("a file that is gone",        3,    None,                &["in", "in/a", "package"], true),
+        ("a file of another package",  8,    Some("sub/lib.rs x 50"), &["sub"], true),
+        ("a file beside",              1,    Some("Cargo.toml x 50"), &["package"], false),
+        ("executable now",             3,    Some("in/a a* 50"),  &["in", "in/a", "package"], false),
+        ("executable further down",    5,    Some("in/deep/b b* 50"), &["in", "package"], false),
+        ("another kind",               3,    Some("in/a/ a 50"),  &["in/a", "package"], true),
     ];
     let spots = ["in", "in/a", "package", "sub"];
     let before = contents(&LINES);
-    for (why, line, now, want) in cases {
+    for (why, line, now, want, is_part) in cases {
         let mut lines: Vec<_> = LINES.into();
         match now {
             Some(now) => lines[line] = now,
@@ -91,7 +91,9 @@ fn each_change_below_a_spot_and_no_other_changes_its_mark() {
         let differs = |name: &&str| before.mark(&whole(name)) != after.mark(&whole(name));
         let differing: Vec<_> = spots.into_iter().filter(differs).collect();
         assert_eq!(differing, want, "{why}");
+        assert_eq!(after.is_part_of(&before, &whole("package")), is_part, "{why}");
     }
+    assert!(!before.is_part_of(&before, &spot("nothing", Extent::Package)));
     assert_eq!(before.mark(&spot("nothing", Extent::Itself)), None);
 }
 
