@@ -1,7 +1,7 @@
 //! The manifests of a workspace, for repos that have no lock file and for dependencies.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -118,10 +118,11 @@ fn is_target(path: &Path) -> bool {
 
 /// Tells another checkout that lies inside this one from a submodule, which is part of it: the
 /// `.git` of a submodule is a file that names a directory below `modules/` (gitsubmodules(7)).
-fn is_other_repo(path: &Path) -> bool {
+pub fn is_other_repo(path: &Path) -> bool {
     let git = path.join(".git");
-    let is_submodule = std::fs::read_to_string(&git).is_ok_and(|text| text.contains("/modules/"));
-    git.exists() && !is_submodule
+    let Ok(facts) = git.symlink_metadata() else { return false };
+    let names_modules = || fs::read_to_string(&git).is_ok_and(|text| text.contains("/modules/"));
+    !(facts.is_file() && names_modules())
 }
 
 #[cfg(test)]

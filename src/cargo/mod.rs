@@ -26,7 +26,7 @@ pub mod home;
 pub mod home_config;
 pub mod key;
 pub mod lock_file;
-mod manifests;
+pub mod manifests;
 pub mod meaning;
 mod package;
 mod program;

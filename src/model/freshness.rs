@@ -58,9 +58,17 @@ pub struct Refresh {
 /// recorded mtime, of several the latest. Anything else becomes no older than `bound`, which
 /// must be later than every mtime in the restored trees. Without any record nothing is touched.
 ///
+/// Files of `kept`, which git ignores, are recorded only for an area of which a unit was built from them: of
+/// the others they say nothing.
+///
 /// Cargo follows symlinks, and a link has no mtime that cargo sees: where one changed, what it
 /// leads to now counts as changed.
-pub fn refresh(records: &[Vec<&Source>], observed: &[Observed], bound: Timestamp) -> Refresh {
+pub fn refresh(
+    records: &[Vec<&Source>],
+    kept: &BTreeSet<RelPath>,
+    observed: &[Observed],
+    bound: Timestamp,
+) -> Refresh {
     if records.is_empty() {
         return Refresh::default();
     }
@@ -72,8 +80,11 @@ pub fn refresh(records: &[Vec<&Source>], observed: &[Observed], bound: Timestamp
     };
     let records: Vec<_> = records.iter().map(by_path).collect();
     let recorded = |now: &Observed| -> Option<Timestamp> {
-        let mtimes: Option<Vec<_>> =
-            records.iter().map(|record| mtime_if_same(record, now)).collect();
+        let is_kept = now.path.as_ref().is_some_and(|path| kept.contains(path));
+        let says_nothing =
+            |record: &&Record| is_kept && !record.is_empty() && !record.contains_key(&now.path);
+        let records = records.iter().filter(|record| !says_nothing(record));
+        let mtimes: Option<Vec<_>> = records.map(|record| mtime_if_same(record, now)).collect();
         mtimes?.into_iter().max()
     };
     let led_to: BTreeSet<_> = observed
@@ -142,7 +153,7 @@ mod tests {
     fn an_old_mtime_comes_back_only_with_the_old_content() {
         type Case<'a> = (&'a str, &'a [&'a [&'a str]], &'a [&'a str], &'a [(&'a str, u8)]);
         #[rustfmt::skip]
-        let cases: [Case<'_>; 16] = [
+        let cases: [Case<'_>; 19] = [
             ("unchanged",             &[&["f file a 10"]],                    &["f file a 50"],   &[("f", 10)]),
             ("in place already",      &[&["f file a 10"]],                    &["f file a 10"],   &[]),
             ("changed",               &[&["f file a 10"]],                    &["f file b 50"],   &[("f", BOUND)]),
@@ -158,6 +169,9 @@ mod tests {
             ("two areas agree",       &[&["f file a 10"], &["f file a 20"]],  &["f file a 50"],   &[("f", 20)]),
             ("two areas differ",      &[&["f file a 10"], &["f file b 20"]],  &["f file a 50"],   &[("f", BOUND)]),
             ("one area lacks it",     &[&["f file a 10"], &[]],               &["f file a 50"],   &[("f", BOUND)]),
+            ("kept with one area",    &[&["kept file a 10"], &["g file a 9"]],     &["kept file a 50"], &[("kept", 10)]),
+            ("kept with another, too", &[&["kept file a 10"], &["kept file b 9"]], &["kept file a 50"], &[("kept", BOUND)]),
+            ("kept, and one area says nothing", &[&["kept file a 10"], &[]],  &["kept file a 50"], &[("kept", BOUND)]),
             ("nothing recorded",      &[],                                    &["f file a 50"],   &[]),
         ];
         for (why, records, now, want) in cases {
@@ -168,7 +182,8 @@ mod tests {
             let records: Vec<Vec<_>> =
                 sources.iter().map(|record| record.iter().collect()).collect();
             let now: Vec<_> = now.iter().map(|line| observed(line)).collect();
-            let refresh = refresh(&records, &now, Timestamp::new(BOUND.into(), 0));
+            let kept = RelPath::parse(b"kept").into_iter().collect();
+            let refresh = refresh(&records, &kept, &now, Timestamp::new(BOUND.into(), 0));
             let set =
                 |(index, mtime): &(usize, Timestamp)| (now[*index].path.clone(), mtime.secs());
             let want = |is_renewed: bool| -> Vec<_> {
@@ -189,7 +204,8 @@ mod tests {
         let sources: Vec<_> = record.iter().map(|line| source(line)).collect();
         let now = ["v1 file a 50", "v2 file b 50", "d dir n 50", "d/f file c 50", "l link d 50 d"];
         let now: Vec<_> = now.iter().map(|line| observed(line)).collect();
-        let refresh = refresh(&[sources.iter().collect()], &now, Timestamp::new(BOUND.into(), 0));
+        let records = [sources.iter().collect()];
+        let refresh = refresh(&records, &BTreeSet::new(), &now, Timestamp::new(BOUND.into(), 0));
         let indices = |list: &[(usize, Timestamp)]| -> Vec<_> {
             list.iter().map(|(index, _)| *index).collect()
         };

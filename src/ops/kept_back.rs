@@ -9,6 +9,7 @@ use super::staged::Staged;
 use super::standing::fates_in;
 use super::unpack::Unpacker;
 use super::{Error, Result};
+use crate::cargo::manifests::is_other_repo;
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::model::kept::{StaysAway, stays_away};
@@ -67,7 +68,7 @@ fn may_be_at(root: &Path, path: &RelPath) -> bool {
     }
     let full = root.join(path.as_path());
     let dirs = full.ancestors().skip(1).take_while(|dir| *dir != root);
-    if dirs.into_iter().any(|dir| dir.join(".git").symlink_metadata().is_ok()) {
+    if dirs.into_iter().any(is_other_repo) {
         return false;
     }
     let is_module = full.extension().is_some_and(|extension| extension == "rs");
@@ -110,8 +111,14 @@ fn create(
 }
 
 /// Returns what stays away of the kept files of a generation, in a checkout with these `contents` in which
-/// they are.
-pub(super) fn judge(job: &Job, place: &Place, choice: &Choice, contents: &Contents) -> StaysAway {
+/// they are but for those that are `away` already.
+pub(super) fn judge(
+    job: &Job,
+    place: &Place,
+    choice: &Choice,
+    contents: &Contents,
+    away: &PutBack,
+) -> StaysAway {
     let manifest = &choice.manifest;
     if manifest.kept.is_empty() {
         return StaysAway::default();
@@ -121,7 +128,10 @@ pub(super) fn judge(job: &Job, place: &Place, choice: &Choice, contents: &Conten
     stays_away(
         manifest,
         fates.as_deref(),
-        |kept| here(kept).is_some_and(|root| may_be_at(&root, &kept.path)),
+        |kept| {
+            let is_away = away.contains(&(kept.root.clone(), kept.path.clone()));
+            !is_away && here(kept).is_some_and(|root| may_be_at(&root, &kept.path))
+        },
         |kept| here(kept).is_some_and(|root| is_there(&root, &kept.path)),
     )
 }

@@ -119,11 +119,13 @@ impl<'a> Refreshing<'a> {
                 let stays_away = key.1.is_some_and(|path| away.contains(&(key.0, path)));
                 !(seen.holds(kept) || stays_away && seen.lacks(kept))
             };
-            let is_left_over = kept.iter().any(|kept| kept.root == *root && is_left_over(kept));
+            let of_root = || kept.iter().filter(|kept| kept.root == *root);
+            let is_left_over = of_root().any(is_left_over);
             if is_link_changed || is_left_over {
                 records = vec![Vec::new()];
             }
-            let refresh = refresh(&records, &seen.observed, bound);
+            let kept = of_root().filter_map(|kept| kept.path.clone()).collect();
+            let refresh = refresh(&records, &kept, &seen.observed, bound);
             compared.push((dir.as_path(), seen, refresh));
         }
         Self { excluded, roots: compared }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::support::{mtime, set_mtime};
-use crate::workshop::Edit::{Git, Remove, Write};
+use crate::workshop::Edit::{Git, Remove, Touch, Write};
 use crate::workshop::Side::{Kept, Wiped};
 use crate::workshop::{Result, Workshop, manifest};
 
@@ -186,6 +186,46 @@ fn what_may_not_come_back_is_written_again() -> Result {
         let again = run(&mut shop)?;
         assert_eq!(again.prints["say"], "one", "{why}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_submodule_is_part_of_the_repository() -> Result {
+    let say = "mod made;\npub const SAY: &str = made::SAY;\n";
+    let shop = Workshop::new(&[
+        ("app/Cargo.toml", &(manifest("app", &["sub"]) + "[workspace]\n")),
+        ("app/.gitignore", "/target\n"),
+        ("app/src/main.rs", "fn main() {\nprintln!(\"say={}\", sub::SAY);\n}\n"),
+        ("app/sub/Cargo.toml", &manifest("sub", &[])),
+        ("app/sub/.gitignore", "made.rs\n"),
+        ("app/sub/build.rs", &script("src/made.rs", "true")),
+        ("app/sub/in.txt", "one"),
+        ("app/sub/src/lib.rs", say),
+    ])?;
+    shop.as_submodule("app", "sub")?;
+    job(&shop)?;
+    assert_eq!(job(&shop)?, (json!(["sub/src/made.rs"]), "one".to_owned()));
+    Ok(())
+}
+
+/// Both targets need the file, and only the script of one of them will run.
+#[test]
+fn what_stays_away_for_one_target_is_written_again_for_the_other() -> Result {
+    let shop = workshop(&script("src/made.rs", "!to.exists()"))?;
+    shop.edit(Kept, &[Write("app/.gitignore", "/target\n/out\n/src/made.rs\n")])?;
+    let mut other = shop.clone();
+    other.cargo = vec!["build", "--target-dir", "out"];
+    shop.commit()?;
+    shop.clone_anew()?;
+    shop.restore()?;
+    other.build(Wiped)?;
+    shop.edit(Wiped, &[Touch("app/in.txt")])?;
+    shop.build(Wiped)?;
+    shop.save()?;
+    shop.clone_anew()?;
+    assert_eq!(shop.restore()?["kept_files"], json!(null));
+    assert_eq!(shop.build(Wiped)?.prints["say"], "one");
+    assert_eq!(other.build(Wiped)?.prints["say"], "one");
     Ok(())
 }
 

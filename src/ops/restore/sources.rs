@@ -66,13 +66,20 @@ impl Restoring<'_> {
             return away;
         }
         let contents = seen.contents();
-        for area in targets {
-            let Some(choice) = &area.choice else { continue };
-            let StaysAway { files, units } = judge(self.job, area.place, choice, &contents);
-            away.extend(files);
-            area.forgotten = units;
+        // What stays away for one target is lacking in the others too.
+        loop {
+            let before = away.len();
+            for area in &mut *targets {
+                let Some(choice) = &area.choice else { continue };
+                let judged = judge(self.job, area.place, choice, &contents, &away);
+                let StaysAway { files, units } = judged;
+                away.extend(files);
+                area.forgotten = units;
+            }
+            if away.len() == before {
+                return away;
+            }
         }
-        away
     }
 
     /// Returns the trees built from our sources that are there without having been restored.

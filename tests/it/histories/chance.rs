@@ -59,6 +59,7 @@ fn throw_commit(dice: &mut Dice, commits: &mut Vec<Commit>) -> usize {
     let mended = world.broken.take().map(|_| "mended".to_owned());
     let mut changes: Vec<_> = mended.into_iter().collect();
     changes.extend((0..=dice.below(2)).map(|_| change(dice, &mut world)));
+    world.number = commits.len();
     commits.push(Commit { world, parent: Some(parent), about: changes.join(", ") });
     newest + 1
 }
@@ -155,15 +156,24 @@ fn first_world(dice: &mut Dice) -> World {
     if dice.one_in(3) {
         homes.push(dice.pick(&[Home::Macro, Home::MacroBeside]));
     }
+    if dice.one_in(4) {
+        homes.push(Home::Submodule);
+    }
     if homes.len() == 1 {
-        homes.push(dice.pick(&[Home::Member, Home::Sibling]));
+        homes.push(dice.pick(&[Home::Member, Home::Sibling, Home::Submodule]));
+    }
+    if dice.one_in(4) {
+        homes.insert(1, Home::Second);
     }
     let mut packages: Vec<_> =
         homes.iter().enumerate().map(|(index, home)| throw_package(dice, index, *home)).collect();
-    for index in 1..homes.len() {
+    let second = homes.iter().position(|home| *home == Home::Second);
+    for index in (1..homes.len()).filter(|index| Some(*index) != second) {
         // Each is used by one before it that may; the program may use all.
-        let may: Vec<_> = (0..index).filter(|user| may_use(homes[*user], homes[index])).collect();
-        for user in [dice.pick(&may), dice.pick(&may)] {
+        let may = (0..index).filter(|user| may_use(homes[*user], homes[index]));
+        let may: Vec<_> = may.filter(|user| Some(*user) != second).collect();
+        let also = second.filter(|_| dice.one_in(2));
+        for user in [dice.pick(&may), dice.pick(&may)].into_iter().chain(also) {
             if !packages[user].uses.contains(&index) {
                 packages[user].uses.push(index);
             }
@@ -171,7 +181,7 @@ fn first_world(dice: &mut Dice) -> World {
     }
     let revision = dice.one_in(5).then(|| dice.below(REVISIONS));
     let has_lock = must_lock(&packages) || !dice.one_in(4);
-    let mut world = World { packages, revision, has_lock, opt_level: 0, broken: None };
+    let mut world = World { packages, revision, has_lock, opt_level: 0, broken: None, number: 0 };
     for index in 0..world.packages.len() {
         for _ in 0..=dice.below(2) {
             add_part(dice, &mut world, index);
@@ -187,8 +197,8 @@ fn must_lock(packages: &[Package]) -> bool {
 
 fn may_use(user: Home, dependency: Home) -> bool {
     match user {
-        Home::Root | Home::Member => true,
-        Home::Sibling => dependency.is_beside(),
+        Home::Root | Home::Member | Home::Second => true,
+        Home::Sibling | Home::Submodule => dependency.is_beside(),
         Home::Vendored | Home::Macro | Home::MacroBeside => false,
     }
 }
@@ -200,9 +210,12 @@ fn throw_package(dice: &mut Dice, index: usize, home: Home) -> Package {
         Home::Sibling => format!("s{index}"),
         Home::Vendored => format!("v{index}"),
         Home::Macro | Home::MacroBeside => "mac".to_owned(),
+        Home::Submodule => format!("n{index}"),
+        Home::Second => "fz".to_owned(),
     };
-    let mut rules = vec![Rule::Silent, Rule::File, Rule::Dir, Rule::Dir, Rule::Variable];
-    let mut places = vec![Into::OutDir, Into::Source];
+    let mut rules =
+        vec![Rule::Silent, Rule::File, Rule::Dir, Rule::Dir, Rule::Variable, Rule::Head];
+    let mut places = vec![Into::OutDir, Into::Source, Into::IfMissing];
     if home == Home::Vendored {
         // Nobody writes into the registry.
         rules.truncate(3);
@@ -235,6 +248,9 @@ fn add_part(dice: &mut Dice, world: &mut World, index: usize) -> String {
         kinds.extend([Kind::Asked; 2]);
     }
     let package = &mut world.packages[index];
+    if package.home == Home::Root {
+        kinds.push(Kind::Tracked);
+    }
     let mut number = package.parts.len();
     while package.parts.iter().any(|part| part.name == format!("p{number}")) {
         number += 1;

@@ -14,18 +14,35 @@ use serde_json::Value;
 use super::chance::REVISIONS;
 use super::render::{File, GitDependency, render};
 use super::story::{Build, Goal, Job, Story};
+use super::world::Home;
 use crate::support::{PROGRAM, Result, build_script, in_place_of, isolated, name_with_hash, paths};
+
+/// What the name of a unit begins with that is of the second workspace.
+pub(super) const SECOND: &str = "second: ";
+
+/// The area of its target.
+pub(super) const SECOND_AREA: &str = "./fz/target";
+
+/// Returns what a unit is known by in a generation: its hash, and whether it is of the second workspace.
+pub(super) fn key_of(unit: &str) -> String {
+    let hash = unit.rsplit('-').next().unwrap_or_default();
+    let second = if unit.starts_with(SECOND) { SECOND } else { "" };
+    format!("{second}{hash}")
+}
 
 /// Everything of one history.
 pub(super) struct Host {
     _dir: tempfile::TempDir,
     base: PathBuf,
     repos: Vec<String>,
+    submodules: Vec<String>,
+    /// Whether there is a second workspace in the repo.
+    has_second: bool,
     twins: usize,
 }
 
 /// What cargo did, and what the program then printed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Built {
     /// The units that were not fresh: package, kind, hash.
     pub(super) rebuilt: BTreeSet<String>,
@@ -49,20 +66,29 @@ impl Host {
     pub(super) fn new(story: &Story) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("runner-cache-history-").tempdir()?;
         let base = dir.path().canonicalize()?;
-        let repos = story.commits[0].world.repos();
-        let host = Self { _dir: dir, base, repos, twins: 0 };
+        let first = &story.commits[0].world;
+        let (repos, submodules) = (first.repos(), first.submodules());
+        let has_second = first.packages.iter().any(|package| package.home == Home::Second);
+        let host = Self { _dir: dir, base, repos, submodules, has_second, twins: 0 };
         for below in ["hub", "home", "twins"] {
             fs::create_dir(host.base.join(below))?;
         }
         let revisions: Vec<_> = (0..REVISIONS).map(git_dependency).collect();
         let git = GitDependency {
             url: format!("file://{}", host.hub("gitdep").display()),
-            revisions: host.commit_all("gitdep", &revisions)?,
+            revisions: host.commit_all("gitdep", "gitdep", &revisions, &BTreeMap::new())?,
         };
         let worlds: Vec<_> =
             story.commits.iter().map(|commit| render(&commit.world, &git)).collect();
+        let mut links = BTreeMap::new();
+        for submodule in &host.submodules {
+            let dir = format!("app/{submodule}");
+            let hashes = host.commit_all(submodule, &dir, &worlds, &BTreeMap::new())?;
+            links.insert(submodule.clone(), hashes);
+        }
         for repo in &host.repos {
-            host.commit_all(repo, &worlds)?;
+            let links = if repo == "app" { &links } else { &BTreeMap::new() };
+            host.commit_all(repo, repo, &worlds, links)?;
         }
         Ok(host)
     }
@@ -86,8 +112,15 @@ impl Host {
         self.repos.iter().map(|repo| dir.join(repo)).collect()
     }
 
-    /// Makes a repository with a branch `c<index>` for each of `worlds`, and returns the hashes.
-    fn commit_all(&self, repo: &str, worlds: &[BTreeMap<String, File>]) -> Result<Vec<String>> {
+    /// Makes a repository of what is in `dir`, with a branch `c<index>` for each of `worlds`, and returns the
+    /// hashes. Its submodules have the commits `links`.
+    fn commit_all(
+        &self,
+        repo: &str,
+        dir: &str,
+        worlds: &[BTreeMap<String, File>],
+        links: &BTreeMap<String, Vec<String>>,
+    ) -> Result<Vec<String>> {
         let hub = self.hub(repo);
         let mut init = self.command("git", &self.base);
         // Cargo fetches HEAD, too, and git refuses one that leads nowhere.
@@ -96,11 +129,24 @@ impl Host {
         for (index, files) in worlds.iter().enumerate() {
             write!(
                 stream,
-                "commit refs/heads/c{index}\ncommitter a <a@b> {} +0000\ndata 0\ndeleteall\n",
-                1_000_000_000 + index
+                "commit refs/heads/c{index}\ncommitter a <a@b> {} +0000\ndata {}\n{index}\ndeleteall\n",
+                1_000_000_000 + index,
+                index.to_string().len(),
             )?;
+            let mut modules = String::new();
+            for (name, hashes) in links {
+                let url = self.hub(name).display().to_string();
+                writeln!(modules, "[submodule \"{name}\"]\npath = {name}\nurl = {url}")?;
+                writeln!(stream, "M 160000 {} {name}", hashes[index])?;
+            }
+            if !modules.is_empty() {
+                write!(stream, "M 100644 inline .gitmodules\ndata {}\n{modules}\n", modules.len())?;
+            }
             for (path, (text, is_executable)) in files {
-                let Some(path) = path.strip_prefix(&format!("{repo}/")) else { continue };
+                let Some(path) = path.strip_prefix(&format!("{dir}/")) else { continue };
+                if links.keys().any(|name| path.starts_with(&format!("{name}/"))) {
+                    continue;
+                }
                 let mode = if *is_executable { "100755" } else { "100644" };
                 write!(stream, "M {mode} inline {path}\ndata {}\n{text}\n", text.len())?;
             }
@@ -125,20 +171,35 @@ impl Host {
             let mut git = self.command("git", &place);
             git.args(["clone", "-q", "--shared", "--template=", "-b", &format!("c{commit}")]);
             said(git.arg(self.hub(repo)).arg(repo))?;
+            said(self.command("git", &place.join(repo)).args(["checkout", "-q", "-B", "main"]))?;
         }
+        self.update_submodules(&place)
+    }
+
+    fn update_submodules(&self, place: &Path) -> Result {
+        if self.submodules.is_empty() {
+            return Ok(());
+        }
+        let mut git = self.command("git", &place.join("app"));
+        git.args(["-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init"]);
+        said(&mut git)?;
         Ok(())
     }
 
     /// Checks a commit out where another one is: git writes only what differs.
     pub(super) fn check_out(&self, place: usize, commit: usize) -> Result {
+        let app = self.place(place).join("app");
+        let submodules = self.submodules.iter().map(|name| app.join(name));
+        // In a copy git knows no file by its inode any more, and would write them all anew.
+        for checkout in self.checkouts(place).into_iter().chain(submodules) {
+            said(self.command("git", &checkout).args(["status", "--porcelain"]))?;
+        }
         for checkout in self.checkouts(place) {
             let branch = format!("origin/c{commit}");
-            // In a copy git knows no file by its inode any more, and would write them all anew.
-            said(self.command("git", &checkout).args(["status", "--porcelain"]))?;
             let mut git = self.command("git", &checkout);
-            said(git.args(["checkout", "-q", "-f", "--detach", &branch]))?;
+            said(git.args(["checkout", "-q", "-f", "-B", "main", &branch]))?;
         }
-        Ok(())
+        self.update_submodules(&self.place(place))
     }
 
     /// Copies a workspace as it is, and returns the copy.
@@ -165,9 +226,33 @@ impl Host {
         done
     }
 
-    /// Builds in a workspace and runs the program.
+    /// Builds in a workspace, and in the second one in the repo, and runs what came of it.
     pub(super) fn build(&self, place: usize, build: &Build, has_lock: bool) -> Result<Built> {
+        let mut all = self.build_in(place, ".", build, has_lock)?;
+        if self.has_second {
+            let second = self.build_in(place, "fz", build, has_lock)?;
+            let mark =
+                |units: BTreeSet<String>| units.into_iter().map(|unit| format!("{SECOND}{unit}"));
+            all.rebuilt.extend(mark(second.rebuilt));
+            all.fresh.extend(mark(second.fresh));
+            all.reasons.extend(second.reasons);
+            all.prints = match (all.prints, second.prints) {
+                (Ok(prints), Ok(more)) => Ok(prints.into_iter().chain(more).collect()),
+                (Err(log), _) | (_, Err(log)) => Err(log),
+            };
+        }
+        Ok(all)
+    }
+
+    fn build_in(
+        &self,
+        place: usize,
+        workspace: &str,
+        build: &Build,
+        has_lock: bool,
+    ) -> Result<Built> {
         let mut cargo = self.cargo(place, build);
+        cargo.current_dir(self.place(place).join("app").join(workspace));
         cargo.args(match build.goal {
             Goal::Build => &["build"][..],
             Goal::Release => &["build", "--release"],
@@ -183,7 +268,8 @@ impl Host {
         if output.status.code().is_none() {
             return Err(format!("cargo was killed: {}", output.status).into());
         }
-        let mut rebuilt: BTreeSet<_> = log.lines().filter_map(script_run).collect();
+        let ran: BTreeSet<_> = log.lines().filter_map(package_of_run).collect();
+        let mut rebuilt = BTreeSet::new();
         let mut fresh = BTreeSet::new();
         let mut program = None;
         for line in String::from_utf8_lossy(&output.stdout).lines() {
@@ -191,12 +277,12 @@ impl Host {
             if let Some(executable) = message["executable"].as_str() {
                 program = Some(PathBuf::from(executable));
             }
-            let unit = unit(&message)?;
-            if message["fresh"] == false {
-                rebuilt.extend(unit);
-            } else {
-                fresh.extend(unit.filter(|unit| !rebuilt.contains(unit)));
-            }
+            let Some(unit) = unit(&message)? else { continue };
+            // The message is the same whether the script ran.
+            let has_run = package_of(&unit).is_some_and(|package| ran.contains(package));
+            let units =
+                if message["fresh"] == false || has_run { &mut rebuilt } else { &mut fresh };
+            units.insert(unit);
         }
         let dirty = |line: &&str| line.trim_start().starts_with("Dirty ");
         let reasons = log.lines().filter(dirty).map(|line| line.trim().to_owned()).collect();
@@ -243,11 +329,12 @@ impl Host {
 
     /// Tells whether there is a target in a workspace.
     pub(super) fn has_target(&self, place: usize) -> bool {
-        self.place(place).join("app/target").exists()
+        // Git tracks files in it, which stay.
+        self.place(place).join("app/target/CACHEDIR.TAG").exists()
     }
 
-    /// Returns the hashes of the units that a generation of the target has, and whether each of them is
-    /// bound to its path.
+    /// Returns the keys of the units that a generation of a target has, and whether each of them is bound to
+    /// its path.
     pub(super) fn stored(&self, generation: &str) -> Result<BTreeMap<String, bool>> {
         let words: Vec<_> = generation.split(' ').collect();
         let [_, area, key, number] = words[..] else { return Err(generation.into()) };
@@ -257,7 +344,8 @@ impl Host {
         let lines = shown.lines().filter_map(|line| line.split_once("  used "));
         let unit = |(dir, rest): (&str, &str)| {
             let name = name_with_hash(dir)?;
-            Some((name.rsplit('-').next()?.to_owned(), rest.ends_with("at these roots alone")))
+            let name = if area == SECOND_AREA { format!("{SECOND}{name}") } else { name };
+            Some((key_of(&name), rest.ends_with("at these roots alone")))
         };
         Ok(lines.filter_map(unit).collect())
     }
@@ -332,9 +420,15 @@ fn program_with_hash(program: &str) -> Result<String> {
     Err(format!("`{program}` is no link to a file in `deps` or `build`").into())
 }
 
-/// Returns the run of a build script that a line of cargo's log announces.
-fn script_run(line: &str) -> Option<String> {
-    Some(format!("run of {}", name_with_hash(build_script(line)?)?))
+/// Returns the package of which a line of cargo's log says that its build script is run.
+fn package_of_run(line: &str) -> Option<String> {
+    let script = name_with_hash(build_script(line)?)?;
+    Some(script.rsplit_once('-')?.0.to_owned())
+}
+
+/// Returns the package of a unit that is the run of a build script.
+fn package_of(unit: &str) -> Option<&str> {
+    Some(unit.strip_prefix("run of ")?.rsplit_once('-')?.0)
 }
 
 /// Returns what cargo complained of, without its progress.

@@ -12,6 +12,7 @@ mod mtimes;
 mod mutants;
 mod render;
 mod runner;
+mod scripts;
 mod soak;
 mod story;
 mod world;
@@ -48,6 +49,12 @@ fn each_mutant_is_found() -> Result {
         (Mutant::SlowClock, 0, Fault::Stale),
         (Mutant::NoDirectories, 6, Fault::Needless),
         (Mutant::NoIgnoredFiles, 1, Fault::Broken),
+        (Mutant::AllIgnoredFiles, 0, Fault::Stale),
+        (Mutant::OldModes, 0, Fault::Stale),
+        (Mutant::TargetWins, 0, Fault::Stale),
+        (Mutant::NoSecond, 0, Fault::Needless),
+        (Mutant::OldGit, 0, Fault::Stale),
+        (Mutant::NoSubmodules, 0, Fault::Needless),
     ];
     assert_eq!(cases.map(|(mutant, ..)| mutant), MUTANTS, "each of them");
     for (mutant, seed, fault) in cases {

@@ -1,11 +1,13 @@
 //! Restores that are wrong, made of right ones: this test has to find each of them.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::mtimes::{LONG_AGO, Seen, sources};
 use super::story::HOUR;
-use crate::support::{Result, mtime, set_mtime};
+use crate::support::{Result, mtime, paths, set_mtime};
 
 /// How a restore is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,62 +20,175 @@ pub(super) enum Mutant {
     NoDirectories,
     /// What git ignores is not brought back.
     NoIgnoredFiles,
+    /// All that git ignores is brought back, although its build script will run again.
+    AllIgnoredFiles,
+    /// A file of which only the mode changed looks old.
+    OldModes,
+    /// What git tracks in a target directory is replaced by what was there when that was saved.
+    TargetWins,
+    /// Nothing of the second workspace is brought back.
+    NoSecond,
+    /// Git's own files look old.
+    OldGit,
+    /// What is in submodules keeps the mtimes that the checkout gave it.
+    NoSubmodules,
 }
 
-pub(super) const MUTANTS: [Mutant; 4] =
-    [Mutant::CommitTimes, Mutant::SlowClock, Mutant::NoDirectories, Mutant::NoIgnoredFiles];
+pub(super) const MUTANTS: [Mutant; 10] = [
+    Mutant::CommitTimes,
+    Mutant::SlowClock,
+    Mutant::NoDirectories,
+    Mutant::NoIgnoredFiles,
+    Mutant::AllIgnoredFiles,
+    Mutant::OldModes,
+    Mutant::TargetWins,
+    Mutant::NoSecond,
+    Mutant::OldGit,
+    Mutant::NoSubmodules,
+];
+
+/// A right restore.
+pub(super) struct Restored<'a> {
+    /// The workspace.
+    pub(super) place: &'a Path,
+    /// The checkouts in it.
+    pub(super) checkouts: &'a [PathBuf],
+    /// What was there before.
+    pub(super) before: &'a Seen,
+    /// When it began.
+    pub(super) started: SystemTime,
+    /// The twin of what was restored.
+    pub(super) twin: Option<&'a Path>,
+}
 
 impl Mutant {
-    /// Makes the right restore of some checkouts wrong, which began at `started`; `before` is what
-    /// it found.
-    pub(super) fn spoil(self, checkouts: &[PathBuf], before: &Seen, started: SystemTime) -> Result {
+    /// Makes a right restore wrong.
+    pub(super) fn spoil(self, restored: &Restored<'_>) -> Result {
+        let Restored { place, before, started, .. } = *restored;
         match self {
             // Commits are older than what was built from any of them.
-            Self::CommitTimes => {
-                for path in all(checkouts)?.iter().filter(|path| path.is_file()) {
-                    set_mtime(path, LONG_AGO, 0)?;
-                }
-            }
+            Self::CommitTimes => make_old(restored.sources()?.iter().filter(|path| path.is_file())),
             Self::SlowClock => {
-                // What is as recorded has an mtime from before.
-                let is_new = |path: &Path| -> Result<bool> {
-                    Ok(path.symlink_metadata()?.modified()? >= started)
-                };
-                for path in all(checkouts)? {
-                    if is_new(&path)? {
+                for path in restored.sources()? {
+                    // What is as recorded has an mtime from before.
+                    if path.symlink_metadata()?.modified()? >= started {
                         let (secs, nanos) = mtime(&path)?;
                         set_mtime(&path, secs - 3 * HOUR, nanos)?;
                     }
                 }
+                Ok(())
             }
-            Self::NoDirectories => {
-                for (path, (secs, nanos)) in before.iter().filter(|(path, _)| path.is_dir()) {
-                    set_mtime(path, secs, nanos)?;
-                }
-            }
+            Self::NoDirectories => put_back(before, Path::is_dir),
             Self::NoIgnoredFiles => {
-                for path in all(checkouts)?.iter().filter(|path| path.ends_with("src/generated.rs"))
-                {
-                    lose(path)?;
+                restored.sources()?.iter().filter(|path| is_generated(path)).try_for_each(lose)
+            }
+            Self::AllIgnoredFiles => {
+                let Some(twin) = restored.twin else { return Ok(()) };
+                for path in sources(twin)?.iter().filter(|path| is_generated(path)) {
+                    let here = place.join(path.strip_prefix(twin)?);
+                    if here.parent().is_some_and(Path::exists) && !here.exists() {
+                        copy_as_old(path, &here)?;
+                    }
                 }
+                Ok(())
+            }
+            Self::OldModes => {
+                let is_executable = |path: &Path| -> Result<_> {
+                    Ok(path.metadata()?.permissions().mode() & 0o100)
+                };
+                for (there, here) in restored.pairs()? {
+                    if fs::read(&there)? == fs::read(&here)?
+                        && is_executable(&there)? != is_executable(&here)?
+                    {
+                        set_mtime(&here, LONG_AGO, 0)?;
+                    }
+                }
+                Ok(())
+            }
+            Self::TargetWins => {
+                let Some(idl) = restored.twin.map(|twin| twin.join("app/target/idl")) else {
+                    return Ok(());
+                };
+                let tracked = if idl.exists() { paths(&idl)? } else { Vec::new() };
+                for path in tracked {
+                    let here =
+                        place.join("app/target/idl").join(path.file_name().ok_or("no name")?);
+                    if here.exists() {
+                        copy_as_old(&path, &here)?;
+                    }
+                }
+                Ok(())
+            }
+            Self::NoSecond => match fs::remove_dir_all(place.join("app/fz/target")) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+                _ => Ok(()),
+            },
+            Self::OldGit => {
+                let gits = restored.checkouts.iter().map(|checkout| checkout.join(".git"));
+                let modules = paths(&place.join("app/.git/modules")).unwrap_or_default();
+                let heads: Vec<_> = gits.chain(modules).map(|dir| dir.join("HEAD")).collect();
+                make_old(heads.iter())
+            }
+            Self::NoSubmodules => {
+                put_back(before, |path| path.ancestors().any(|dir| dir.join(".git").is_file()))
             }
         }
-        Ok(())
     }
 }
 
-fn all(checkouts: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for checkout in checkouts {
-        paths.extend(sources(checkout)?);
+impl Restored<'_> {
+    /// Returns everything in the checkouts.
+    fn sources(&self) -> Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        for checkout in self.checkouts {
+            paths.extend(sources(checkout)?);
+        }
+        Ok(paths)
     }
-    Ok(paths)
+
+    /// Returns each file that is both in the twin and in the checkouts: there, and here.
+    fn pairs(&self) -> Result<Vec<(PathBuf, PathBuf)>> {
+        let Some(twin) = self.twin else { return Ok(Vec::new()) };
+        let mut pairs = Vec::new();
+        for here in self.sources()? {
+            let there = twin.join(here.strip_prefix(self.place)?);
+            if here.is_file() && there.is_file() {
+                pairs.push((there, here));
+            }
+        }
+        Ok(pairs)
+    }
+}
+
+fn is_generated(path: &Path) -> bool {
+    path.ends_with("src/generated.rs")
+}
+
+fn make_old<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> Result {
+    paths.into_iter().try_for_each(|path| set_mtime(path, LONG_AGO, 0))
+}
+
+/// Gives what `is_wanted` the mtimes that it had before.
+fn put_back(before: &Seen, is_wanted: impl Fn(&Path) -> bool) -> Result {
+    for (path, (secs, nanos)) in before.iter().filter(|(path, _)| is_wanted(path)) {
+        set_mtime(path, secs, nanos)?;
+    }
+    Ok(())
+}
+
+/// Copies a file as if it had been there for long.
+fn copy_as_old(from: &Path, to: &Path) -> Result {
+    let dir = to.parent().ok_or("a file has a directory")?;
+    let (secs, nanos) = mtime(dir)?;
+    fs::copy(from, to)?;
+    set_mtime(to, LONG_AGO, 0)?;
+    set_mtime(dir, secs, nanos)
 }
 
 /// Removes a file, and leaves its directory as if it had never been there.
-fn lose(file: &Path) -> Result {
+fn lose(file: &PathBuf) -> Result {
     let dir = file.parent().ok_or("a file has a directory")?;
     let (secs, nanos) = mtime(dir)?;
-    std::fs::remove_file(file)?;
+    fs::remove_file(file)?;
     set_mtime(dir, secs, nanos)
 }

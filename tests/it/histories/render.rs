@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::world::{Home, Into, Kind, Package, Part, Rule, Script, World};
+use super::world::{Home, Kind, Package, Part, World};
 
 /// The git dependency, as far as it is committed already.
 #[derive(Clone, Debug, Default)]
@@ -18,21 +18,6 @@ pub(super) type File = (String, bool);
 
 /// What stands for a `Cargo.lock` checksum of a vendored package.
 const CHECKSUM: &str = "00000000000000000000000000000000000000000000000000000000000000cc";
-
-const LISTS_INPUTS: &str = "fn list(dir: &str, all: &mut String) {
-    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    for path in paths {
-        let name = path.to_str().unwrap();
-        if path.is_dir() { list(name, all); continue; }
-        *all += &format!(\"{name}:{};\", std::fs::read_to_string(&path).unwrap());
-    }
-}
-";
-
-const READS_MODE: &str = "let mode = std::fs::metadata(\"in/a\").unwrap().permissions();
-if std::os::unix::fs::PermissionsExt::mode(&mode) & 0o100 != 0 { value += \"+x\"; }
-";
 
 /// Returns the files of `world`, as `repo/path`.
 pub(super) fn render(world: &World, git: &GitDependency) -> BTreeMap<String, File> {
@@ -57,11 +42,11 @@ pub(super) fn render(world: &World, git: &GitDependency) -> BTreeMap<String, Fil
         }
         let texts = package.parts.iter().map(|part| (package.file_of(part), part.text()));
         let texts: Vec<_> = texts.collect();
-        if package.home.is_beside() {
+        if package.home.is_beside() || package.home == Home::Submodule {
             put(".gitignore", "/target\nCargo.lock\ngenerated.rs\n".to_owned());
         }
         files.extend(texts.into_iter().map(|(path, text)| (path, (text, false))));
-        let root = if package.home == Home::Root { "src/main.rs" } else { "src/lib.rs" };
+        let root = if package.home.is_program() { "src/main.rs" } else { "src/lib.rs" };
         let mut code = if package.home.is_macro() { macros(package) } else { code(world, package) };
         if world.is_broken(package) {
             code += "compile_error!(\"broken on purpose\");\n";
@@ -72,15 +57,18 @@ pub(super) fn render(world: &World, git: &GitDependency) -> BTreeMap<String, Fil
         files.insert(path.to_owned(), (text, false));
     };
     let ignored = if world.has_lock { "" } else { "Cargo.lock\n" };
-    put("app/.gitignore", format!("/target\ngenerated.rs\n{ignored}"));
+    // What git tracks counts, whatever is ignored: in `target/idl`, and in the odd submodules.
+    put("app/.gitignore", format!("target\n/n*[13579]\ngenerated.rs\n{ignored}"));
     put(
         "app/.cargo/config.toml",
         "[source.crates-io]\nreplace-with = 'vendored'\n[source.vendored]\ndirectory = 'vendor'\n"
             .to_owned(),
     );
     put("app/vendor/README", "What stands for the registry.\n".to_owned());
-    if world.has_lock {
-        put("app/Cargo.lock", lock(world, git));
+    for (index, program) in world.packages.iter().enumerate() {
+        if world.has_lock && program.home.is_program() {
+            put(&format!("{}/Cargo.lock", program.dir()), lock(world, index, git));
+        }
     }
     files
 }
@@ -90,7 +78,9 @@ impl Package {
     fn dir(&self) -> String {
         match self.home {
             Home::Root => "app".to_owned(),
-            Home::Member | Home::Macro => format!("app/{}", self.name),
+            Home::Member | Home::Macro | Home::Submodule | Home::Second => {
+                format!("app/{}", self.name)
+            }
             Home::Sibling | Home::MacroBeside => self.name.clone(),
             Home::Vendored => format!("app/vendor/{}", self.name),
         }
@@ -110,7 +100,7 @@ impl Part {
     fn text(&self) -> String {
         match self.kind {
             Kind::Source => format!("pub const SAY: &str = \"{}\";\n", self.value),
-            Kind::Text | Kind::Bytes | Kind::Asked => self.value.clone(),
+            Kind::Text | Kind::Bytes | Kind::Asked | Kind::Tracked => self.value.clone(),
         }
     }
 
@@ -122,63 +112,11 @@ impl Part {
                 format!("include_str!(\"../../{}-of-{}.txt\")", self.file, package.name)
             }
             Kind::Source => format!("{}::SAY", self.name),
-            Kind::Text => format!("include_str!(\"../{path}\")"),
+            Kind::Text | Kind::Tracked => format!("include_str!(\"../{path}\")"),
             Kind::Bytes => {
                 format!("core::str::from_utf8(include_bytes!(\"../{path}\")).unwrap_or(\"?\")")
             }
             Kind::Asked => format!("mac::asked!(\"{path}\")"),
-        }
-    }
-}
-
-impl Script {
-    fn code(&self) -> String {
-        let (watches, reads) = match self.rule {
-            Rule::Silent => ("", "std::fs::read_to_string(\"in/a\").unwrap()"),
-            Rule::File => ("rerun-if-changed=in/a", "std::fs::read_to_string(\"in/a\").unwrap()"),
-            Rule::Dir => (
-                "rerun-if-changed=in",
-                "{ let mut all = String::new(); list(\"in\", &mut all); all }",
-            ),
-            Rule::Variable => (
-                "rerun-if-env-changed=SHOP",
-                "std::env::var(\"SHOP\").unwrap_or_else(|_| \"none\".to_owned())",
-            ),
-        };
-        let mut code = format!("// {}\n", self.comment);
-        if self.rule == Rule::Dir {
-            code += LISTS_INPUTS;
-        }
-        code += "fn main() {\n";
-        if !watches.is_empty() {
-            writeln!(code, "println!(\"cargo::{watches}\");").expect("a String takes all");
-        }
-        let to = match self.into {
-            Into::OutDir => "std::env::var(\"OUT_DIR\").unwrap() + \"/generated.rs\"",
-            Into::Source => "\"src/generated.rs\".to_owned()",
-        };
-        writeln!(code, "#[allow(unused_mut)]\nlet mut value = {reads};")
-            .expect("a String takes all");
-        if self.rule != Rule::Variable {
-            code += READS_MODE;
-        }
-        write!(
-            code,
-            "let code = format!(\"pub const SAY: &str = {{:?}};\", value);\n\
-             let to = {to};\n\
-             if std::fs::read_to_string(&to).ok().as_ref() != Some(&code) {{\n\
-             std::fs::write(to, code).unwrap();\n}}\n}}\n"
-        )
-        .expect("a String takes all");
-        code
-    }
-
-    fn module(&self) -> &'static str {
-        match self.into {
-            Into::OutDir => {
-                "mod generated { include!(concat!(env!(\"OUT_DIR\"), \"/generated.rs\")); }\n"
-            }
-            Into::Source => "mod generated;\n",
         }
     }
 }
@@ -216,8 +154,8 @@ fn code(world: &World, package: &Package) -> String {
             tails.push(format!("{}::say(to);\n", used.name));
         }
     }
-    let is_program = package.home == Home::Root;
-    if is_program {
+    let is_program = package.home.is_program();
+    if package.home == Home::Root {
         call("app.profile", "if cfg!(debug_assertions) { \"debug\" } else { \"release\" }");
         tails.extend(world.revision.map(|_| "gitdep::say(to);\n".to_owned()));
     }
@@ -292,23 +230,27 @@ fn manifest(world: &World, package: &Package, git: &GitDependency) -> String {
                 .expect("a String takes all");
         }
         let members = world.packages.iter().filter(|package| package.dir().starts_with("app/"));
-        let members = members.filter(|package| package.home != Home::Vendored);
+        let members =
+            members.filter(|package| !matches!(package.home, Home::Vendored | Home::Second));
         let members: Vec<_> = members.map(|package| format!("'{}'", package.name)).collect();
         write!(
             text,
-            "[workspace]\nmembers = [{}]\nexclude = ['vendor']\n[profile.dev]\nopt-level = {}\n",
+            "[workspace]\nmembers = [{}]\nexclude = ['vendor', 'fz']\n[profile.dev]\nopt-level = {}\n",
             members.join(", "),
             world.opt_level
         )
         .expect("a String takes all");
     }
+    if package.home == Home::Second {
+        text += "[workspace]\n";
+    }
     text
 }
 
-/// Returns the lock file that cargo would write.
-fn lock(world: &World, git: &GitDependency) -> String {
+/// Returns the lock file that cargo would write for the program `index`.
+fn lock(world: &World, index: usize, git: &GitDependency) -> String {
     let mut entries = BTreeMap::new();
-    for package in &world.packages {
+    for package in world.with_used(index).into_iter().map(|index| &world.packages[index]) {
         let mut used: Vec<_> =
             package.uses.iter().map(|index| world.packages[*index].name.as_str()).collect();
         if package.home == Home::Root && world.revision.is_some() {
@@ -330,7 +272,7 @@ fn lock(world: &World, git: &GitDependency) -> String {
         }
         entries.insert(package.name.as_str(), entry);
     }
-    if let Some(revision) = world.revision {
+    if let Some(revision) = world.revision.filter(|_| entries.contains_key("app")) {
         let (url, revision) = (&git.url, &git.revisions[revision]);
         let entry =
             format!("version = \"0.1.0\"\nsource = \"git+{url}?rev={revision}#{revision}\"\n");

@@ -14,9 +14,9 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::host::{Built, Host};
+use super::host::{Built, Host, SECOND, SECOND_AREA, key_of};
 use super::mtimes::{Seen, disturb, shift};
-use super::mutants::Mutant;
+use super::mutants::{Mutant, Restored};
 use super::story::{Build, Job, Mtimes, Restore, Save, Start, Story};
 use crate::support::Result;
 
@@ -65,9 +65,16 @@ struct Known {
     held: Option<BTreeSet<String>>,
     /// The units of the last build there: no save may leave out any of these.
     used: BTreeSet<String>,
-    /// The hashes of the units that the generation has, and whether each is bound to its path. A twin
-    /// keeps what a save leaves out.
+    /// The keys of the units that the generation has, and whether each is bound to its path. A twin keeps
+    /// what a save leaves out.
     stored: Option<BTreeMap<String, bool>>,
+    /// The generation of the second workspace's target that was saved with it.
+    second: Option<String>,
+    /// Whether none came with it, because no job of that kind has saved one.
+    has_no_second: bool,
+    /// Whether another one came with it: where those recorded two mtimes for one file, the later one counts,
+    /// which is sound, and builds more than a twin would.
+    is_mixed: bool,
     /// Where the generation was saved.
     place: Option<usize>,
     /// What was built there last.
@@ -92,6 +99,8 @@ struct Runner<'a> {
     mutant: Option<Mutant>,
     generations: BTreeMap<String, Known>,
     places: BTreeMap<usize, Known>,
+    /// The kinds of jobs that have saved a target of the second workspace.
+    seconds: BTreeSet<&'static str>,
     /// What each kind of job built when it was last saved.
     last: BTreeMap<&'static str, Build>,
     /// The job that has not saved yet.
@@ -122,6 +131,7 @@ pub(super) fn live(story: &Story, mutant: Option<Mutant>) -> Result<(Count, Opti
         mutant,
         generations: BTreeMap::new(),
         places: BTreeMap::new(),
+        seconds: BTreeSet::new(),
         last: BTreeMap::new(),
         pending: None,
         count: Count::default(),
@@ -146,8 +156,16 @@ impl Runner<'_> {
             Ok(origin) => origin,
             Err(fault) => return Ok(Err(fault)),
         };
-        if let (Some(mutant), Origin::From(_) | Origin::Restored(..)) = (self.mutant, &origin) {
-            mutant.spoil(&checkouts, &before, started)?;
+        if let (Some(mutant), Origin::From(known) | Origin::Restored(_, known)) =
+            (self.mutant, &origin)
+        {
+            mutant.spoil(&Restored {
+                place: &self.host.place(job.place),
+                checkouts: &checkouts,
+                before: &before,
+                started,
+                twin: known.twin.as_deref(),
+            })?;
         }
         let ours = self.build(job)?;
         if let Err(fault) = self.judge_output(job, &ours) {
@@ -209,7 +227,9 @@ impl Runner<'_> {
     /// fools cargo itself: that is nothing to start from.
     fn is_uncleaned(&self, job: &Job) -> bool {
         let found = self.places.get(&job.place);
-        job.start == Start::Uncleaned && found.is_some_and(|known| !known.is_odd)
+        // A script that writes only what is missing fools cargo there.
+        let fools = self.story.commits[job.commit].world.if_missing().next().is_some();
+        job.start == Start::Uncleaned && !fools && found.is_some_and(|known| !known.is_odd)
     }
 
     /// Tells whether a restore may find a file that another build generated there. It trusts nothing
@@ -244,24 +264,33 @@ impl Runner<'_> {
         if let Some(failed) = failure(&report) {
             return Ok(Err((Fault::Broken, format!("restore: {failed}"))));
         }
-        let Some(generation) = target(&report)["generation"].as_str() else { return Ok(Ok(left)) };
+        let Some(generation) = area(&report, "target")["generation"].as_str() else {
+            return Ok(Ok(left));
+        };
         self.count.restored += 1;
         // What a killed save published has no twin.
         let unknown = Known { is_odd: true, ..Known::default() };
-        let known = self.generations.get(generation).cloned().unwrap_or(unknown);
+        let mut known = self.generations.get(generation).cloned().unwrap_or(unknown);
+        let second = area(&report, SECOND_AREA)["generation"].as_str();
+        known.has_no_second = second.is_none() && !self.seconds.contains(job.label);
+        known.is_mixed = second.is_some_and(|second| known.second.as_deref() != Some(second));
         Ok(Ok(Origin::Restored(generation.to_owned(), known)))
     }
 
     /// Looks whether cargo would have reused more of another generation. Only a job that builds what it
     /// built last time can know that, and only where all mtimes and twins are sound.
     fn judge_choice(&mut self, job: &Job, taken: &str, known: &Known, ours: &Built) -> Judged {
-        let is_sound = |known: &Known| !(known.is_odd || known.is_edited || known.is_distrusted);
+        let is_sound = |known: &Known| {
+            !(known.is_odd || known.is_edited || known.is_distrusted || known.is_mixed)
+        };
         let is_future = matches!(job.mtimes, Mtimes::Off(1..));
         let builds_as_before = self.last.get(job.label) == Some(&job.build);
         if !is_sound(known) || is_future || !builds_as_before || self.may_have_leftovers(job) {
             return Ok(Ok(()));
         }
-        let reused = ours.units().difference(&ours.rebuilt).count();
+        let is_of_target = |unit: &&String| !unit.starts_with(SECOND);
+        let all = ours.units();
+        let reused = all.difference(&ours.rebuilt).filter(is_of_target).count();
         let is_other = |(name, other): &(&String, &Known)| *name != taken && is_sound(other);
         let others: Vec<_> = self.generations.iter().filter(is_other).collect();
         let others: Vec<_> =
@@ -277,15 +306,12 @@ impl Runner<'_> {
             self.count.others += 1;
             let is_moved = other.place != Some(job.place);
             let would_be_reused = |unit: &&String| {
-                let hash = unit.rsplit('-').next().unwrap_or_default();
-                // A run has the hash of its script here, and is bound where that is not.
-                let is_run = unit.starts_with("run of ");
-                let stays_away = |bound: &bool| is_moved && (*bound || is_run);
-                let comes_back = stored.get(hash).is_some_and(|bound| !stays_away(bound));
+                let stays_away = |bound: &bool| is_moved && *bound;
+                let comes_back = stored.get(&key_of(unit)).is_some_and(|bound| !stays_away(bound));
                 comes_back && !theirs.rebuilt.contains(*unit)
             };
-            let all = ours.units();
-            let better: BTreeSet<_> = all.iter().filter(would_be_reused).collect();
+            let units = all.iter().filter(is_of_target);
+            let better: BTreeSet<_> = units.filter(would_be_reused).collect();
             if better.len() > reused {
                 let built: Vec<_> =
                     better.iter().filter(|unit| ours.rebuilt.contains(**unit)).collect();
@@ -321,6 +347,20 @@ impl Runner<'_> {
                 Err((Fault::Stale, format!("prints {wrong:?} instead of {lacking:?}")))
             }
         }
+    }
+
+    /// Returns what a twin built as if each build script had written what it should: one that writes only what
+    /// is missing does not write it again where nothing is ever wiped.
+    fn without_if_missing(&self, job: &Job, theirs: &Built) -> Built {
+        let world = &self.story.commits[job.commit].world;
+        let scripts: Vec<_> =
+            world.if_missing().map(|package| format!("{}.script=", package.name)).collect();
+        let is_one = |line: &String| scripts.iter().any(|script| line.starts_with(script));
+        let prints = theirs.prints.clone().map(|prints| {
+            let right = world.prints(&job.build).into_iter().filter(is_one);
+            prints.into_iter().filter(|line| !is_one(line)).chain(right).collect()
+        });
+        Built { prints, ..theirs.clone() }
     }
 
     /// Builds the same commit in the twin and compares. Returns what is known of the workspace now.
@@ -362,22 +402,23 @@ impl Runner<'_> {
             self.host.check_out(job.place, job.commit)?;
             self.build(job)
         })?;
-        if let Err((_, about)) = self.judge_output(job, &theirs) {
+        if let Err((_, about)) = self.judge_output(job, &self.without_if_missing(job, &theirs)) {
             return Err(format!("cargo itself is fooled in the twin: {about}").into());
         }
         self.count.compared += 1;
         self.count.fresh += usize::from(ours.rebuilt.is_empty());
         let is_stored = |unit: &String| {
-            let hash = unit.rsplit('-').next().unwrap_or_default();
-            before.stored.as_ref().is_none_or(|stored| stored.contains_key(hash))
+            before.stored.as_ref().is_none_or(|stored| stored.contains_key(&key_of(unit)))
         };
         let is_held = |unit: &String| {
             before.held.as_ref().is_none_or(|held| held.contains(unit))
                 && (before.used.contains(unit) || is_stored(unit))
         };
-        let beyond = |unit: &&String| !theirs.rebuilt.contains(*unit) && is_held(unit);
+        let may_be_new = |unit: &str| before.has_no_second && unit.starts_with(SECOND);
+        let beyond =
+            |unit: &&String| !theirs.rebuilt.contains(*unit) && is_held(unit) && !may_be_new(unit);
         let needless: Vec<_> = ours.rebuilt.iter().filter(beyond).collect();
-        let distrusts = before.is_edited || self.may_have_leftovers(job);
+        let distrusts = before.is_edited || before.is_mixed || self.may_have_leftovers(job);
         if needless.is_empty() || distrusts {
             let is_distrusted = before.is_distrusted || distrusts;
             return Ok(Ok(Known { twin: Some(twin), is_odd, is_distrusted, ..Known::default() }));
@@ -441,11 +482,17 @@ impl Runner<'_> {
         if let Some(failed) = failure(&report) {
             return Ok(Err((Fault::Broken, format!("save: {failed}"))));
         }
-        if let Some(generation) = target(&report)["generation"].as_str() {
+        if let Some(generation) = area(&report, "target")["generation"].as_str() {
             let known = self.places.get(&job.place).ok_or("a save of nothing")?.clone();
             self.last.extend(known.build.clone().map(|build| (job.label, build)));
-            let stored = Some(self.host.stored(generation)?);
-            let known = Known { stored, place: Some(job.place), ..known };
+            let mut stored = self.host.stored(generation)?;
+            let second = area(&report, SECOND_AREA)["generation"].as_str().map(str::to_owned);
+            if let Some(second) = &second {
+                stored.extend(self.host.stored(second)?);
+                self.seconds.insert(job.label);
+            }
+            let place = Some(job.place);
+            let known = Known { stored: Some(stored), second, is_mixed: false, place, ..known };
             self.generations.entry(generation.to_owned()).or_insert(known);
         }
         if !self.host.has_target(job.place) {
@@ -456,10 +503,10 @@ impl Runner<'_> {
     }
 }
 
-/// Returns what a report says of the target of the repo.
-fn target(report: &Value) -> &Value {
+/// Returns what a report says of an area.
+fn area<'a>(report: &'a Value, name: &str) -> &'a Value {
     let areas = report["areas"].as_array().into_iter().flatten();
-    areas.into_iter().find(|area| area["name"] == "target").unwrap_or(&Value::Null)
+    areas.into_iter().find(|area| area["name"] == name).unwrap_or(&Value::Null)
 }
 
 fn failure(report: &Value) -> Option<String> {

@@ -17,6 +17,8 @@ pub(super) struct World {
     pub(super) opt_level: usize,
     /// A package that does not compile.
     pub(super) broken: Option<usize>,
+    /// How many commits came before: the message of the commit.
+    pub(super) number: usize,
 }
 
 /// A package.
@@ -51,6 +53,10 @@ pub(super) enum Home {
     Macro,
     /// A procedural macro beside the workspace.
     MacroBeside,
+    /// In a submodule of the repo, in the workspace.
+    Submodule,
+    /// A program in a workspace of its own in the repo, which has a target of its own.
+    Second,
 }
 
 impl Home {
@@ -58,7 +64,11 @@ impl Home {
         matches!(self, Self::Macro | Self::MacroBeside)
     }
 
-    /// Tells whether it lies in a repo of its own.
+    pub(super) fn is_program(self) -> bool {
+        matches!(self, Self::Root | Self::Second)
+    }
+
+    /// Tells whether it lies in a repo of its own beside the workspace.
     pub(super) fn is_beside(self) -> bool {
         matches!(self, Self::Sibling | Self::MacroBeside)
     }
@@ -86,6 +96,8 @@ pub(super) enum Kind {
     Bytes,
     /// A procedural macro of another package reads it.
     Asked,
+    /// `include_str!` of a file that git tracks in the target directory.
+    Tracked,
 }
 
 impl Part {
@@ -97,6 +109,7 @@ impl Part {
             Kind::Text => format!("{file}.txt"),
             Kind::Bytes => format!("{file}.bin"),
             Kind::Asked => format!("{file}.asked"),
+            Kind::Tracked => format!("target/idl/{file}.txt"),
         }
     }
 }
@@ -132,6 +145,8 @@ pub(super) enum Rule {
     Dir,
     /// `rerun-if-env-changed=SHOP`
     Variable,
+    /// `rerun-if-changed=.git/HEAD`: it reads the message of the commit.
+    Head,
 }
 
 /// Where a build script writes.
@@ -141,12 +156,22 @@ pub(super) enum Into {
     OutDir,
     /// `src/generated.rs`, which git ignores, if that is not there or other.
     Source,
+    /// The same file, only if it is not there. A workspace that is not cleaned has it from another commit.
+    IfMissing,
+}
+
+impl Into {
+    /// Tells whether that is a file among the sources.
+    pub(super) fn is_source(self) -> bool {
+        matches!(self, Self::Source | Self::IfMissing)
+    }
 }
 
 impl Script {
     /// Returns what it reads.
-    fn value(&self, shop: &str, is_executable: bool) -> String {
+    fn value(&self, shop: &str, is_executable: bool, number: usize) -> String {
         let mut value = match self.rule {
+            Rule::Head => return number.to_string(),
             Rule::Silent | Rule::File => self.inputs["a"].clone(),
             Rule::Variable => return shop.to_owned(),
             Rule::Dir => {
@@ -177,7 +202,7 @@ impl World {
                 print(&part.name, &part.value);
             }
             if let Some(script) = &package.script {
-                print("script", &script.value(&shop, package.is_executable));
+                print("script", &script.value(&shop, package.is_executable, self.number));
             }
             if !package.home.is_macro() {
                 print("extra", if build.is_extra { "on" } else { "off" });
@@ -196,7 +221,13 @@ impl World {
     /// Tells whether a build script writes beside the sources.
     pub(super) fn generates_sources(&self) -> bool {
         let mut scripts = self.packages.iter().filter_map(|package| package.script.as_ref());
-        scripts.any(|script| script.into == Into::Source)
+        scripts.any(|script| script.into.is_source())
+    }
+
+    /// Returns the packages of which the build script writes only what is missing.
+    pub(super) fn if_missing(&self) -> impl Iterator<Item = &Package> {
+        let is_one = |script: &Script| script.into == Into::IfMissing;
+        self.packages.iter().filter(move |package| package.script.as_ref().is_some_and(is_one))
     }
 
     /// Tells whether `package` does not compile.
@@ -214,5 +245,21 @@ impl World {
         let beside = self.packages.iter().filter(|package| package.home.is_beside());
         let beside = beside.map(|package| package.name.clone());
         std::iter::once("app".to_owned()).chain(beside).collect()
+    }
+
+    /// Returns the names of the submodules of the repo.
+    pub(super) fn submodules(&self) -> Vec<String> {
+        let inside = self.packages.iter().filter(|package| package.home == Home::Submodule);
+        inside.map(|package| package.name.clone()).collect()
+    }
+
+    /// Returns a package and all that it uses.
+    pub(super) fn with_used(&self, index: usize) -> BTreeSet<usize> {
+        let mut found = BTreeSet::from([index]);
+        let mut next = vec![index];
+        while let Some(index) = next.pop() {
+            next.extend(self.packages[index].uses.iter().filter(|used| found.insert(**used)));
+        }
+        found
     }
 }
