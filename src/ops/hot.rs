@@ -1,6 +1,7 @@
 //! Hot trees: taking one for a restore, and putting one by after a save.
 
 mod clone;
+mod own_files;
 mod put_by;
 mod take;
 
@@ -9,6 +10,8 @@ pub(super) use take::{Taken, Taking, take};
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+
+use rayon::prelude::*;
 
 use super::Result;
 use super::compare::{indexed, is_same};
@@ -22,12 +25,15 @@ use crate::fs::remove::remove_tree;
 use crate::fs::stat::{Inode, Kind, Stat};
 use crate::fs::walk::Walked;
 use crate::model::idle_dir::{DirFacts, DirKind, DroppedDir, dropped_dirs};
-use crate::model::manifest::Entry;
+use crate::model::manifest::{Entry, EntryKind, FileFacts};
 use crate::model::pressure::Pressure;
 use crate::model::rel_path::RelPath;
 use crate::model::retention::{Filesystem, Policy};
 use crate::model::timestamp::Timestamp;
 use crate::store::{HotTree, Store, boot_id};
+
+/// Which inode each file is, by the first of its names.
+type Inodes = HashMap<RelPath, Inode>;
 
 /// Returns what is known of those hot trees that `wanted` picks, for who decides what goes.
 pub(super) fn hot_facts<'a>(
@@ -68,33 +74,54 @@ pub(super) fn relieve(
     Ok(dropped)
 }
 
-/// Returns the first path below `dir` that is not what `entries` and `inodes` say, or which file it
-/// should be. No file is read: one that is the same inode with the same ctime has the same bytes.
+/// Returns the first path that is not what `entries` say, by what a walk of `dir` found; `has_its_bytes` is asked
+/// of a file that looks the same. A file with a further name differs: whoever writes to it by that name would
+/// change the tree.
 fn first_difference(
     dir: &Path,
     entries: &[Entry],
-    inodes: &HashMap<RelPath, Inode>,
-    scratch: &Scratch,
+    walked: &Walked,
+    has_its_bytes: impl Fn(&RelPath, &FileFacts, Inode) -> Result<bool> + Sync,
 ) -> Result<Option<RelPath>> {
-    let Walked { found, missed } = walk_tree(dir, scratch)?;
-    if let Some(missed) = missed.into_iter().next() {
-        return Ok(Some(missed.path));
+    let Walked { found, missed } = walked;
+    if let Some(missed) = missed.first() {
+        return Ok(Some(missed.path.clone()));
     }
-    let by_path = indexed(&found);
+    let by_path = indexed(found);
+    let names = names_of_files(entries);
     let beneath = Beneath::open(dir)?;
-    for entry in entries {
-        let Some(stat) = by_path.get(&entry.path) else { return Ok(Some(entry.path.clone())) };
-        let is_certain = |_: &_| Ok(inodes.get(&entry.path) == Some(&stat.inode));
-        if !is_same(entry, stat, &by_path, &beneath, is_certain)? {
-            return Ok(Some(entry.path.clone()));
-        }
-    }
+    let differs = |entry: &Entry| {
+        let Some(stat) = by_path.get(&entry.path) else { return Ok(true) };
+        let has_its_bytes = |facts: &FileFacts| {
+            let is_alone = stat.links <= names[&entry.path].len() as u64;
+            Ok(is_alone && has_its_bytes(&entry.path, facts, stat.inode)?)
+        };
+        Ok(!is_same(entry, stat, &by_path, &beneath, has_its_bytes)?)
+    };
+    let other = entries.par_iter().find_map_first(|entry| match differs(entry) {
+        Ok(false) => None,
+        Ok(true) => Some(Ok(entry.path.clone())),
+        Err(error) => Some(Err(error)),
+    });
     // As many as there are entries, each of which is there: then nothing is there beside them.
-    if found.len() == entries.len() {
-        return Ok(None);
+    if other.is_some() || found.len() == entries.len() {
+        return other.transpose();
     }
     let is_entry = |path: &RelPath| entries.binary_search_by(|entry| entry.path.cmp(path)).is_ok();
-    Ok(found.into_iter().map(|found| found.path).find(|path| !is_entry(path)))
+    Ok(found.iter().map(|found| &found.path).find(|path| !is_entry(path)).cloned())
+}
+
+/// Returns the names of each file, by the first of them.
+fn names_of_files(entries: &[Entry]) -> HashMap<&RelPath, Vec<&RelPath>> {
+    let mut names: HashMap<_, Vec<_>> = HashMap::new();
+    for Entry { path, kind } in entries {
+        match kind {
+            EntryKind::File(_) => names.entry(path).or_default().push(path),
+            EntryKind::HardLink { of } => names.entry(of).or_default().push(path),
+            EntryKind::Dir { .. } | EntryKind::Symlink { .. } => {}
+        }
+    }
+    names
 }
 
 /// Removes what is in `dir` and not among `entries`: scratch, units that left the stored copy, sockets, and what
@@ -124,4 +151,29 @@ fn remove_surplus(dir: &Path, entries: &[Entry]) -> Result<()> {
         }
     }
     reset_dirs(&Beneath::open(dir)?, entries, &changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::Tree;
+    use super::*;
+
+    #[test]
+    fn a_file_with_a_name_elsewhere_differs() -> Result<()> {
+        let dir = tempfile::tempdir().at("create a directory", Path::new("temporary"))?;
+        let tree = dir.path().join("tree");
+        let link = |from: &str, to: &str| {
+            std::fs::hard_link(dir.path().join(from), dir.path().join(to)).at("link", dir.path())
+        };
+        std::fs::create_dir(&tree).at("create directory", &tree)?;
+        std::fs::write(tree.join("a"), "a").at("write", &tree)?;
+        link("tree/a", "tree/b")?;
+        let look = || walk_tree(&tree, &Scratch::none());
+        let entries = Tree::of(&tree, &look()?.found)?.entries;
+        let difference = || first_difference(&tree, &entries, &look()?, |_, _, _| Ok(true));
+        assert_eq!(difference()?, None);
+        link("tree/b", "elsewhere")?;
+        assert_eq!(difference()?, Some(RelPath::parse(b"a").expect("a path")));
+        Ok(())
+    }
 }

@@ -252,10 +252,11 @@ impl Saving<'_> {
         self.store.stamp(&id.series, self.options.now)?;
         let inodes = tree.inodes(&manifest.entries).collect();
         let owner = Some(self.job.as_owner());
-        let record = TreeRecord { generation: id.clone(), owner, inodes };
-        self.record(place, record, after_stats, report);
+        let mut record = TreeRecord { generation: id.clone(), owner, inodes };
+        record.settle(after_stats);
+        self.record(place, &record, report);
         crash_point("save: recorded");
-        self.put_by(place, &tree, &id, &manifest, report);
+        self.put_by(place, (&tree, &record.inodes), &id, &manifest, report);
         report.id = Some(id);
         Ok(())
     }
@@ -295,15 +296,8 @@ impl Saving<'_> {
     }
 
     /// Records what is at the directory, so that the next job need not read it.
-    fn record(
-        &self,
-        place: &Place,
-        mut record: TreeRecord,
-        now: Timestamp,
-        report: &mut AreaReport,
-    ) {
-        record.settle(now);
-        if let Err(error) = self.store.record_tree(&place.dir, &self.boot, &record) {
+    fn record(&self, place: &Place, record: &TreeRecord, report: &mut AreaReport) {
+        if let Err(error) = self.store.record_tree(&place.dir, &self.boot, record) {
             // It only saves time: the generation is published.
             report.warnings.push(chain(&error));
         }

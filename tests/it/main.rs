@@ -26,6 +26,7 @@ mod histories;
 mod homes;
 mod hostile;
 mod hot;
+mod hot_apart;
 mod installer;
 mod jobs;
 mod kept_files;

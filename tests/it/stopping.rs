@@ -13,7 +13,7 @@ use runner_cache::fs::crash::CRASH_POINTS;
 const MIB: usize = 1 << 20;
 
 /// Starts `command` and returns when it has paused at `point`.
-fn pause(mut command: Command, point: &str) -> Result<Child> {
+pub(crate) fn pause(mut command: Command, point: &str) -> Result<Child> {
     let child = spawn(command.env("RUNNER_CACHE_PAUSE_AT", point))?;
     let (_, status) = waitpid(Some(pid(&child)?), WaitOptions::UNTRACED)?.ok_or("no child")?;
     if status.stopped() {
@@ -27,7 +27,7 @@ fn pid(child: &Child) -> Result<Pid> {
 }
 
 /// Sends `signals` to a process that is paused, lets it go on and waits for its end.
-fn resume(child: Child, signals: &[Signal]) -> Result<Outcome> {
+pub(crate) fn resume(child: Child, signals: &[Signal]) -> Result<Outcome> {
     for signal in signals.iter().chain(&[Signal::CONT]) {
         kill_process(pid(&child)?, *signal)?;
     }

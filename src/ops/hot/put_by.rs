@@ -1,24 +1,25 @@
 //! Putting a tree by after a save, so that the next job need not unpack it.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::Result;
 use super::super::checkout_files::CheckoutFiles;
+use super::super::compare::holds;
 use super::super::job::Place;
 use super::super::report::{AreaReport, chain};
 use super::super::save::Saving;
 use super::super::staged::Staged;
 use super::super::tree::Tree;
-use super::{first_difference, remove_surplus};
-use crate::cargo::scratch::Scratch;
+use super::own_files::with_own_files;
+use super::{Inodes, first_difference, names_of_files, remove_surplus};
 use crate::fs::At;
+use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
 use crate::fs::rename::{exchange, rename_noreplace};
 use crate::fs::space::{is_mount_point, is_same_mount, now_at};
-use crate::fs::stat::Inode;
-use crate::model::manifest::{GenerationId, Manifest};
+use crate::fs::stat::{Kind, Stat};
+use crate::model::manifest::{FileFacts, GenerationId, Manifest};
 use crate::model::rel_path::RelPath;
 use crate::store::{HotTree, NewHotTree, SETTLED_NANOS};
 
@@ -34,14 +35,14 @@ pub struct HotPolicy {
 
 impl Saving<'_> {
     /// Moves the tree that was just saved as `id` to the hot trees, without what the generation
-    /// lacks of it. The job is over: nobody misses it. What goes wrong only costs time later, and
-    /// is a warning.
+    /// lacks of it; `inodes` are those of its files that certainly hold what was saved. The job is
+    /// over: nobody misses it. What goes wrong only costs time later, and is a warning.
     ///
     /// Cargo's locks are held. Killed on the way, the tree is in place, or gone: packs are the truth.
     pub(in super::super) fn put_by(
         &self,
         place: &Place,
-        tree: &Tree,
+        (tree, inodes): (&Tree, &Inodes),
         id: &GenerationId,
         manifest: &Manifest,
         report: &mut AreaReport,
@@ -49,7 +50,7 @@ impl Saving<'_> {
         if self.options.hot.count == 0 || place.area.is_shared() || self.progress.is_stopped() {
             return;
         }
-        match self.try_put_by(place, tree, id, manifest) {
+        match self.try_put_by(place, (tree, inodes), id, manifest) {
             Ok(Ok(())) => {}
             Ok(Err(why_not)) => report.notes.push(format!("no hot tree: {why_not}")),
             Err(error) => report.warnings.push(format!("no hot tree: {}", chain(&error))),
@@ -59,7 +60,7 @@ impl Saving<'_> {
     fn try_put_by(
         &self,
         place: &Place,
-        tree: &Tree,
+        saved: (&Tree, &Inodes),
         id: &GenerationId,
         manifest: &Manifest,
     ) -> Result<std::result::Result<(), String>> {
@@ -82,7 +83,7 @@ impl Saving<'_> {
                 )));
             };
             let own = self.checkout_files(place);
-            if let Err(why_not) = self.move_there((&dir, &own), &base, tree, id, manifest)? {
+            if let Err(why_not) = self.move_there((&dir, &own), &base, saved, id, manifest)? {
                 return Ok(Err(why_not));
             }
         }
@@ -107,13 +108,12 @@ impl Saving<'_> {
         &self,
         (dir, own): (&Path, &CheckoutFiles),
         base: &Path,
-        tree: &Tree,
+        (tree, saved): (&Tree, &Inodes),
         id: &GenerationId,
         manifest: &Manifest,
     ) -> Result<std::result::Result<(), String>> {
-        let inodes: HashMap<RelPath, Inode> = tree.inodes(&manifest.entries).collect();
-        if !has_settled(&inodes, base)? {
-            return Ok(Err("its files have times in the future".to_owned()));
+        if !has_settled(tree.files.iter().map(|(_, unread)| &unread.stat), base)? {
+            return Ok(Err(IN_THE_FUTURE.to_owned()));
         }
         // Several areas of a save are put by at once.
         let name = id.series.area.dir_name();
@@ -136,11 +136,24 @@ impl Saving<'_> {
             }
             return Err(error);
         }
-        // What was written since the save looked is in no generation.
-        let none = Scratch::none();
-        if let Some(path) = first_difference(staged.path(), &manifest.entries, &inodes, &none)? {
+        let entries = &manifest.entries;
+        let walked = with_own_files(staged.path(), entries, self.progress)?;
+        if !has_settled(walked.found.iter().map(|found| &found.stat), base)? {
+            return Ok(Err(IN_THE_FUTURE.to_owned()));
+        }
+        // What was written since the save looked is in no generation. A ctime also changes when a
+        // name goes, and a copy has its own: such files are read again.
+        let moved = Beneath::open(staged.path())?;
+        let has_its_bytes = |path: &RelPath, facts: &FileFacts, inode| {
+            self.progress.go_on()?;
+            Ok(saved.get(path) == Some(&inode) || holds(&moved, path, facts)?)
+        };
+        if let Some(path) = first_difference(staged.path(), entries, &walked, has_its_bytes)? {
             return Ok(Err(format!("`{path}` changed after it was saved")));
         }
+        let files = names_of_files(entries);
+        let files = walked.found.into_iter().filter(|found| files.contains_key(&found.path));
+        let inodes = files.map(|found| (found.path, found.stat.inode)).collect();
         let Self { store, lease, job, .. } = self;
         let new = NewHotTree {
             generation: id,
@@ -171,11 +184,15 @@ impl Saving<'_> {
     }
 }
 
+/// Why a tree is not put by whose files could change once more and keep their ctime.
+const IN_THE_FUTURE: &str = "its files have times in the future";
+
 /// Waits until no file could change once more and keep its ctime; see
 /// [`TreeRecord::settle`](crate::store::TreeRecord::settle). Tells whether that came.
-fn has_settled(inodes: &HashMap<RelPath, Inode>, base: &Path) -> Result<bool> {
+fn has_settled<'a>(stats: impl Iterator<Item = &'a Stat>, base: &Path) -> Result<bool> {
     const PAUSE: Duration = Duration::from_millis(5);
-    let newest = inodes.values().map(|inode| inode.ctime).max().unwrap_or_default();
+    let files = stats.filter(|stat| stat.kind == Kind::File);
+    let newest = files.map(|stat| stat.inode.ctime).max().unwrap_or_default();
     for _ in 0..10 {
         if newest < now_at(base)?.minus(0, SETTLED_NANOS) {
             return Ok(true);

@@ -1,20 +1,19 @@
 //! Taking a hot tree: by cloning it where the filesystem can, else by moving it away.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use super::super::Result;
 use super::super::progress::Progress;
 use super::super::report::{Mode, chain};
 use super::super::staged::Staged;
+use super::super::walk::walk_tree;
 use super::clone::{can_clone, clone_tree};
-use super::{first_difference, remove_surplus};
+use super::{Inodes, first_difference, remove_surplus};
 use crate::cargo::scratch::Scratch;
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
 use crate::fs::space::is_same_mount;
-use crate::fs::stat::Inode;
 use crate::model::manifest::{GenerationId, Manifest};
 use crate::model::rel_path::RelPath;
 use crate::model::scope::Scope;
@@ -109,16 +108,17 @@ impl Taking<'_> {
     fn intact(&self, held: HeldTree, manifest: &Manifest) -> Result<(HeldTree, Inodes)> {
         let tree = held.hot.path.clone();
         let inodes = held.inodes().unwrap_or_default();
-        let Some(path) = first_difference(&tree, &manifest.entries, &inodes, self.scratch)? else {
+        let walked = walk_tree(&tree, self.scratch)?;
+        // No file is read: one that is the same inode with the same ctime has the same bytes.
+        let is_as_recorded = |path: &RelPath, _: &_, inode| Ok(inodes.get(path) == Some(&inode));
+        let Some(path) = first_difference(&tree, &manifest.entries, &walked, is_as_recorded)?
+        else {
             return Ok((held, inodes));
         };
         held.set_aside()?;
         Err(super::super::Error::Different { tree, path })
     }
 }
-
-/// Which inode each file is.
-type Inodes = HashMap<RelPath, Inode>;
 
 /// Moves the tree `from` to where an empty directory of ours is.
 fn move_tree(from: &Path, staged: &Path) -> Result<()> {
