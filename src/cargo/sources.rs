@@ -226,6 +226,11 @@ fn digest_of(names: &[OsString]) -> Digest {
 /// What to ask git for: all files that it tracks.
 const TRACKED: &[&str] = &["--cached", "--recurse-submodules"];
 
+/// Returns the files below `root` that git tracks, nothing where it cannot be asked.
+pub fn tracked_files(root: &Path) -> Vec<RelPath> {
+    ask_git(root, TRACKED).unwrap_or_default()
+}
+
 /// The files that git tracks below a root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tracked {

@@ -12,13 +12,14 @@ use crate::cargo::scratch::Scratch;
 use crate::github::runner::Runner;
 use crate::model::cargo_home::{CargoHome, HomeOwner};
 use crate::model::environment::Environment;
+use crate::model::leftovers::Leftovers;
 use crate::model::names::Name;
 use crate::model::pressure::Pressure;
 use crate::model::quantity::{ByteSize, Percent};
 use crate::model::retention::Policy;
 use crate::model::scope::{Lane, Repository, Scope};
 use crate::model::timestamp::Timestamp;
-use crate::ops::home::{self, Opened};
+use crate::ops::home::{self, Opened, User};
 use crate::ops::job::{Ask, Job, Kept};
 use crate::store::Store;
 
@@ -86,6 +87,22 @@ struct ScratchArgs {
     patterns: Option<Vec<String>>,
 }
 
+/// What becomes of targets that jobs left which may not be read.
+#[derive(Debug, Args)]
+pub(super) struct LeftoversArgs {
+    /// Targets that a job of another lane left, or nobody knows who: `restore` sets them aside before cargo sees
+    /// them and `save` does not save them, with `set-aside`; they count as others do, with `keep`
+    #[arg(long, value_name = "WHAT", default_value = "keep", value_parser = parse_leftovers)]
+    leftovers: Leftovers,
+}
+
+impl LeftoversArgs {
+    /// Returns what was asked for.
+    pub(super) fn leftovers(&self) -> Leftovers {
+        self.leftovers
+    }
+}
+
 impl ScratchArgs {
     fn scratch(&self) -> Result<Scratch> {
         scratch_of(self.patterns.as_deref())
@@ -113,11 +130,11 @@ impl PlaceArgs {
     }
 
     /// Opens the private home, if that is asked for.
-    pub(super) fn open_home(&self, store: &Store, repo: &Path) -> Result<Option<Opened>> {
+    pub(super) fn open_home(&self, store: &Store, user: &User<'_>) -> Result<Option<Opened>> {
         if self.cargo_home() != CargoHome::Private {
             return Ok(None);
         }
-        Ok(Some(home::open(store, &self.home_owner(), &environment(), repo, now())?))
+        Ok(Some(home::open(store, &self.home_owner(), user, &environment(), now())?))
     }
 
     /// Returns the target directory that was given.
@@ -289,8 +306,10 @@ impl RepoArgs {
 
 impl JobArgs {
     /// Opens the private home, if that is asked for.
-    pub(super) fn open_home(&self, store: &Store) -> Result<Option<Opened>> {
-        self.places.open_home(store, &self.repo.repo()?)
+    pub(super) fn open_home(&self, store: &Store, leftovers: Leftovers) -> Result<Option<Opened>> {
+        let repo = &self.repo.repo()?;
+        let readable = &self.scope.readable(repo)?;
+        self.places.open_home(store, &User { repo, readable, leftovers })
     }
 
     /// Finds out what is asked for, with the private home if that is.
@@ -392,6 +411,11 @@ fn parse_area(text: &str) -> std::result::Result<Kept, String> {
         "dependencies" => Ok(Kept::Dependencies),
         _ => Err("areas are registry, git, target and dependencies".to_owned()),
     }
+}
+
+fn parse_leftovers(text: &str) -> std::result::Result<Leftovers, String> {
+    let known = Leftovers::ALL.into_iter().find(|(word, _)| *word == text);
+    known.map(|(_, leftovers)| leftovers).ok_or_else(|| "`set-aside` or `keep`".to_owned())
 }
 
 #[cfg(test)]

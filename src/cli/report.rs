@@ -101,6 +101,9 @@ pub(super) fn table(verb: Verb, report: &Report) -> String {
             line!(text, "  {note}");
         }
     }
+    for set_aside in &report.set_aside {
+        line!(text, "{set_aside}");
+    }
     let sources = &report.sources;
     if sources.restored + sources.changed > 0 {
         let (old, new) = (sources.restored, sources.changed);

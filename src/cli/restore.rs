@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::args::{JobArgs, environment, now};
+use super::args::{JobArgs, LeftoversArgs, environment, now};
 use super::report::to_stderr;
 use super::{Error, Result, Status, progress, report};
 use crate::model::always_build::AlwaysBuild;
@@ -28,6 +28,8 @@ pub(super) struct RestoreArgs {
     /// Without it `$RUNNER_CACHE_ALWAYS_BUILD`: such names, separated by commas.
     #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
     always_build: Vec<AlwaysBuild>,
+    #[command(flatten)]
+    leftovers: LeftoversArgs,
 }
 
 impl RestoreArgs {
@@ -44,16 +46,18 @@ impl RestoreArgs {
 
     pub(super) fn run(&self) -> Result<Status> {
         let store = self.job.root.open_or_init()?;
-        let home = self.job.open_home(&store)?;
+        let home = self.job.open_home(&store, self.leftovers.leftovers())?;
         let job = self.job.resolve(&store, home.as_ref())?;
         let always_build = self.always_build()?;
         let (report, ended) = progress::watch("restoring", |progress| {
             let uses_hot_trees = self.hot_trees > 0;
-            let options = RestoreOptions { now: now(), uses_hot_trees, always_build };
+            let leftovers = self.leftovers.leftovers();
+            let options = RestoreOptions { now: now(), uses_hot_trees, always_build, leftovers };
             let restore = || ops::restore::restore(&store, &job, options, progress);
             ops::with_threads(self.job.threads, restore)
         })?;
         let mut report = report?;
+        report.set_aside.extend(home.as_ref().and_then(|home| home.set_aside.clone()));
         report.cargo_home = home.as_ref().map(Opened::raw_path);
         report::report(report::Verb::Restore, &report, self.job.json)?;
         if let Some(home) = &report.cargo_home {

@@ -2,8 +2,9 @@
 
 use clap::Args;
 
-use super::args::{JobArgs, RetentionArgs, now};
+use super::args::{JobArgs, LeftoversArgs, RetentionArgs, now};
 use super::{Result, Status, progress, report};
+use crate::model::leftovers::{Leftovers, SavedFrom};
 use crate::model::level::Level;
 use crate::model::unit_use::UnitPolicy;
 use crate::ops;
@@ -33,17 +34,20 @@ pub(super) struct SaveArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     hot_trees: u16,
     #[command(flatten)]
+    leftovers: LeftoversArgs,
+    #[command(flatten)]
     retention: RetentionArgs,
 }
 
 impl SaveArgs {
     pub(super) fn run(&self) -> Result<Status> {
         let store = self.job.root.open_or_init()?;
-        let home = self.job.open_home(&store)?;
+        let home = self.job.open_home(&store, Leftovers::Keep)?;
         let job = self.job.resolve(&store, home.as_ref())?;
         let options = SaveOptions {
             level: self.compression_level,
             partial: self.partial,
+            from: self.leftovers.leftovers().saved_from(SavedFrom::Unrecorded),
             units: UnitPolicy { unit_saves: self.unit_saves },
             hot: HotPolicy {
                 count: self.hot_trees.into(),

@@ -5,10 +5,18 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::FileType as RawType;
+use rustix::fs::{AtFlags, CWD, FileType as RawType, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
 
 use crate::model::timestamp::Timestamp;
+
+/// Returns when the inode of `path` was made, where the filesystem remembers; no program can set that.
+pub fn born(path: &Path) -> Option<Timestamp> {
+    let asked = StatxFlags::BTIME;
+    let stat = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, asked).ok()?;
+    let is_known = StatxFlags::from_bits_retain(stat.stx_mask).contains(asked);
+    is_known.then(|| Timestamp::new(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec))
+}
 
 /// What a path is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

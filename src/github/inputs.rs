@@ -21,6 +21,7 @@ use crate::model::area::Kept;
 use crate::model::cargo_home::CargoHome;
 use crate::model::environment::Environment;
 use crate::model::git_ref::CommitId;
+use crate::model::leftovers::Leftovers;
 use crate::model::level::Level;
 use crate::model::names::Name;
 use crate::model::pressure::Pressure;
@@ -31,12 +32,12 @@ use crate::model::token::Token;
 
 /// The inputs that `action.yml` declares.
 #[rustfmt::skip]
-pub const NAMES: [&str; 35] = [
+pub const NAMES: [&str; 36] = [
     "mode", "enabled",
     "repo", "dependencies", "dependency-refs", "submodules", "token",
     "key", "extra-inputs", "env-vars", "job",
     "always-build",
-    "areas", "cache-root", "cargo-home", "target-dir", "scratch", "targets",
+    "areas", "cache-root", "cargo-home", "target-dir", "scratch", "targets", "leftovers",
     "save-if", "lookup-only", "fail-on-cache-miss", "fail-on-error",
     "retention", "generations", "unit-saves", "disk-threshold", "low-water", "min-free", "max-size",
     "compression-level", "hot-trees", "threads", "remote",
@@ -88,6 +89,8 @@ pub struct Inputs {
     pub scratch: Option<Vec<String>>,
     /// Further targets, relative to the repo.
     pub targets: Vec<PathBuf>,
+    /// What becomes of directories that jobs left which this one may not read.
+    pub leftovers: Leftovers,
 
     /// When the post step saves.
     pub save_if: SaveIf,
@@ -197,6 +200,7 @@ impl Inputs {
             target_dir: given.path("target-dir"),
             scratch: given.lines("scratch"),
             targets: given.list("targets", &[], |text| path(text, environment.get("HOME"))),
+            leftovers: given.choice("leftovers", &Leftovers::ALL).unwrap_or(Leftovers::SetAside),
             save_if: given.choice("save-if", &SAVE_IFS).unwrap_or(SaveIf::Always),
             lookup_only: given.flag("lookup-only").unwrap_or(false),
             fail_on_cache_miss: given.flag("fail-on-cache-miss").unwrap_or(false),

@@ -17,6 +17,7 @@ pub mod further;
 pub mod git_ref;
 pub mod idle_dir;
 pub mod kept;
+pub mod leftovers;
 pub mod level;
 pub mod manifest;
 pub mod mark;

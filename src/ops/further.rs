@@ -66,7 +66,7 @@ impl Job {
     }
 
     /// Refuses a directory that holds more than what cargo builds: it would be replaced as a whole.
-    fn check_further(&self, dir: &Path) -> Result<(), String> {
+    pub(super) fn check_further(&self, dir: &Path) -> Result<(), String> {
         let known = self.roots.values().chain(&self.excluded);
         if let Some(held) = known.chain(&self.workspaces).find(|held| held.starts_with(dir)) {
             return Err(format!("`{}` lies inside it", held.display()));

@@ -13,6 +13,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::Result;
+use super::report::{SetAside, chain};
 use crate::cargo::dirs::cargo_home;
 use crate::cargo::home::STAGED_PREFIX;
 use crate::cargo::home_config::{HomeConfig, home_config};
@@ -20,7 +21,9 @@ use crate::fs::At;
 use crate::fs::remove::remove_file;
 use crate::model::cargo_home::HomeOwner;
 use crate::model::environment::Environment;
+use crate::model::leftovers::{Leftovers, foreign};
 use crate::model::manifest::RawPath;
+use crate::model::scope::Scope;
 use crate::model::timestamp::Timestamp;
 use crate::store::{PrivateHome, Store};
 
@@ -29,6 +32,8 @@ use crate::store::{PrivateHome, Store};
 pub struct Opened {
     /// The home, which stays for as long as this lives.
     pub home: PrivateHome,
+    /// The home that was there before, if that was set aside.
+    pub set_aside: Option<SetAside>,
     /// What people should know.
     pub warnings: Vec<String>,
 }
@@ -50,19 +55,68 @@ impl Opened {
 /// What the usual home holds besides cargo's caches is there too, by symlinks: installed programs
 /// and their list, credentials, the configuration. So nothing secret is copied, and `cargo install`
 /// and `cargo login` go where they would go without us.
+///
+/// One that a job had which may not be read is set aside first, if the job does so with leftovers.
 pub fn open(
     store: &Store,
     owner: &HomeOwner,
+    user: &User<'_>,
     environment: &Environment,
-    repo: &Path,
     now: Timestamp,
 ) -> Result<Opened> {
-    let home = store.open_home(owner, now)?;
-    let mut warnings = Vec::new();
+    let repo = user.repo;
+    let (mut set_aside, mut warnings) = (None, Vec::new());
+    let scope = user.scope_in(store, owner, &mut set_aside, &mut warnings);
+    let home = store.open_home(owner, scope, now)?;
     if let Some(usual) = usual_home(store, home.path(), environment, repo)? {
         furnish(store, &home, &usual, repo, &mut warnings)?;
     }
-    Ok(Opened { home, warnings })
+    Ok(Opened { home, set_aside, warnings })
+}
+
+/// The job that uses a private home.
+#[derive(Clone, Copy, Debug)]
+pub struct User<'a> {
+    /// The checkout that it builds.
+    pub repo: &'a Path,
+    /// The scopes that it may read, its own first.
+    pub readable: &'a [Scope],
+    /// What becomes of a home of a job that may not be read.
+    pub leftovers: Leftovers,
+}
+
+impl User<'_> {
+    /// Returns the scope that has the home of `owner` from now on. Where the home of a job that may not be read
+    /// stays, that is still the one of that job.
+    fn scope_in(
+        &self,
+        store: &Store,
+        owner: &HomeOwner,
+        set_aside: &mut Option<SetAside>,
+        warnings: &mut Vec<String>,
+    ) -> Option<Scope> {
+        let path = store.home_path(owner);
+        let before = store.home_scope(&path);
+        let why = foreign(before.as_ref(), self.readable);
+        let Some(why) = why.filter(|_| path.symlink_metadata().is_ok()) else {
+            return self.readable.first().cloned();
+        };
+        if self.leftovers == Leftovers::Keep {
+            return before;
+        }
+        let refused = match store.set_home_aside(owner) {
+            Ok(true) => {
+                let path = RawPath::of(path.as_os_str().as_bytes());
+                *set_aside = Some(SetAside { path, why: why.to_string() });
+                return self.readable.first().cloned();
+            }
+            Ok(false) => "somebody uses it".to_owned(),
+            Err(error) => chain(&error),
+        };
+        let path = path.display();
+        warnings.push(format!("`{path}` cannot be set aside and is not saved: {why}: {refused}"));
+        before
+    }
 }
 
 /// Returns the home that this one stands in for, unless a step before has linked to it and exported

@@ -24,6 +24,7 @@ mod index;
 pub mod job;
 mod kept;
 mod kept_back;
+pub mod leftovers;
 mod live;
 mod locks;
 mod look;

@@ -1,5 +1,6 @@
 //! What an operation did: the objects that `--json` prints.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -165,6 +166,21 @@ pub struct UnitsReport {
     pub pruned: u64,
 }
 
+/// A directory that was set aside before cargo saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SetAside {
+    /// Where it was.
+    pub path: RawPath,
+    /// Why, as a clause.
+    pub why: String,
+}
+
+impl fmt::Display for SetAside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is set aside: {}", self.path, self.why)
+    }
+}
+
 /// What a restore or a save did.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -186,6 +202,9 @@ pub struct Report {
     /// Files of packages that stay fresh which changed and are read by nothing that cargo knows of.
     #[serde(rename = "blind-inputs", skip_serializing_if = "Vec::is_empty")]
     pub blind_inputs: Vec<String>,
+    /// The directories that were set aside, because a job that this one may not read had built there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub set_aside: Vec<SetAside>,
     /// The crates that cargo will build again although their target was restored.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rebuilds: Vec<Rebuild>,
@@ -239,6 +258,7 @@ impl Report {
             units,
             kept_files: Vec::new(),
             blind_inputs: Vec::new(),
+            set_aside: Vec::new(),
             rebuilds: Vec::new(),
             reuse: None,
             seconds: 0.0,

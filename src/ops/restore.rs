@@ -1,6 +1,7 @@
 //! Restoring: the best generation of each area is put in place, then the sources' mtimes.
 
 mod ahead;
+mod leftovers;
 mod sources;
 
 use std::collections::{BTreeSet, HashSet};
@@ -9,12 +10,14 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use self::leftovers::Cleared;
 use super::compare::Known;
 use super::further::{For, with_last};
 use super::heal::remove_half_extractions;
 use super::hot::Taking;
 use super::job::{Job, Place};
 use super::kept_back::{PutBack, take_away};
+use super::leftovers::note_build;
 use super::look::shared;
 use super::lookup::{Choice, choose};
 use super::place::{Placing, holds_anything, place};
@@ -32,6 +35,7 @@ use crate::cargo::tested::newer_than_tested;
 use crate::fs::crash::crash_point;
 use crate::model::always_build::AlwaysBuild;
 use crate::model::choice::Hit;
+use crate::model::leftovers::Leftovers;
 use crate::model::manifest::Manifest;
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_use::UnitDir;
@@ -57,6 +61,8 @@ pub struct RestoreOptions {
     pub uses_hot_trees: bool,
     /// What cargo builds again although nothing changed that it knows of.
     pub always_build: Vec<AlwaysBuild>,
+    /// What becomes of directories of jobs that may not be read.
+    pub leftovers: Leftovers,
 }
 
 /// Everything the areas of one restore share.
@@ -86,7 +92,11 @@ pub fn restore(
     let lease = match store.lease(Purpose::Restore) {
         Ok(lease) => lease,
         // A full disk is no reason to fail a build that would have missed.
-        Err(store::Error::Io(error)) => return Ok(nothing_restored(job, error.into(), started)),
+        Err(store::Error::Io(error)) => {
+            // What the job builds in is nobody else's any more, as far as that can be recorded.
+            drop(note_build(store, job));
+            return Ok(nothing_restored(job, error.into(), started));
+        }
         Err(error) => return Err(error.into()),
     };
     lease.remove_later();
@@ -96,9 +106,12 @@ pub fn restore(
     let restoring = Restoring { store, lease: &lease, job, options, boot: boot_id(), unpacker };
     let mut warnings = job.warnings.clone();
     warnings.extend(reclaimed.err().map(|error| chain(&error)));
+    let mut cleared = restoring.clear();
     // What is in `CARGO_HOME` was built from none of the sources: it waits for nothing that is done to them.
-    let ((targets, refreshing), shared) =
-        rayon::join(|| restoring.restore_targets(&mut warnings), || restoring.restore_shared());
+    let ((targets, refreshing), shared) = rayon::join(
+        || restoring.restore_targets(&mut cleared, &mut warnings),
+        || restoring.restore_shared(),
+    );
     let areas: Vec<_> = shared.into_iter().chain(targets).collect();
     match remove_half_extractions(job, &lease, progress) {
         Ok(0) => {}
@@ -133,6 +146,8 @@ pub fn restore(
         blind_inputs = restoring.blind_inputs(&areas, &refreshing);
         rebuilds = restoring.rebuilds(&areas, &refreshing.outcome(strangers.is_empty()));
     }
+    cleared.finish();
+    warnings.append(&mut cleared.warnings);
     let areas = areas.into_iter().map(|area| area.report).collect();
     let notes = job.components().get("rustc").and_then(|version| newer_than_tested(version));
     let notes = notes.into_iter().collect();
@@ -142,6 +157,7 @@ pub fn restore(
         kept_files,
         blind_inputs,
         rebuilds,
+        set_aside: cleared.set_aside,
         seconds,
         notes,
         warnings,
@@ -181,10 +197,14 @@ impl<'a> Restoring<'a> {
     /// Restores the other areas, and returns what is still to be done to the sources.
     fn restore_targets(
         &self,
+        cleared: &mut Cleared,
         warnings: &mut Vec<String>,
     ) -> (Vec<Pending<'a>>, Option<(Refreshing<'_>, PutBack)>) {
         let mut glance = Glance::default();
         let mut areas = self.choose(|place| !place.area.is_shared(), &mut glance);
+        self.clear_found(&mut glance, cleared);
+        self.clear_left(&mut areas, cleared);
+        self.take_in_hand(cleared);
         self.leave_ahead(&mut areas);
         // What differs from the record looks new before any tree that is older is in place.
         let refreshing = self.renew_sources(&mut areas, glance, warnings).unwrap_or_else(|error| {
@@ -197,6 +217,7 @@ impl<'a> Restoring<'a> {
         });
         crash_point("restore: sources");
         self.put_all_in_place(&mut areas);
+        self.clear_failed(&areas, cleared);
         let is_done = |dir: &PathBuf, area: &Pending<'_>| {
             area.place.dir == *dir && (area.choice.is_some() || area.report.mode == Mode::Left)
         };
@@ -293,6 +314,9 @@ impl<'a> Restoring<'a> {
             && let Err(error) = placed.forget_reads(&place.dir, &manifest.entries)
         {
             report.warnings.push(chain(&error));
+        }
+        if !place.area.is_shared() {
+            report.warnings.extend(self.take_restored(&place.dir).err().map(|it| chain(&it)));
         }
         if let Err(error) = self.record(place, choice, placed, known.as_ref()) {
             report.warnings.push(chain(&error));

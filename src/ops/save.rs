@@ -16,6 +16,7 @@ use super::hot::HotPolicy;
 use super::index::Index;
 use super::job::{Job, Place};
 use super::kept::{self, Keep};
+use super::leftovers::{Owners, left_as};
 use super::locks::keep_builds_out;
 use super::look::look;
 use super::missed::and_others;
@@ -33,6 +34,7 @@ use crate::fs::walk::{Found, Missed, Walked};
 use crate::model::area::Area;
 use crate::model::choice::Hit;
 use crate::model::further::FurtherTarget;
+use crate::model::leftovers::{Foreign, SavedFrom, foreign};
 use crate::model::level::Level;
 use crate::model::manifest::{Root, Source, SourceKind};
 use crate::model::reuse::Reuse;
@@ -78,6 +80,8 @@ pub struct SaveOptions {
     pub partial: bool,
     /// When units leave the stored copy.
     pub units: UnitPolicy,
+    /// Which directories are saved.
+    pub from: SavedFrom,
     /// Which trees are put by for the next job, once they are saved: the directory is gone then.
     pub hot: HotPolicy,
     /// The time of the save.
@@ -194,6 +198,11 @@ impl Saving<'_> {
     fn save_area(&self, place: &Place, guard: &BuildGuard, report: &mut AreaReport) -> Result<()> {
         self.progress.go_on()?;
         place.check(self.store.root(), &self.job.cargo_home)?;
+        if let Some(why) = self.refuses(place) {
+            let dir = place.dir.display();
+            report.warnings.push(format!("`{dir}` is not saved: {why}"));
+            return Ok(());
+        }
         let checkout_files = self.checkout_files(place);
         let Some(walked) = look(self.job, place, report, &checkout_files, self.progress)? else {
             return Ok(());
@@ -202,6 +211,9 @@ impl Saving<'_> {
         let known = self.known(place);
         // Atimes count from the walk: nothing is read before.
         let Walked { found, mut missed } = walked;
+        // After another save than the last one the job goes on to build.
+        let is_last = self.options.from == SavedFrom::Recorded;
+        let left_as = is_last.then(|| left_as(&place.dir, &found)).flatten();
         let mut left = self.leave_unused(place, found, &missed, known.as_ref())?;
         let mut tree = Tree::of(&place.dir, &left.found)?;
         report.warnings.extend(tree.special.first().map(|path| {
@@ -255,10 +267,33 @@ impl Saving<'_> {
         let mut record = TreeRecord { generation: id.clone(), owner, inodes };
         record.settle(after_stats);
         self.record(place, &record, report);
+        if !place.area.is_shared() {
+            let taken = self.owners().saved(&place.dir, left_as);
+            report.warnings.extend(taken.err().map(|error| chain(&error)));
+        }
         crash_point("save: recorded");
         self.put_by(place, (&tree, &record.inodes), &id, &manifest, report);
         report.id = Some(id);
         Ok(())
+    }
+
+    fn owners(&self) -> Owners<'_> {
+        Owners { store: self.store, job: self.job, boot: &self.boot }
+    }
+
+    /// Returns why an area is not saved, because of who built there.
+    fn refuses(&self, place: &Place) -> Option<Foreign> {
+        if place.area.is_shared() {
+            let home = &self.job.cargo_home;
+            let is_any = self.options.from == SavedFrom::Anyone || !self.store.is_home(home);
+            let scope = self.store.home_scope(home);
+            return (!is_any).then(|| foreign(scope.as_ref(), &self.job.readable)).flatten();
+        }
+        let owners = self.owners();
+        let is_found = matches!(place.area, Area::Further(_));
+        let made = is_found.then_some(|| owners.is_new(&place.dir));
+        let owner = owners.of(&place.dir);
+        self.options.from.refuses(owner.as_ref(), &self.job.readable, made)
     }
 
     /// Returns what of the directory of a target belongs to the checkouts.

@@ -88,6 +88,11 @@ impl Glance {
         (sources, ctimes)
     }
 
+    /// Returns the target directories in a root that the job did not ask for; none if it was not read.
+    pub(super) fn strange_targets(&self, root: &Root) -> Option<&[PathBuf]> {
+        self.0.get(root).map(|seen| seen.strange_targets.as_slice())
+    }
+
     /// Returns what of a target directory belongs to the checkouts.
     pub(super) fn checkout_files<'s>(
         &'s self,

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
 use super::generations::read_dir;
-use super::leases::random_id;
+use super::leases::{Purpose, random_id};
 use super::open::Store;
 use super::sweep::GcLock;
 use crate::fs::At;
@@ -36,6 +36,7 @@ use crate::fs::walk::walk;
 use crate::model::cargo_home::HomeOwner;
 use crate::model::idle_dir::{DirFacts, DirKind};
 use crate::model::manifest::RawPath;
+use crate::model::scope::Scope;
 use crate::model::timestamp::Timestamp;
 
 /// The private home of a runner, which is there and stays for as long as this lives.
@@ -54,6 +55,9 @@ struct Record {
     last_used: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     user: Option<ProcessMark>,
+    /// The scope of the last job that used it; none where that may have been one that the job could not read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    scope: Option<Scope>,
 }
 
 /// How long a job can last: GitHub ends those of self-hosted runners after five days.
@@ -73,14 +77,45 @@ impl Store {
         path.parent() == Some(&self.homes_dir())
     }
 
+    /// Returns the scope of the job that last used the private home at `path`, if that is known.
+    pub fn home_scope(&self, path: &Path) -> Option<Scope> {
+        read_record(path)?.scope
+    }
+
+    /// Moves the private home of `owner` out of the way, and removes it; tells whether it did. One that somebody
+    /// uses stays.
+    pub fn set_home_aside(&self, owner: &HomeOwner) -> Result<bool> {
+        let path = self.home_path(owner);
+        let Some(_lock) = Lock::try_exclusive(&beside(&path, ".lock"))? else { return Ok(false) };
+        let user = read_record(&path).and_then(|record| record.user);
+        // A runner that starts every job itself has this one in its turn.
+        let is_other = |user: &ProcessMark| ProcessMark::of_parent().as_ref() != Some(user);
+        if user.filter(is_other).is_some_and(|user| user.is_alive() == Some(true)) {
+            return Ok(false);
+        }
+        let lease = self.lease(Purpose::Restore)?;
+        let staged = lease.staged_path("home")?;
+        fs::rename(&path, &staged).at("rename to", &staged)?;
+        remove_file(&beside(&path, ".json"))?;
+        // With the lease what it staged goes.
+        drop(lease);
+        Ok(true)
+    }
+
     /// Opens the private home of `owner`, making it if nothing is there, and records that the
-    /// process which started this one uses it at `now`.
-    pub fn open_home(&self, owner: &HomeOwner, now: Timestamp) -> Result<PrivateHome> {
+    /// process which started this one uses it at `now`, a job of `scope`.
+    pub fn open_home(
+        &self,
+        owner: &HomeOwner,
+        scope: Option<Scope>,
+        now: Timestamp,
+    ) -> Result<PrivateHome> {
         let path = self.home_path(owner);
         let lock = share(&beside(&path, ".lock"))?;
         let work_dir = RawPath::of(owner.work_dir.as_os_str().as_bytes());
         let user = ProcessMark::of_parent();
-        let record = Record { runner: owner.name.clone(), work_dir, last_used: now, user };
+        let runner = owner.name.clone();
+        let record = Record { runner, work_dir, last_used: now, user, scope };
         let json = serde_json::to_vec(&record).expect("the record of a home is plain JSON");
         self.write_whole(&beside(&path, ".json"), &json)?;
         let mut builder = DirBuilder::new();
@@ -161,13 +196,14 @@ impl PrivateHome {
 /// Returns when the home at `path` was last used: `now` if somebody uses it. One without a record
 /// was never used.
 fn last_used(path: &Path, now: Timestamp) -> Timestamp {
-    let record = fs::read(beside(path, ".json")).ok();
-    let Some(record) = record.and_then(|json| serde_json::from_slice::<Record>(&json).ok()) else {
-        return Timestamp::default();
-    };
+    let Some(record) = read_record(path) else { return Timestamp::default() };
     let is_over = record.user.and_then(|user| user.is_alive()) == Some(false);
     let is_used = !is_over && now.secs_since(record.last_used) <= LONGEST_JOB_SECS;
     if is_used { now } else { record.last_used.min(now) }
+}
+
+fn read_record(path: &Path) -> Option<Record> {
+    serde_json::from_slice(&fs::read(beside(path, ".json")).ok()?).ok()
 }
 
 /// Shares the lock at `path` with whoever works in the same home.

@@ -55,6 +55,7 @@ mod leftovers;
 mod manifest_file;
 mod mirrors;
 mod open;
+mod owners;
 mod pack_writer;
 mod packs;
 mod records;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::error::Result;
 use super::generations::read_dir;
 use super::open::Store;
+use super::owners::{is_owner, is_stale};
 use super::records::{inodes_of, open_record, write_record};
 use super::sweep::GcLock;
 use crate::fs::At;
@@ -151,6 +152,9 @@ impl Store {
     pub fn stale_trees(&self, boot: &str) -> Result<Vec<PathBuf>> {
         let mut records = read_dir(&self.trees_dir())?;
         records.retain(|path| {
+            if is_owner(path) {
+                return is_stale(path, boot);
+            }
             let is_current = |first: &First| {
                 let dir = OsStr::from_bytes(first.directory.as_bytes());
                 self.is_current(first, boot) && Path::new(dir).is_dir()
@@ -160,9 +164,11 @@ impl Store {
         Ok(records)
     }
 
-    /// Forgets what is known of every directory. It costs only time, and makes a little room.
+    /// Forgets what is known of every directory but its owner. It costs only time, and makes a little room.
     pub fn forget_trees(&self, lock: &GcLock) -> Result<()> {
-        self.forget_stale_trees(lock, &read_dir(&self.trees_dir())?)
+        let mut records = read_dir(&self.trees_dir())?;
+        records.retain(|path| !is_owner(path));
+        self.forget_stale_trees(lock, &records)
     }
 
     /// Removes the records at `paths`, which [`Self::stale_trees`] returned.

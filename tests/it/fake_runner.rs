@@ -115,7 +115,7 @@ impl FakeRunner {
         succeed(git.args(["clone", "-q"]).arg(self.path("origin/app")).arg(workspace))
     }
 
-    fn git(&self, dir: &Path) -> Command {
+    pub(crate) fn git(&self, dir: &Path) -> Command {
         let mut git = self.command("git", dir);
         for (name, value) in [("AUTHOR", "a"), ("COMMITTER", "c")] {
             git.env(format!("GIT_{name}_NAME"), value);
@@ -250,6 +250,13 @@ impl Job<'_> {
         ] {
             self.set(name, value);
         }
+    }
+
+    /// Makes it a job of a push to a branch that is not protected.
+    pub(crate) fn of_push_to(&mut self, branch: &str) {
+        let git_ref = format!("refs/heads/{branch}");
+        self.event["ref"] = git_ref.as_str().into();
+        self.set("GITHUB_REF", &git_ref);
     }
 
     /// Forgets what main handed on.

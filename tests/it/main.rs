@@ -33,6 +33,7 @@ mod kept_files;
 mod lanes;
 mod launcher;
 mod layouts;
+mod leftovers;
 mod living;
 mod old_stores;
 mod partial;

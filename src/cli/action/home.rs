@@ -5,7 +5,8 @@ use super::step::Step;
 use crate::cli::args::now;
 use crate::cli::{Error, Result};
 use crate::model::cargo_home::CargoHome;
-use crate::ops::home::{Opened, open};
+use crate::model::leftovers::Leftovers;
+use crate::ops::home::{Opened, User, open};
 use crate::ops::report::chain;
 use crate::store::Store;
 
@@ -14,7 +15,7 @@ pub(super) fn export(step: &Step, store: &Store, log: &mut Log) -> Result<Option
     if step.inputs.cargo_home != CargoHome::Private {
         return Ok(None);
     }
-    let opened = open_for(step, store)?;
+    let opened = open_for(step, store, step.inputs.leftovers)?;
     let path = opened.home.path();
     let text = path.to_str().ok_or_else(|| {
         Error::Refused(format!("cannot export CARGO_HOME: `{}` is not UTF-8", path.display()))
@@ -34,10 +35,14 @@ pub(super) fn open_exported(step: &Step, store: &Store) -> Result<Option<Opened>
     let path = store.home_path(&step.runner.home_owner());
     let is_exported = step.environment.get("CARGO_HOME") == Some(path.as_os_str());
     let is_wanted = step.inputs.cargo_home == CargoHome::Private;
-    if is_wanted && is_exported { open_for(step, store).map(Some) } else { Ok(None) }
+    // What was built from is not replaced any more.
+    let opened = || open_for(step, store, Leftovers::Keep).map(Some);
+    if is_wanted && is_exported { opened() } else { Ok(None) }
 }
 
-fn open_for(step: &Step, store: &Store) -> Result<Opened> {
+fn open_for(step: &Step, store: &Store, leftovers: Leftovers) -> Result<Opened> {
     let (owner, environment) = (step.runner.home_owner(), step.for_children());
-    Ok(open(store, &owner, &environment, &step.repo(), now())?)
+    let readable = &step.scope()?.chain(step.trust.base.as_ref());
+    let user = User { repo: &step.repo(), readable, leftovers };
+    Ok(open(store, &owner, &user, &environment, now())?)
 }

@@ -22,12 +22,13 @@ use crate::ops;
 use crate::ops::explain::explain;
 use crate::ops::home::Opened;
 use crate::ops::job::Job;
+use crate::ops::leftovers::note_build;
 use crate::ops::lookup::look_up;
 use crate::ops::progress::Progress;
-use crate::ops::report::Report;
+use crate::ops::report::{Report, SetAside};
 use crate::ops::restore::{RestoreOptions, restore};
 use crate::ops::save::save_shared_first;
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// Runs the step. Whatever fails, the outputs are set.
 pub(super) fn run(environment: &Environment) -> Status {
@@ -52,6 +53,8 @@ struct Main<'a> {
     state: State,
     outputs: Outputs,
     summary: Summary,
+    /// The private home that was set aside.
+    home_aside: Option<SetAside>,
     has_failed: bool,
 }
 
@@ -64,6 +67,7 @@ impl<'a> Main<'a> {
             state: State::started(),
             outputs: Outputs::default(),
             summary: Summary::default(),
+            home_aside: None,
             has_failed: false,
         }
     }
@@ -112,6 +116,9 @@ impl<'a> Main<'a> {
         let home = store.as_ref().and_then(|store| self.open_home(store));
         let job = self.resolve(store.as_ref(), home.as_ref());
         let mut hit = Hit::Miss;
+        if let Some(job) = job.as_ref().filter(|_| !self.restores()) {
+            self.note_build(job);
+        }
         if let (Some(store), Some(job)) = (&store, &job) {
             match mode {
                 Mode::Auto | Mode::Restore => hit = self.restore(store, job),
@@ -123,6 +130,23 @@ impl<'a> Main<'a> {
         if was_to_restore && fail_on_cache_miss && hit == Hit::Miss {
             self.log.error("nothing was found, and `fail-on-cache-miss` is `true`");
             self.has_failed = true;
+        }
+    }
+
+    fn restores(&self) -> bool {
+        let Inputs { mode, enabled, lookup_only, .. } = self.step.inputs;
+        // At the end of a job its save records what is there.
+        enabled && (mode == Mode::Save || mode != Mode::Key && !lookup_only)
+    }
+
+    /// Records what the job builds in, for the jobs of other lanes, if there is a store already.
+    fn note_build(&mut self, job: &Job) {
+        let noted = self.step.root().and_then(|choice| match Store::open(&choice.root) {
+            Err(store::Error::Missing(_)) => Ok(()),
+            store => Ok(note_build(&store?, job)?),
+        });
+        if let Err(error) = noted {
+            self.log.warn(&told(&error));
         }
     }
 
@@ -210,7 +234,9 @@ impl<'a> Main<'a> {
     /// Opens the private home and exports it; without it the job builds in the usual one.
     fn open_home(&mut self, store: &Store) -> Option<Opened> {
         let opened = home::export(self.step, store, self.log);
-        opened.map_err(|error| self.trouble(&told(&error))).ok().flatten()
+        let opened = opened.map_err(|error| self.trouble(&told(&error))).ok().flatten();
+        self.home_aside = opened.as_ref().and_then(|opened| opened.set_aside.clone());
+        opened
     }
 
     /// Finds out the keys, before the build can change what they are made from.
@@ -255,14 +281,15 @@ impl<'a> Main<'a> {
         let restored = ops::with_threads(self.step.threads(), || {
             let uses_hot_trees = self.step.inputs.hot_trees > 0;
             let always_build = self.step.inputs.always_build.clone();
-            let options = RestoreOptions { now: now(), uses_hot_trees, always_build };
+            let leftovers = self.step.inputs.leftovers;
+            let options = RestoreOptions { now: now(), uses_hot_trees, always_build, leftovers };
             if is_lookup {
                 look_up(store, job)
             } else {
                 restore(store, job, options, &self.progress)
             }
         });
-        let report = match restored {
+        let mut report = match restored {
             Ok(report) => report,
             Err(error) => {
                 self.log.end_group();
@@ -270,6 +297,7 @@ impl<'a> Main<'a> {
                 return Hit::Miss;
             }
         };
+        report.set_aside.extend(self.home_aside.take());
         self.log.lines(&table(Verb::Restore, &report));
         if report.hit != Hit::Exact {
             self.explain(store, job);

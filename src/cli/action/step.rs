@@ -14,6 +14,7 @@ use crate::github::runner::Runner;
 use crate::github::trust::Trust;
 use crate::model::cargo_home::CargoHome;
 use crate::model::environment::Environment;
+use crate::model::leftovers::SavedFrom;
 use crate::model::names::Name;
 use crate::model::scope::Scope;
 use crate::model::unit_use::UnitPolicy;
@@ -161,14 +162,16 @@ impl Step {
             count: self.inputs.hot_trees.into(),
             outside: self.runner.work_dir.as_ref().map(|dir| dir.join(OUTSIDE)),
         };
-        SaveOptions { hot, ..self.save_options(partial) }
+        let from = self.inputs.leftovers.saved_from(SavedFrom::Recorded);
+        SaveOptions { from, hot, ..self.save_options(partial) }
     }
 
     /// Returns how a save is done after which the job goes on.
     pub(super) fn save_options(&self, partial: bool) -> SaveOptions {
         let units = UnitPolicy { unit_saves: self.inputs.unit_saves };
         let level = self.inputs.compression_level;
-        SaveOptions { level, partial, units, hot: HotPolicy::default(), now: now() }
+        let from = self.inputs.leftovers.saved_from(SavedFrom::Unrecorded);
+        SaveOptions { level, partial, units, from, hot: HotPolicy::default(), now: now() }
     }
 
     /// Returns how many threads to use; 0 for one a core.

@@ -83,6 +83,9 @@ impl Summary {
                 self.add(format_args!("- ⚠️ {area_name}: {}\n", Markdown::text(warning)));
             }
         }
+        for set_aside in &report.set_aside {
+            self.add(format_args!("- {}\n", Markdown::text(&set_aside.to_string())));
+        }
         for note in &report.notes {
             self.add(format_args!("- {}\n", Markdown::text(note)));
         }

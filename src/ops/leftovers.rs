@@ -1,0 +1,216 @@
+//! Directories that earlier jobs left: who had them in hand, and setting them aside.
+//!
+//! What is set aside is renamed, beside where it was, and removed while the job goes on. No symlink is followed but
+//! one that the target directory itself is, and what that leads to only if cargo built there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::checkout_files::CheckoutFiles;
+use super::further::{For, with_last};
+use super::job::Job;
+use super::locks::keep_builds_out;
+use super::place::holds_anything;
+use super::progress::Progress;
+use super::report::chain;
+use super::staged::Staged;
+use super::walk::walk_tree;
+use super::{Error, Result};
+use crate::cargo::sources::{is_target, tracked_files};
+use crate::fs::At;
+use crate::fs::remove::open_dir;
+use crate::fs::space::{is_mount_point, now_at};
+use crate::fs::stat::{Stat, born};
+use crate::fs::walk::Found;
+use crate::model::leftovers::{DirOwner, Foreign, LeftAs, foreign};
+use crate::model::manifest::Root;
+use crate::model::rel_path::RelPath;
+use crate::store::{Lease, Store, boot_id};
+
+/// How long a build may go on in a directory that is to be set aside.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The owners of directories, as the store records them.
+pub(super) struct Owners<'a> {
+    pub(super) store: &'a Store,
+    pub(super) job: &'a Job,
+    pub(super) boot: &'a str,
+}
+
+impl Owners<'_> {
+    /// Returns who had `dir` in hand last, if that is known.
+    pub(super) fn of(&self, dir: &Path) -> Option<DirOwner> {
+        self.store.dir_owner(&real(dir), self.boot)
+    }
+
+    /// Returns why the job may not build in `dir`, by its owner; none if it may.
+    pub(super) fn foreign(&self, dir: &Path) -> Option<Foreign> {
+        let owner = self.of(dir);
+        foreign(owner.as_ref().and_then(|owner| owner.scope.as_ref()), &self.job.readable)
+    }
+
+    /// Records that the job has `dir` in hand from now on.
+    pub(super) fn take(&self, dir: &Path) -> Result<()> {
+        let since = now_at(self.store.root())?;
+        let scope = Some(self.job.scope.clone());
+        self.record(dir, &DirOwner { scope, since, left: None })
+    }
+
+    /// Records that a save of the job took in what is in `dir`, and how it left that, if the job is over.
+    pub(super) fn saved(&self, dir: &Path, left: Option<LeftAs>) -> Result<()> {
+        let known = self.of(dir).map(|owner| owner.since);
+        let since = known.map_or_else(|| now_at(self.store.root()), Ok)?;
+        let scope = Some(self.job.scope.clone());
+        self.record(dir, &DirOwner { scope, since, left })
+    }
+
+    /// Records that nobody knows who built in `dir`, unless an owner is recorded.
+    pub(super) fn disclaim(&self, dir: &Path) -> Result<()> {
+        if self.of(dir).is_some() {
+            return Ok(());
+        }
+        let since = now_at(self.store.root())?;
+        self.record(dir, &DirOwner { scope: None, since, left: None })
+    }
+
+    fn record(&self, dir: &Path, owner: &DirOwner) -> Result<()> {
+        Ok(self.store.set_dir_owner(&real(dir), self.boot, owner)?)
+    }
+
+    /// Tells whether `dir`, which a save found, was made after the job took its own target in hand.
+    pub(super) fn is_new(&self, dir: &Path) -> bool {
+        let own = self.job.target_dirs.first().and_then(|dir| self.of(dir));
+        let since = own.filter(|own| own.scope.as_ref() == Some(&self.job.scope));
+        since.is_some_and(|own| born(dir).is_some_and(|born| own.since <= born))
+    }
+}
+
+/// Records that a job which restores nothing builds in its target directories, if it may read who built there.
+pub fn note_build(store: &Store, job: &Job) -> Result<()> {
+    let (boot, job) = (boot_id(), &*with_last(store, job, For::Save));
+    let owners = Owners { store, job, boot: &boot };
+    for dir in &job.target_dirs {
+        if !is_there(dir) || owners.foreign(dir).is_none() {
+            owners.take(dir)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns where `dir` is once no symlink is followed any more, also if it does not exist yet.
+pub(super) fn real(dir: &Path) -> PathBuf {
+    let found = dir.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let Some((above, real)) = found else { return dir.to_owned() };
+    match dir.strip_prefix(above) {
+        Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+        _ => real,
+    }
+}
+
+/// Tells whether there is anything at `dir` that cargo could take for built. What cannot be read may be.
+pub(super) fn is_there(dir: &Path) -> bool {
+    dir.symlink_metadata().is_ok() && holds_anything(dir).unwrap_or(true)
+}
+
+/// Returns how a save leaves `dir`, which it `found` so.
+pub(super) fn left_as(dir: &Path, found: &[Found]) -> Option<LeftAs> {
+    let root = Stat::of(&real(dir)).ok()?.inode;
+    let newest = found.iter().map(|found| found.stat.inode.ctime).max()?;
+    Some(LeftAs { dev: root.dev, ino: root.ino, newest })
+}
+
+/// Returns the files that git tracks, by root: they are asked for only where something is set aside.
+pub(super) fn tracked(job: &Job) -> BTreeMap<Root, Vec<RelPath>> {
+    job.roots.iter().map(|(root, dir)| (root.clone(), tracked_files(dir))).collect()
+}
+
+/// Tells whether `dir` is as the last save of its owner left it.
+pub(super) fn is_as_left(
+    job: &Job,
+    dir: &Path,
+    owner: &DirOwner,
+    own: &CheckoutFiles,
+) -> Result<bool> {
+    let found = own.leave_out(walk_tree(dir, &job.scratch)?.found);
+    Ok(left_as(dir, &found).is_none_or(|now| owner.left_it_like(now)))
+}
+
+/// Setting directories aside.
+pub(super) struct Aside<'a> {
+    pub(super) store: &'a Store,
+    pub(super) lease: &'a Lease,
+    pub(super) job: &'a Job,
+    pub(super) progress: &'a Progress,
+}
+
+impl Aside<'_> {
+    /// Sets aside what is in `dir`, but for the files of the checkout, `own`. What was there is removed when what
+    /// this returns is dropped. After an error everything is where it was.
+    pub(super) fn set(&self, dir: &Path, own: &CheckoutFiles) -> Result<Option<Staged>> {
+        let is_link = dir.is_symlink();
+        let at = real(dir);
+        if let Err(error) = self.check(&at, is_link) {
+            if !is_link {
+                return Err(error);
+            }
+            // Wherever it leads, cargo has nothing to find there.
+            std::fs::remove_file(dir).at("remove", dir)?;
+            return Ok(None);
+        }
+        if self.progress.is_stopped() {
+            return Err(Error::Stopped);
+        }
+        let _locks = match keep_builds_out(&at, PATIENCE, self.progress) {
+            Err(Error::Io(error)) if error.is_denied() => {
+                open_dir(&at)?;
+                keep_builds_out(&at, PATIENCE, self.progress)?
+            }
+            locks => locks?,
+        };
+        if is_mount_point(&at)? {
+            let staged = Staged::within(self.lease, &at, &at)?;
+            own.link(&at, staged.path())?;
+            staged.take_place_of(&at)?;
+            return Ok(Some(staged));
+        }
+        let staged = Staged::beside(self.lease, &at)?;
+        if own.is_empty() {
+            std::fs::rename(&at, staged.path()).at("rename to", staged.path())?;
+        } else {
+            own.link(&at, staged.path())?;
+            staged.open_to_others()?;
+            staged.take_place_of(&at)?;
+        }
+        Ok(Some(staged))
+    }
+
+    /// Refuses a directory that holds more than what cargo builds. One outside the checkouts, or that a symlink
+    /// leads to, must look as cargo leaves one.
+    fn check(&self, at: &Path, is_link: bool) -> Result<()> {
+        let Job { roots, cargo_home, workspaces, .. } = self.job;
+        let home = [cargo_home.as_path(), self.store.root()];
+        let kept = roots.values().chain(workspaces).map(PathBuf::as_path).chain(home);
+        let holds_more = kept.into_iter().any(|kept| real(kept).starts_with(at));
+        let is_inside = roots.values().any(|root| at.starts_with(root));
+        let reason = if holds_more {
+            "a checkout, the store or cargo's home lies inside it"
+        } else if !at.is_dir() {
+            "it is no directory"
+        } else if (is_link || !is_inside) && !is_target(at) {
+            "nothing in it says that cargo built there"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Unfit { path: at.to_owned(), reason })
+    }
+}
+
+/// Says that something could not be set aside.
+pub(super) fn not_set_aside(dir: &Path, why: &Foreign, error: &Error) -> String {
+    let dir = dir.display();
+    format!(
+        "`{dir}` cannot be set aside and is not saved unless a restore replaces it: {why}: {}",
+        chain(error)
+    )
+}

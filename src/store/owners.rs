@@ -1,0 +1,88 @@
+//! Owners: which scope last had a directory in hand that jobs build in.
+//!
+//! A small file beside the tree record, because it is written before anything is known of what will be there, and
+//! holds also where there is no generation. It is of one boot, as tree records are: after a power loss an older one
+//! may have come back.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Result;
+use super::open::Store;
+use crate::fs::At;
+use crate::fs::remove::remove_file;
+use crate::model::leftovers::DirOwner;
+use crate::model::manifest::RawPath;
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    owner: u32,
+    directory: RawPath,
+    boot: String,
+    #[serde(flatten)]
+    is: DirOwner,
+}
+
+/// What the name of a record ends with.
+const OWNER: &str = "owner";
+
+impl Store {
+    /// Returns who had `dir` in hand last since `boot`, if that is recorded. A record that cannot be read is none.
+    pub fn dir_owner(&self, dir: &Path, boot: &str) -> Option<DirOwner> {
+        let record = read(&self.owner_path(dir))?;
+        let is_of_dir = record.directory == raw(dir);
+        (is_of_dir && is_of(&record, boot)).then_some(record.is)
+    }
+
+    /// Records who has `dir` in hand, in one step; `dir` need not exist.
+    pub fn set_dir_owner(&self, dir: &Path, boot: &str, owner: &DirOwner) -> Result<()> {
+        let path = self.owner_path(dir);
+        let (directory, boot) = (raw(dir), boot.to_owned());
+        let record = Record { owner: super::FORMAT, directory, boot, is: owner.clone() };
+        let json = serde_json::to_vec(&record).expect("the record of an owner is plain JSON");
+        let staging = self.staging_dir();
+        let staged = tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
+        fs::write(staged.path(), json).at("write", &path)?;
+        staged.persist(&path).map_err(|failed| failed.error).at("write", &path)?;
+        Ok(())
+    }
+
+    /// Forgets who had `dir` in hand.
+    pub fn forget_dir_owner(&self, dir: &Path) -> Result<()> {
+        Ok(remove_file(&self.owner_path(dir))?)
+    }
+
+    fn owner_path(&self, dir: &Path) -> PathBuf {
+        self.trees_dir().join(format!("{}.{OWNER}", Self::name_of(dir)))
+    }
+}
+
+/// Tells whether the file at `path` records an owner.
+pub(super) fn is_owner(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == OWNER)
+}
+
+/// Tells whether an owner's record counts for nothing: it is of another boot, or the workspace is gone that the
+/// directory was in. The directory itself may be one that a job is about to make.
+pub(super) fn is_stale(path: &Path, boot: &str) -> bool {
+    read(path).is_none_or(|record| {
+        let dir = Path::new(OsStr::from_bytes(record.directory.as_bytes()));
+        !is_of(&record, boot) || !dir.parent().is_some_and(Path::exists)
+    })
+}
+
+fn is_of(record: &Record, boot: &str) -> bool {
+    record.owner == super::FORMAT && !boot.is_empty() && record.boot == boot
+}
+
+fn read(path: &Path) -> Option<Record> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn raw(dir: &Path) -> RawPath {
+    RawPath::of(dir.as_os_str().as_encoded_bytes())
+}

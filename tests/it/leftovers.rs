@@ -1,0 +1,521 @@
+//! What one lane leaves in a workspace, and beside it, that the next job of another lane must not build on: a table of
+//! events, directories, and ways in which a job may end.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use runner_cache::fs::crash::CRASH_POINTS;
+
+use crate::fake_runner::{Done, FakeRunner, Job};
+use crate::filesystems::with_filesystem;
+use crate::support::{Host, Result, flock, paths, succeed, write};
+
+/// Who a job is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    Push,
+    Branch(&'static str),
+    PullRequest(u64),
+    /// Of `pull_request_target`, which runs with secrets.
+    Target(u64),
+    /// Of `workflow_run`, which may run anything.
+    Workflow,
+}
+
+use Event::{Branch, PullRequest, Push, Target, Workflow};
+
+/// How a job goes, once it has built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Saved,
+    NotSaved,
+    Killed,
+    RestoreOnly,
+    LookupOnly,
+    Disabled,
+    KeyOnly,
+}
+
+/// Everything that cargo builds in, below the runner's directory.
+const DIRS: [&str; 4] = [
+    "_work/app/app/target",
+    "_work/app/lib/target",
+    "_work/app/app/fuzz/target",
+    "_work/app/app/built",
+];
+
+/// A runner whose repository has a dependency beside it, a workspace in it, and a build directory apart.
+fn runner() -> Result<FakeRunner> {
+    let runner = FakeRunner::new()?;
+    runner.commit(&[
+        (".gitignore", "target\n/built\n"),
+        ("fuzz/Cargo.toml", "[package]\nname = \"fuzz\"\nversion = \"0.1.0\"\n[workspace]\n"),
+        ("fuzz/src/main.rs", "fn main() {}\n"),
+    ])?;
+    let lib = [
+        (".gitignore", "target\n"),
+        ("Cargo.toml", "[package]\nname = \"lib\"\nversion = \"0.1.0\"\n"),
+        ("src/lib.rs", "// lib\n"),
+    ];
+    runner.commit_to(&runner.path("origin/lib"), &lib)?;
+    check_out(&runner)?;
+    Ok(runner)
+}
+
+/// Checks everything out as if nothing had ever been there.
+fn check_out(runner: &FakeRunner) -> Result {
+    runner.check_out()?;
+    let lib = runner.path("_work/app/lib");
+    if lib.exists() {
+        fs::remove_dir_all(&lib)?;
+    }
+    let mut git = runner.git(&runner.path(""));
+    succeed(git.args(["clone", "-q"]).arg(runner.path("origin/lib")).arg(lib))
+}
+
+fn job<'r>(runner: &'r FakeRunner, event: Event, inputs: &[(&str, &str)]) -> Job<'r> {
+    let mut job = runner.job(&[("dependencies", "lib"), ("hot-trees", "0")]);
+    for (name, value) in inputs {
+        job.input(name, value);
+    }
+    job.set("CARGO_BUILD_BUILD_DIR", &runner.path("_work/app/app/built").to_string_lossy());
+    match event {
+        Push => {}
+        Branch(name) => job.of_push_to(name),
+        PullRequest(number) => job.of_pull_request(number),
+        Target(number) => {
+            job.of_pull_request(number);
+            job.set("GITHUB_EVENT_NAME", "pull_request_target");
+        }
+        Workflow => job.set("GITHUB_EVENT_NAME", "workflow_run"),
+    }
+    job
+}
+
+/// Builds, as far as anybody can tell: `who` leaves a file in each directory.
+fn build(runner: &FakeRunner, who: &str) -> Result {
+    for dir in DIRS {
+        write(&runner.path(dir), ".rustc_info.json", "{}")?;
+        write(&runner.path(dir), format!("debug/by-{who}"), who)?;
+    }
+    Ok(())
+}
+
+/// Returns the directories in which there is what `who` built.
+fn built_by(runner: &FakeRunner, who: &str) -> BTreeSet<&'static str> {
+    let is_there = |dir: &&str| runner.path(dir).join(format!("debug/by-{who}")).exists();
+    DIRS.into_iter().filter(is_there).collect()
+}
+
+/// Runs a job up to its end in that way; returns its main step.
+fn run(runner: &FakeRunner, event: Event, way: Way, who: &str) -> Result<Done> {
+    let inputs: &[(&str, &str)] = match way {
+        Way::Saved | Way::Killed => &[],
+        Way::NotSaved => &[("save-if", "never")],
+        Way::RestoreOnly => &[("mode", "restore")],
+        Way::LookupOnly => &[("lookup-only", "true")],
+        Way::Disabled => &[("enabled", "false")],
+        Way::KeyOnly => &[("mode", "key")],
+    };
+    let mut job = job(runner, event, inputs);
+    let main = job.main()?.ok()?;
+    build(runner, who)?;
+    if way != Way::Killed {
+        let post = job.post("success")?.ok()?;
+        assert_eq!(post.annotations("warning"), [""; 0], "{}", post.log);
+    }
+    Ok(main)
+}
+
+#[test]
+fn a_job_builds_on_nothing_that_a_lane_left_which_it_may_not_read() -> Result {
+    use Way::{Disabled, KeyOnly, Killed, LookupOnly, NotSaved, RestoreOnly, Saved};
+    #[rustfmt::skip]
+    let cases = [
+        // first            way          next              what the first left is there
+        (PullRequest(7),    Saved,       Push,             false),
+        (PullRequest(7),    NotSaved,    Push,             false),
+        (PullRequest(7),    Killed,      Push,             false),
+        (PullRequest(7),    RestoreOnly, Push,             false),
+        (PullRequest(7),    LookupOnly,  Push,             false),
+        (PullRequest(7),    Disabled,    Push,             false),
+        (PullRequest(7),    KeyOnly,     Push,             false),
+        (PullRequest(7),    Saved,       PullRequest(8),   false),
+        (PullRequest(7),    Killed,      Branch("fix"),    false),
+        (PullRequest(7),    NotSaved,    Target(7),        false),
+        (Target(7),         Killed,      PullRequest(7),   false),
+        (Target(7),         NotSaved,    Push,             false),
+        (Workflow,          Killed,      Push,             false),
+        (Branch("fix"),     NotSaved,    Push,             false),
+        (Branch("fix"),     Killed,      Branch("other"),  false),
+        (Push,              Saved,       Push,             true),
+        (Push,              Killed,      Push,             true),
+        (Push,              Saved,       PullRequest(7),   true),
+        (PullRequest(7),    Saved,       PullRequest(7),   true),
+    ];
+    let mut wrong = Vec::new();
+    for (first, way, next, is_kept) in cases {
+        let why = format!("{first:?} {way:?} {next:?}");
+        let runner = runner()?;
+        run(&runner, first, way, "first")?;
+        assert_eq!(built_by(&runner, "first").len(), DIRS.len(), "{why}");
+        let mut second = job(&runner, next, &[]);
+        let main = second.main()?.ok()?;
+        let mut want: BTreeSet<_> = if is_kept { DIRS.into() } else { BTreeSet::new() };
+        if way == Killed {
+            // Only a save takes a further target in hand that a job made.
+            want.remove("_work/app/app/fuzz/target");
+        }
+        let got = built_by(&runner, "first");
+        if got != want {
+            wrong.push(format!("{why}: {got:?} are there: {}", main.log));
+        }
+        let is_told = main.log.contains("is set aside: ") && main.summary.contains("is set aside");
+        if is_told == is_kept && way != Killed {
+            wrong.push(format!("{why}: {}", main.log));
+        }
+        build(&runner, "second")?;
+        let post = second.post("success")?.ok()?;
+        assert_eq!(post.annotations("warning"), [""; 0], "{why}: {}", post.log);
+        // What it saved is what its lane gets.
+        check_out(&runner)?;
+        let mut third = job(&runner, next, &[]);
+        let main = third.main()?.ok()?;
+        let (first, second) = (built_by(&runner, "first"), built_by(&runner, "second"));
+        if first != want || second.len() != DIRS.len() {
+            wrong.push(format!("{why}: {first:?} and {second:?} were saved: {}", main.log));
+        }
+        third.post("success")?.ok()?;
+        runner.verify().map_err(|error| format!("{why}: {error}"))?;
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// Nothing is recorded where nobody uses the program. What was built after the last save shows it all the same.
+#[test]
+fn what_a_job_without_the_action_built_after_a_save_is_set_aside_where_nothing_replaces_it()
+-> Result {
+    for (key, is_kept) in [("other", false), ("same", true)] {
+        let runner = runner()?;
+        let mut first = job(&runner, Push, &[("key", "same")]);
+        first.main()?.ok()?;
+        build(&runner, "first")?;
+        first.post("success")?.ok()?;
+        if !is_kept {
+            // Nothing can be restored: all that is left is what lies there.
+            fs::remove_dir_all(runner.store().join("series"))?;
+            fs::create_dir(runner.store().join("series"))?;
+            build(&runner, "stranger")?;
+        }
+        let main = job(&runner, Push, &[("key", key)]).main()?.ok()?;
+        assert_eq!(built_by(&runner, "stranger"), [].into(), "{}", main.log);
+        assert_eq!(built_by(&runner, "first").len(), if is_kept { 4 } else { 0 }, "{}", main.log);
+        assert_eq!(main.log.contains("something was built there after"), !is_kept, "{}", main.log);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_host_that_adopts_the_action_is_told_that_what_lies_there_goes() -> Result {
+    for (leftovers, is_kept) in [("set-aside", false), ("keep", true)] {
+        let runner = runner()?;
+        build(&runner, "somebody")?;
+        let mut first = job(&runner, Push, &[("leftovers", leftovers)]);
+        let main = first.main()?.ok()?;
+        let left = built_by(&runner, "somebody");
+        assert_eq!(left.len(), if is_kept { DIRS.len() } else { 0 }, "{left:?} {}", main.log);
+        for dir in DIRS {
+            let path = runner.path(dir);
+            let line =
+                format!("`{}` is set aside: nothing records which job built there", path.display());
+            assert_eq!(main.log.contains(&line), !is_kept, "{}", main.log);
+        }
+        build(&runner, "first")?;
+        let post = first.post("success")?.ok()?;
+        assert_eq!(post.annotations("warning"), [""; 0], "{leftovers}: {}", post.log);
+        let main = job(&runner, Push, &[("leftovers", leftovers)]).main()?.ok()?;
+        assert!(!main.log.contains("set aside"), "{}", main.log);
+        assert_eq!(built_by(&runner, "first").len(), DIRS.len());
+    }
+    Ok(())
+}
+
+/// A tree that a pull request put by, and the mirror and the private home that its job worked in.
+#[test]
+fn nothing_of_a_pull_request_reaches_a_push_beside_the_workspace() -> Result {
+    let runner = runner()?;
+    let inputs = [("hot-trees", "2"), ("cargo-home", "private")];
+    let in_home = |runner: &FakeRunner, job: &mut Job<'_>| -> Result<PathBuf> {
+        let homes = fs::read_dir(runner.store().join("homes"))?;
+        let homes: std::io::Result<Vec<_>> = homes.map(|home| Ok(home?.path())).collect();
+        let home = homes?.into_iter().find(|home| home.is_dir()).ok_or("no home")?;
+        job.set("CARGO_HOME", &home.to_string_lossy());
+        Ok(home)
+    };
+    for (event, before, who) in
+        [(Push, "", "push"), (PullRequest(7), "push", "evil"), (Push, "push", "last")]
+    {
+        let mut job = job(&runner, event, &inputs);
+        let main = job.main()?.ok()?;
+        let home = in_home(&runner, &mut job)?;
+        assert_eq!(built_by(&runner, "evil"), [].into(), "{event:?}: {}", main.log);
+        let count = if before.is_empty() { 0 } else { DIRS.len() };
+        assert_eq!(built_by(&runner, before).len(), count, "{event:?}: {}", main.log);
+        assert!(!home.join("registry/evil").exists(), "{event:?}");
+        assert!(!home.join("config.toml").exists(), "{event:?}");
+        build(&runner, who)?;
+        write(&home, format!("registry/{who}"), who)?;
+        if who == "evil" {
+            write(&home, "config.toml", "[build]\nrustc-wrapper = \"evil\"\n")?;
+        }
+        let post = job.post("success")?.ok()?;
+        assert_eq!(post.annotations("warning"), [""; 0], "{event:?}: {}", post.log);
+        assert_eq!(built_by(&runner, who), [].into(), "it was not put by: {}", post.log);
+    }
+    // The lane that the home is of keeps it.
+    let mut last = job(&runner, Push, &inputs);
+    last.main()?.ok()?;
+    assert!(in_home(&runner, &mut last)?.join("registry/last").exists());
+    runner.verify()
+}
+
+#[test]
+fn what_a_pull_request_fetched_into_a_mirror_is_not_what_a_push_checks_out() -> Result {
+    let runner = FakeRunner::new()?;
+    let origin = runner.path("server/owner/lib");
+    let manifest = ("Cargo.toml", "[package]\nname = \"lib\"\nversion = \"0.1.0\"\n");
+    runner.commit_to(&origin, &[manifest, ("src/lib.rs", "// good\n")])?;
+    succeed(runner.git(&origin).args(["switch", "-q", "-c", "evil"]))?;
+    runner.commit_to(&origin, &[("src/lib.rs", "// evil\n")])?;
+    succeed(runner.git(&origin).args(["switch", "-q", "main"]))?;
+    let server = format!("file://{}", runner.path("server").display());
+    for (event, git_ref, want) in
+        [(PullRequest(7), "evil", "// evil\n"), (Push, "main", "// good\n")]
+    {
+        let mut job = runner.job(&[("dependencies", &format!("owner/lib@{git_ref}"))]);
+        if event != Push {
+            job.of_pull_request(7);
+        }
+        job.set("GITHUB_SERVER_URL", &server);
+        let main = job.main()?.ok()?;
+        let text = fs::read_to_string(runner.path("_work/app/lib/src/lib.rs"))?;
+        assert_eq!(text, want, "{event:?}: {}", main.log);
+        // Work that is not committed is no part of the next checkout.
+        write(&runner.path("_work/app/lib"), "src/lib.rs", "// edited\n")?;
+    }
+    Ok(())
+}
+
+/// A target that cannot simply be renamed, or that is not all cargo's.
+#[test]
+fn whatever_a_target_is_a_push_finds_nothing_in_it_or_does_not_save_it() -> Result {
+    type Make = fn(&FakeRunner, &Path) -> Result;
+    #[rustfmt::skip]
+    let cases: [(&str, Make); 7] = [
+        ("shut", |_, target| Ok(fs::set_permissions(target, PermissionsExt::from_mode(0o0))?)),
+        ("a directory in it is shut", |_, target| {
+            Ok(fs::set_permissions(target.join("debug"), PermissionsExt::from_mode(0o0))?)
+        }),
+        ("a link in it leads out", |runner, target| {
+            Ok(symlink(runner.path("outside"), target.join("debug/link"))?)
+        }),
+        ("a link to a target on another disk", |runner, target| {
+            fs::rename(target, runner.path("disk"))?;
+            Ok(symlink(runner.path("disk"), target)?)
+        }),
+        ("a link to what is no target", |runner, target| {
+            fs::remove_dir_all(target)?;
+            Ok(symlink(runner.path("outside"), target)?)
+        }),
+        ("a link to a checkout", |runner, target| {
+            fs::remove_dir_all(target)?;
+            Ok(symlink(runner.path("_work/app/lib"), target)?)
+        }),
+        ("a link that leads nowhere", |_, target| {
+            fs::remove_dir_all(target)?;
+            Ok(symlink("nowhere", target)?)
+        }),
+    ];
+    for (why, make) in cases {
+        let runner = runner()?;
+        run(&runner, PullRequest(7), Way::Killed, "evil")?;
+        write(&runner.path("outside"), "kept", "kept")?;
+        write(&runner.path("outside"), "debug/by-evil", "evil")?;
+        let target = runner.path(DIRS[0]);
+        make(&runner, &target)?;
+        let main = job(&runner, Push, &[]).main()?.ok()?;
+        assert_eq!(main.annotations("warning"), [""; 0], "{why}: {}", main.log);
+        assert_eq!(built_by(&runner, "evil"), [].into(), "{why}: {}", main.log);
+        assert!(runner.path("outside/kept").exists(), "{why}");
+        assert!(runner.path("_work/app/lib/Cargo.toml").exists(), "{why}");
+        // Where the disk is, the admin has decided.
+        assert_eq!(target.is_symlink(), why.contains("disk") || why.contains("nowhere"), "{why}");
+        let staged = paths(&runner.path("_work"))?.into_iter();
+        let staged = staged.filter(|path| path.to_string_lossy().contains(".runner-cache-"));
+        assert_eq!(staged.collect::<Vec<_>>(), [] as [PathBuf; 0], "{why}");
+    }
+    Ok(())
+}
+
+#[test]
+fn files_of_the_checkout_in_a_target_stay_when_it_is_set_aside() -> Result {
+    let runner = runner()?;
+    runner.commit(&[
+        (".gitignore", "target/*\n!target/idl\n/built\n"),
+        ("target/idl/app.json", "{}\n"),
+    ])?;
+    check_out(&runner)?;
+    let idl = runner.path("_work/app/app/target/idl/app.json");
+    let before = (fs::metadata(&idl)?.ino(), fs::metadata(&idl)?.modified()?);
+    run(&runner, PullRequest(7), Way::Killed, "evil")?;
+    let main = job(&runner, Push, &[]).main()?.ok()?;
+    assert_eq!(built_by(&runner, "evil"), [].into(), "{}", main.log);
+    assert_eq!((fs::metadata(&idl)?.ino(), fs::metadata(&idl)?.modified()?), before);
+    Ok(())
+}
+
+#[test]
+fn a_target_that_cannot_be_set_aside_is_not_saved_and_said() -> Result {
+    let runner = runner()?;
+    run(&runner, PullRequest(7), Way::Killed, "evil")?;
+    let lock = runner.path(DIRS[0]).join("debug/.cargo-lock");
+    write(&runner.path(DIRS[0]), "debug/.cargo-lock", "")?;
+    let building = flock(&lock)?;
+    let mut push = job(&runner, Push, &[]);
+    let main = push.main()?.ok()?;
+    main.annotates("warning", "cannot be set aside and is not saved unless")?;
+    assert_eq!(built_by(&runner, "evil"), [DIRS[0]].into(), "{}", main.log);
+    drop(building);
+    build(&runner, "push")?;
+    let post = push.post("success")?.ok()?;
+    post.annotates("warning", "is not saved: owner/app@pr/7 built there last")?;
+    assert!(!runner.list()?.contains(&"owner/app@protected target".to_owned()));
+    // The next job sets it aside.
+    let main = job(&runner, Push, &[]).main()?.ok()?;
+    assert_eq!(built_by(&runner, "evil"), [].into(), "{}", main.log);
+    Ok(())
+}
+
+/// Whoever stands in a checkout of their own finds everything where it was.
+#[test]
+fn on_the_command_line_nothing_is_set_aside_unless_asked() -> Result {
+    let host = Host::new()?;
+    write(&host.target(), "debug/evil", "evil")?;
+    host.restore_with(&["--lane", "pr/7"])?.done()?;
+    let restored = host.restore()?.done()?;
+    assert_eq!(restored.report.get("set_aside"), None, "{}", restored.stderr);
+    assert!(host.target().join("debug/evil").exists());
+    let aside = ["--leftovers", "set-aside"];
+    let refused = host.save_with(&["--lane", "pr/7"])?.done()?;
+    assert_eq!(refused.mode("target"), "published", "without being asked");
+    let refused = host.save_with(&aside)?.done()?;
+    refused.says(&["is not saved: ", "@pr/7 built there last"])?;
+    assert_eq!(refused.mode("target"), "nothing");
+    let restored = host.restore_with(&aside)?.done()?;
+    assert!(!host.target().exists());
+    let why = restored.report["set_aside"][0]["why"].as_str().unwrap_or_default();
+    assert!(why.ends_with("@pr/7 built there last, which this job may not read"), "{why}");
+    let path = restored.report["set_aside"][0]["path"].as_str();
+    assert_eq!(path, host.target().to_str());
+    restored.says(&["is set aside: "])?;
+    assert_eq!(host.leftovers()?, [] as [PathBuf; 0]);
+    Ok(())
+}
+
+/// Mounts a disk where a job builds: it cannot be renamed.
+#[test]
+fn a_target_that_is_a_mount_point_is_emptied() -> Result {
+    with_filesystem("leftovers::a_target_that_is_a_mount_point_is_emptied", "ext4", "64M", |disk| {
+        let mut host = Host::new()?;
+        host.set("CARGO_TARGET_DIR", disk);
+        write(disk, ".rustc_info.json", "{}")?;
+        write(disk, "debug/evil", "evil")?;
+        let restored = host.restore_with(&["--leftovers", "set-aside"])?.done()?;
+        assert!(!disk.join("debug").exists(), "{}", restored.stderr);
+        assert!(disk.join("lost+found").exists());
+        assert_eq!(restored.report["set_aside"].as_array().map(Vec::len), Some(1));
+        Ok(())
+    })
+}
+
+/// A main step that is killed has set nothing aside, or not all: its post step runs all the same.
+#[test]
+fn a_main_step_that_is_killed_lets_no_leftover_into_its_lane() -> Result {
+    for point in CRASH_POINTS.iter().filter(|point| point.starts_with("restore: ")) {
+        for first in [Some(PullRequest(7)), None] {
+            let runner = runner()?;
+            run(&runner, Push, Way::Saved, "push")?;
+            if let Some(event) = first {
+                run(&runner, event, Way::Killed, "evil")?;
+            } else {
+                // Nobody records anything.
+                fs::remove_dir_all(runner.store().join("trees"))?;
+                build(&runner, "evil")?;
+            }
+            let mut push = job(&runner, Push, &[]);
+            push.set("RUNNER_CACHE_CRASH_AT", point);
+            let main = push.main()?;
+            assert_eq!(main.status, None, "{point}: {}", main.log);
+            push.set("RUNNER_CACHE_CRASH_AT", "");
+            push.post("failure")?.ok()?;
+            check_out(&runner)?;
+            let main = job(&runner, Push, &[]).main()?.ok()?;
+            assert_eq!(built_by(&runner, "evil"), [].into(), "{point} {first:?}: {}", main.log);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_target_that_another_lane_takes_meanwhile_is_not_saved() -> Result {
+    let runner = runner()?;
+    let shared = runner.path("shared");
+    let job_in = |event| {
+        let mut job = job(&runner, event, &[]);
+        job.set("CARGO_TARGET_DIR", &shared.to_string_lossy());
+        job
+    };
+    let mut push = job_in(Push);
+    push.main()?.ok()?;
+    let mut pull_request = job_in(PullRequest(7));
+    pull_request.main()?.ok()?;
+    write(&shared, ".rustc_info.json", "{}")?;
+    write(&shared, "debug/by-both", "both")?;
+    let post = push.post("success")?.ok()?;
+    post.annotates("warning", "is not saved: owner/app@pr/7 built there last")?;
+    pull_request.post("success")?.ok()?;
+    assert_eq!(runner.list()?, ["owner/app@pr/7 target"], "{}", post.log);
+    let main = job_in(Push).main()?.ok()?;
+    assert!(!shared.join("debug").exists(), "{}", main.log);
+    Ok(())
+}
+
+/// The job before was killed: what it built is its own, and nothing but the record tells that another lane came.
+#[test]
+fn a_job_that_restores_nothing_is_recorded_too() -> Result {
+    for way in [Way::Disabled, Way::LookupOnly, Way::KeyOnly, Way::RestoreOnly] {
+        let runner = runner()?;
+        run(&runner, Push, Way::Killed, "push")?;
+        run(&runner, PullRequest(7), way, "evil")?;
+        let main = job(&runner, Push, &[]).main()?.ok()?;
+        assert_eq!(built_by(&runner, "evil"), [].into(), "{way:?}: {}", main.log);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_target_that_is_shut_to_its_owner_is_set_aside() -> Result {
+    for shut in ["target", "target/debug"] {
+        let host = Host::new()?;
+        write(&host.target(), "debug/evil", "evil")?;
+        fs::set_permissions(host.repo().join(shut), PermissionsExt::from_mode(0o0))?;
+        let host = host.owned_by_a_user()?;
+        let restored = host.restore_with(&["--leftovers", "set-aside"])?.done()?;
+        assert!(!host.target().exists(), "{shut}: {}", restored.stderr);
+        assert_eq!(host.leftovers()?, [] as [PathBuf; 0], "{shut}");
+    }
+    Ok(())
+}
