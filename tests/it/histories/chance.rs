@@ -333,17 +333,24 @@ fn change_package(dice: &mut Dice, world: &mut World, index: usize) -> Option<St
             package.comment = dice.value();
             Some("another comment".to_owned())
         }
-        9 => {
-            package.is_executable = !package.is_executable;
-            Some("another mode".to_owned())
-        }
+        9 => Some(change_mode(package)),
         10 | 11 => {
             package.patch += 1;
             Some(format!("version 0.1.{}", package.patch))
         }
+        12..=14 if reads_mode(package) => Some(change_mode(package)),
         12..=15 => package.script.as_mut().map(|script| change_script(dice, script)),
         _ => None,
     }
+}
+
+fn reads_mode(package: &Package) -> bool {
+    package.script.as_ref().is_some_and(|script| script.rule.reads_mode())
+}
+
+fn change_mode(package: &mut Package) -> String {
+    package.is_executable = !package.is_executable;
+    "another mode".to_owned()
 }
 
 fn change_script(dice: &mut Dice, script: &mut Script) -> String {

@@ -62,7 +62,7 @@ impl Script {
         };
         writeln!(code, "#[allow(unused_mut)]\nlet mut value = {reads};")
             .expect("a String takes all");
-        if !matches!(self.rule, Rule::Variable | Rule::Head) {
+        if self.rule.reads_mode() {
             code += READS_MODE;
         }
         let when = match self.into {

@@ -149,6 +149,13 @@ pub(super) enum Rule {
     Head,
 }
 
+impl Rule {
+    /// Tells whether the script reads whether `in/a` is executable.
+    pub(super) fn reads_mode(self) -> bool {
+        !matches!(self, Self::Variable | Self::Head)
+    }
+}
+
 /// Where a build script writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Into {
