@@ -87,7 +87,7 @@ struct ScratchArgs {
     patterns: Option<Vec<String>>,
 }
 
-/// What becomes of targets that jobs left which may not be read.
+/// How to treat targets of other jobs that this one may not read.
 #[derive(Debug, Args)]
 pub(super) struct LeftoversArgs {
     /// Targets that a job of another lane left, or nobody knows who: `restore` sets them aside before cargo sees

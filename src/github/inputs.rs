@@ -89,7 +89,7 @@ pub struct Inputs {
     pub scratch: Option<Vec<String>>,
     /// Further targets, relative to the repo.
     pub targets: Vec<PathBuf>,
-    /// What becomes of directories that jobs left which this one may not read.
+    /// How to treat directories of other jobs that this one may not read.
     pub leftovers: Leftovers,
 
     /// When the post step saves.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::scope::Scope;
 use super::timestamp::Timestamp;
 
-/// What a job does with directories of jobs that it may not read.
+/// How a job treats directories of other jobs that it may not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Leftovers {
     /// It sets them aside before cargo sees them.
@@ -66,14 +66,14 @@ impl SavedFrom {
     }
 }
 
-/// What is recorded of a directory that jobs build in.
+/// The record of a directory in which jobs build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirOwner {
     /// The scope of the last job that had it in hand; none if nobody knows what is there.
     pub scope: Option<Scope>,
     /// When this was recorded, by the clock that stamps files.
     pub since: Timestamp,
-    /// What a save saw when it left the directory; none while a job has it in hand.
+    /// The state in which a save left the directory; none while a job works in it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub left: Option<LeftAs>,
 }

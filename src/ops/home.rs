@@ -81,7 +81,7 @@ pub struct User<'a> {
     pub repo: &'a Path,
     /// The scopes that it may read, its own first.
     pub readable: &'a [Scope],
-    /// What becomes of a home of a job that may not be read.
+    /// How to treat a private home of another job that this one may not read.
     pub leftovers: Leftovers,
 }
 

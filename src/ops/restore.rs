@@ -61,7 +61,7 @@ pub struct RestoreOptions {
     pub uses_hot_trees: bool,
     /// What cargo builds again although nothing changed that it knows of.
     pub always_build: Vec<AlwaysBuild>,
-    /// What becomes of directories of jobs that may not be read.
+    /// How to treat directories of other jobs that this one may not read.
     pub leftovers: Leftovers,
 }
 

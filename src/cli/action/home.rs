@@ -35,7 +35,7 @@ pub(super) fn open_exported(step: &Step, store: &Store) -> Result<Option<Opened>
     let path = store.home_path(&step.runner.home_owner());
     let is_exported = step.environment.get("CARGO_HOME") == Some(path.as_os_str());
     let is_wanted = step.inputs.cargo_home == CargoHome::Private;
-    // What was built from is not replaced any more.
+    // The job has built with this home, so it stays.
     let opened = || open_for(step, store, Leftovers::Keep).map(Some);
     if is_wanted && is_exported { opened() } else { Ok(None) }
 }
