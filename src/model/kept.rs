@@ -16,7 +16,8 @@ use super::unit_use::UnitDir;
 pub struct StaysAway {
     /// The kept files.
     pub files: BTreeSet<(Root, RelPath)>,
-    /// The units that must be built again, because a file of theirs is lacking.
+    /// The units that must be built again, because a file of theirs is lacking: the runs of the scripts that
+    /// may have written it; where none of them is known as a run, all units of those packages.
     pub units: BTreeSet<UnitDir>,
 }
 
@@ -65,11 +66,20 @@ pub fn stays_away(
             writers.iter().chain(&readers).filter_map(|index| package(&graph.units[*index]));
         let packages: BTreeSet<_> = of_units.collect();
         let is_of_them = |unit: &&GraphUnit| package(unit).is_some_and(|it| packages.contains(&it));
-        let of_them = graph.units.iter().filter(is_of_them);
-        away.units.extend(of_them.filter_map(|unit| unit.dir.clone()));
+        let of_them: Vec<_> = graph.units.iter().filter(is_of_them).collect();
+        let runs: Vec<_> = of_them.iter().copied().filter(|unit| is_run(manifest, unit)).collect();
+        let again = if runs.is_empty() { of_them } else { runs };
+        away.units.extend(again.into_iter().filter_map(|unit| unit.dir.clone()));
         away.units.extend(kept.writers.iter().cloned());
     }
     away
+}
+
+/// Tells whether a unit is known as the run of a build script.
+fn is_run(manifest: &Manifest, unit: &GraphUnit) -> bool {
+    let package = manifest.graph.packages.get(unit.package as usize);
+    let target = package.and_then(|package| package.target.as_ref());
+    target.is_some_and(|target| target.unit.starts_with("run-build-script-"))
 }
 
 /// Returns the units that may have written a file, as far as the graph has them.

@@ -182,6 +182,17 @@ pub fn lacking<'a>(wants: &'a Wants, sketch: &Sketch, fates: &[Fate]) -> Vec<Lac
     lacking
 }
 
+/// Tells whether a tree that was built with other flags shows that they come to the same: of the units that the
+/// build looks for, it has at least one, and none of their roles under another hash alone.
+pub fn is_same_in_effect(wants: &Wants, sketch: &Sketch) -> bool {
+    let held: HashSet<_> = sketch.units.iter().map(|unit| (&unit.dir, unit.role)).collect();
+    let roles: HashSet<Mark> = sketch.units.iter().map(|unit| unit.role).collect();
+    let itself = wants.iter().filter(|(_, wanted)| wanted.is_itself);
+    let mut of_its_roles = itself.filter(|((_, role), _)| roles.contains(role)).peekable();
+    of_its_roles.peek().is_some()
+        && of_its_roles.all(|((dir, role), _)| held.contains(&(dir, *role)))
+}
+
 /// Returns how many units of a sketch a build may look for and find fresh.
 pub fn fresh_units(fates: &[Fate]) -> usize {
     fates.iter().filter(|fate| fate.is_wanted && fate.is_fresh).count()

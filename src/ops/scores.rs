@@ -10,7 +10,7 @@ use super::standing::Checkout;
 use crate::model::choice::Score;
 use crate::model::scope::Scope;
 use crate::model::score::{
-    Fate, Standing, Wants, add_earlier, fates, fresh_units, lacking, wants_of,
+    Fate, Standing, Wants, add_earlier, fates, fresh_units, is_same_in_effect, lacking, wants_of,
 };
 use crate::model::sketch::{Contents, Sketch};
 use crate::store::{self, Generation, Store};
@@ -40,6 +40,16 @@ struct Judged {
     fates: Vec<Fate>,
 }
 
+impl Judged {
+    /// Judges its units again if its flags, which differ, give the same units.
+    fn see_through_flags(&mut self, wants: &Wants) {
+        if self.standing.everything_differs && is_same_in_effect(wants, &self.sketch) {
+            self.standing.everything_differs = false;
+            self.fates = fates(&self.sketch, &self.standing);
+        }
+    }
+}
+
 impl Scores {
     /// Returns the scores of `count` generations of which nothing can be said.
     pub(super) fn none(count: usize) -> Self {
@@ -62,7 +72,7 @@ impl Scores {
             let fates = fates(&sketch, &standing);
             Some(Judged { sketch, standing, fates })
         };
-        let judged: Vec<_> = generations.iter().zip(sketches).map(judge).collect();
+        let mut judged: Vec<_> = generations.iter().zip(sketches).map(judge).collect();
         let last = last_of_job(job, generations);
         if last.iter().any(|index| judged[*index].is_none()) {
             // An older version saved what the job did last: its own tree will do best, as it did then.
@@ -75,6 +85,9 @@ impl Scores {
             add_earlier(&mut wants, wants_of(sketch, standing, fates));
         }
         let wants = Some(wants).filter(|wants| !wants.is_empty());
+        if let Some(wants) = &wants {
+            judged.iter_mut().flatten().for_each(|judged| judged.see_through_flags(wants));
+        }
         let each =
             judged.iter().map(|judged| Scored::of(judged.as_ref(), wants.as_ref())).collect();
         Self { each, failures, wants }

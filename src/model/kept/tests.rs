@@ -2,7 +2,7 @@ use super::super::digest::Digest;
 use super::super::manifest::{FileFacts, RawPath, Unit};
 use super::super::testing::manifest_of;
 use super::super::timestamp::Timestamp;
-use super::super::unit_graph::{GraphPackage, GraphUnit, UnitGraph};
+use super::super::unit_graph::{GraphPackage, GraphTarget, GraphUnit, UnitGraph};
 use super::super::unit_use::UnitUse;
 use super::*;
 
@@ -99,6 +99,26 @@ fn where_a_file_is_lacking_the_scripts_of_its_package_run_again() {
     assert_eq!(away(false, false).units, [dir("app"), dir("run")].into());
     assert_eq!(away(false, true).units, BTreeSet::new(), "it is there");
     assert_eq!(away(false, true).files.len(), 1);
+}
+
+#[test]
+fn where_the_run_of_a_script_is_known_its_package_is_not_compiled_again() {
+    let mut manifest = manifest(&[]);
+    let target = |unit: &str| Some(GraphTarget { unit: unit.to_owned(), ..GraphTarget::default() });
+    let run = GraphPackage {
+        target: target("run-build-script-build-script-build"),
+        ..manifest.graph.packages[0].clone()
+    };
+    manifest.graph.packages[0].target = target("bin-app");
+    manifest.graph.packages.push(run);
+    manifest.graph.units[1].package = 3;
+    let away = || stays_away(&manifest, Some(&[FRESH; 4]), |_| false, |_| false);
+    assert_eq!(away().units, [dir("run")].into());
+    // One that works only at other roots was not restored: then cargo runs it anyway.
+    let units = manifest.units.iter().filter(|unit| unit.dir != dir("run"));
+    let manifest = Manifest { units: units.cloned().collect(), ..manifest.clone() };
+    let away = stays_away(&manifest, Some(&[FRESH; 4]), |_| false, |_| false);
+    assert_eq!(away.units, [dir("run")].into());
 }
 
 #[test]

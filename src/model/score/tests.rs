@@ -162,6 +162,28 @@ fn where_flags_changed_only_a_tree_that_was_built_with_the_new_ones_serves() {
 }
 
 #[test]
+fn flags_that_give_the_same_hashes_come_to_the_same() {
+    let last = sketch("App:a<log log:l");
+    let bumped = Standing { other_packages: [0].into(), ..Standing::default() };
+    let wants = wants_of(&last, &bumped, &fates(&last, &bumped));
+    #[rustfmt::skip]
+    let cases = [
+        //  why                                          the tree            come to the same
+        ("the unit that the build looks for",            "App2:a<log log:l",  true),
+        ("it is in another tree under another hash",     "App2:a<log2 log2:l", false),
+        ("under both",                                   "log:l log2:l",      true),
+        ("nothing that the build looks for",             "App2:a",            false),
+        ("nothing at all",                               "",                  false),
+    ];
+    for (why, held, want) in cases {
+        assert_eq!(is_same_in_effect(&wants, &sketch(held)), want, "{why}");
+    }
+    let changed = Standing { everything_differs: true, ..Standing::default() };
+    let wants = wants_of(&last, &changed, &fates(&last, &changed));
+    assert!(!is_same_in_effect(&wants, &last), "the flags of this job changed");
+}
+
+#[test]
 fn what_a_failed_run_did_not_get_to_is_wanted_too_but_not_in_two_versions() {
     let wants = |text: &str, bumped: &[u32]| {
         let sketch = sketch(text);

@@ -59,6 +59,11 @@ impl Built {
     pub(super) fn units(&self) -> BTreeSet<String> {
         self.fresh.union(&self.rebuilt).cloned().collect()
     }
+
+    /// Returns what cargo said of why it built what it built, each on a line of its own.
+    pub(super) fn why(&self) -> String {
+        self.reasons.iter().flat_map(|reason| ["\n    ", reason]).collect()
+    }
 }
 
 impl Host {

@@ -7,7 +7,7 @@
 //! generation that it could have restored had let cargo reuse more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -316,8 +316,9 @@ impl Runner<'_> {
                 let built: Vec<_> =
                     better.iter().filter(|unit| ours.rebuilt.contains(**unit)).collect();
                 let about = format!(
-                    "reuses {reused} units of `{taken}`, and would have reused {} of `{name}`: {built:?}",
-                    better.len()
+                    "reuses {reused} units of `{taken}`, and would have reused {} of `{name}`: {built:?}{}",
+                    better.len(),
+                    ours.why()
                 );
                 return Ok(Err((Fault::Needless, about)));
             }
@@ -423,10 +424,7 @@ impl Runner<'_> {
             let is_distrusted = before.is_distrusted || distrusts;
             return Ok(Ok(Known { twin: Some(twin), is_odd, is_distrusted, ..Known::default() }));
         }
-        let mut about = format!("builds {needless:?}, which the twin keeps");
-        for reason in &ours.reasons {
-            write!(about, "\n    {reason}")?;
-        }
+        let about = format!("builds {needless:?}, which the twin keeps{}", ours.why());
         Ok(Err((Fault::Needless, about)))
     }
 
