@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::model::rel_path::RelPath;
+use crate::model::timestamp::Timestamp;
 
 /// What cargo compares a unit with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub enum Check {
     Package {
         /// The newest, from the package's directory on.
         newest: PathBuf,
+        /// Its mtime; none if that is not written as cargo writes it today.
+        mtime: Option<Timestamp>,
     },
     /// Nothing that a checkout changes.
     Other,
@@ -153,10 +156,20 @@ impl Check {
             // `1795266152.889983977s (src/lib.rs)`; of other packages the version or revision.
             Local::Precalculated(text) => {
                 let newest = text.strip_suffix(')').and_then(|text| text.split_once("s ("));
-                newest.map_or(Self::Other, |(_, path)| Self::Package { newest: path.into() })
+                newest.map_or(Self::Other, |(mtime, path)| Self::Package {
+                    newest: path.into(),
+                    mtime: time(mtime),
+                })
             }
         })
     }
+}
+
+/// Reads seconds and nine digits of nanoseconds.
+fn time(text: &str) -> Option<Timestamp> {
+    let (secs, nanos) = text.split_once('.')?;
+    (nanos.len() == 9).then_some(())?;
+    Some(Timestamp::new(secs.parse().ok()?, nanos.parse().ok()?))
 }
 
 fn parse(path: &str) -> Option<RelPath> {
@@ -242,7 +255,8 @@ mod tests {
             (r#"{"RerunIfChanged":{"output":"@","paths":["in.txt","/etc/x"]}}"#,    Some(Check::Changed { output: path(dep_info), paths: vec!["in.txt".into(), "/etc/x".into()] })),
             (r#"{"RerunIfEnvChanged":{"var":"CC","val":null}}"#,                    Some(Check::Variable(variable("CC", None)))),
             (r#"{"RerunIfEnvChanged":{"var":"CC","val":"cc"}}"#,                    Some(Check::Variable(variable("CC", Some("cc"))))),
-            (r#"{"Precalculated":"1795266152.889983977s (a (b)/x.rs)"}"#,           Some(Check::Package { newest: "a (b)/x.rs".into() })),
+            (r#"{"Precalculated":"1795266152.889983977s (a (b)/x.rs)"}"#,           Some(Check::Package { newest: "a (b)/x.rs".into(), mtime: Some(Timestamp::new(1_795_266_152, 889_983_977)) })),
+            (r#"{"Precalculated":"1795266152.9s (x.rs)"}"#,                         Some(Check::Package { newest: "x.rs".into(), mtime: None })),
             (r#"{"Precalculated":"1.0.219"}"#,                                      Some(Check::Other)),
             (r#"{"CheckTheMoon":{}}"#,                                              None),
             (r#"{"CheckDepInfo":{"dep_info":"/etc/passwd","checksum":false}}"#,     None),

@@ -67,7 +67,7 @@ pub fn is_true_to_sources(
         let mut is_true = true;
         for spot in spots(live, unit) {
             for (path, now) in contents.within(&spot) {
-                if now.mtime > unit.built {
+                if now.mtime > unit.fresh_until() {
                     // Cargo builds it again.
                     return true;
                 }
@@ -80,7 +80,7 @@ pub fn is_true_to_sources(
             match other(path) {
                 Other::Elsewhere => {}
                 Other::Removed => return true,
-                Other::At(times) if times.mtime > unit.built => return true,
+                Other::At(times) if times.mtime > unit.fresh_until() => return true,
                 Other::At(times) => is_true &= times.ctime <= unit.built,
                 Other::Lost => is_true = false,
             }

@@ -182,13 +182,13 @@ fn own_reason(graph: &UnitGraph, unit: &GraphUnit, now: &Now) -> Option<Reason> 
     let paths = unit.files.iter().filter_map(|path| now.paths.get(path)).chain(fixed());
     let is_stale = |path: &&PathNow| match path.mtime {
         Some(_) if unit.by_content => !path.changed.is_empty(),
-        mtime => mtime.is_none_or(|mtime| mtime > unit.built),
+        mtime => mtime.is_none_or(|mtime| mtime > unit.fresh_until()),
     };
     let stale: Vec<_> = paths.filter(is_stale).collect();
     let gone = stale.iter().filter(|path| path.mtime.is_none()).map(|path| path.shown.clone());
     let changed = stale.iter().flat_map(|path| path.changed.iter().cloned());
     let mut changed: BTreeSet<_> = changed.chain(gone).collect();
-    let newer = package.filter(|package| unit.whole_package && package.newest > unit.built);
+    let newer = package.filter(|it| unit.whole_package && it.newest > unit.fresh_until());
     changed.extend(newer.into_iter().flat_map(|package| package.changed.iter().cloned()));
     changed.extend(package.and_then(|package| package.manifest.clone()));
     if !changed.is_empty() {

@@ -220,7 +220,7 @@ impl Sketch {
             let mut numbers = Vec::new();
             let mut is_stale = is_stale_by_itself(unit, &graph.units);
             for spot in spots(manifest, unit) {
-                is_stale |= !unit.by_content && contents.newest(&spot) > Some(unit.built);
+                is_stale |= !unit.by_content && contents.newest(&spot) > Some(unit.fresh_until());
                 let next = u32::try_from(paths.len()).unwrap_or(u32::MAX);
                 numbers.push(*paths.entry(spot).or_insert(next));
             }

@@ -127,6 +127,10 @@ pub struct GraphUnit {
     /// Whether every file of the package counts: its build script names none.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub whole_package: bool,
+    /// The mtime that cargo recorded of the newest file of that package, if it is later than `built`. Cargo does
+    /// not compare the two, so a file from the future stays as fresh as it was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub newest: Option<Timestamp>,
     /// Whether cargo compares the contents of the paths, not their mtimes (`build.fingerprint`).
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub by_content: bool,
@@ -142,6 +146,13 @@ pub struct GraphUnit {
     /// Whether its build did not come to an end, or one that it depends on was built again since.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_unfinished: bool,
+}
+
+impl GraphUnit {
+    /// Returns the latest mtime of a path with which cargo finds the unit fresh, where it goes by mtimes.
+    pub fn fresh_until(&self) -> Timestamp {
+        self.newest.unwrap_or(self.built).max(self.built)
+    }
 }
 
 impl Features {

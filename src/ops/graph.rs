@@ -117,7 +117,7 @@ impl<'a> Recorder<'a> {
     fn replaced(&self, units: &[GraphUnit], dirs: &[Option<PathBuf>]) -> BTreeSet<usize> {
         let is_newer = |unit: &GraphUnit, number: &u32| {
             let source = self.around.sources.get(*number as usize);
-            source.is_some_and(|source| source.mtime > unit.built)
+            source.is_some_and(|source| source.mtime > unit.fresh_until())
         };
         let newest: HashMap<u32, Timestamp> = self
             .packages
@@ -129,7 +129,7 @@ impl<'a> Recorder<'a> {
             .collect();
         let is_stale = |unit: &GraphUnit| {
             let newest = newest.get(&unit.package).filter(|_| unit.whole_package);
-            newest.is_some_and(|newest| *newest > unit.built)
+            newest.is_some_and(|newest| *newest > unit.fresh_until())
                 || (!unit.by_content
                     && unit.files.iter().chain(&unit.fixed).any(|number| is_newer(unit, number)))
         };
@@ -278,8 +278,9 @@ impl<'a> Recorder<'a> {
                         list.extend(Some(full).filter(|full| !self.around.is_excluded(full)));
                     }
                 }
-                Check::Package { newest } => {
+                Check::Package { newest, mtime } => {
                     unit.whole_package = own_dir.is_some();
+                    unit.newest = mtime.filter(|mtime| unit.whole_package && *mtime > unit.built);
                     paths.extend(own_dir.map(|dir| dir.join(newest)));
                 }
                 Check::Content(_) => unit.by_content = true,

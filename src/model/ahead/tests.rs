@@ -62,6 +62,18 @@ fn a_unit_that_looks_fresh_was_built_from_what_is_there() {
 }
 
 #[test]
+fn what_cargo_finds_fresh_with_files_from_the_future_must_have_been_built_from_them() {
+    let mut live = tree(BUILT, "a", 150);
+    let before = tree(BUILT, "b", 150);
+    let ctimes = [((Root::Repo, Some(path("a.rs"))), at(120))].into();
+    let is_true =
+        |live: &Manifest| is_true_to_sources(live, &before, &ctimes, |_| Other::Elsewhere);
+    assert!(is_true(&live), "cargo builds it again");
+    live.graph.units[0].newest = Some(at(150));
+    assert!(!is_true(&live));
+}
+
+#[test]
 fn a_path_that_only_a_restore_brings_back_must_be_there() {
     let tree = tree(BUILT, "a", 50);
     let ctimes = [((Root::Repo, Some(path("a.rs"))), at(60))].into();

@@ -128,11 +128,13 @@ fn graph(change: impl FnOnce(&mut GraphUnit)) -> UnitGraph {
 fn a_sketch_names_what_units_were_built_from_and_which_were_stale_already() {
     type Change = fn(&mut GraphUnit);
     #[rustfmt::skip]
-    let cases: [(&str, Change, &[&str], bool); 8] = [
+    let cases: [(&str, Change, &[&str], bool); 10] = [
         ("as built",                     |_| {},                                   &["in/a", "in"],       false),
         ("a file of another root",       |unit| unit.files = vec![99],             &[],                   false),
         ("a file elsewhere",             |unit| unit.fixed = vec![8],              &["in/a", "in", "sub/lib.rs"], false),
         ("the whole package",            |unit| unit.whole_package = true,         &["in/a", "in", "."],  false),
+        ("that, with files from the future", |unit| (unit.whole_package, unit.built, unit.newest, unit.deps) = (true, at(49), Some(at(BUILT)), Vec::new()), &["in/a", "in", "."], false),
+        ("that, with newer ones since",  |unit| (unit.whole_package, unit.built, unit.newest, unit.deps) = (true, at(40), Some(at(49)), Vec::new()), &["in/a", "in", "."], true),
         ("built before its file",        |unit| unit.built = at(49),               &["in/a", "in"],       true),
         ("that, compared by content",    |unit| (unit.built, unit.by_content, unit.deps) = (at(49), true, Vec::new()), &["in/a", "in"], false),
         ("built after what it uses",     |unit| unit.built = at(BUILT - 1),        &["in/a", "in"],       true),
