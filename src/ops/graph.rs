@@ -2,6 +2,7 @@
 
 mod package;
 mod read;
+mod replaced;
 mod surroundings;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,10 +19,8 @@ use crate::cargo::units::Units;
 use crate::cargo::workspace::package_name;
 use crate::fs::walk::Found;
 use crate::model::digest::Digest;
-use crate::model::manifest::{RawPath, Root, Source, SourceKind};
+use crate::model::manifest::{RawPath, Root, Source};
 use crate::model::rel_path::RelPath;
-use crate::model::source::is_of_git;
-use crate::model::timestamp::Timestamp;
 use crate::model::unit_graph::{GraphPackage, GraphUnit, GraphVariable, UnitGraph};
 use crate::model::unit_use::UnitDir;
 
@@ -88,15 +87,16 @@ impl<'a> Recorder<'a> {
         for (unit, deps) in units.iter_mut().zip(&deps) {
             unit.is_unfinished |= deps.contains(&None);
         }
-        let replaced = self.replaced(&units, &dirs);
+        let replaced = self.replaced(&units, &deps, &dirs);
         for (unit, read) in units.iter_mut().zip(self.read) {
             unit.is_unused = !is_used(read.unit);
         }
         let wanted: Vec<_> = all.filter(|index| !replaced.contains(index)).collect();
         let place: HashMap<usize, u32> = wanted.iter().copied().zip(0..).collect();
         for (unit, deps) in units.iter_mut().zip(&deps) {
-            let deps = deps.iter().flatten().filter_map(|dep| place.get(dep).copied());
-            unit.deps = deps.collect();
+            let deps = || deps.iter().flatten();
+            unit.is_unfinished |= deps().any(|dep| replaced.contains(dep));
+            unit.deps = deps().filter_map(|dep| place.get(dep).copied()).collect();
         }
         let graph = UnitGraph {
             packages: listed(self.packages),
@@ -110,65 +110,6 @@ impl<'a> Recorder<'a> {
         };
         let is_clear = !self.read.iter().any(|read| read.is_unclear);
         Recorded { graph, bound: self.bound, is_clear }
-    }
-
-    /// Returns the units that are stale already, and that another one of the same package and kind
-    /// has replaced since: it was built with other flags or features, and the job uses that.
-    fn replaced(&self, units: &[GraphUnit], dirs: &[Option<PathBuf>]) -> BTreeSet<usize> {
-        let is_newer = |unit: &GraphUnit, number: &u32| {
-            let source = self.around.sources.get(*number as usize);
-            source.is_some_and(|source| source.mtime > unit.fresh_until())
-        };
-        let newest: HashMap<u32, Timestamp> = self
-            .packages
-            .iter()
-            .filter(|(_, index)| {
-                units.iter().any(|unit| unit.whole_package && unit.package == **index)
-            })
-            .map(|(package, index)| (*index, self.newest_of(package)))
-            .collect();
-        let is_stale = |unit: &GraphUnit| {
-            let newest = newest.get(&unit.package).filter(|_| unit.whole_package);
-            newest.is_some_and(|newest| *newest > unit.fresh_until())
-                || (!unit.by_content
-                    && unit.files.iter().chain(&unit.fixed).any(|number| is_newer(unit, number)))
-        };
-        let key = |index: usize| {
-            let Read { unit, kind, .. } = &self.read[index];
-            (unit.path().parent(), *kind, unit.crate_name(), &dirs[index])
-        };
-        let mut replaced_at = BTreeMap::new();
-        let mut stale = Vec::new();
-        for (index, unit) in units.iter().enumerate() {
-            if is_stale(unit) {
-                stale.push(index);
-            } else {
-                let built = replaced_at.entry(key(index)).or_insert(unit.built);
-                *built = unit.built.max(*built);
-            }
-        }
-        let is_replaced = |index: &usize| {
-            replaced_at.get(&key(*index)).is_some_and(|built| *built > units[*index].built)
-        };
-        stale.into_iter().filter(is_replaced).collect()
-    }
-
-    /// Returns the newest mtime of the files in the directory of a package.
-    fn newest_of(&self, package: &GraphPackage) -> Timestamp {
-        let dir = package.dir.as_ref().map(|dir| Path::new(OsStr::from_bytes(dir.as_bytes())));
-        let newest = self.around.roots.iter().filter_map(|(root, top)| {
-            let below = dir?.strip_prefix(top).ok()?.as_os_str().as_bytes();
-            let below = RelPath::parse(below).ok();
-            let is_own = |source: &&Source| {
-                let path = source.path.as_ref();
-                source.root == *root
-                    && !path.is_some_and(is_of_git)
-                    && source.kind != SourceKind::Dir
-                    && below.as_ref().is_none_or(|dir| path.is_some_and(|path| path.is_within(dir)))
-            };
-            self.around.sources.iter().filter(is_own).map(|source| source.mtime).max()
-        });
-        newest.max().unwrap_or_default()
     }
 
     /// Returns, for each unit, the units it depends on; none for one that is not there as it was.

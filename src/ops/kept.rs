@@ -180,6 +180,7 @@ impl<'a> Runs<'a> {
         let mtimes: BTreeMap<&RelPath, Timestamp> =
             found.iter().map(|found| (&found.path, found.stat.mtime)).collect();
         let units = Units::among(found.iter().map(|found| &found.path));
+        let known: BTreeSet<_> = graph.units.iter().filter_map(|unit| unit.dir.as_ref()).collect();
         let packages = graph.units.iter().filter_map(|unit| {
             let dir = graph.packages.get(unit.package as usize)?.dir.as_ref()?;
             Some((unit.dir.as_ref()?, Path::new(OsStr::from_bytes(dir.as_bytes()))))
@@ -188,7 +189,9 @@ impl<'a> Runs<'a> {
         let runs = found.iter().filter_map(|Found { path, stat }| {
             let dir = path.parent().filter(|_| path.file_name() == b"invoked.timestamp")?;
             let to = *mtimes.get(&dir.join(b"stderr").ok()?)?;
-            let unit = units.of(path)?.clone();
+            // One that cargo would not look for any more speaks for no file.
+            let is_known = |unit: &&UnitDir| known.is_empty() || known.contains(unit);
+            let unit = units.of(path).filter(is_known)?.clone();
             let package = packages.get(&unit).copied();
             Some(Run { unit, stamp: path, from: stat.mtime, to, package })
         });

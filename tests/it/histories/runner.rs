@@ -7,9 +7,10 @@
 //! generation that it could have restored had let cargo reuse more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde_json::Value;
@@ -298,17 +299,19 @@ impl Runner<'_> {
         for (name, other) in others {
             let (Some(twin), Some(stored)) = (&other.twin, &other.stored) else { continue };
             let twin = self.host.copy(twin)?;
+            let is_moved = other.place != Some(job.place);
+            if is_moved {
+                let bound = stored.iter().filter(|(_, is_bound)| **is_bound);
+                forget(&twin, &bound.map(|(key, _)| key.as_str()).collect())?;
+            }
             let theirs = self.host.in_place_of(job.place, &twin, || {
                 self.host.check_out(job.place, job.commit)?;
                 self.build(job)
             })?;
             remove(twin)?;
             self.count.others += 1;
-            let is_moved = other.place != Some(job.place);
             let would_be_reused = |unit: &&String| {
-                let stays_away = |bound: &bool| is_moved && *bound;
-                let comes_back = stored.get(&key_of(unit)).is_some_and(|bound| !stays_away(bound));
-                comes_back && !theirs.rebuilt.contains(*unit)
+                stored.contains_key(&key_of(unit)) && !theirs.rebuilt.contains(*unit)
             };
             let units = all.iter().filter(is_of_target);
             let better: BTreeSet<_> = units.filter(would_be_reused).collect();
@@ -510,6 +513,26 @@ fn area<'a>(report: &'a Value, name: &str) -> &'a Value {
 fn failure(report: &Value) -> Option<String> {
     let mut areas = report["areas"].as_array()?.iter();
     areas.find(|area| area["mode"] == "failed").map(Value::to_string)
+}
+
+/// Removes units, by their keys, from the first workspace's target in a twin.
+fn forget(twin: &Path, keys: &BTreeSet<&str>) -> Result {
+    let target = twin.join("app/target");
+    if keys.is_empty() || !target.exists() {
+        return Ok(());
+    }
+    let is_of_them = |name: &OsStr| {
+        let name = name.to_string_lossy();
+        keys.contains(key_of(name.split('.').next().unwrap_or_default()).as_str())
+    };
+    for entry in walkdir::WalkDir::new(&target) {
+        let entry = entry?;
+        let below = entry.path().strip_prefix(&target)?;
+        if !entry.file_type().is_dir() && below.iter().any(is_of_them) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn remove(dir: PathBuf) -> Result {
