@@ -38,9 +38,11 @@ enum Where {
     OneOf(&'static [&'static str]),
     /// In every module but these.
     Except(&'static [&'static str]),
+    /// In this file.
+    In(&'static str),
 }
 
-use Where::{Anywhere, Except, OneOf, Only};
+use Where::{Anywhere, Except, In, OneOf, Only};
 
 /// The longest path that fits decides. Macros are named with their `!`.
 #[rustfmt::skip]
@@ -80,6 +82,10 @@ const RULES: &[(&str, Where)] = &[
     ("std::env::consts",     Except(&["model"])),
     ("std::env::join_paths", Except(&["model"])),
     ("std::env::split_paths", Except(&["model"])),
+
+    // Other programs: what they see and obey is decided in one place.
+    ("std::process::Command", In("src/fs/child.rs")),
+    ("std::process::*",       In("src/fs/child.rs")),
 
     // The terminal.
     ("print!",          Only(&["cli"])),
@@ -222,6 +228,13 @@ fn a_broken_rule_is_found_however_it_is_written() {
         Case("printing, in full",     "src/ops/save.rs",    "fn f() { std::eprintln![\"a\"]; }",                 Some(1)),
         Case("printing, in cli",      "src/cli/mod.rs",     "fn f() { println!(\"a\"); }",                       None),
         Case("standard error",        "src/ops/save.rs",    "use std::io;\nfn f() { io::stderr(); }",            Some(2)),
+        Case("a program",             "src/ops/save.rs",    "use std::process::Command;",                        Some(1)),
+        Case("a program, in full",    "src/fs/walk.rs",     "fn f() { std::process::Command::new(\"git\"); }",   Some(1)),
+        Case("a program, by module",  "src/cli/mod.rs",     "use std::process;\nfn f() { process::Command::new(\"git\"); }", Some(2)),
+        Case("a program, of all",     "src/cli/mod.rs",     "use std::process::*;",                              Some(1)),
+        Case("a program, renamed",    "src/cli/mod.rs",     "use std::process::{ExitCode, Command as C};",       Some(1)),
+        Case("a program at home",     "src/fs/child.rs",    "use std::process::{Command, Stdio};",               None),
+        Case("an exit status",        "src/cli/mod.rs",     "use std::process::ExitCode;",                       None),
         Case("a comparison",          "src/ops/save.rs",    "fn f(print: u8) -> bool { print != 1 }",            None),
     ];
     for Case(why, file, text, line) in cases {
@@ -373,7 +386,8 @@ fn broken_rules(sources: &[Source]) -> BTreeSet<String> {
                 OneOf(_) if *homes.entry(rule).or_insert(module) != module => {
                     format!("lives in `{}` already", homes[rule])
                 }
-                Anywhere | Only(_) | OneOf(_) | Except(_) => continue,
+                In(home) if source.file != *home => format!("must be in {home}"),
+                Anywhere | Only(_) | OneOf(_) | Except(_) | In(_) => continue,
             };
             let (file, line) = (&source.file, path.line);
             findings.insert(format!("{file}:{line}: `{module}` names `{rule}`, which {must}"));

@@ -1,7 +1,6 @@
 //! What identifies the dependencies of a repo: its lock file, or else its manifests.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -9,7 +8,8 @@ use std::path::{Path, PathBuf};
 use super::error::{Error, Result};
 use super::lock_file::LockFile;
 use super::manifests::{self, Which};
-use super::{dirs, program, workspace};
+use super::tracked::tracks_lock_file;
+use super::{dirs, workspace};
 use crate::fs::At;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
@@ -49,7 +49,7 @@ pub(super) fn of(
             let digest = Digest::of(&content);
             components.insert("lock".to_owned(), lock_file.lines());
             components.insert("lock-digest".to_owned(), digest.to_string());
-            let is_tracked = is_tracked(&root, environment)?;
+            let is_tracked = tracks_lock_file(&root, environment);
             (if is_tracked { Basis::TrackedLock(path) } else { Basis::GeneratedLock(path) }, digest)
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -72,16 +72,4 @@ pub(super) fn root(repo: &Path, environment: &Environment) -> Result<PathBuf> {
     // Without a home no package can lie in it.
     let home = dirs::cargo_home(environment, None, repo).ok();
     Ok(workspace::root(repo, home.as_deref())?.unwrap_or_else(|| repo.to_owned()))
-}
-
-/// Asks git whether it tracks the lock file in `root`. Without git, or outside a repository,
-/// nothing is tracked.
-fn is_tracked(root: &Path, environment: &Environment) -> Result<bool> {
-    // Set by git hooks: they would make git answer about another repository.
-    let environment = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"]
-        .into_iter()
-        .fold(environment.clone(), Environment::without);
-    let args = ["ls-files", "--error-unmatch", "--", "Cargo.lock"];
-    let answer = program::run(OsStr::new("git"), &args, root, &environment)?;
-    Ok(answer.is_some_and(|output| output.status.success()))
 }

@@ -7,7 +7,8 @@
 //! # Invariants
 //!
 //! - The environment is a value, [`Environment`](crate::model::environment::Environment): nothing
-//!   here reads that of the process, and children see only what the value holds.
+//!   here reads that of the process, and programs see only what
+//!   [`passed_on`](crate::model::passed_on) lists of it.
 //! - A key is never made of nothing: where no input is found there is an error.
 
 pub mod artifacts;
@@ -40,6 +41,7 @@ pub mod tested;
 #[cfg(test)]
 mod testing;
 pub mod toolchain;
+pub mod tracked;
 pub mod units;
 pub mod workspace;
 

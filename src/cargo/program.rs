@@ -1,27 +1,26 @@
-//! Running another program with an environment that is a value.
+//! Asking the programs of a toolchain.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use super::error::{Error, Result};
 use crate::fs::At;
+use crate::fs::child::Program;
 use crate::model::environment::Environment;
 
 /// Runs `program` in `dir`, which exists; `None` when the program does not.
 ///
-/// A name without `/` is looked up in the PATH of `environment`, which is all that the program
-/// sees. Its input is empty.
+/// A name without `/` is looked up in the PATH of `environment`, of which the program sees no secret.
 pub(super) fn run(
     program: &OsStr,
     args: &[&str],
     dir: &Path,
     environment: &Environment,
 ) -> Result<Option<Output>> {
-    let mut command = Command::new(program);
-    command.args(args).current_dir(dir).env_clear().envs(environment.iter()).stdin(Stdio::null());
-    match command.output() {
+    let output = Program::of_toolchain(program, environment).args(args).current_dir(dir).output();
+    match output {
         Ok(output) => Ok(Some(output)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Ok(Err(error).at("run", Path::new(program))?),

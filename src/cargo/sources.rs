@@ -5,15 +5,16 @@ use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use ignore::WalkBuilder;
 
 use super::manifests::is_shut;
+use super::tracked::tracked_files;
 use crate::fs::beneath::open_regular;
 use crate::fs::stat::{Kind, Stat};
 use crate::fs::{At, Error, Result};
 use crate::model::digest::{Digest, Hasher};
+use crate::model::environment::Environment;
 use crate::model::rel_path::RelPath;
 
 /// A source file or symlink, not read yet.
@@ -54,7 +55,7 @@ pub struct Listing {
 /// as far as git can be asked. A directory that nobody may read is no source, for cargo cannot read it either.
 /// One that is missed here costs a rebuild, never a stale artifact: only what was recorded gets an
 /// old mtime back.
-pub fn list(root: &Path, excluded: &[PathBuf]) -> Result<Listing> {
+pub fn list(root: &Path, excluded: &[PathBuf], environment: &Environment) -> Result<Listing> {
     let mut listing = Listing::default();
     let mut seen = BTreeSet::new();
     let skipped: BTreeSet<_> = excluded.iter().cloned().collect();
@@ -95,7 +96,7 @@ pub fn list(root: &Path, excluded: &[PathBuf]) -> Result<Listing> {
         }
     }
     let mut dirs: BTreeSet<_> = listing.dirs.iter().filter_map(|dir| dir.path.clone()).collect();
-    for path in ask_git(root, TRACKED).unwrap_or_default() {
+    for path in tracked_files(root, environment) {
         if seen.contains(&path) {
             continue;
         }
@@ -221,53 +222,6 @@ fn digest_of(names: &[OsString]) -> Digest {
         hasher.field(name.as_bytes());
     }
     hasher.finish()
-}
-
-/// What to ask git for: all files that it tracks.
-const TRACKED: &[&str] = &["--cached", "--recurse-submodules"];
-
-/// Returns the files below `root` that git tracks, nothing where it cannot be asked.
-pub fn tracked_files(root: &Path) -> Vec<RelPath> {
-    ask_git(root, TRACKED).unwrap_or_default()
-}
-
-/// The files that git tracks below a root.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tracked {
-    /// Those that git finds as it knows them: any checkout of what is committed brings them.
-    pub unchanged: BTreeSet<RelPath>,
-    /// The others.
-    pub changed: BTreeSet<RelPath>,
-}
-
-/// Returns the files below `root` that git tracks. None where it tracks nothing or cannot be asked.
-pub fn tracked(root: &Path) -> Option<Tracked> {
-    let all = ask_git(root, TRACKED)?;
-    let changed: BTreeSet<_> = ask_git(root, &["--modified"])?.into_iter().collect();
-    let unchanged = all.into_iter().filter(|path| !changed.contains(path));
-    let tracked = Tracked { unchanged: unchanged.collect(), changed };
-    (!tracked.unchanged.is_empty()).then_some(tracked)
-}
-
-/// Returns the root of the git repository that tracks anything in `dir`, a canonical path; without one, `dir`.
-pub fn repository_of(dir: &Path) -> PathBuf {
-    let top = dir.ancestors().find(|dir| dir.join(".git").exists());
-    let is_own = |top: &&Path| {
-        *top == dir || ask_git(dir, &["--cached"]).is_some_and(|tracked| !tracked.is_empty())
-    };
-    top.filter(is_own).unwrap_or(dir).to_owned()
-}
-
-fn ask_git(root: &Path, which: &[&str]) -> Option<Vec<RelPath>> {
-    let mut git = Command::new("git");
-    // A hook's environment names another repository.
-    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
-        git.env_remove(name);
-    }
-    let git = git.args(["ls-files", "-z"]).args(which).current_dir(root).stderr(Stdio::null());
-    let output = git.output().ok().filter(|output| output.status.success())?;
-    let paths = output.stdout.split(|byte| *byte == 0);
-    Some(paths.filter_map(|path| RelPath::parse(path).ok()).collect())
 }
 
 fn refused(error: ignore::Error, root: &Path) -> Error {

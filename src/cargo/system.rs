@@ -128,12 +128,19 @@ fn os(root: &Path) -> Option<Part> {
 /// Variables that name others (`CC_<target>`, `CARGO_TARGET_<target>_LINKER`) are part of the key.
 fn compiler(repo: &Path, environment: &Environment) -> Option<Part> {
     let named = environment.get("CC").and_then(OsStr::to_str).unwrap_or_default();
-    let mut words = named.split_whitespace();
+    let mut words = named.split_whitespace().skip_while(|word| is_wrapper(word));
     let program = words.next().unwrap_or("cc");
     let args: Vec<_> = words.chain(["--version"]).collect();
     let answer = program::run(program.as_ref(), &args, repo, environment).ok()??;
     let said = String::from_utf8_lossy(&answer.stdout);
     answer.status.success().then(|| compiler_of(&said))?
+}
+
+/// Tells whether a program runs a compiler that is named after it, as the `cc` crate has it. Such a one is not
+/// asked: it may start a server with our environment, which the build would use afterwards.
+fn is_wrapper(program: &str) -> bool {
+    const KNOWN: [&str; 6] = ["ccache", "distcc", "sccache", "icecc", "cachepot", "buildcache"];
+    Path::new(program).file_stem().and_then(OsStr::to_str).is_some_and(|it| KNOWN.contains(&it))
 }
 
 /// Returns which compiler says so. A GCC is known by the owner of its copyright, whatever it was called as.
@@ -285,25 +292,27 @@ mod tests {
     #[test]
     fn the_compiler_that_is_asked_is_the_one_of_the_job() -> TestResult {
         let dir = tempfile::tempdir()?;
-        let say = |version: &str| {
-            format!(
-                "#!/bin/sh\n[ \"$*\" = \"${{WANT---version}}\" ] && echo 'clang version {version}'\n"
-            )
-        };
-        for (name, version) in [("cc", "1.0"), ("mine", "2.0")] {
+        for (name, version, wanted) in [
+            ("cc", "1.0", "--version"),
+            ("mine", "2.0", "--version"),
+            ("wide", "3.0", "-m32 --version"),
+        ] {
             let path = format!("bin/{name}");
-            write(dir.path(), &[(path.as_str(), say(version).as_str())])?;
+            let script =
+                format!("#!/bin/sh\n[ \"$*\" = '{wanted}' ] && echo 'clang version {version}'\n");
+            write(dir.path(), &[(path.as_str(), script.as_str())])?;
             let mode = PermissionsExt::from_mode(0o755);
             std::fs::set_permissions(dir.path().join(&path), mode)?;
         }
         let path = Environment::default().with("PATH", dir.path().join("bin"));
-        let wrapped = path.clone().with("CC", " mine -m32 ").with("WANT", "-m32 --version");
         let cases = [
             ("the usual one", path.clone(), Some("clang 1.0")),
             ("CC", path.clone().with("CC", "mine"), Some("clang 2.0")),
-            ("CC with arguments", wrapped, Some("clang 2.0")),
+            ("CC with arguments", path.clone().with("CC", " wide -m32 "), Some("clang 3.0")),
+            ("CC with a wrapper", path.clone().with("CC", "/x/sccache mine"), Some("clang 2.0")),
+            ("a wrapper alone", path.clone().with("CC", "ccache"), Some("clang 1.0")),
             ("CC set to nothing", path.clone().with("CC", ""), Some("clang 1.0")),
-            ("one that fails", path.clone().with("WANT", "x"), None),
+            ("one that fails", path.clone().with("CC", "wide"), None),
             ("none", path.with("CC", "none"), None),
         ];
         for (why, environment, want) in cases {

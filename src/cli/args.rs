@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use clap::Args;
 
 use super::{Error, Result};
 use crate::cargo::key::KeyOptions;
 use crate::cargo::scratch::Scratch;
+use crate::cargo::tracked::url_of_origin;
 use crate::github::runner::Runner;
 use crate::model::cargo_home::{CargoHome, HomeOwner};
 use crate::model::environment::Environment;
@@ -365,10 +365,8 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
 
 /// Asks git for `owner/name` of the remote `origin`; a checkout without one is `local/<its name>`.
 pub(super) fn repository_of(repo: &Path) -> Result<Repository> {
-    let args = ["config", "--get", "remote.origin.url"];
-    let output = Command::new("git").args(args).current_dir(repo).stderr(Stdio::null()).output();
-    let url = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    if let Some(repository) = url.ok().as_deref().and_then(repository_in_url) {
+    let url = url_of_origin(repo, &environment());
+    if let Some(repository) = url.as_deref().and_then(repository_in_url) {
         return Ok(repository);
     }
     let name = repo.file_name().unwrap_or_default().to_string_lossy();

@@ -1,9 +1,10 @@
-//! What we ask of the kernel: walking, opening beneath a root, times, renames, locks, space, signals.
+//! What we ask of the kernel: walking, opening beneath a root, times, renames, locks, space, programs, signals.
 //!
 //! It hides the system calls. No path of the store is known here, and no file's meaning.
 
 pub mod atime;
 pub mod beneath;
+pub mod child;
 pub mod clone;
 pub mod crash;
 pub mod cursor;

@@ -22,6 +22,7 @@ pub mod level;
 pub mod manifest;
 pub mod mark;
 pub mod names;
+pub mod passed_on;
 pub mod pressure;
 pub mod quantity;
 pub mod rebuild;

@@ -11,8 +11,8 @@ use crate::cargo::home::Wanted;
 use crate::cargo::key::{KeyOptions, RepoKey};
 use crate::cargo::lock_file::{LockFile, Package};
 use crate::cargo::scratch::Scratch;
-use crate::cargo::sources::repository_of;
 use crate::cargo::system::system;
+use crate::cargo::tracked::repository_of;
 use crate::fs::At;
 use crate::model::area::Area;
 pub use crate::model::area::Kept;
@@ -147,7 +147,7 @@ impl Job {
             dependency_keys: BTreeMap::new(),
             label: ask.label.clone(),
             excluded: vec![store_root.to_owned(), home.clone()],
-            roots: repositories(checkouts),
+            roots: repositories(checkouts, environment),
             places: Vec::new(),
             target_dirs: Vec::new(),
             env_vars: ask.key_options.env_vars.clone(),
@@ -335,9 +335,12 @@ impl Place {
 }
 
 /// Returns the repository that each directory is in. Of several in one repository only the first is a root.
-fn repositories(checkouts: BTreeMap<Root, PathBuf>) -> BTreeMap<Root, PathBuf> {
+fn repositories(
+    checkouts: BTreeMap<Root, PathBuf>,
+    environment: &Environment,
+) -> BTreeMap<Root, PathBuf> {
     let mut known = BTreeSet::new();
-    let found = checkouts.into_iter().map(|(root, dir)| (root, repository_of(&dir)));
+    let found = checkouts.into_iter().map(|(root, dir)| (root, repository_of(&dir, environment)));
     found.filter(|(_, repository)| known.insert(repository.clone())).collect()
 }
 

@@ -21,7 +21,8 @@ use super::seen::digest_of_file;
 use super::tree::Unread;
 use super::walk::walk;
 use crate::cargo::dep_info;
-use crate::cargo::sources::{Tracked, below, tracked};
+use crate::cargo::sources::below;
+use crate::cargo::tracked::{Tracked, tracked};
 use crate::cargo::units::Units;
 use crate::fs::At;
 use crate::fs::stat::{Kind, Stat};
@@ -68,7 +69,7 @@ pub(super) fn find(
     graph: &UnitGraph,
     before: Option<&Manifest>,
 ) -> Result<(Vec<Keep>, Vec<Missed>)> {
-    let Surroundings { dir, workspace_root, roots, sources, excluded, .. } = *around;
+    let Surroundings { dir, workspace_root, roots, sources, excluded, environment, .. } = *around;
     let of_git: BTreeMap<&Root, Tracked> = roots
         .iter()
         .map(|(root, dir)| {
@@ -77,7 +78,7 @@ pub(super) fn find(
                 unchanged: of_root().filter_map(|source| source.path.clone()).collect(),
                 ..Tracked::default()
             };
-            (root, tracked(dir).unwrap_or_else(recorded))
+            (root, tracked(dir, environment).unwrap_or_else(recorded))
         })
         .collect();
     let is_dep_info =

@@ -17,7 +17,8 @@ use super::report::chain;
 use super::staged::Staged;
 use super::walk::walk_tree;
 use super::{Error, Result};
-use crate::cargo::sources::{is_target, tracked_files};
+use crate::cargo::sources::is_target;
+use crate::cargo::tracked::tracked_files;
 use crate::fs::At;
 use crate::fs::remove::open_dir;
 use crate::fs::space::{is_mount_point, now_at};
@@ -122,7 +123,9 @@ pub(super) fn left_as(dir: &Path, found: &[Found]) -> Option<LeftAs> {
 
 /// Returns the files that git tracks, by root: they are asked for only where something is set aside.
 pub(super) fn tracked(job: &Job) -> BTreeMap<Root, Vec<RelPath>> {
-    job.roots.iter().map(|(root, dir)| (root.clone(), tracked_files(dir))).collect()
+    let of_root =
+        |(root, dir): (&Root, &PathBuf)| (root.clone(), tracked_files(dir, &job.environment));
+    job.roots.iter().map(of_root).collect()
 }
 
 /// Tells whether `dir` is as the last save of its owner left it.

@@ -108,7 +108,7 @@ pub(super) fn choose<'a>(
     let is_of_target =
         |search: &Search<'_>| !search.place.area.is_shared() && !search.generations.is_empty();
     if searches.iter().any(is_of_target) {
-        *glance = Glance::at(&job.roots, &job.excluded);
+        *glance = Glance::at(job);
     }
     let glance = &*glance;
     let contents = glance.contents();

@@ -128,12 +128,12 @@ fn save_all(
     let has_target = job.places.iter().any(|place| !place.area.is_shared());
     let (mut sources, mut job) = (Vec::new(), job);
     if has_target {
-        let (recorded, found) = seen::record(&job.roots, &job.excluded)?;
+        let (recorded, found) = seen::record(&job)?;
         sources = recorded;
         job = with_found(job, found);
         if job.places.len() > guards.len() {
             guards.extend(job.places[guards.len()..].iter().map(guard));
-            sources = seen::record(&job.roots, &job.excluded)?.0;
+            sources = seen::record(&job)?.0;
         }
     }
     let job = &*job;

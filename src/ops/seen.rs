@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::Result;
 use super::checkout_files::CheckoutFiles;
+use super::job::Job;
 use crate::cargo::git_files::git_files;
 use crate::cargo::sources::{Listing, SourceFile, leads_to, list};
 use crate::fs::At;
@@ -34,19 +35,16 @@ pub(super) struct Seen {
     newest_of_git: BTreeMap<RelPath, Timestamp>,
 }
 
-/// Records every source of every root, for a manifest, and returns the target directories there that are not
-/// `excluded`.
+/// Records every source of every root, for a manifest, and returns the target directories there that the job
+/// does not know of.
 ///
 /// What cannot be read, or changes while it is, is left out: it will look new.
-pub(super) fn record(
-    roots: &BTreeMap<Root, PathBuf>,
-    excluded: &[PathBuf],
-) -> Result<(Vec<Source>, Vec<PathBuf>)> {
+pub(super) fn record(job: &Job) -> Result<(Vec<Source>, Vec<PathBuf>)> {
     let of_root = |(root, dir): (&Root, &PathBuf)| {
-        let seen = see(dir, excluded, BTreeSet::new())?;
+        let seen = see(job, dir, BTreeSet::new())?;
         Ok((seen.recorded(root).collect::<Vec<_>>(), seen.strange_targets))
     };
-    let recorded = roots.par_iter().map(of_root).collect::<Result<Vec<(Vec<_>, _)>>>()?;
+    let recorded = job.roots.par_iter().map(of_root).collect::<Result<Vec<(Vec<_>, _)>>>()?;
     let (sources, targets): (Vec<_>, Vec<_>) = recorded.into_iter().unzip();
     Ok((sources.into_iter().flatten().collect(), targets.into_iter().flatten().collect()))
 }
@@ -69,11 +67,11 @@ pub(super) struct Glance(pub(super) BTreeMap<Root, Seen>);
 
 impl Glance {
     /// Reads every source. A root that cannot be read is left out.
-    pub(super) fn at(roots: &BTreeMap<Root, PathBuf>, excluded: &[PathBuf]) -> Self {
+    pub(super) fn at(job: &Job) -> Self {
         let look = |(root, dir): (&Root, &PathBuf)| {
-            Some((root.clone(), see(dir, excluded, BTreeSet::new()).ok()?))
+            Some((root.clone(), see(job, dir, BTreeSet::new()).ok()?))
         };
-        Self(roots.par_iter().filter_map(look).collect())
+        Self(job.roots.par_iter().filter_map(look).collect())
     }
 
     /// Returns what is in the roots as a manifest would record it, and the ctimes.
@@ -192,9 +190,9 @@ impl Seen {
     }
 }
 
-/// Reads every source of `root`, and of `also` what git ignores; `excluded` directories are none.
-pub(super) fn see(root: &Path, excluded: &[PathBuf], also: BTreeSet<RelPath>) -> Result<Seen> {
-    let Listing { files, dirs, strange_targets } = list(root, excluded)?;
+/// Reads every source of `root`, one of the job's, and of `also` what git ignores.
+pub(super) fn see(job: &Job, root: &Path, also: BTreeSet<RelPath>) -> Result<Seen> {
+    let Listing { files, dirs, strange_targets } = list(root, &job.excluded, &job.environment)?;
     let of_files = files.par_iter().map(|file| see_file(root, file));
     let mut observed: Vec<_> = of_files.collect();
     let mut stats: Vec<_> = files.iter().map(|file| file.stat).collect();

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::Result;
 use super::checkout_files::CheckoutFiles;
+use super::job::Job;
 use super::kept_back::PutBack;
 use super::report::SourcesReport;
 use super::seen::{Glance, Seen, see};
@@ -58,12 +59,7 @@ fn kept_sources(manifest: &Manifest) -> impl Iterator<Item = Source> {
 
 /// Reads every source that is not in the `glance`, and of what git ignores what the generations recorded. Since
 /// the glance, nothing of ours has written into a root but kept files, of which directories list the names.
-pub(super) fn look(
-    roots: &BTreeMap<Root, PathBuf>,
-    excluded: &[PathBuf],
-    manifests: &[&Manifest],
-    glance: Glance,
-) -> Result<Glance> {
+pub(super) fn look(job: &Job, manifests: &[&Manifest], glance: Glance) -> Result<Glance> {
     let origins: Vec<_> = manifests.iter().flat_map(|manifest| origins(manifest)).collect();
     let glance = Mutex::new(glance);
     let see_root = |(root, dir): (&Root, &PathBuf)| {
@@ -76,10 +72,10 @@ pub(super) fn look(
         let glanced = glance.lock().unwrap_or_else(PoisonError::into_inner).0.remove(root);
         match glanced.filter(|_| !has_kept) {
             Some(seen) => Ok((root.clone(), seen.with(dir, paths))),
-            None => Ok((root.clone(), see(dir, excluded, paths)?)),
+            None => Ok((root.clone(), see(job, dir, paths)?)),
         }
     };
-    Ok(Glance(roots.par_iter().map(see_root).collect::<Result<_>>()?))
+    Ok(Glance(job.roots.par_iter().map(see_root).collect::<Result<_>>()?))
 }
 
 impl<'a> Refreshing<'a> {

@@ -12,6 +12,7 @@ mod cargo;
 mod chain;
 mod chain_init;
 mod checkouts;
+mod children;
 mod choosing;
 mod commands;
 mod concurrency;

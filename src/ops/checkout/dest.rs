@@ -3,7 +3,6 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
-use std::process::Command;
 
 use super::super::staged::Staged;
 use super::super::{Error as OpsError, Result};
@@ -11,6 +10,7 @@ use super::Request;
 use super::error::{Error, Said};
 use super::git::{Failure, Git, hold};
 use crate::fs::At;
+use crate::fs::child::Program;
 use crate::fs::rename::exchange;
 use crate::fs::space::is_mount_point;
 use crate::fs::stat::{Kind, Stat};
@@ -150,7 +150,7 @@ impl Draft<'_> {
     }
 
     /// Returns git for the new repository with its own files.
-    fn command(&self) -> Command {
+    fn command(&self) -> Program {
         let mut command = self.dest.git.command();
         command.current_dir(self.dir());
         command.env("GIT_DIR", self.dir().join(".git")).env("GIT_WORK_TREE", self.dir());
@@ -158,14 +158,14 @@ impl Draft<'_> {
     }
 
     /// Returns git for the new repository with the files that are at the place.
-    fn command_at_dest(&self) -> Command {
+    fn command_at_dest(&self) -> Program {
         let mut command = self.command();
         command.current_dir(&self.dest.path).env("GIT_WORK_TREE", &self.dest.path);
         command
     }
 
     /// Runs git, which keeps the lease alive: what is staged is not reclaimed under its hands.
-    fn run(&self, action: &'static str, mut command: Command) -> Result<Vec<u8>> {
+    fn run(&self, action: &'static str, mut command: Program) -> Result<Vec<u8>> {
         hold(&mut command, self.lease.file())?;
         let failed = |failure: Failure| {
             let path = self.dest.path.clone();

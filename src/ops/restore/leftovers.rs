@@ -83,7 +83,7 @@ impl Restoring<'_> {
         for (root, dir) in &self.job.roots {
             match glance.strange_targets(root) {
                 Some(known) => found.extend_from_slice(known),
-                None => match list(dir, &self.job.excluded) {
+                None => match list(dir, &self.job.excluded, &self.job.environment) {
                     Ok(listing) => found.extend(listing.strange_targets),
                     Err(error) => cleared.warnings.push(chain(&error)),
                 },

@@ -43,13 +43,13 @@ impl Restoring<'_> {
             self.remove_damaged(&error, &manifests, warnings);
             warnings.push(chain(&error));
         }
-        let mut seen = look(roots, excluded, &manifests, glance)?;
+        let mut seen = look(self.job, &manifests, glance)?;
         let away = loop {
             let away = self.stays_away(targets, &seen);
             if !take_away(roots, &mut kept, &away)? {
                 break away;
             }
-            seen = look(roots, excluded, &manifests, Glance::default())?;
+            seen = look(self.job, &manifests, Glance::default())?;
         };
         let refreshing = Refreshing::compare(roots, excluded, &manifests, bound, seen, &away);
         refreshing.renew()?;

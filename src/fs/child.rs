@@ -1,0 +1,197 @@
+//! Starting programs: nothing else does.
+//!
+//! A program sees what [`passed_on`] lists of the job's environment, and what is set for it here. Git is told
+//! to run no program that a configuration names, for what it reads is that of whoever had the checkout before:
+//! no hook, no file monitor, no helper for passwords, no transport. Only filters remain, of which nobody knows
+//! the names.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use super::process::{Urgency, end_group};
+use crate::model::environment::Environment;
+use crate::model::passed_on::{to_git, to_toolchain};
+
+/// What git hears whatever a configuration says, which otherwise counts: proxies, say.
+const GIT_SETTINGS: [&str; 15] = [
+    // Nobody is asked, and nobody's stored passwords go anywhere.
+    "credential.helper=",
+    "core.askPass=",
+    // No programs of somebody's choice.
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "advice.detachedHead=false",
+    // What runs on after git would run without our lock.
+    "gc.autoDetach=false",
+    "maintenance.autoDetach=false",
+    // One pack a fetch; gc unites them when they are many.
+    "fetch.unpackLimit=1",
+    // Serves every commit by its name.
+    "protocol.version=2",
+    // A server that sends less than 1,000 bytes a second for a minute sends nothing any more.
+    "http.lowSpeedLimit=1000",
+    "http.lowSpeedTime=60",
+    // Transports are allowed one by one.
+    "protocol.allow=never",
+    "protocol.https.allow=never",
+    "protocol.http.allow=never",
+    "protocol.file.allow=never",
+];
+
+/// What git finds in its environment.
+const GIT_VARIABLES: [(&str, &str); 5] = [
+    // Messages that a program can know.
+    ("LC_ALL", "C"),
+    ("LANGUAGE", ""),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_ASKPASS", ""),
+    // As `actions/checkout` without `lfs: true`.
+    ("GIT_LFS_SKIP_SMUDGE", "1"),
+];
+
+/// A program that is to be started. Its input is empty, unless something else is said.
+#[derive(Debug)]
+pub struct Program(Command);
+
+impl Program {
+    /// Returns git, found in the PATH of `environment`. It reaches no server, and runs in `/`, where no
+    /// repository is, unless it is told otherwise.
+    pub fn git(environment: &Environment) -> Self {
+        let mut git = Self::new(OsStr::new("git"), &to_git(environment));
+        git.0.envs(GIT_VARIABLES).current_dir("/");
+        for setting in GIT_SETTINGS {
+            git.0.args(["-c", setting]);
+        }
+        git
+    }
+
+    /// Returns a program that belongs to a toolchain: cargo, rustc, a C compiler, a linker. A name without `/`
+    /// is looked up in the PATH of `environment`.
+    pub fn of_toolchain(program: &OsStr, environment: &Environment) -> Self {
+        Self::new(program, &to_toolchain(environment))
+    }
+
+    fn new(program: &OsStr, environment: &Environment) -> Self {
+        let mut command = Command::new(program);
+        command.env_clear().envs(environment.iter()).stdin(Stdio::null());
+        Self(command)
+    }
+
+    /// Adds an argument.
+    pub fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+        self.0.arg(arg);
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(&mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> &mut Self {
+        self.0.args(args);
+        self
+    }
+
+    /// Runs it in `dir`.
+    pub fn current_dir(&mut self, dir: &Path) -> &mut Self {
+        self.0.current_dir(dir);
+        self
+    }
+
+    /// Sets a variable that it sees beside those that are passed on.
+    pub fn env(&mut self, name: &str, value: impl Into<OsString>) -> &mut Self {
+        self.0.env(name, value.into());
+        self
+    }
+
+    /// Gives it `file` as its input.
+    pub fn stdin(&mut self, file: File) -> &mut Self {
+        self.0.stdin(Stdio::from(file));
+        self
+    }
+
+    /// Runs it to its end and returns what it wrote.
+    pub fn output(&mut self) -> io::Result<Output> {
+        self.0.output()
+    }
+
+    /// Runs it to its end, or until `is_stopped`: then all that it has started ends too.
+    pub fn output_until(&mut self, is_stopped: impl Fn() -> bool + Send) -> io::Result<Output> {
+        self.0.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let child = self.0.spawn()?;
+        let leader = child.id();
+        let (done, is_done) = channel::<()>();
+        thread::scope(|scope| {
+            scope.spawn(move || end_if(&is_stopped, leader, &is_done));
+            let output = child.wait_with_output();
+            drop(done);
+            output
+        })
+    }
+}
+
+fn end_if(is_stopped: &impl Fn() -> bool, leader: u32, is_done: &Receiver<()>) {
+    const PAUSE: Duration = Duration::from_millis(20);
+    // Git removes its temporary files within milliseconds; a cancelled job has seconds.
+    const GRACE: Duration = Duration::from_secs(1);
+    while is_done.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
+        if is_stopped() {
+            // One that may not be ended ends by itself, and is waited for.
+            drop(end_group(leader, Urgency::Politely));
+            if is_done.recv_timeout(GRACE) == Err(RecvTimeoutError::Timeout) {
+                drop(end_group(leader, Urgency::AtOnce));
+            }
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn git_sees_what_is_passed_on_and_what_is_set_for_it() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let program = dir.path().join("git");
+        std::fs::write(&program, "#!/bin/sh\nenv\n")?;
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let path = format!("{}:/usr/bin:/bin", dir.path().display());
+        let environment = [
+            ("PATH", path.as_str()),
+            ("HTTPS_PROXY", "http://proxy"),
+            ("LC_ALL", "de_DE.UTF-8"),
+            ("LANGUAGE", "de"),
+            ("GIT_ASKPASS", "/bin/ask"),
+            ("GIT_DIR", "/elsewhere/.git"),
+            ("GIT_CONFIG_GLOBAL", "/etc/proxy"),
+            ("GITHUB_TOKEN", "secret"),
+        ];
+        let environment = environment.map(|(name, value)| (name.into(), value.into()));
+        let output = Program::git(&environment.into_iter().collect()).env("MORE", "1").output()?;
+        let seen = String::from_utf8_lossy(&output.stdout).into_owned();
+        // What the shell sets by itself.
+        let own = ["PWD=", "SHLVL=", "_=", "OLDPWD="];
+        let is_own = |line: &&str| own.iter().any(|own| line.starts_with(own));
+        let mut seen: Vec<_> = seen.lines().filter(|line| !is_own(line)).collect();
+        seen.sort_unstable();
+        let path = format!("PATH={path}");
+        let want = [
+            "GIT_ASKPASS=",
+            "GIT_CONFIG_GLOBAL=/etc/proxy",
+            "GIT_LFS_SKIP_SMUDGE=1",
+            "GIT_TERMINAL_PROMPT=0",
+            "HTTPS_PROXY=http://proxy",
+            "LANGUAGE=",
+            "LC_ALL=C",
+            "MORE=1",
+            &path,
+        ];
+        assert_eq!(seen, want);
+        Ok(())
+    }
+}
