@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
-"""Checks that documents agree with the files they show: examples, inputs and outputs, links.
+"""Checks that documents agree with the files they show: examples, inputs and outputs, links, promises.
 
 A YAML block stands below `<!-- example: FILE -->` and is that file; the tables between
 `<!-- inputs -->` or `<!-- outputs -->` and `<!-- end -->` come from action.yml, or from the action or
 workflow that is named (`<!-- inputs: FILE -->`). `--write` puts both right. Needs PyYAML.
+
+In SECURITY.md each promise, and each section about what is protected, has a paragraph `Held by:` that names tests as
+`module::name` (module as in `src/`, `tests/` or `tests/it/`) or files. `--self-test` shows that faults are found.
 """
 
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -24,6 +28,12 @@ CALLED = re.compile(rf"{ACTION}/(\.github/workflows/[\w-]+\.yml)@")
 LINK = re.compile(r"\]\(([^)\s#]*)(?:#([^)\s]*))?\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 OUTPUT = re.compile(r"\bsteps\.([\w-]+)\.outputs\.([\w-]+)")
+# The page on which each dependency is argued.
+DEPENDENCIES = "docs/decisions/0032-dependencies.md"
+# What SECURITY.md promises stands before this heading.
+LIMITS = "What no program can prevent"
+HELD = "Held by: "
+TEST = re.compile(r"#\[test\]\n(?:\s*(?:#\[.*|//.*|\)\])\n)*\s*fn (\w+)")
 NEEDED = re.compile(r"\bneeds\.([\w-]+)\.outputs\.([\w-]+)")
 
 
@@ -128,7 +138,79 @@ def unknown_names(path, action):
                 yield f"{path.name}: there is no output `{name}`"
 
 
+def tests_of(root):
+    """Returns every test as `module::name`."""
+    named = set()
+    for sources, prefix in (("src", ""), ("tests", ""), ("tests/it", ""), ("shim/src", "shim::")):
+        for path in (root / sources).rglob("*.rs"):
+            parts = path.relative_to(root / sources).with_suffix("").parts
+            module = parts[:-1] if parts[-1] in ("mod", "tests") else parts
+            named.update(prefix + "::".join([*module, name]) for name in TEST.findall(path.read_text()))
+    return named
+
+
+def unheld_promises(text, tests, is_file):
+    """Yields the promises of SECURITY.md that no test holds, and the tests and files that are not there."""
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        heading, _, body = section.partition("\n")
+        if heading == LIMITS:
+            return
+        blocks = [block.strip() for block in body.split("\n\n") if block.strip()]
+        promises = [at for at, block in enumerate(blocks) if block.startswith("**")]
+        for at in promises:
+            if not blocks[at + 1 : at + 2] or not blocks[at + 1].startswith(HELD):
+                yield f"SECURITY.md: {blocks[at].split('**')[1]} names no test: write `{HELD}` below it"
+        held = [block for block in blocks if block.startswith(HELD)]
+        if heading != "Reporting" and not held:
+            yield f"SECURITY.md: `{heading}` names no test: write `{HELD}` at its end"
+        for block in held:
+            names = re.findall(r"`([^`]*)`", block)
+            if not names:
+                yield f"SECURITY.md: `{block}` names nothing"
+            yield from (
+                f"SECURITY.md: there is no {'test' if '::' in name else 'file'} `{name}`"
+                for name in names
+                if name not in tests and ("::" in name or not is_file(name))
+            )
+
+
+def unargued_dependencies(manifest, page):
+    """Yields the direct dependencies that the page does not argue, and those it argues that are gone."""
+    have = {name for table in ("dependencies", "dev-dependencies") for name in manifest.get(table, {})}
+    argued = set(re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE))
+    yield from (f"{DEPENDENCIES}: `{name}` is not argued" for name in sorted(have - argued))
+    yield from (f"{DEPENDENCIES}: `{name}` is no dependency" for name in sorted(argued - have))
+
+
+def self_test():
+    """Fails unless each fault is found, and nothing else."""
+    whole = f"## Kept\n\n**One.** Text.\n\n{HELD}`a::b`, `dir/file`.\n\n## {LIMITS}\n\n**Nothing.** Text.\n"
+    cases = {
+        "whole": (whole, 0),
+        "a promise without a test": (whole.replace("`dir/file`.", "`dir/file`.\n\n**Two.** Text."), 1),
+        "another paragraph between": (whole.replace(HELD, f"Text.\n\n{HELD}"), 1),
+        "a section without a test": (f"## Table\n\n| |\n\n{whole}", 1),
+        "a test that is not there": (whole.replace("a::b", "a::c"), 1),
+        "a file that is not there": (whole.replace("dir/file", "dir"), 1),
+        "no name": (whole.replace("`a::b`, `dir/file`", "a test"), 1),
+    }
+    for case, (text, count) in cases.items():
+        found = list(unheld_promises(text, {"a::b"}, lambda name: name == "dir/file"))
+        if len(found) != count:
+            sys.exit(f"{case}: {count} findings expected, not {found}")
+    found = list(unargued_dependencies({"dependencies": {"a": "1", "b": "1"}}, "| `b` |\n| `c` |\n"))
+    if len(found) != 2:
+        sys.exit(f"`a` is not argued and `c` is gone: {found}")
+    known = {"architecture::no_lint_is_silenced_with_allow", "crash::every_crash_point_is_one_that_some_command_is_crashed_at"}
+    if missing := known - tests_of(ROOT):
+        sys.exit(f"not found: {missing}")
+    print(f"{len(cases)} cases, each with the findings that it has")
+    return 0
+
+
 def main(arguments):
+    if arguments == ["--self-test"]:
+        return self_test()
     action = yaml.safe_load((ROOT / "action.yml").read_text())
     found = []
     shown = set()
@@ -141,6 +223,10 @@ def main(arguments):
         shown.update(match[2] for match in EXAMPLE.finditer(text))
         found += unmarked_blocks(name, should)
         found += broken_links(name, should)
+    promises = (ROOT / "SECURITY.md").read_text()
+    found += unheld_promises(promises, tests_of(ROOT), lambda name: (ROOT / name).is_file())
+    manifest = tomllib.loads((ROOT / "Cargo.toml").read_text())
+    found += unargued_dependencies(manifest, (ROOT / DEPENDENCIES).read_text())
     for path in sorted((ROOT / EXAMPLES).iterdir()):
         found += unknown_names(path, action)
         if f"{EXAMPLES}/{path.name}" not in shown:

@@ -168,3 +168,18 @@ fn a_root_that_others_could_change_is_refused() -> Result {
     }
     Ok(())
 }
+
+#[test]
+fn a_new_store_is_its_owners_alone_whatever_the_umask() -> Result {
+    let host = Host::new()?;
+    write(&host.target(), "app", "built")?;
+    let save = host.command("save", &[]);
+    let mut shell = isolated("sh", &host.path(""), &host.path("home"));
+    shell.args(["-c", "umask 000 && exec \"$@\"", "sh"]).arg(save.get_program());
+    Outcome::of(shell.args(save.get_args()).output()?)?.done()?;
+    for path in [host.root(), host.root().join("packs"), host.root().join("series")] {
+        let mode = fs::metadata(&path)?.permissions().mode() & 0o7777;
+        assert_eq!(format!("{mode:o}"), "700", "{}", path.display());
+    }
+    Ok(())
+}

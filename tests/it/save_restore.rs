@@ -742,7 +742,9 @@ fn secrets_stay_out_of_the_store_wherever_the_home_is() -> Result {
         let host = Host::new()?;
         let home = host.path(below);
         write(&home, "credentials.toml", "token = \"SECRET\"")?;
-        write(&home, "bin/tool", "SECRET")?;
+        for name in ["credentials", "bin/tool", ".crates.toml", ".crates2.json"] {
+            write(&home, name, "SECRET")?;
+        }
         write(&host.target(), "debug/app", "built")?;
         let args = ["--cargo-home", below];
         let mut command = host.program(&["save"]);

@@ -76,6 +76,29 @@ fn each_repository_gets_what_it_needs_and_nothing_else() -> Result {
     Ok(())
 }
 
+/// Which is what keeps it from the code of a repo: a job gets no secret that it is not given.
+#[test]
+fn only_the_jobs_that_run_no_code_of_a_repo_get_the_token() -> Result {
+    let files = files(LINE)?;
+    let workflows: Vec<_> = files.iter().filter(|it| it.path.ends_with("/chain.yml")).collect();
+    assert_eq!(workflows.len(), 4);
+    for workflow in workflows {
+        let mut job = "";
+        let mut given = Vec::new();
+        for line in workflow.text.lines() {
+            if let Some(name) = line.strip_prefix("  ").and_then(|line| line.strip_suffix(':')) {
+                job = if name.starts_with(' ') { job } else { name };
+            }
+            if line.contains("secrets.CHAIN_TOKEN") {
+                given.push(job);
+            }
+            assert!(!line.contains("secrets: inherit"), "{job} of {}", workflow.repository);
+        }
+        assert_eq!(given, ["receive", "dispatch"], "{}", workflow.repository);
+    }
+    Ok(())
+}
+
 #[test]
 fn no_place_of_a_template_stays_open() -> Result {
     for Wanted { repository, path, text } in files(LINE)? {
