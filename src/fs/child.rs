@@ -1,9 +1,9 @@
 //! Starting programs: nothing else does.
 //!
-//! A program sees what [`passed_on`] lists of the job's environment, and what is set for it here. Git is told
-//! to run no program that a configuration names, for what it reads is that of whoever had the checkout before:
-//! no hook, no file monitor, no helper for passwords, no transport. Only filters remain, of which nobody knows
-//! the names.
+//! A program sees what [`passed_on`](crate::model::passed_on) lists of the job's environment, and what is set
+//! for it here. Git is told to run no program that a configuration names, for what it reads is that of whoever
+//! had the checkout before: no hook, no file monitor, no helper for passwords, no transport. Only filters remain,
+//! of which nobody knows the names.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
