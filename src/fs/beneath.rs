@@ -50,6 +50,10 @@ impl Beneath {
         Ok(Self { dir, path: self.full(path) })
     }
 
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
     /// Returns the path it was opened by.
     pub fn path(&self) -> &Path {
         &self.path

@@ -11,6 +11,7 @@ pub mod cursor;
 pub mod error;
 pub mod extents;
 pub mod lock;
+pub mod named_dir;
 pub mod pieces;
 pub mod prefetch;
 pub mod process;

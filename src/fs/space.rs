@@ -1,5 +1,6 @@
 //! How much room a filesystem has.
 
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -76,10 +77,20 @@ pub fn is_on_root_mount(path: &Path) -> Result<bool> {
     Ok(mount_of(&nearest_existing(path))? == mount_of(Path::new("/"))?)
 }
 
-/// Returns what tells mounts apart.
-fn mount_of(path: &Path) -> Result<(u32, u32, u64)> {
-    let asked = StatxFlags::MNT_ID;
-    let stat = rustix::fs::statx(CWD, path, AtFlags::empty(), asked).at("read metadata", path)?;
+/// What tells mounts apart: the numbers of the device, and of the mount itself.
+pub(super) type MountId = (u32, u32, u64);
+
+fn mount_of(path: &Path) -> Result<MountId> {
+    mount_at(CWD, path, AtFlags::empty()).at("read metadata", path)
+}
+
+/// Returns what the open directory `dir` lies on.
+pub(super) fn mount_of_open(dir: BorrowedFd<'_>) -> rustix::io::Result<MountId> {
+    mount_at(dir, Path::new(""), AtFlags::EMPTY_PATH)
+}
+
+fn mount_at(dir: BorrowedFd<'_>, path: &Path, flags: AtFlags) -> rustix::io::Result<MountId> {
+    let stat = rustix::fs::statx(dir, path, flags, StatxFlags::MNT_ID)?;
     Ok((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_mnt_id))
 }
 

@@ -20,7 +20,7 @@ use crate::model::quantity::ByteSize;
 use crate::model::retention::{Policy, as_text};
 use crate::model::scope::Scope;
 use crate::model::timestamp::Timestamp;
-use crate::store::{self, Event, GcLock, HotTree, Store, Swept, boot_id};
+use crate::store::{self, Event, GcLock, HotTree, Store, StrayRecord, Swept, boot_id};
 
 /// Whether it is done or only shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +112,7 @@ struct Facts {
     /// The private homes, the mirrors, and the hot trees on the filesystem of the store.
     dirs: Vec<DirFacts>,
     hot_trees: Vec<HotTree>,
+    stray_records: Vec<StrayRecord>,
     /// Those of them that go, once it is decided.
     dropped: Vec<DroppedDir>,
     damaged: Vec<Damage>,
@@ -155,6 +156,7 @@ impl Facts {
             dirs,
             dropped: dropped_anyway(&hot_trees),
             hot_trees,
+            stray_records: store.stray_hot_records()?,
             damaged: Vec::new(),
             damaged_bytes: 0,
             unread: Vec::new(),
@@ -248,6 +250,9 @@ impl Facts {
         let is_dropped = |hot: &&HotTree| dirs.contains(&hot.path.as_path());
         let hot_trees: Vec<_> = self.hot_trees.iter().filter(is_dropped).cloned().collect();
         let cool = store.drop_hot_trees(&hot_trees)?;
+        for stray in &self.stray_records {
+            store.drop_stray_hot_record(lock, stray)?;
+        }
         let sweep = || {
             let mut gone = store.drop_mirrors(lock, &dirs)?;
             gone.extend(cool.iter().map(|hot| hot.path.clone()));
@@ -277,7 +282,7 @@ impl Facts {
     }
 
     fn report(self, plan: Plan, swept: &Swept) -> GcReport {
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<_> = self.stray_records.iter().map(ToString::to_string).collect();
         for error in &self.unread {
             warnings.push(format!("{}; no pack is removed while it is there", chain(error)));
         }

@@ -14,7 +14,7 @@ use super::locks::keep_builds_out;
 use super::place::holds_anything;
 use super::progress::Progress;
 use super::report::chain;
-use super::staged::Staged;
+use super::staged::{Staged, rename_dir};
 use super::walk::walk_tree;
 use super::{Error, Result};
 use crate::cargo::sources::is_target;
@@ -179,7 +179,7 @@ impl Aside<'_> {
         }
         let staged = Staged::beside(self.lease, &at)?;
         if own.is_empty() {
-            std::fs::rename(&at, staged.path()).at("rename to", staged.path())?;
+            rename_dir(&at, staged.path())?;
         } else {
             own.link(&at, staged.path())?;
             staged.open_to_others()?;

@@ -51,8 +51,12 @@ pub(super) fn place(
     unpacker.progress.expect(manifest.header.bytes);
 
     if !holds_anything(dir)? {
-        let staged = staging(lease, dir)?;
-        let placed = placing.complete(&staged, choice, None, warnings)?;
+        let mut staged = if is_mount_point(dir)? {
+            staging(lease, dir)?
+        } else {
+            Staged::for_free_place(lease, dir)?
+        };
+        let placed = placing.complete(&mut staged, choice, None, warnings)?;
         staged.take_place_of(dir)?;
         crash_point("restore: placed");
         return Ok(placed);
@@ -72,8 +76,8 @@ pub(super) fn place(
     }
     let old = Beneath::open(dir)?;
     let reuse = Reuse { old: &old, paths: &comparison.same };
-    let staged = staging(lease, dir)?;
-    let mut placed = placing.complete(&staged, choice, Some(reuse), warnings)?;
+    let mut staged = staging(lease, dir)?;
+    let mut placed = placing.complete(&mut staged, choice, Some(reuse), warnings)?;
     checkout_files.link(dir, staged.path())?;
     staged.take_place_of(dir)?;
     crash_point("restore: placed");
@@ -124,7 +128,7 @@ impl Placing<'_> {
     /// Completes the tree of a generation where it is staged: from a hot tree, else from packs.
     fn complete(
         &self,
-        staged: &Staged,
+        staged: &mut Staged,
         choice: &Choice,
         reuse: Option<Reuse<'_>>,
         warnings: &mut Vec<String>,

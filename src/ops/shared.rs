@@ -47,7 +47,11 @@ pub(super) fn place_shared(
         let certain = Some(HashSet::new());
         return Ok(Placed { mode: Mode::InPlace, inodes: HashMap::new(), certain });
     }
-    let staged = Staged::within(lease, parent, dir)?;
+    let staged = if is_free {
+        Staged::for_free_place(lease, dir)?
+    } else {
+        Staged::within(lease, dir, dir)?
+    };
     let staging = Beneath::open(staged.path())?;
     let packs = &manifest.header.packs;
     let mut inodes = unpacker.unpack(packs, &wanted.entries, &staging, None)?;

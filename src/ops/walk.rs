@@ -12,6 +12,7 @@ use crate::fs::space::is_mount_point;
 use crate::fs::stat::Kind;
 use crate::fs::walk::{Walked, list, stat_each};
 use crate::model::rel_path::RelPath;
+use crate::store::MARK;
 
 /// Returns every path below `dir` that `wants` admits, and what could not be read. That `dir` itself cannot be
 /// read is an error.
@@ -39,7 +40,9 @@ pub(super) fn walk_beside(dir: &Path, scratch: &Scratch) -> Result<(Walked, Vec<
     let is_mount_point = is_mount_point(dir)?;
     let beside = RefCell::new(Vec::new());
     let walked = walk(dir, |path, kind| {
-        if is_mount_point && path.as_bytes() == b"lost+found" {
+        // A restore that was killed when its tree had its place leaves the mark in it.
+        let is_strange = path.as_bytes() == MARK.as_bytes();
+        if is_strange || is_mount_point && path.as_bytes() == b"lost+found" {
             return false;
         }
         let is_scratch = scratch.names(path, kind);

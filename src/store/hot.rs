@@ -3,16 +3,17 @@
 //! A tree is what a job left of one generation, and its record says which, and which inode each of
 //! its files is. Nothing depends on a tree: packs are the truth, and whoever wants one looks first
 //! whether it still is what the record says. Where the store is on another filesystem than the
-//! workspace, the tree lies beside the workspace, and only its record in the store.
+//! workspace, the tree lies in a marked directory beside the workspace, and only its record in the store.
 //!
 //! # Locking
 //!
 //! The record is locked: shared by who clones its tree, alone by who moves it away or removes it.
 //! A record without a tree, or with a part of one, is what a killed process leaves: it counts for
-//! nothing and goes with the next gc.
+//! nothing and goes with the next gc. One that names anything but a tree of ours goes alone.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -25,13 +26,15 @@ use super::error::Result;
 use super::generations::read_dir;
 use super::leases::{Lease, random_id};
 use super::open::Store;
+use super::outside::{Marked, MarkedDir};
 use super::records::{inodes_of, open_record, write_record};
+use super::sweep::GcLock;
 use crate::fs::At;
 use crate::fs::crash::crash_point;
 use crate::fs::lock::Lock;
-use crate::fs::remove::remove_tree;
+use crate::fs::remove::{remove_file, remove_tree};
 use crate::fs::rename::rename_noreplace;
-use crate::fs::stat::Inode;
+use crate::fs::stat::{Inode, Kind, Stat};
 use crate::model::manifest::{GenerationId, RawPath};
 use crate::model::rel_path::RelPath;
 use crate::model::scope::Scope;
@@ -55,7 +58,59 @@ pub struct HotTree {
     /// Whether it may be used at all: not after a restart of the machine, and not without its
     /// generation.
     pub is_current: bool,
+    place: TreePlace,
     record: PathBuf,
+}
+
+/// Where the tree of a record lies.
+#[derive(Clone, Debug)]
+enum TreePlace {
+    /// In the store, by the name of its record.
+    Inside,
+    /// In a directory of ours beside the workspaces.
+    Outside(MarkedDir),
+}
+
+/// A record that names no tree of ours, or cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StrayRecord {
+    /// The record.
+    pub path: PathBuf,
+    /// What it names, if it can be read.
+    pub names: Option<PathBuf>,
+}
+
+impl fmt::Display for StrayRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.names {
+            Some(names) => write!(
+                f,
+                "`{path}` names `{}`, which is no hot tree of this store: the record goes, and what it names stays",
+                names.display()
+            ),
+            None => write!(f, "`{path}` cannot be read as the record of a hot tree: it goes"),
+        }
+    }
+}
+
+/// Why a tree is not put by, which stays where it is staged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum NotKept {
+    /// Its generation is gone.
+    GenerationGone,
+    /// Somebody else has a record or a tree of that name.
+    NameTaken,
+}
+
+impl fmt::Display for NotKept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::GenerationGone => "its generation is gone",
+            Self::NameTaken => "its name is taken",
+        })
+    }
 }
 
 /// A hot tree that nobody else moves or removes while this lives.
@@ -95,6 +150,9 @@ pub struct NewHotTree<'a> {
 struct First {
     hot: u32,
     tree: RawPath,
+    /// The directory that it lies in, if that is not in the store.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    marked: Option<Marked>,
     boot: String,
     generation: GenerationId,
     /// Its manifest: once gc has removed the newest generation of a series, another one takes its
@@ -106,19 +164,19 @@ struct First {
 }
 
 impl Store {
-    /// Returns every hot tree, the most recently used first. A record that cannot be read has none.
+    /// Returns every hot tree, the most recently used first.
     pub fn hot_trees(&self, boot: &str) -> Result<Vec<HotTree>> {
         let mut trees = Vec::new();
-        for record in read_dir(&self.hot_dir())? {
+        for record in self.hot_records()? {
             let Some((first, _)) = open_record::<First>(&record) else { continue };
             let Ok(metadata) = record.metadata() else { continue };
-            let path = PathBuf::from(OsStr::from_bytes(first.tree.as_bytes()));
-            let is_ours = first.hot == super::FORMAT && self.is_place_of(&record, &path);
-            let is_current = is_ours
+            let Some(place) = self.place_of(&record, &first)? else { continue };
+            let path = path_of(&first.tree);
+            let is_current = first.hot == super::FORMAT
                 && record.extension() != Some(OsStr::new(SET_ASIDE))
                 && !boot.is_empty()
                 && first.boot == boot
-                && path.is_dir()
+                && Stat::of(&path).is_ok_and(|stat| stat.kind == Kind::Dir)
                 && self.manifest_inode(&first.generation)? == Some(first.manifest);
             let last_used = metadata.modified().map_or_else(|_| Timestamp::default(), Into::into);
             trees.push(HotTree {
@@ -129,11 +187,43 @@ impl Store {
                 bytes: first.bytes,
                 last_used,
                 is_current,
+                place,
                 record,
             });
         }
         trees.sort_by(|a, b| b.last_used.cmp(&a.last_used).then_with(|| a.record.cmp(&b.record)));
         Ok(trees)
+    }
+
+    /// Returns the records that name no tree of ours, or cannot be read.
+    pub fn stray_hot_records(&self) -> Result<Vec<StrayRecord>> {
+        let mut strays = Vec::new();
+        for path in self.hot_records()? {
+            match open_record::<First>(&path) {
+                Some((first, _)) if self.place_of(&path, &first)?.is_some() => {}
+                Some((first, _)) => {
+                    strays.push(StrayRecord { names: Some(path_of(&first.tree)), path });
+                }
+                // Whoever took its tree removed it.
+                None if Stat::of(&path).is_ok() => strays.push(StrayRecord { path, names: None }),
+                None => {}
+            }
+        }
+        Ok(strays)
+    }
+
+    /// Removes a record of [`Self::stray_hot_records`], and nothing that it names.
+    pub fn drop_stray_hot_record(&self, _lock: &GcLock, stray: &StrayRecord) -> Result<()> {
+        Ok(remove_file(&stray.path)?)
+    }
+
+    fn hot_records(&self) -> Result<Vec<PathBuf>> {
+        let mut paths = read_dir(&self.hot_dir())?;
+        paths.retain(|path| {
+            let extension = path.extension();
+            extension == Some(OsStr::new(RECORD)) || extension == Some(OsStr::new(SET_ASIDE))
+        });
+        Ok(paths)
     }
 
     /// Keeps others from moving or removing a tree; `None` if one of them does, or did.
@@ -157,25 +247,34 @@ impl Store {
         self.root.join("hot")
     }
 
-    /// Makes a hot tree of `staged`, a directory in `base`: [`Store::hot_dir`], or a directory
-    /// beside the workspace that nobody else writes to. Of a generation that is gone none is made.
+    /// Makes a hot tree of the tree in `staged`, a directory in `base`: [`Store::hot_dir`], or a directory
+    /// beside the workspace that nobody else writes to. Says why it does not, if it does not; then the tree is where it was.
     ///
     /// Killed on the way, this leaves `staged`, or a record without a tree.
     pub fn keep_hot_tree(
         &self,
         lease: &Lease,
-        staged: &Path,
+        staged: &MarkedDir,
         base: &Path,
         boot: &str,
         new: &NewHotTree<'_>,
-    ) -> Result<Option<HotTree>> {
-        let Some(manifest) = self.manifest_inode(new.generation)? else { return Ok(None) };
+    ) -> Result<std::result::Result<(), NotKept>> {
+        let Some(manifest) = self.manifest_inode(new.generation)? else {
+            return Ok(Err(NotKept::GenerationGone));
+        };
         let id = random_id();
-        let tree = base.join(&id);
-        let record = self.hot_dir().join(format!("{id}.zst"));
+        let place = base.join(&id);
+        let moved = staged.renamed(&place);
+        let (from, tree, marked) = if base == self.hot_dir() {
+            (staged.tree(), place.clone(), None)
+        } else {
+            (staged.path(), moved.tree(), Some(moved.record().clone()))
+        };
+        let record = self.hot_dir().join(&id).with_extension(RECORD);
         let first = First {
             hot: super::FORMAT,
             tree: RawPath::of(tree.as_os_str().as_bytes()),
+            marked,
             boot: boot.to_owned(),
             generation: new.generation.clone(),
             manifest,
@@ -189,25 +288,17 @@ impl Store {
         // Whoever finds the record waits for nothing and takes no tree that is not there yet.
         let lock = Lock::of(file, &written)?;
         if lock.is_none() || !rename_noreplace(&written, &record)? {
-            return Ok(None);
+            return Ok(Err(NotKept::NameTaken));
         }
         crash_point("hot: recorded");
-        if !rename_noreplace(staged, &tree)? {
-            fs::remove_file(&record).at("remove", &record)?;
-            return Ok(None);
+        match rename_noreplace(&from, &place) {
+            Ok(true) => Ok(Ok(())),
+            refused => {
+                remove_file(&record)?;
+                refused?;
+                Ok(Err(NotKept::NameTaken))
+            }
         }
-        let metadata = record.metadata().at("read metadata", &record)?;
-        let last_used = metadata.modified().map_or_else(|_| Timestamp::default(), Into::into);
-        Ok(Some(HotTree {
-            path: tree,
-            generation: new.generation.clone(),
-            scope: new.scope.clone(),
-            job: new.job.to_owned(),
-            bytes: new.bytes,
-            last_used,
-            is_current: true,
-            record,
-        }))
     }
 
     /// Removes those of `trees` that nobody uses; returns which went.
@@ -222,7 +313,7 @@ impl Store {
         Ok(dropped)
     }
 
-    /// Makes `base`, which lies beside a workspace, ours alone; `None` if it is not.
+    /// Makes `base`, which lies beside a workspace, ours alone, and returns where it really is; `None` if it is not.
     pub fn open_outside(&self, base: &Path) -> Result<Option<PathBuf>> {
         let mut builder = DirBuilder::new();
         match builder.mode(0o700).create(base) {
@@ -234,21 +325,33 @@ impl Store {
         let is_ours = metadata.is_dir()
             && metadata.uid() == crate::fs::user_id()
             && metadata.mode() & 0o022 == 0;
-        Ok(is_ours.then(|| base.to_owned()))
+        // No symlink leads to what is marked.
+        let real = base.canonicalize().at("resolve", base)?;
+        Ok(is_ours.then_some(real))
     }
 
-    /// Tells whether `tree` is where the tree of `record` would be: in the store, or in a directory
-    /// of ours. What else a record may name is none of our trees, and is neither used nor removed.
-    fn is_place_of(&self, record: &Path, tree: &Path) -> bool {
-        let id = record.file_stem().unwrap_or_default();
-        let base = tree.parent();
-        tree.is_absolute()
-            && tree.file_name() == Some(id)
-            && base.is_some_and(|base| {
-                base == self.hot_dir() || base.file_name() == Some(OsStr::new(OUTSIDE))
-            })
+    /// Returns where the tree of `record` lies, if what the record names is a tree of ours: by the name of the record
+    /// in the store, or in a directory of that name, of ours and marked, beside the workspaces. What else a record may
+    /// name is neither used nor removed.
+    fn place_of(&self, record: &Path, first: &First) -> Result<Option<TreePlace>> {
+        let Some(id) = record.file_stem() else { return Ok(None) };
+        let tree = path_of(&first.tree);
+        if tree == self.hot_dir().join(id) {
+            return Ok(Some(TreePlace::Inside));
+        }
+        let Some(marked) = first.marked.clone() else { return Ok(None) };
+        let dir = MarkedDir::recorded(&self.id, marked);
+        let path = dir.path();
+        let base = path.parent().and_then(Path::file_name);
+        let is_place = path.file_name() == Some(id) && base == Some(OsStr::new(OUTSIDE));
+        // What is not there, as after a kill, names nothing.
+        let is_fit = is_place && dir.tree() == tree && (dir.is_ours()? || Stat::of(&path).is_err());
+        Ok(is_fit.then_some(TreePlace::Outside(dir)))
     }
 }
+
+/// What the record of a tree ends with.
+const RECORD: &str = "zst";
 
 /// What the record of a tree that is set aside ends with.
 const SET_ASIDE: &str = "aside";
@@ -272,10 +375,10 @@ impl HeldTree {
 
     /// Forgets the tree, which was moved away.
     pub fn forget(self) -> Result<()> {
-        match fs::remove_file(&self.hot.record) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => Ok(removed.at("remove", &self.hot.record)?),
+        if let TreePlace::Outside(dir) = &self.hot.place {
+            dir.remove()?;
         }
+        Ok(remove_file(&self.hot.record)?)
     }
 
     /// Sets the tree aside, because it is not what its record says: nobody uses it any more, and the
@@ -287,7 +390,13 @@ impl HeldTree {
 
     /// Removes the tree. What a kill leaves is a part of it, which is never used.
     pub fn remove(self) -> Result<()> {
-        remove_tree(&self.hot.path)?;
+        if let TreePlace::Inside = self.hot.place {
+            remove_tree(&self.hot.path)?;
+        }
         self.forget()
     }
+}
+
+fn path_of(path: &RawPath) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(path.as_bytes()))
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Result;
 use super::open::Store;
+use super::outside::{Marked, MarkedDir, is_staged_by, remove_unmarked, staging_name};
 use crate::fs::At;
 use crate::fs::lock::Lock;
 use crate::fs::remove::{remove_file, remove_tree};
@@ -49,8 +50,11 @@ pub enum Use {
     Generation(GenerationId),
     /// It is about to name this pack in a manifest.
     Pack(Digest),
-    /// It stages here, outside the store. The last component begins with [`Lease::staging_name`].
+    /// It is about to make this directory, to stage in it, outside the store. The last component begins with
+    /// [`Lease::staging_name`].
     Staging(RawPath),
+    /// It made this one of those directories, and is about to mark it.
+    Marked(Marked),
 }
 
 /// A written promise that a live process uses something; dies with its process.
@@ -60,6 +64,7 @@ pub struct Lease {
     id: String,
     path: PathBuf,
     staging: PathBuf,
+    store_id: String,
     outside: Mutex<Vec<PathBuf>>,
     staged: AtomicU64,
     is_removed_later: AtomicBool,
@@ -95,6 +100,7 @@ impl Store {
                 id,
                 path,
                 staging,
+                store_id: self.id.clone(),
                 outside: Mutex::default(),
                 staged: AtomicU64::new(0),
                 is_removed_later: AtomicBool::new(false),
@@ -119,7 +125,7 @@ impl Store {
                 match used {
                     Use::Generation(id) => drop(facts.generations.insert(id)),
                     Use::Pack(digest) => drop(facts.packs.insert(digest)),
-                    Use::Process { .. } | Use::Staging(_) => {}
+                    Use::Process { .. } | Use::Staging(_) | Use::Marked(_) => {}
                 }
             }
         }
@@ -153,8 +159,16 @@ impl Store {
         let Some(lock) = Lock::of(file, path)? else { return Ok(false) };
         let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for used in read_uses(lock.file(), path)? {
-            if let Use::Staging(dir) = used {
-                remove_staging(&path_of(&dir), &id)?;
+            match used {
+                Use::Marked(record) => {
+                    let dir = MarkedDir::recorded(&self.id, record);
+                    // What fails the test stays, and its record goes with the lease.
+                    if is_staged_by(&id, &dir.path()) {
+                        dir.remove()?;
+                    }
+                }
+                Use::Staging(dir) => remove_unmarked(&id, &path_of(&dir)),
+                Use::Process { .. } | Use::Generation(_) | Use::Pack(_) => {}
             }
         }
         remove_tree(&self.staging_dir().join(&id))?;
@@ -211,6 +225,15 @@ impl Lease {
         self.lock.file()
     }
 
+    /// Makes the empty directory at `path`, which this process just made and the lease names, a marked one. Before it
+    /// is marked, the lease says which it is.
+    pub fn mark(&self, path: &Path) -> Result<MarkedDir> {
+        let dir = MarkedDir::new(&self.store_id, path)?;
+        self.name(&Use::Marked(dir.record().clone()))?;
+        dir.mark()?;
+        Ok(dir)
+    }
+
     /// Returns what the name of a directory begins with that this process stages outside the
     /// store.
     pub fn staging_name(&self) -> String {
@@ -249,10 +272,6 @@ pub(super) fn is_over(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == OVER)
 }
 
-fn staging_name(id: &str) -> String {
-    format!(".runner-cache-{id}")
-}
-
 fn path_of(path: &RawPath) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(path.as_bytes()))
 }
@@ -274,13 +293,4 @@ fn read_uses(file: &File, path: &Path) -> Result<Vec<Use>> {
         }
     }
     Ok(uses)
-}
-
-/// Removes a directory that a dead process staged, if its name says that it is one.
-fn remove_staging(dir: &Path, id: &str) -> Result<()> {
-    let name = dir.file_name().unwrap_or_default().to_string_lossy();
-    if dir.is_absolute() && name.starts_with(&staging_name(id)) {
-        remove_tree(dir)?;
-    }
-    Ok(())
 }

@@ -29,8 +29,7 @@
 //! 1. A published manifest names only packs that are in `packs/`, whole.
 //! 2. Nothing under `packs/` or `series/` changes after it has its name; it is only removed.
 //! 3. A crash at any instruction leaves 1 and 2 true.
-//! 4. Nothing outside the root is removed but directories that a lease names as staged by us, and
-//!    hot trees of ours that a record names.
+//! 4. Nothing outside the root is removed but marked directories of ours: see `outside`.
 //!
 //! # Locking
 //!
@@ -55,6 +54,7 @@ mod leftovers;
 mod manifest_file;
 mod mirrors;
 mod open;
+mod outside;
 mod owners;
 mod pack_writer;
 mod packs;
@@ -71,11 +71,12 @@ pub use error::{Error, Result};
 pub use examine::{Examined, Holdings};
 pub use generations::Generation;
 pub use homes::PrivateHome;
-pub use hot::{HeldTree, Hold, HotTree, NewHotTree, OUTSIDE};
+pub use hot::{HeldTree, Hold, HotTree, NewHotTree, NotKept, OUTSIDE, StrayRecord};
 pub use journal::Event;
 pub use leases::{Lease, LeaseFacts, Purpose, Use};
 pub use mirrors::{Mirror, MirrorLock, OwnedMirror};
 pub use open::Store;
+pub use outside::{MARK, Marked, MarkedDir, unmark};
 pub use pack_writer::{PackDraft, PackWriter, StagedPack, tar_len};
 pub use packs::{Member, Members, PackFile, PackList, PackRoom};
 pub use sweep::{GcLock, Swept};

@@ -16,6 +16,8 @@ use crate::model::digest::Digest;
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(super) root: PathBuf,
+    /// What tells it from other stores.
+    pub(super) id: String,
 }
 
 /// `store.json`.
@@ -67,7 +69,7 @@ impl Store {
         facts.check(&path)?;
         make_dirs(root)?;
         let root = root.canonicalize().at("resolve", root)?;
-        Ok(Self { root })
+        Ok(Self { root, id: facts.id })
     }
 
     /// Opens the store at `root`, making one if nothing is there.

@@ -37,6 +37,7 @@ mod layouts;
 mod leftovers;
 mod living;
 mod old_stores;
+mod outside;
 mod partial;
 mod repositories;
 mod runners;

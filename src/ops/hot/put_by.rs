@@ -3,20 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::Result;
 use super::super::checkout_files::CheckoutFiles;
 use super::super::compare::holds;
 use super::super::job::Place;
 use super::super::report::{AreaReport, chain};
 use super::super::save::Saving;
-use super::super::staged::Staged;
+use super::super::staged::{Staged, exchange_dirs, rename_dir};
 use super::super::tree::Tree;
+use super::super::{Error, Result};
 use super::own_files::with_own_files;
 use super::{Inodes, first_difference, names_of_files, remove_surplus};
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
-use crate::fs::rename::{exchange, rename_noreplace};
+use crate::fs::rename::rename_noreplace;
 use crate::fs::space::{is_mount_point, is_same_mount, now_at};
 use crate::fs::stat::{Kind, Stat};
 use crate::model::manifest::{FileFacts, GenerationId, Manifest};
@@ -119,21 +119,17 @@ impl Saving<'_> {
         let name = id.series.area.dir_name();
         let staged = Staged::within(self.lease, base, Path::new(&name))?;
         if own.is_empty() {
-            std::fs::rename(dir, staged.path()).at("rename to", staged.path())?;
+            rename_dir(dir, staged.path())?;
         } else {
             // What belongs to the checkout stays there.
             own.link(dir, staged.path())?;
             staged.open_to_others()?;
-            exchange(staged.path(), dir)?;
+            exchange_dirs(staged.path(), dir)?;
         }
         crash_point("hot: staged");
         if let Err(error) = remove_surplus(staged.path(), &manifest.entries) {
             // What somebody else owns would stay here for ever, where nobody expects it.
-            if own.is_empty() {
-                rename_noreplace(staged.path(), dir)?;
-            } else {
-                exchange(staged.path(), dir)?;
-            }
+            give_back(&staged, dir, own)?;
             return Err(error);
         }
         let entries = &manifest.entries;
@@ -162,8 +158,13 @@ impl Saving<'_> {
             bytes: manifest.header.bytes,
             inodes: &inodes,
         };
-        store.keep_hot_tree(lease, staged.path(), base, &self.boot, &new)?;
-        Ok(Ok(()))
+        match store.keep_hot_tree(lease, staged.marked(), base, &self.boot, &new)? {
+            Ok(()) => Ok(Ok(())),
+            Err(why_not) => {
+                give_back(&staged, dir, own)?;
+                Ok(Err(why_not.to_string()))
+            }
+        }
     }
 
     /// Removes the hot trees of this repository, area and kind of job that are too many, the least
@@ -181,6 +182,18 @@ impl Saving<'_> {
         let surplus = current.into_iter().skip(self.options.hot.count);
         self.store.drop_hot_trees(&surplus.chain(stale).collect::<Vec<_>>())?;
         Ok(())
+    }
+}
+
+/// Moves a tree that is not put by back to `dir`, where it was.
+fn give_back(staged: &Staged, dir: &Path, own: &CheckoutFiles) -> Result<()> {
+    if !own.is_empty() {
+        exchange_dirs(staged.path(), dir)
+    } else if rename_noreplace(staged.path(), dir)? {
+        Ok(())
+    } else {
+        let reason = "something appeared in its place, and its tree goes";
+        Err(Error::Unfit { path: dir.to_owned(), reason })
     }
 }
 

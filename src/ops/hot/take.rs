@@ -1,7 +1,5 @@
 //! Taking a hot tree: by cloning it where the filesystem can, else by moving it away.
 
-use std::path::Path;
-
 use super::super::Result;
 use super::super::progress::Progress;
 use super::super::report::{Mode, chain};
@@ -10,7 +8,6 @@ use super::super::walk::walk_tree;
 use super::clone::{can_clone, clone_tree};
 use super::{Inodes, first_difference, remove_surplus};
 use crate::cargo::scratch::Scratch;
-use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
 use crate::fs::space::is_same_mount;
@@ -48,7 +45,7 @@ pub(in super::super) fn take(
     taking: Taking<'_>,
     id: &GenerationId,
     manifest: &Manifest,
-    staged: &Staged,
+    staged: &mut Staged,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Taken>> {
     for hot in taking.store.hot_trees(taking.boot)? {
@@ -78,7 +75,7 @@ impl Taking<'_> {
         &self,
         hot: &HotTree,
         manifest: &Manifest,
-        staged: &Staged,
+        staged: &mut Staged,
     ) -> Result<Option<Taken>> {
         let Some(held) = self.store.hold_hot_tree(hot, Hold::Shared)? else { return Ok(None) };
         let tree = Beneath::open(&hot.path)?;
@@ -93,7 +90,7 @@ impl Taking<'_> {
         let Some(held) = self.store.hold_hot_tree(hot, Hold::Alone)? else { return Ok(None) };
         let (held, inodes) = self.intact(held, manifest)?;
         self.progress.go_on()?;
-        move_tree(&hot.path, staged.path())?;
+        staged.adopt(&hot.path)?;
         crash_point("hot: taken");
         if manifest.entries.len() as u64 != manifest.header.entries {
             // It was put by with scratch in it.
@@ -118,9 +115,4 @@ impl Taking<'_> {
         held.set_aside()?;
         Err(super::super::Error::Different { tree, path })
     }
-}
-
-/// Moves the tree `from` to where an empty directory of ours is.
-fn move_tree(from: &Path, staged: &Path) -> Result<()> {
-    Ok(std::fs::rename(from, staged).at("rename to", staged)?)
 }
