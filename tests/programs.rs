@@ -13,7 +13,7 @@ use walkdir::WalkDir;
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 /// What a Debian machine of the smallest kind has (`debootstrap --variant=minbase`) that tests start.
-const BASE: [&str; 12] = [
+const BASE: [&str; 13] = [
     "cat",
     "chown",
     "cp",
@@ -24,6 +24,7 @@ const BASE: [&str; 12] = [
     "sh",
     "sha256sum",
     "tar",
+    "timeout",
     "umount",
     "unshare",
 ];
@@ -35,7 +36,7 @@ const BEFORE: [&str; 3] = ["cargo", "git", "rustc"];
 const CALLS: [&str; 3] = ["Command::new(\"", "isolated(\"", ".command(\""];
 
 /// The verbs of our own program, which have calls of their own by the name of `command`.
-const VERBS: [&str; 7] = ["checkout", "gc", "list", "restore", "save", "show", "verify"];
+const VERBS: [&str; 8] = ["checkout", "gc", "guard", "list", "restore", "save", "show", "verify"];
 
 /// Options by which a program starts another one.
 const THROUGH: [(&str, &str); 1] = [("\"--zstd\"", "zstd")];

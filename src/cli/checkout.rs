@@ -45,7 +45,10 @@ pub(super) struct CheckoutArgs {
 impl CheckoutArgs {
     pub(super) fn run(&self) -> Result<Status> {
         let store = self.root.open_or_init()?;
-        store.reclaim()?;
+        let reclaimed = store.reclaim()?;
+        for left in reclaimed.warnings() {
+            to_stderr(&format!("warning: {left}\n"));
+        }
         let lease = store.lease(Purpose::Checkout)?;
         let request = self.request()?;
         let (checkout, ended) = progress::watch("checking out", |progress| {

@@ -80,6 +80,9 @@ pub(super) fn text(report: &GcReport, mode: Mode) -> String {
     for damage in &report.damaged {
         line!(text, "{drops} `{}`: it is damaged: {}", damage.path.display(), damage.what);
     }
+    for odd in &report.odd {
+        line!(text, "{drops} `{}`: {}", odd.path.display(), odd.what);
+    }
     for warning in &report.warnings {
         line!(text, "warning: {warning}");
     }

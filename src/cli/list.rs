@@ -56,7 +56,7 @@ impl ListArgs {
         generations.sort_by(|a, b| a.id.cmp(&b.id));
         let mut rows = Vec::new();
         for generation in &generations {
-            let last_used = store.last_used(&generation.id.series)?;
+            let last_used = store.last_used(&generation.id.series);
             rows.push(Row::of(generation, last_used));
         }
         let packs = store.packs()?.packs;

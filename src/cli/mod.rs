@@ -113,7 +113,11 @@ pub fn main() -> ExitCode {
             arm(&point.to_string_lossy(), fate);
         }
     }
-    let status = Cli::parse().command.run().unwrap_or_else(|error| {
+    let run = || {
+        signals::survive_file_size_limit()?;
+        Cli::parse().command.run()
+    };
+    let status = run().unwrap_or_else(|error| {
         report::error(&error);
         Status::Failed
     });

@@ -244,6 +244,9 @@ pub(super) fn hint(error: &ops::Error, settings: &Settings) -> Option<String> {
         Ops::Io(error) | Ops::Store(Store::Io(error)) if error.is_full() => {
             format!("free space on that filesystem, or {max_size}")
         }
+        Ops::Io(error) | Ops::Store(Store::Io(error)) if error.is_past_size_limit() => {
+            "raise the limit on the size of files (`ulimit -f`) of whoever starts this".to_owned()
+        }
         Ops::Io(error) | Ops::Store(Store::Io(error)) if error.is_denied() => {
             format!("let uid {} write there, or give another place", fs::user_id())
         }

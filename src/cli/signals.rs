@@ -1,13 +1,22 @@
 //! Ending early, and cleanly, when a signal asks for it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag::{register, register_conditional_shutdown, register_usize};
 
 use super::{Error, Result, Status};
 use crate::ops::progress::Progress;
+
+/// Lets a write past the limit on the size of files (`ulimit -f`) fail as any other write may, in place of ending the
+/// process by SIGXFSZ.
+///
+/// A handler, and not "ignored": programs that we start have the default again (`execve(2)`).
+pub(super) fn survive_file_size_limit() -> Result<()> {
+    let registered = register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+    registered.map(drop).map_err(|source| Error::Io { action: "wait for signals", source })
+}
 
 /// The signals that ask the process to end, from when this is made until the process ends.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! `runner-cache verify`.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::args::RootArgs;
@@ -34,6 +36,37 @@ impl VerifyArgs {
     }
 }
 
+/// Returns what to do about findings of that code, if anything is to be done.
+fn advice(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "manifest-unreadable" | "manifest-misplaced" => {
+            "`runner-cache gc` removes it, and the next save of its job publishes another"
+        }
+        "manifest-newer" => "use the newer runner-cache that wrote it, or remove the file",
+        "manifest-flawed" | "unit-hollow" => {
+            "remove the file; the next save of its job publishes another"
+        }
+        "pack-missing" | "content-missing" => {
+            "the next save of the same contents stores them again; else remove the manifest that names them"
+        }
+        "pack-damaged" | "pack-unreadable" | "content-damaged" => {
+            "remove the file; the next save stores again what it held"
+        }
+        "pack-stranger" | "series-stranger" => {
+            "`runner-cache gc` removes what is no file of ours; remove what is left by hand"
+        }
+        "entry-odd" => {
+            "`runner-cache gc` removes it, and names what it cannot remove: after `chattr -R -i`, or as root, you can"
+        }
+        "pack-unreferenced" | "lease-dead" | "staging-left" | "trash-left" => {
+            "`runner-cache gc` removes it"
+        }
+        "public-mode" => "chmod 700 the directory",
+        // The next save writes another stamp, and an unknown fingerprint is kept as it is.
+        _ => return None,
+    })
+}
+
 fn text(report: &VerifyReport) -> String {
     let mut text = String::new();
     for finding in &report.findings {
@@ -43,6 +76,10 @@ fn text(report: &VerifyReport) -> String {
         };
         let (code, path, what) = (finding.code, finding.path.display(), &finding.what);
         line!(text, "{severity}: {code}: `{path}`: {what}");
+    }
+    let codes: BTreeSet<_> = report.findings.iter().map(|finding| finding.code).collect();
+    for (code, advice) in codes.into_iter().filter_map(|code| Some((code, advice(code)?))) {
+        line!(text, "  help: {code}: {advice}");
     }
     let verdict = if report.has_damage() { "damage found" } else { "all is well" };
     text + &format!(

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 /// The filesystem refused an operation.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} `{}`", path.display())]
@@ -22,11 +24,29 @@ impl Error {
         matches!(self.source.kind(), StorageFull | QuotaExceeded)
     }
 
+    /// Tells whether a file would get longer than this process may write: `setrlimit(2)`, `RLIMIT_FSIZE`.
+    pub fn is_past_size_limit(&self) -> bool {
+        self.source.kind() == io::ErrorKind::FileTooLarge
+    }
+
+    /// Tells whether what is there is not what it would have to be, a directory or a file: it is in the way.
+    pub fn is_in_the_way(&self) -> bool {
+        is_in_the_way(&self.source)
+    }
+
     /// Tells whether we may not do it.
     pub fn is_denied(&self) -> bool {
         use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
         matches!(self.source.kind(), PermissionDenied | ReadOnlyFilesystem)
     }
+}
+
+/// Tells the same of what the kernel said.
+pub fn is_in_the_way(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, IsADirectory, NotADirectory};
+    let is_loop = Errno::from_io_error(error) == Some(Errno::LOOP);
+    let kind = error.kind();
+    is_loop || matches!(kind, AlreadyExists | DirectoryNotEmpty | IsADirectory | NotADirectory)
 }
 
 /// What operations of this layer return.

@@ -15,6 +15,7 @@ pub mod named_dir;
 pub mod pieces;
 pub mod prefetch;
 pub mod process;
+pub mod regular;
 pub mod remove;
 pub mod rename;
 pub mod room;

@@ -38,6 +38,8 @@ pub struct Stat {
     pub kind: Kind,
     /// Permission bits, 0 to 0o7777.
     pub mode: u32,
+    /// The user it belongs to.
+    pub uid: u32,
     /// Its size in bytes, holes included.
     pub size: u64,
     /// What the filesystem holds for it in bytes; less than the size if there are holes.
@@ -103,6 +105,7 @@ impl From<&rustix::fs::Stat> for Stat {
         Self {
             kind,
             mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
             size: count(stat.st_size),
             allocated_bytes: count(stat.st_blocks).saturating_mul(512),
             mtime: time(stat.st_mtime, stat.st_mtime_nsec),
@@ -123,6 +126,7 @@ impl From<&Metadata> for Stat {
         Self {
             kind: metadata.file_type().into(),
             mode: metadata.mode() & 0o7777,
+            uid: metadata.uid(),
             size: metadata.size(),
             allocated_bytes: metadata.blocks().saturating_mul(512),
             mtime: time(metadata.mtime(), metadata.mtime_nsec()),

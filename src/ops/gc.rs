@@ -20,7 +20,9 @@ use crate::model::quantity::ByteSize;
 use crate::model::retention::{Policy, as_text};
 use crate::model::scope::Scope;
 use crate::model::timestamp::Timestamp;
-use crate::store::{self, Event, GcLock, HotTree, Store, StrayRecord, Swept, boot_id};
+use crate::store::{
+    self, Event, GcLock, HotTree, Oddity, Reclaimed, Store, StrayRecord, Swept, boot_id,
+};
 
 /// Whether it is done or only shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,9 @@ pub struct GcReport {
     pub dirs: Vec<DroppedDir>,
     /// The manifests that went because they are damaged.
     pub damaged: Vec<Damage>,
+    /// What went because it is not what belongs there: a directory in place of a file, say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub odd: Vec<Oddity>,
     /// How many packs went.
     pub packs: usize,
     /// The bytes of the manifests, packs, homes and mirrors that went.
@@ -97,11 +102,14 @@ pub fn gc(
             let Some(lock) = store.gc_lock()? else {
                 return Ok(GcReport { other_gc_runs: true, ..GcReport::default() });
             };
-            let dead_leases = store.reclaim()?;
+            let Reclaimed { dead, left } = store.reclaim()?;
+            let odd = store.clear_oddities(&lock)?;
             let mut facts = Facts::read(store, pressure, now)?;
             let plan = facts.plan(store, policy, pressure, readable, now)?;
-            let report = facts.carry_out(store, &lock, plan, now)?;
-            Ok(GcReport { dead_leases, ..report })
+            let mut report = facts.carry_out(store, &lock, plan, now)?;
+            let left: BTreeSet<_> = left.into_iter().chain(lock.take_left()).collect();
+            report.warnings.extend(left.iter().map(stays));
+            Ok(GcReport { dead_leases: dead, odd, ..report })
         }
     }
 }
@@ -162,7 +170,7 @@ impl Facts {
             unread: Vec::new(),
         };
         for (series, generations) in by_series {
-            let last_used = store.last_used(&series)?;
+            let last_used = store.last_used(&series);
             facts.of_store.series.push(SeriesFacts { series, last_used, generations });
         }
         for failure in failures {
@@ -227,6 +235,7 @@ impl Facts {
         let swept = Swept { bytes, ..Swept::default() };
         Ok(GcReport {
             dead_leases: store.holdings()?.dead_leases.len(),
+            odd: store.oddities()?,
             stale_trees: store.stale_trees(&boot_id())?.len(),
             packs: plan.packs,
             ..self.report(plan, &swept)
@@ -249,18 +258,18 @@ impl Facts {
         let package_lock = |home: &Path| lock_packages(home, Duration::ZERO);
         let is_dropped = |hot: &&HotTree| dirs.contains(&hot.path.as_path());
         let hot_trees: Vec<_> = self.hot_trees.iter().filter(is_dropped).cloned().collect();
-        let cool = store.drop_hot_trees(&hot_trees)?;
+        let (cool, failures) = store.drop_hot_trees(&hot_trees);
         for stray in &self.stray_records {
             store.drop_stray_hot_record(lock, stray)?;
         }
-        let sweep = || {
-            let mut gone = store.drop_mirrors(lock, &dirs)?;
-            gone.extend(cool.iter().map(|hot| hot.path.clone()));
-            gone.extend(store.drop_homes(lock, &homes, now, &package_lock)?);
-            Ok((gone, store.sweep(lock, &ids, &paths)?))
+        let mut gone: Vec<_> = cool.iter().map(|hot| hot.path.clone()).collect();
+        let mut sweep = || {
+            store.drop_mirrors(lock, &dirs, &mut gone)?;
+            store.drop_homes(lock, &homes, now, &package_lock, &mut gone)?;
+            store.sweep(lock, &ids, &paths)
         };
-        let (gone, mut swept) = match sweep() {
-            // Moving to the trash needs a directory there. The records make a little room.
+        let mut swept = match sweep() {
+            // Moving to the trash needs a directory there. The records make a little room. What is gone by now counts.
             Err(store::Error::Io(error)) if error.is_full() => {
                 store.forget_trees(lock)?;
                 sweep()?
@@ -274,6 +283,7 @@ impl Facts {
         store.forget_stale_trees(lock, &stale)?;
         let packs = swept.packs.len();
         let mut report = GcReport { stale_trees: stale.len(), packs, ..self.report(plan, &swept) };
+        report.warnings.extend(failures.iter().map(|error| chain(error)));
         // What somebody began to use meanwhile was put back.
         let gone: BTreeSet<&GenerationId> = swept.generations.iter().collect();
         report.expired.retain(|expired| gone.contains(&expired.id));
@@ -328,6 +338,15 @@ fn dirs_of(store: &Store, pressure: Option<&Pressure>, now: Timestamp) -> Result
     let mut dirs = store.homes(now, pressure.is_some_and(is_pressed))?;
     dirs.extend(store.mirrors()?);
     Ok(dirs)
+}
+
+/// Says of something that could not be dealt with what people can do.
+fn stays(left: &Oddity) -> String {
+    let path = left.path.display();
+    format!(
+        "`{path}`: {}; it stays: remove it by hand, after `chattr -R -i` if it is immutable",
+        left.what
+    )
 }
 
 impl GcReport {

@@ -116,7 +116,8 @@ pub fn guard(
     let mut gc = gc(store, policy, Some(pressure), readable, now, mode)?;
     for watched in &mut filesystems {
         if !watched.places.contains(&Place::Store) {
-            let dropped = relieve(store, &watched.before, pressure, policy, now, mode)?;
+            let (dropped, failures) = relieve(store, &watched.before, pressure, policy, now, mode)?;
+            warnings.extend(failures.iter().map(|error| chain(error)));
             gc.bytes += dropped.iter().map(|dir| dir.frees_bytes).sum::<u64>();
             gc.dirs.extend(dropped);
         }

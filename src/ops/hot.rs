@@ -30,7 +30,7 @@ use crate::model::pressure::Pressure;
 use crate::model::rel_path::RelPath;
 use crate::model::retention::{Filesystem, Policy};
 use crate::model::timestamp::Timestamp;
-use crate::store::{HotTree, Store, boot_id};
+use crate::store::{self, HotTree, Store, boot_id};
 
 /// Which inode each file is, by the first of its names.
 type Inodes = HashMap<RelPath, Inode>;
@@ -49,7 +49,7 @@ pub(super) fn hot_facts<'a>(
 }
 
 /// Drops hot trees on `filesystem`, which is not that of the store, as far as `pressure` asks for
-/// room there; returns which went, or would go.
+/// room there; returns which went, or would go, and why others could not.
 pub(super) fn relieve(
     store: &Store,
     filesystem: &Filesystem,
@@ -57,21 +57,23 @@ pub(super) fn relieve(
     policy: &Policy,
     now: Timestamp,
     mode: Mode,
-) -> Result<Vec<DroppedDir>> {
+) -> Result<(Vec<DroppedDir>, Vec<store::Error>)> {
     let trees = store.hot_trees(&boot_id())?;
     let is_there =
         |hot: &HotTree| Stat::of(&hot.path).is_ok_and(|stat| stat.inode.dev == filesystem.device);
     let facts: Vec<_> = hot_facts(&trees, is_there).collect();
     let pressure = Pressure { max_size: None, ..*pressure };
     let mut dropped = dropped_dirs(&facts, 0, (&pressure, filesystem), policy, now);
+    let mut failures = Vec::new();
     if mode == Mode::Execute {
         let is_dropped = |hot: &&HotTree| dropped.iter().any(|dir| dir.path == hot.path);
         let going: Vec<_> = trees.iter().filter(is_dropped).cloned().collect();
-        let gone = store.drop_hot_trees(&going)?;
+        let gone;
+        (gone, failures) = store.drop_hot_trees(&going);
         // What somebody uses stays.
         dropped.retain(|dir| gone.iter().any(|hot| hot.path == dir.path));
     }
-    Ok(dropped)
+    Ok((dropped, failures))
 }
 
 /// Returns the first path that is not what `entries` say, by what a walk of `dir` found; `has_its_bytes` is asked

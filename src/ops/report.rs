@@ -13,6 +13,7 @@ use crate::model::manifest::{GenerationId, RawPath};
 use crate::model::names::Name;
 use crate::model::rebuild::Rebuild;
 use crate::model::reuse::Reuse;
+use crate::store::{self, Reclaimed};
 
 /// Which way an area was restored or saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -131,6 +132,14 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Says what dead processes left that cannot be removed.
+pub(super) fn left_behind(reclaimed: store::Result<Reclaimed>) -> Vec<String> {
+    match reclaimed {
+        Ok(reclaimed) => reclaimed.warnings().collect(),
+        Err(error) => vec![chain(&error)],
+    }
 }
 
 /// Returns the report of a restore that could not begin: a miss of everything.

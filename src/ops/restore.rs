@@ -24,7 +24,9 @@ use super::place::{Placing, holds_anything, place};
 use super::placed::Placed;
 use super::progress::Progress;
 use super::rebuild::shown_in;
-use super::report::{AreaReport, Mode, Report, SourcesReport, chain, nothing_restored};
+use super::report::{
+    AreaReport, Mode, Report, SourcesReport, chain, left_behind, nothing_restored,
+};
 use super::seen::Glance;
 use super::shared::{Home, place_shared};
 use super::sources::Refreshing;
@@ -105,7 +107,7 @@ pub fn restore(
     let unpacker = Unpacker::new(store, progress);
     let restoring = Restoring { store, lease: &lease, job, options, boot: boot_id(), unpacker };
     let mut warnings = job.warnings.clone();
-    warnings.extend(reclaimed.err().map(|error| chain(&error)));
+    warnings.extend(left_behind(reclaimed));
     let mut cleared = restoring.clear();
     // What is in `CARGO_HOME` was built from none of the sources: it waits for nothing that is done to them.
     let ((targets, refreshing), shared) = rayon::join(

@@ -21,7 +21,7 @@ use super::locks::keep_builds_out;
 use super::look::look;
 use super::missed::and_others;
 use super::progress::Progress;
-use super::report::{AreaReport, Mode, Report, SourcesReport, UnitsReport, chain};
+use super::report::{AreaReport, Mode, Report, SourcesReport, UnitsReport, chain, left_behind};
 use super::reuse::reuse;
 use super::tree::Tree;
 use super::units::{Left, bind};
@@ -156,7 +156,7 @@ fn save_all(
     report.sources = SourcesReport { checked: sources.len() as u64, ..SourcesReport::default() };
     report.reuse = reused;
     report.warnings.clone_from(&job.warnings);
-    report.warnings.extend(reclaimed.err().map(|error| chain(&error)));
+    report.warnings.extend(left_behind(reclaimed));
     report.seconds = started.elapsed().as_secs_f64();
     Ok((report, job.wanted.clone()))
 }
@@ -261,7 +261,9 @@ impl Saving<'_> {
         };
         report.generation = Some(id.to_string());
         report.matched_key = Some(self.job.key.clone());
-        self.store.stamp(&id.series, self.options.now)?;
+        // The generation is published: without a stamp it counts as used now all the same.
+        let stamped = self.store.stamp(&id.series, self.options.now);
+        report.warnings.extend(stamped.err().map(|error| chain(&error)));
         let inodes = tree.inodes(&manifest.entries).collect();
         let owner = Some(self.job.as_owner());
         let mut record = TreeRecord { generation: id.clone(), owner, inodes };

@@ -18,6 +18,7 @@
 //! | `content-damaged` | damage | a content of a pack is not what it is named by, in a pack that is |
 //! | `pack-stranger` | damage | something under `packs/` is no pack |
 //! | `series-stranger` | damage | something under `series/` is no manifest |
+//! | `entry-odd` | note | something elsewhere is not what belongs there; gc moves it to the trash |
 //! | `pack-unreferenced` | note | nobody names a pack; gc removes it |
 //! | `stamp-unreadable` | note | a stamp cannot be understood; the series counts as used when it was saved |
 //! | `lease-dead` | note | a process ended without dropping its lease; the next save, restore or gc does |
@@ -149,6 +150,9 @@ fn findings_of(store: &Store, holdings: &Holdings, strangers: &[PathBuf]) -> Vec
         let what = format!("others than the owner may read it (mode {:04o})", holdings.root_mode);
         findings.push(note(store.root().to_owned(), "public-mode", what));
     }
+    let is_named = |path: &PathBuf| strangers.contains(path) || holdings.strangers.contains(path);
+    let odd = holdings.oddities.iter().filter(|odd| !is_named(&odd.path));
+    findings.extend(odd.map(|odd| note(odd.path.clone(), "entry-odd", odd.what.clone())));
     let mut add = |paths: &[PathBuf], finding: &dyn Fn(PathBuf) -> Finding| {
         findings.extend(paths.iter().cloned().map(finding));
     };

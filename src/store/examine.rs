@@ -6,9 +6,11 @@ use super::error::Result;
 use super::generations::{number_of, read_dir};
 use super::leases::is_over;
 use super::manifest_file;
+use super::oddities::Oddity;
 use super::open::Store;
 use crate::fs::At;
 use crate::fs::stat::{Kind, Stat};
+use crate::fs::walk;
 use crate::model::manifest::{GenerationId, Manifest};
 
 /// What is in a store beside packs.
@@ -20,6 +22,8 @@ pub struct Holdings {
     pub strangers: Vec<PathBuf>,
     /// Stamps that cannot be understood.
     pub unreadable_stamps: Vec<PathBuf>,
+    /// What is not what belongs there, whatever its name.
+    pub oddities: Vec<Oddity>,
     /// Leases of processes that ended.
     pub dead_leases: Vec<PathBuf>,
     /// What is in `staging/` and belongs to no live lease.
@@ -45,23 +49,26 @@ impl Store {
     /// Returns what is in the store beside packs. Changes nothing.
     pub fn holdings(&self) -> Result<Holdings> {
         let unowned_staging = self.unowned_staging()?;
+        let is_file = |path: &Path| Stat::of(path).is_ok_and(|stat| stat.kind == Kind::File);
         let mut dead_leases = read_dir(&self.leases_dir())?;
         let live = self.lease_facts()?.ids;
         dead_leases.retain(|path| {
             let name = path.file_name().and_then(|name| name.to_str());
             // One that its process removed a moment ago is no leftover.
-            path.exists() && !is_over(path) && name.is_none_or(|name| !live.contains(name))
+            is_file(path) && !is_over(path) && name.is_none_or(|name| !live.contains(name))
         });
         let mut holdings = Holdings {
             unreadable_stamps: self.unreadable_stamps()?,
             dead_leases,
+            oddities: self.oddities()?,
             unowned_staging: unowned_staging.into_iter().map(|(path, _)| path).collect(),
             trash: read_dir(&self.trash_dir())?,
             root_mode: Stat::of(self.root()).at("read metadata", self.root())?.mode,
             ..Holdings::default()
         };
         let dir = self.all_series_dir();
-        for found in crate::fs::walk::walk(&dir, |_, _| true)? {
+        let paths = walk::list(&dir, |_, _| true)?.paths;
+        for found in walk::stat_each(&dir, paths)?.found {
             let path = dir.join(found.path.as_path());
             match (found.stat.kind, found.path.components().count()) {
                 (Kind::Dir, 1..=3) => {}

@@ -11,6 +11,7 @@ use super::open::Store;
 use crate::fs::At;
 use crate::fs::crash::crash_point;
 use crate::fs::rename::rename_noreplace;
+use crate::fs::stat::{Kind, Stat};
 use crate::model::area::Area;
 use crate::model::manifest::{GenerationId, GenerationNumber, Header, Manifest};
 use crate::model::scope::Scope;
@@ -55,7 +56,7 @@ impl Store {
 
         let series = &manifest.header.series;
         let dir = self.series_dir(series);
-        create_dirs(&dir)?;
+        self.create_dirs(&dir)?;
         let newest = numbers(&dir)?.into_iter().max();
         let mut number = newest.map_or(GenerationNumber::FIRST, GenerationNumber::next);
         loop {
@@ -64,7 +65,7 @@ impl Store {
                 Ok(false) => number = number.next(),
                 // gc removed the directory because it was empty.
                 Err(error) if error.source.kind() == io::ErrorKind::NotFound && staged.exists() => {
-                    create_dirs(&dir)?;
+                    self.create_dirs(&dir)?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -79,10 +80,10 @@ impl Store {
     pub fn generations(&self) -> Result<(Vec<Generation>, Vec<Error>)> {
         let mut generations = Vec::new();
         let mut failures = Vec::new();
-        for scope in subdirs(&self.all_series_dir())? {
-            for area in subdirs(&scope)? {
-                for key in subdirs(&area)? {
-                    self.headers_in(&key, &mut generations, &mut failures)?;
+        for scope in subdirs(&self.all_series_dir(), &mut failures) {
+            for area in subdirs(&scope, &mut failures) {
+                for key in subdirs(&area, &mut failures) {
+                    self.headers_in(&key, &mut generations, &mut failures);
                 }
             }
         }
@@ -99,15 +100,16 @@ impl Store {
         let mut generations = Vec::new();
         let mut failures = Vec::new();
         let dir = self.all_series_dir().join(scope.dir_name()).join(area.dir_name());
-        for key in subdirs(&dir)? {
-            self.headers_in(&key, &mut generations, &mut failures)?;
+        for key in subdirs(&dir, &mut failures) {
+            self.headers_in(&key, &mut generations, &mut failures);
         }
         Ok((generations, failures))
     }
 
     /// Returns the areas that `scope` itself holds generations of.
     pub fn areas_of(&self, scope: &Scope) -> Result<Vec<Area>> {
-        let dirs = subdirs(&self.all_series_dir().join(scope.dir_name()))?;
+        // What cannot be read is said by who looks for the generations.
+        let dirs = subdirs(&self.all_series_dir().join(scope.dir_name()), &mut Vec::new());
         let area = |dir: PathBuf| dir.file_name()?.to_str()?.parse().ok();
         Ok(dirs.into_iter().filter_map(area).collect())
     }
@@ -117,9 +119,9 @@ impl Store {
     pub fn generations_in(&self, scope: &Scope) -> Result<(Vec<Generation>, Vec<Error>)> {
         let mut generations = Vec::new();
         let mut failures = Vec::new();
-        for area in subdirs(&self.all_series_dir().join(scope.dir_name()))? {
-            for key in subdirs(&area)? {
-                self.headers_in(&key, &mut generations, &mut failures)?;
+        for area in subdirs(&self.all_series_dir().join(scope.dir_name()), &mut failures) {
+            for key in subdirs(&area, &mut failures) {
+                self.headers_in(&key, &mut generations, &mut failures);
             }
         }
         Ok((generations, failures))
@@ -156,22 +158,25 @@ impl Store {
         self.series_dir(&id.series).join(file_name(id.number))
     }
 
-    fn headers_in(
-        &self,
-        dir: &Path,
-        generations: &mut Vec<Generation>,
-        failures: &mut Vec<Error>,
-    ) -> Result<()> {
-        for number in numbers(dir)? {
+    fn headers_in(&self, dir: &Path, generations: &mut Vec<Generation>, failures: &mut Vec<Error>) {
+        let numbers = match numbers(dir) {
+            Ok(numbers) => numbers,
+            Err(error) => {
+                failures.push(error);
+                return;
+            }
+        };
+        for number in numbers {
             let path = dir.join(file_name(number));
             match self.header_at(&path, number) {
                 Ok(generation) => generations.push(generation),
                 // gc was faster.
                 Err(Error::Io(error)) if error.source.kind() == io::ErrorKind::NotFound => {}
+                // Whatever is called like a manifest and is a directory or a link names no pack: see `oddities`.
+                Err(_) if Stat::of(&path).is_ok_and(|stat| stat.kind != Kind::File) => {}
                 Err(error) => failures.push(error),
             }
         }
-        Ok(())
     }
 
     fn header_at(&self, path: &Path, number: GenerationNumber) -> Result<Generation> {
@@ -209,10 +214,15 @@ pub(super) fn number_of(path: &Path) -> Option<GenerationNumber> {
     path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.parse().ok()
 }
 
-fn subdirs(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut dirs = read_dir(dir)?;
-    dirs.retain(|path| path.is_dir());
-    Ok(dirs)
+/// Returns the directories in `dir`; what is something else there is passed over, and `failures` has why `dir` cannot
+/// be read.
+fn subdirs(dir: &Path, failures: &mut Vec<Error>) -> Vec<PathBuf> {
+    let mut dirs = read_dir(dir).unwrap_or_else(|error| {
+        failures.push(error);
+        Vec::new()
+    });
+    dirs.retain(|path| Stat::of(path).is_ok_and(|stat| stat.kind == Kind::Dir));
+    dirs
 }
 
 /// Returns the paths in `dir`, sorted; one that does not exist holds nothing.
@@ -225,24 +235,6 @@ pub(super) fn read_dir(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = paths.at("read directory", dir)?;
     paths.sort();
     Ok(paths)
-}
-
-/// Creates `dir` and what leads to it, also while gc removes empty directories.
-pub(super) fn create_dirs(dir: &Path) -> Result<()> {
-    // Each attempt takes microseconds; gc removes a directory once, with its last generation.
-    const ATTEMPTS: usize = 100;
-    // It exists when it is made and not when it is looked at, or the other way round.
-    let was_raced = |error: &io::Error| {
-        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)
-    };
-    let mut created = fs::create_dir_all(dir);
-    for _ in 1..ATTEMPTS {
-        if !created.as_ref().is_err_and(was_raced) {
-            break;
-        }
-        created = fs::create_dir_all(dir);
-    }
-    Ok(created.at("create directory", dir)?)
 }
 
 /// Flushes `dir` and its parents up to `root`: the name of a new file is on disk only when each

@@ -23,6 +23,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
+use super::file::read_short;
 use super::generations::read_dir;
 use super::leases::{Purpose, random_id};
 use super::open::Store;
@@ -32,7 +33,7 @@ use crate::fs::lock::Lock;
 use crate::fs::process::ProcessMark;
 use crate::fs::remove::remove_file;
 use crate::fs::stat::Kind;
-use crate::fs::walk::walk;
+use crate::fs::walk::{list, stat_each};
 use crate::model::cargo_home::HomeOwner;
 use crate::model::idle_dir::{DirFacts, DirKind};
 use crate::model::manifest::RawPath;
@@ -60,6 +61,9 @@ struct Record {
     scope: Option<Scope>,
 }
 
+/// The longest record that is read: names of a few hundred bytes and a path of 4,096 in hex.
+const MAX_LEN: u64 = 64 << 10;
+
 /// How long a job can last: GitHub ends those of self-hosted runners after five days.
 const LONGEST_JOB_SECS: u64 = 5 * 24 * 3600;
 
@@ -86,7 +90,9 @@ impl Store {
     /// uses stays.
     pub fn set_home_aside(&self, owner: &HomeOwner) -> Result<bool> {
         let path = self.home_path(owner);
-        let Some(_lock) = Lock::try_exclusive(&beside(&path, ".lock"))? else { return Ok(false) };
+        let lock = beside(&path, ".lock");
+        self.make_way(&lock, Kind::File)?;
+        let Some(_lock) = Lock::try_exclusive(&lock)? else { return Ok(false) };
         let user = read_record(&path).and_then(|record| record.user);
         // A runner that starts every job itself has this one in its turn.
         let is_other = |user: &ProcessMark| ProcessMark::of_parent().as_ref() != Some(user);
@@ -96,7 +102,7 @@ impl Store {
         let lease = self.lease(Purpose::Restore)?;
         let staged = lease.staged_path("home")?;
         fs::rename(&path, &staged).at("rename to", &staged)?;
-        remove_file(&beside(&path, ".json"))?;
+        self.remove(&beside(&path, ".json"))?;
         // With the lease what it staged goes.
         drop(lease);
         Ok(true)
@@ -111,17 +117,20 @@ impl Store {
         now: Timestamp,
     ) -> Result<PrivateHome> {
         let path = self.home_path(owner);
-        let lock = share(&beside(&path, ".lock"))?;
+        let lock = beside(&path, ".lock");
+        self.make_way(&lock, Kind::File)?;
+        let lock = share(&lock)?;
         let work_dir = RawPath::of(owner.work_dir.as_os_str().as_bytes());
         let user = ProcessMark::of_parent();
         let runner = owner.name.clone();
         let record = Record { runner, work_dir, last_used: now, user, scope };
         let json = serde_json::to_vec(&record).expect("the record of a home is plain JSON");
         self.write_whole(&beside(&path, ".json"), &json)?;
+        // A link would lead cargo, and later gc, out of the store.
+        self.make_way(&path, Kind::Dir)?;
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700).create(&path).at("create directory", &path)?;
         if !is_dir(&path) {
-            // A link would lead cargo, and later gc, out of the store.
             let refused: io::Result<()> = Err(io::ErrorKind::NotADirectory.into());
             refused.at("use as a directory", &path)?;
         }
@@ -134,42 +143,44 @@ impl Store {
         let mut homes = Vec::new();
         for path in read_dir(&self.homes_dir())?.into_iter().filter(|path| is_dir(path)) {
             let last_used = last_used(&path, now);
-            let bytes = if with_sizes { allocated_bytes(&path)? } else { 0 };
+            let bytes = if with_sizes { allocated_bytes(&path) } else { 0 };
             homes.push(DirFacts { kind: DirKind::Home, path, bytes, last_used });
         }
         Ok(homes)
     }
 
-    /// Moves `homes` to `trash/`, which the next [`Store::settle`] empties; returns which went. One
-    /// that somebody used since it was looked at stays, and one whose `package_lock` cannot be had.
+    /// Moves `homes` to `trash/`, which the next [`Store::settle`] empties, and adds those that went to `dropped`, also
+    /// before an error. One that somebody used since it was looked at stays, and one whose `package_lock` cannot be had.
     pub fn drop_homes(
         &self,
-        _lock: &GcLock,
+        lock: &GcLock,
         homes: &[&DirFacts],
         now: Timestamp,
         package_lock: &impl Fn(&Path) -> crate::fs::Result<Option<Lock>>,
-    ) -> Result<Vec<PathBuf>> {
+        dropped: &mut Vec<PathBuf>,
+    ) -> Result<()> {
         let trash = self.trash_dir().join(random_id());
-        let mut dropped = Vec::new();
         for facts in homes {
             let path = facts.path.as_path();
             if !self.is_home(path) || !is_dir(path) {
                 continue;
             }
             let lock_path = beside(path, ".lock");
-            let Some(_lock) = Lock::try_exclusive(&lock_path)? else { continue };
+            let owned = Lock::try_exclusive(&lock_path);
+            let Some(_lock) = lock.noted(owned)? else { continue };
             // A job may have begun, and even ended.
             if last_used(path, now) != facts.last_used {
                 continue;
             }
-            let Some(_packages) = package_lock(path)? else { continue };
-            self.move_to(&trash, path)?;
-            for left in [beside(path, ".json"), lock_path] {
-                remove_file(&left)?;
+            let Some(_packages) = lock.noted(package_lock(path))? else { continue };
+            if lock.or_note(self.move_to(&trash, path))? {
+                for left in [beside(path, ".json"), lock_path] {
+                    lock.or_note(remove_file(&left))?;
+                }
+                dropped.push(path.to_owned());
             }
-            dropped.push(path.to_owned());
         }
-        Ok(dropped)
+        Ok(())
     }
 
     /// Gives `home` the file `name`, whole for whoever reads it; several may do so at once.
@@ -181,8 +192,7 @@ impl Store {
         let staging = self.staging_dir();
         let staged = tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
         fs::write(staged.path(), bytes).at("write", path)?;
-        staged.persist(path).map_err(|failed| failed.error).at("write", path)?;
-        Ok(())
+        self.persist(staged, path)
     }
 }
 
@@ -203,7 +213,7 @@ fn last_used(path: &Path, now: Timestamp) -> Timestamp {
 }
 
 fn read_record(path: &Path) -> Option<Record> {
-    serde_json::from_slice(&fs::read(beside(path, ".json")).ok()?).ok()
+    serde_json::from_slice(&read_short(&beside(path, ".json"), MAX_LEN).ok()??).ok()
 }
 
 /// Shares the lock at `path` with whoever works in the same home.
@@ -224,13 +234,12 @@ fn share(path: &Path) -> Result<Lock> {
     }
 }
 
-fn allocated_bytes(dir: &Path) -> Result<u64> {
-    let files = match walk(dir, |_, _| true) {
-        Err(_) if !dir.exists() => return Ok(0),
-        files => files?,
-    };
-    let files = files.iter().filter(|found| found.stat.kind == Kind::File);
-    Ok(files.map(|found| found.stat.allocated_bytes).sum())
+/// Returns what the files below `dir` need on disk in bytes. What cannot be read counts for nothing.
+pub(super) fn allocated_bytes(dir: &Path) -> u64 {
+    let paths = list(dir, |_, _| true).unwrap_or_default().paths;
+    let found = stat_each(dir, paths).unwrap_or_default().found;
+    let files = found.iter().filter(|found| found.stat.kind == Kind::File);
+    files.map(|found| found.stat.allocated_bytes).sum()
 }
 
 fn is_dir(path: &Path) -> bool {

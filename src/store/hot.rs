@@ -22,12 +22,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::Result;
+use super::error::{Error, Result};
+use super::file::{open, open_if_there, unfit};
 use super::generations::read_dir;
 use super::leases::{Lease, random_id};
 use super::open::Store;
 use super::outside::{Marked, MarkedDir};
-use super::records::{inodes_of, open_record, write_record};
+use super::records::{open_record, write_record};
 use super::sweep::GcLock;
 use crate::fs::At;
 use crate::fs::crash::crash_point;
@@ -213,25 +214,31 @@ impl Store {
     }
 
     /// Removes a record of [`Self::stray_hot_records`], and nothing that it names.
-    pub fn drop_stray_hot_record(&self, _lock: &GcLock, stray: &StrayRecord) -> Result<()> {
-        Ok(remove_file(&stray.path)?)
+    pub fn drop_stray_hot_record(&self, lock: &GcLock, stray: &StrayRecord) -> Result<()> {
+        lock.or_note(remove_file(&stray.path)).map(drop)
+    }
+
+    /// Tells whether the tree at `path`, in the store, has a record.
+    pub(super) fn has_hot_record(path: &Path) -> bool {
+        // In this order: the first becomes the second when a tree is set aside.
+        let is_there = |extension| Stat::of(&path.with_extension(extension)).is_ok();
+        is_there(RECORD) || is_there(SET_ASIDE)
     }
 
     fn hot_records(&self) -> Result<Vec<PathBuf>> {
         let mut paths = read_dir(&self.hot_dir())?;
         paths.retain(|path| {
             let extension = path.extension();
-            extension == Some(OsStr::new(RECORD)) || extension == Some(OsStr::new(SET_ASIDE))
+            let is_record =
+                [RECORD, SET_ASIDE].into_iter().any(|it| extension == Some(OsStr::new(it)));
+            is_record && Stat::of(path).is_ok_and(|stat| unfit(&stat, Kind::File).is_none())
         });
         Ok(paths)
     }
 
     /// Keeps others from moving or removing a tree; `None` if one of them does, or did.
     pub fn hold_hot_tree(&self, hot: &HotTree, how: Hold) -> Result<Option<HeldTree>> {
-        let file = match File::open(&hot.record) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file.at("open", &hot.record)?,
-        };
+        let Some(file) = open_if_there(&hot.record)? else { return Ok(None) };
         let lock = match how {
             Hold::Alone => Lock::of(file, &hot.record)?,
             Hold::Shared => Lock::share(file, &hot.record)?,
@@ -301,16 +308,18 @@ impl Store {
         }
     }
 
-    /// Removes those of `trees` that nobody uses; returns which went.
-    pub fn drop_hot_trees(&self, trees: &[HotTree]) -> Result<Vec<HotTree>> {
-        let mut dropped = Vec::new();
+    /// Removes those of `trees` that nobody uses; returns which went, and why others could not.
+    pub fn drop_hot_trees(&self, trees: &[HotTree]) -> (Vec<HotTree>, Vec<Error>) {
+        let (mut dropped, mut failures) = (Vec::new(), Vec::new());
         for hot in trees {
-            if let Some(held) = self.hold_hot_tree(hot, Hold::Alone)? {
-                held.remove()?;
-                dropped.push(hot.clone());
+            let held = self.hold_hot_tree(hot, Hold::Alone);
+            match held.and_then(|held| held.map(HeldTree::remove).transpose()) {
+                Ok(None) => {}
+                Ok(Some(())) => dropped.push(hot.clone()),
+                Err(error) => failures.push(error),
             }
         }
-        Ok(dropped)
+        (dropped, failures)
     }
 
     /// Makes `base`, which lies beside a workspace, ours alone, and returns where it really is; `None` if it is not.
@@ -363,13 +372,13 @@ impl HeldTree {
     /// Returns which inode each of its files was, or nothing if that cannot be read.
     pub fn inodes(&self) -> Option<HashMap<RelPath, Inode>> {
         let (_, lines) = open_record::<First>(&self.hot.record)?;
-        inodes_of(lines)
+        lines.inodes()
     }
 
     /// Records that the tree was cloned now.
     pub fn touch(&self) -> Result<()> {
-        let touched = File::open(&self.hot.record)
-            .and_then(|record| record.set_modified(std::time::SystemTime::now()));
+        let record = open(&self.hot.record)?;
+        let touched = record.set_modified(std::time::SystemTime::now());
         Ok(touched.at("set the mtime of", &self.hot.record)?)
     }
 

@@ -1,6 +1,5 @@
 //! The journal: one line a restore, save or expiry.
 
-use std::fs::OpenOptions;
 use std::io::Write;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::error::Result;
 use super::open::Store;
 use crate::fs::At;
+use crate::fs::regular::append_to;
+use crate::fs::stat::Kind;
 use crate::model::manifest::GenerationId;
 use crate::model::timestamp::Timestamp;
 
@@ -38,8 +39,8 @@ impl Store {
         let path = self.journal_dir().join(format!("{}.jsonl", event.time.year_month()));
         let mut line = serde_json::to_vec(event).expect("events are plain JSON");
         line.push(b'\n');
-        let mut options = OpenOptions::new();
-        let mut file = options.append(true).create(true).open(&path).at("open", &path)?;
+        self.make_way(&path, Kind::File)?;
+        let mut file = append_to(&path)?;
         // One write of an append-only file: lines of several processes do not mix.
         Ok(file.write_all(&line).at("write", &path)?)
     }

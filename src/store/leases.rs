@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::Result;
+use super::error::{Error, Result};
+use super::file::open_if_there;
+use super::limits::Lines;
+use super::oddities::Oddity;
 use super::open::Store;
 use super::outside::{Marked, MarkedDir, is_staged_by, remove_unmarked, staging_name};
 use crate::fs::At;
@@ -70,6 +73,22 @@ pub struct Lease {
     is_removed_later: AtomicBool,
 }
 
+/// What became of the leases of dead processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reclaimed {
+    /// How many there were.
+    pub dead: usize,
+    /// What they left behind that cannot be removed.
+    pub left: Vec<Oddity>,
+}
+
+impl Reclaimed {
+    /// Says what is left, for people.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        self.left.iter().map(|left| format!("`{}`: {}; it stays", left.path.display(), left.what))
+    }
+}
+
 /// What all live leases together name.
 #[derive(Clone, Debug, Default)]
 pub struct LeaseFacts {
@@ -115,42 +134,45 @@ impl Store {
     pub fn lease_facts(&self) -> Result<LeaseFacts> {
         let mut facts = LeaseFacts::default();
         for path in self.lease_paths()? {
-            let Some(file) = open_if_there(&path)? else { continue };
+            // What is no file of ours promises nothing: see `oddities`.
+            let Ok(Some(file)) = open_if_there(&path) else { continue };
             // A second open file never gets a lock that another one holds, also our own.
             if Lock::of(file.try_clone().at("open", &path)?, &path)?.is_some() {
                 continue;
             }
             facts.ids.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
-            for used in read_uses(&file, &path)? {
+            each_use(&file, &path, |used| {
                 match used {
                     Use::Generation(id) => drop(facts.generations.insert(id)),
                     Use::Pack(digest) => drop(facts.packs.insert(digest)),
                     Use::Process { .. } | Use::Staging(_) | Use::Marked(_) => {}
                 }
-            }
+                Ok(())
+            })?;
         }
         Ok(facts)
     }
 
     /// Removes what dead processes left: their staging directories, inside the store and
-    /// outside, and then their leases; and the leases that are over. Returns how many were dead. Anyone may do this at any
-    /// time, several at once.
-    pub fn reclaim(&self) -> Result<usize> {
-        let mut dead = 0;
-        let mut failed = Ok(());
+    /// outside, and then their leases; and the leases that are over. What cannot be removed keeps nobody from the rest,
+    /// and its lease stays. Anyone may do this at any time, several at once.
+    pub fn reclaim(&self) -> Result<Reclaimed> {
+        let mut reclaimed = Reclaimed::default();
         for path in self.lease_paths()? {
-            let reclaimed = if is_over(&path) {
-                remove_file(&path).map(|()| false).map_err(Into::into)
+            let done = if is_over(&path) {
+                remove_file(&path).map(|()| false).map_err(Error::from)
             } else {
                 self.reclaim_one(&path)
             };
-            match reclaimed {
-                Ok(is_dead) => dead += usize::from(is_dead),
-                // What one left behind and cannot be removed keeps nobody from the rest.
-                Err(error) => failed = Err(error),
+            match done {
+                Ok(is_dead) => reclaimed.dead += usize::from(is_dead),
+                Err(Error::Io(error)) => reclaimed.left.push(Oddity::refused(&error)),
+                // No lease at all: gc puts it into the trash.
+                Err(Error::Damaged { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
-        failed.map(|()| dead)
+        Ok(reclaimed)
     }
 
     /// Removes what the process of the lease at `path` left, if it is dead; tells whether it is.
@@ -158,7 +180,7 @@ impl Store {
         let Some(file) = open_if_there(path)? else { return Ok(false) };
         let Some(lock) = Lock::of(file, path)? else { return Ok(false) };
         let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for used in read_uses(lock.file(), path)? {
+        each_use(lock.file(), path, |used| {
             match used {
                 Use::Marked(record) => {
                     let dir = MarkedDir::recorded(&self.id, record);
@@ -170,7 +192,8 @@ impl Store {
                 Use::Staging(dir) => remove_unmarked(&id, &path_of(&dir)),
                 Use::Process { .. } | Use::Generation(_) | Use::Pack(_) => {}
             }
-        }
+            Ok(())
+        })?;
         remove_tree(&self.staging_dir().join(&id))?;
         remove_file(path)?;
         Ok(true)
@@ -276,21 +299,27 @@ fn path_of(path: &RawPath) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(path.as_bytes()))
 }
 
-fn open_if_there(path: &Path) -> Result<Option<File>> {
-    match File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        file => Ok(Some(file.at("open", path)?)),
-    }
-}
+/// The longest lease that is read: one line for each of 200,000 generations.
+const MAX_LEN: u64 = 64 << 20;
 
-/// Reads the uses that are whole: a line still being written has not been relied on yet.
-fn read_uses(file: &File, path: &Path) -> Result<Vec<Use>> {
-    let mut uses = Vec::new();
-    for line in BufReader::new(file).split(b'\n') {
-        let line = line.at("read", path)?;
+/// The longest line of a lease: a path of 4,096 bytes in hex, and a few names.
+const MAX_LEASE_LINE: u64 = 64 << 10;
+
+/// Hands each use that is whole to `take`: a line still being written has not been relied on yet. What follows a
+/// line that is longer than any of ours is none.
+fn each_use(file: &File, path: &Path, mut take: impl FnMut(Use) -> Result<()>) -> Result<()> {
+    let mut lines = Lines::new(BufReader::new(file), MAX_LEN);
+    let mut line = Vec::new();
+    loop {
+        match lines.next(&mut line, MAX_LEASE_LINE) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => break,
+            Err(error) => Err(error).at("read", path)?,
+        }
         if let Ok(used) = serde_json::from_slice(&line) {
-            uses.push(used);
+            take(used)?;
         }
     }
-    Ok(uses)
+    Ok(())
 }

@@ -1,6 +1,5 @@
 //! What killed processes left in `staging/`.
 
-use std::fs;
 use std::path::PathBuf;
 
 use super::error::Result;
@@ -8,7 +7,8 @@ use super::generations::read_dir;
 use super::open::Store;
 use super::sweep::GcLock;
 use crate::fs::At;
-use crate::fs::stat::{Kind, Stat};
+use crate::fs::remove::remove_tree;
+use crate::fs::stat::Stat;
 use crate::model::timestamp::Timestamp;
 
 impl Store {
@@ -34,16 +34,10 @@ impl Store {
 
     /// Removes what is in `staging/`, belongs to no live lease and was last written before
     /// `before`.
-    pub fn clear_staging(&self, _lock: &GcLock, before: Timestamp) -> Result<()> {
+    pub fn clear_staging(&self, lock: &GcLock, before: Timestamp) -> Result<()> {
         for (path, stat) in self.unowned_staging()? {
-            let remove = match stat.kind {
-                _ if stat.mtime >= before => continue,
-                Kind::Dir => fs::remove_dir_all(&path),
-                _ => fs::remove_file(&path),
-            };
-            match remove {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                removed => removed.at("remove", &path)?,
+            if stat.mtime < before {
+                lock.or_note(remove_tree(&path))?;
             }
         }
         Ok(())

@@ -4,10 +4,16 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::FORMAT;
 use super::error::{Error, Result, damaged};
+use super::file;
+use super::limits::{
+    Lines, MAX_HEADER, MAX_HEADER_WEIGHT, MAX_LINE, MAX_LINES, MAX_WEIGHT, WINDOW_LOG,
+    check_weight, text_limit,
+};
 use crate::fs::At;
 use crate::model::manifest::{Entry, Header, KeptFile, Manifest, Source, Unit};
 use crate::model::sketch::Sketch;
@@ -21,7 +27,7 @@ const LEVEL: i32 = 3;
 const SKIPPABLE: u32 = 0x184D_2A50;
 
 /// The longest sketch that is read, in bytes as compressed and as text. That of 525 units has 23 kB compressed.
-const MAX_SKETCH_LEN: u32 = 64 << 20;
+const MAX_SKETCH_LEN: u32 = 16 << 20;
 
 /// The first line: what every version of this program can read.
 #[derive(Serialize, Deserialize)]
@@ -60,6 +66,10 @@ enum OwnedLine {
 pub(super) fn write(manifest: &Manifest, mut file: &File) -> io::Result<()> {
     let mut header = serde_json::to_vec(&First { manifest: FORMAT, header: &manifest.header })?;
     header.push(b'\n');
+    check_weight(&header, MAX_HEADER_WEIGHT)?;
+    if header.len() as u64 > MAX_HEADER {
+        return Err(too_much("its header"));
+    }
     file.write_all(&frame(&header)?)?;
     if let Some(sketch) = Sketch::of(manifest) {
         let text = serde_json::to_vec(&sketch)?;
@@ -67,6 +77,7 @@ pub(super) fn write(manifest: &Manifest, mut file: &File) -> io::Result<()> {
         // Leave out a sketch that readers would refuse; only choosing uses it.
         let longest = u32::try_from(text.len().max(sketch.len())).unwrap_or(u32::MAX);
         if longest <= MAX_SKETCH_LEN
+            && check_weight(&text, MAX_WEIGHT).is_ok()
             && let Ok(len) = u32::try_from(sketch.len())
         {
             file.write_all(&SKIPPABLE.to_le_bytes())?;
@@ -76,21 +87,76 @@ pub(super) fn write(manifest: &Manifest, mut file: &File) -> io::Result<()> {
     }
     let mut encoder = zstd::Encoder::new(file, LEVEL)?;
     encoder.include_checksum(true)?;
-    let mut out = BufWriter::with_capacity(1 << 16, encoder);
+    let out = BufWriter::with_capacity(1 << 16, encoder);
+    let mut out = Counted { out, text_bytes: 0 };
     let mut lines = 1;
     let of_tree = manifest.entries.iter().map(Line::Entry);
     let of_roots = manifest.sources.iter().map(Line::Source);
     let of_builds = manifest.kept.iter().map(Line::Kept);
     let of_units = manifest.units.iter().map(Line::Unit);
     for line in of_tree.chain(of_roots).chain(of_builds).chain(of_units) {
+        let before = out.text_bytes;
         serde_json::to_writer(&mut out, &line)?;
         out.write_all(b"\n")?;
+        if out.text_bytes - before > MAX_LINE {
+            return Err(too_much("a line of it"));
+        }
         lines += 1;
     }
-    serde_json::to_writer(&mut out, &Line::End { lines, graph: &manifest.graph })?;
+    let graph = &manifest.graph;
+    let mut last = serde_json::to_vec(&Line::End { lines, graph })?;
+    if check_weight(&last, MAX_WEIGHT).is_err() {
+        // Readers would refuse it; without a graph only the forecast is lost.
+        last = serde_json::to_vec(&Line::End { lines, graph: &UnitGraph::default() })?;
+    }
+    out.write_all(&last)?;
     out.write_all(b"\n")?;
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
+    let text_bytes = out.text_bytes;
+    out.out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
+    if lines + 1 > MAX_LINES {
+        return Err(too_much("its list of paths"));
+    }
+    pad(file, header.len() as u64 + text_bytes)
+}
+
+/// Makes a manifest as long as readers want it to be for so much text: one of many paths and hardly a file compresses
+/// better than they believe.
+fn pad(mut file: &File, text_bytes: u64) -> io::Result<()> {
+    let stored_bytes = file.metadata()?.len();
+    if text_bytes < text_limit(stored_bytes) {
+        return Ok(());
+    }
+    let missing = u32::try_from(text_bytes / 16).map_err(io::Error::other)?;
+    file.write_all(&SKIPPABLE.to_le_bytes())?;
+    file.write_all(&missing.to_le_bytes())?;
+    io::copy(&mut io::repeat(0).take(missing.into()), &mut file)?;
     Ok(())
+}
+
+/// Says that no reader would take what is to be written.
+fn too_much(what: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("{what} is longer than a manifest can hold"),
+    )
+}
+
+/// Counts what is written.
+struct Counted<W> {
+    out: W,
+    text_bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = self.out.write(bytes)?;
+        self.text_bytes += len as u64;
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// Returns `bytes` as one frame.
@@ -103,22 +169,27 @@ fn frame(bytes: &[u8]) -> io::Result<Vec<u8>> {
 
 /// Reads the sketch alone; `None` where there is none, as in what an older version wrote.
 pub(super) fn read_sketch(path: &Path) -> Result<Option<Sketch>> {
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path).at("open", path)?);
+    let mut file = BufReader::with_capacity(1 << 16, file::open(path)?);
     sketch_in(&mut file).map_err(|error| damaged(path, &error))
 }
 
 fn sketch_in(file: &mut impl BufRead) -> io::Result<Option<Sketch>> {
-    let mut header = zstd::Decoder::with_buffer(&mut *file)?.single_frame();
+    let mut header = decoder(&mut *file)?.single_frame().take(MAX_HEADER);
     io::copy(&mut header, &mut io::sink())?;
+    if header.limit() == 0 {
+        // An older version wrote all of a manifest into one frame; a header is shorter.
+        return Ok(None);
+    }
     // An older version wrote all of a manifest into one frame.
     if file.fill_buf()?.is_empty() || number_in(file)? != SKIPPABLE {
         return Ok(None);
     }
     let len = number_in(file)?.min(MAX_SKETCH_LEN);
     let sketch = file.take(len.into());
-    let mut text = zstd::Decoder::with_buffer(sketch)?.single_frame().take(MAX_SKETCH_LEN.into());
+    let mut text = decoder(sketch)?.single_frame().take(MAX_SKETCH_LEN.into());
     let mut bytes = Vec::new();
     text.read_to_end(&mut bytes)?;
+    check_weight(&bytes, MAX_WEIGHT)?;
     Ok(serde_json::from_slice(&bytes)?)
 }
 
@@ -129,9 +200,8 @@ fn number_in(file: &mut impl Read) -> io::Result<u32> {
 
 /// Reads the header alone, which does not show whether the rest is whole.
 pub(super) fn read_header(path: &Path) -> Result<Header> {
-    let mut lines = open(path)?;
     let mut line = Vec::new();
-    lines.read_until(b'\n', &mut line).map_err(|error| damaged(path, &error))?;
+    open(path)?.next(&mut line, MAX_HEADER).map_err(|error| damaged(path, &error))?;
     parse_first(&line, path)
 }
 
@@ -146,15 +216,14 @@ pub(super) fn read(path: &Path) -> Result<Manifest> {
 
 /// Reads a whole manifest as it was written, also one that contradicts itself.
 pub(super) fn read_flawed(path: &Path) -> Result<Manifest> {
-    let mut reader = open(path)?;
+    let mut lines = open(path)?;
     let mut line = Vec::new();
-    let mut next = |line: &mut Vec<u8>| {
-        line.clear();
-        reader.read_until(b'\n', line).map_err(|error| damaged(path, &error))
+    let mut next = |line: &mut Vec<u8>, max_len| {
+        lines.next(line, max_len).map_err(|error| damaged(path, &error))
     };
-    next(&mut line)?;
+    next(&mut line, MAX_HEADER)?;
     let header = parse_first(&line, path)?;
-    let capacity = usize::try_from(header.entries).unwrap_or(0).min(1 << 20);
+    let capacity = usize::try_from(header.entries).unwrap_or(0).min(1 << 16);
     let entries = Vec::with_capacity(capacity);
     let mut manifest = Manifest {
         header,
@@ -166,9 +235,10 @@ pub(super) fn read_flawed(path: &Path) -> Result<Manifest> {
     };
     let mut count = 1;
     loop {
-        if next(&mut line)? == 0 {
+        if !next(&mut line, MAX_LINE)? {
             return Err(damaged(path, "it ends before its last line"));
         }
+        check_weight(&line, MAX_WEIGHT).map_err(|error| damaged(path, &error))?;
         match serde_json::from_slice(&line).map_err(|error| damaged(path, &error))? {
             OwnedLine::Entry(entry) => manifest.entries.push(entry),
             OwnedLine::Source(source) => manifest.sources.push(source),
@@ -185,24 +255,35 @@ pub(super) fn read_flawed(path: &Path) -> Result<Manifest> {
         count += 1;
     }
     // To the end of the frame: only there does zstd compare the checksum.
-    if next(&mut line)? != 0 {
+    if next(&mut line, MAX_LINE)? {
         return Err(damaged(path, "something follows its last line"));
     }
     Ok(manifest)
 }
 
-fn open(path: &Path) -> Result<impl BufRead + use<>> {
-    let file = File::open(path).at("open", path)?;
-    let decoder = zstd::Decoder::new(file).at("read", path)?;
-    Ok(BufReader::with_capacity(1 << 16, decoder))
+fn open(path: &Path) -> Result<Lines<impl BufRead + use<>>> {
+    let file = file::open(path)?;
+    let stored_bytes = file.metadata().at("read metadata", path)?.len();
+    let decoder = decoder(BufReader::with_capacity(1 << 16, file)).at("read", path)?;
+    Ok(Lines::new(BufReader::with_capacity(1 << 16, decoder), text_limit(stored_bytes)))
+}
+
+/// Undoes frames whose window is one of ours.
+fn decoder<'a, R: BufRead>(file: R) -> io::Result<zstd::Decoder<'a, R>> {
+    let mut decoder = zstd::Decoder::with_buffer(file)?;
+    decoder.window_log_max(WINDOW_LOG)?;
+    Ok(decoder)
 }
 
 fn parse_first(line: &[u8], path: &Path) -> Result<Header> {
-    let first: First<serde_json::Value> =
-        serde_json::from_slice(line).map_err(|error| damaged(path, &error))?;
+    let broken = |error: serde_json::Error| damaged(path, &error);
+    // Without the header, of which a newer program may have other ideas.
+    let first: First<IgnoredAny> = serde_json::from_slice(line).map_err(broken)?;
     if first.manifest > FORMAT {
         let found = first.manifest.to_string();
         return Err(Error::NewerFormat { path: path.to_owned(), found, known: FORMAT });
     }
-    serde_json::from_value(first.header).map_err(|error| damaged(path, &error))
+    check_weight(line, MAX_HEADER_WEIGHT).map_err(|error| damaged(path, &error))?;
+    let first: First<Header> = serde_json::from_slice(line).map_err(broken)?;
+    Ok(first.header)
 }

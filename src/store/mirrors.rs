@@ -10,7 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::Result;
-use super::generations::{create_dirs, read_dir};
+use super::generations::read_dir;
+use super::homes::allocated_bytes;
 use super::leases::random_id;
 use super::open::Store;
 use super::stamps::read_stamp;
@@ -18,8 +19,7 @@ use super::sweep::GcLock;
 use crate::fs::At;
 use crate::fs::lock::Lock;
 use crate::fs::remove::remove_tree;
-use crate::fs::stat::Kind;
-use crate::fs::walk::walk;
+use crate::fs::stat::{Kind, Stat};
 use crate::model::idle_dir::{DirFacts, DirKind};
 use crate::model::scope::Repository;
 use crate::model::server::ServerUrl;
@@ -54,8 +54,11 @@ impl Store {
     /// Returns the name of the mirror of `repository` on `server`.
     pub fn mirror(&self, server: &ServerUrl, repository: &Repository) -> Result<Mirror> {
         let dir = self.mirrors_dir().join(server.dir_name());
-        create_dirs(&dir)?;
-        Ok(Mirror { base: dir.join(repository.dir_name()) })
+        self.create_dirs(&dir)?;
+        let mirror = Mirror { base: dir.join(repository.dir_name()) };
+        self.make_way(&mirror.lock_path(), Kind::File)?;
+        self.make_way(&mirror.path(), Kind::Dir)?;
+        Ok(mirror)
     }
 
     /// Records that a checkout used `mirror` at `now`.
@@ -66,34 +69,37 @@ impl Store {
     /// Returns every mirror, and what killed processes left of others.
     pub fn mirrors(&self) -> Result<Vec<DirFacts>> {
         let mut mirrors = Vec::new();
-        for server in read_dir(&self.mirrors_dir())?.iter().filter(|path| path.is_dir()) {
-            for path in read_dir(server)? {
-                let Some(mirror) = Mirror::at(&path) else { continue };
-                let last_used = read_stamp(&mirror.beside(".used"))?.unwrap_or_default();
-                let files = match walk(&path, |_, _| true) {
-                    Err(_) if !path.exists() => continue,
-                    files => files?,
-                };
-                let files = files.iter().filter(|found| found.stat.kind == Kind::File);
-                let bytes = files.map(|found| found.stat.allocated_bytes).sum();
+        let is_dir = |path: &Path| Stat::of(path).is_ok_and(|stat| stat.kind == Kind::Dir);
+        for server in read_dir(&self.mirrors_dir())?.iter().filter(|path| is_dir(path)) {
+            // One that cannot be read is odd, and keeps nobody from the others.
+            for path in read_dir(server).unwrap_or_default() {
+                let Some(mirror) = Mirror::at(&path).filter(|_| is_dir(&path)) else { continue };
+                let last_used = read_stamp(&mirror.beside(".used")).unwrap_or_default();
+                let bytes = allocated_bytes(&path);
                 mirrors.push(DirFacts { kind: DirKind::Mirror, path, bytes, last_used });
             }
         }
         Ok(mirrors)
     }
 
-    /// Moves the mirrors at `paths` to `trash/`, which the next [`Store::settle`] empties; returns
-    /// which went. One that somebody uses stays.
-    pub fn drop_mirrors(&self, _lock: &GcLock, paths: &[&Path]) -> Result<Vec<PathBuf>> {
+    /// Moves the mirrors at `paths` to `trash/`, which the next [`Store::settle`] empties, and adds those that went to
+    /// `dropped`, also before an error. One that somebody uses stays.
+    pub fn drop_mirrors(
+        &self,
+        lock: &GcLock,
+        paths: &[&Path],
+        dropped: &mut Vec<PathBuf>,
+    ) -> Result<()> {
         let trash = self.trash_dir().join(random_id());
-        let mut dropped = Vec::new();
         for path in paths.iter().filter(|path| path.starts_with(self.mirrors_dir())) {
             let Some(mirror) = Mirror::at(path) else { continue };
-            let Some(_owned) = mirror.try_own()? else { continue };
-            self.move_to(&trash, path)?;
-            dropped.push((*path).to_owned());
+            let owned = Lock::try_exclusive(&mirror.lock_path());
+            let Some(_lock) = lock.noted(owned)? else { continue };
+            if lock.or_note(self.move_to(&trash, path))? {
+                dropped.push((*path).to_owned());
+            }
         }
-        Ok(dropped)
+        Ok(())
     }
 }
 

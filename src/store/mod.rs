@@ -45,14 +45,17 @@
 
 mod error;
 mod examine;
+mod file;
 mod generations;
 mod homes;
 mod hot;
 mod journal;
 mod leases;
 mod leftovers;
+mod limits;
 mod manifest_file;
 mod mirrors;
+mod oddities;
 mod open;
 mod outside;
 mod owners;
@@ -73,8 +76,9 @@ pub use generations::Generation;
 pub use homes::PrivateHome;
 pub use hot::{HeldTree, Hold, HotTree, NewHotTree, NotKept, OUTSIDE, StrayRecord};
 pub use journal::Event;
-pub use leases::{Lease, LeaseFacts, Purpose, Use};
+pub use leases::{Lease, LeaseFacts, Purpose, Reclaimed, Use};
 pub use mirrors::{Mirror, MirrorLock, OwnedMirror};
+pub use oddities::Oddity;
 pub use open::Store;
 pub use outside::{MARK, Marked, MarkedDir, unmark};
 pub use pack_writer::{PackDraft, PackWriter, StagedPack, tar_len};

@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result, damaged};
+use super::file::{read_short, unfit};
 use super::{FORMAT, leases};
 use crate::fs::At;
+use crate::fs::remove::{open_dir, remove_file};
+use crate::fs::stat::{Kind, Stat};
 use crate::model::digest::Digest;
 
 /// A store that is open: its directories exist and are ours alone.
@@ -38,6 +41,9 @@ struct Features {
     incompatible: Vec<String>,
 }
 
+/// The longest `store.json` that is read: it has 200 bytes, and room for the names of features.
+const MAX_LEN: u64 = 64 << 10;
+
 #[rustfmt::skip]
 const DIRS: [&str; 11] = [
     "packs", "series", "stamps", "trees", "hot", "mirrors", "homes", "leases", "journal", "staging",
@@ -59,13 +65,10 @@ impl Store {
         }
         check_owner(root)?;
         let path = root.join("store.json");
-        let text = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::Missing(root.to_owned()));
-            }
-            text => text.at("read", &path)?,
+        let Some(text) = read_short(&path, MAX_LEN)? else {
+            return Err(Error::Missing(root.to_owned()));
         };
-        let facts: Facts = serde_json::from_str(&text).map_err(|error| damaged(&path, &error))?;
+        let facts: Facts = serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))?;
         facts.check(&path)?;
         make_dirs(root)?;
         let root = root.canonicalize().at("resolve", root)?;
@@ -123,10 +126,26 @@ impl Facts {
 }
 
 /// Creates the directories of a store that are missing: a copy of one may have lost empty ones.
+///
+/// What is in the place of one, and leads nowhere, is removed. One that leads elsewhere or is
+/// somebody else's is refused: what we remove in the store would be removed there.
 fn make_dirs(root: &Path) -> Result<()> {
-    for dir in DIRS.map(|name| root.join(name)).iter().filter(|dir| !dir.is_dir()) {
+    for dir in DIRS.map(|name| root.join(name)) {
+        let stat = Stat::if_exists(&dir).at("read metadata", &dir)?;
+        match stat.map(|stat| (stat.kind, unfit(&stat, Kind::Dir))) {
+            Some((_, None)) => continue,
+            Some((Kind::Dir, Some(_))) if open_dir(&dir).is_ok() => continue,
+            Some((kind, Some(what))) if kind == Kind::Dir || dir.is_dir() => {
+                let reason = format!("of `{}` in it, {what}", dir.display());
+                return Err(Error::Untrusted { root: root.to_owned(), reason });
+            }
+            Some(_) => {
+                remove_file(&dir)?;
+            }
+            None => {}
+        }
         let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(dir).at("create directory", dir)?;
+        builder.recursive(true).mode(0o700).create(&dir).at("create directory", &dir)?;
     }
     Ok(())
 }

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::Result;
+use super::file::read_short;
 use super::open::Store;
 use crate::fs::At;
-use crate::fs::remove::remove_file;
 use crate::model::leftovers::DirOwner;
 use crate::model::manifest::RawPath;
 
@@ -26,6 +26,9 @@ struct Record {
     #[serde(flatten)]
     is: DirOwner,
 }
+
+/// The longest record that is read: a path of 4,096 bytes in hex, and names of a few hundred.
+const MAX_LEN: u64 = 64 << 10;
 
 /// What the name of a record ends with.
 const OWNER: &str = "owner";
@@ -47,13 +50,12 @@ impl Store {
         let staging = self.staging_dir();
         let staged = tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
         fs::write(staged.path(), json).at("write", &path)?;
-        staged.persist(&path).map_err(|failed| failed.error).at("write", &path)?;
-        Ok(())
+        self.persist(staged, &path)
     }
 
     /// Forgets who had `dir` in hand.
     pub fn forget_dir_owner(&self, dir: &Path) -> Result<()> {
-        Ok(remove_file(&self.owner_path(dir))?)
+        self.remove(&self.owner_path(dir))
     }
 
     fn owner_path(&self, dir: &Path) -> PathBuf {
@@ -80,7 +82,7 @@ fn is_of(record: &Record, boot: &str) -> bool {
 }
 
 fn read(path: &Path) -> Option<Record> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+    serde_json::from_slice(&read_short(path, MAX_LEN).ok()??).ok()
 }
 
 fn raw(dir: &Path) -> RawPath {

@@ -1,7 +1,7 @@
 //! Writing packs: the contents are put together in memory, compressed at once, and flushed later.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{self, CParameter};
@@ -12,6 +12,7 @@ use super::open::Store;
 use crate::fs::At;
 use crate::fs::crash::crash_point;
 use crate::fs::pieces::write_at;
+use crate::fs::stat::Kind;
 use crate::model::digest::Digest;
 use crate::model::level::Level;
 use crate::model::manifest::PackUse;
@@ -150,8 +151,9 @@ impl StagedPack<'_> {
         crash_point("save: pack staged");
         lease.name(&Use::Pack(pack.digest))?;
         let path = store.pack_path(pack.digest);
-        let dir: &Path = path.parent().unwrap_or(&path);
-        fs::create_dir_all(dir).at("create directory", dir)?;
+        store.create_dirs(path.parent().unwrap_or(&path))?;
+        // A directory would be in the way; whatever else is there is replaced.
+        store.make_way(&path, Kind::File)?;
         fs::rename(&staged, &path).at("rename to", &path)?;
         crash_point("save: pack visible");
         Ok(())

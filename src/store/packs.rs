@@ -8,13 +8,16 @@ use std::path::{Path, PathBuf};
 use zstd::zstd_safe::{self, DParameter};
 
 use super::error::{Error, Result, damaged};
+use super::file::{open, open_if_there, unfit};
 use super::generations::flush_dirs;
 use super::leases::Lease;
 use super::open::Store;
 use crate::fs::At;
 use crate::fs::prefetch::prefetch;
+use crate::fs::remove::remove_tree;
 use crate::fs::room::Room;
-use crate::fs::stat::Kind;
+use crate::fs::stat::{Kind, Stat};
+use crate::fs::walk;
 use crate::model::digest::{Digest, Hasher};
 use crate::model::manifest::{Content, PackUse};
 
@@ -25,19 +28,13 @@ impl Store {
         if !path.exists() {
             self.wait_for_gc()?;
         }
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::PackMissing(digest));
-            }
-            file => file.at("open", &path)?,
-        };
-        Ok(PackFile { file, path })
+        PackFile::open(path)?.ok_or(Error::PackMissing(digest))
     }
 
     /// Has the kernel begin to read a pack into memory, if it is there: who reads it later does not wait
     /// for a disk that is busy with writes.
     pub fn prefetch_pack(&self, digest: Digest) {
-        if let Ok(file) = File::open(self.pack_path(digest)) {
+        if let Ok(file) = open(&self.pack_path(digest)) {
             prefetch(&file);
         }
     }
@@ -46,14 +43,16 @@ impl Store {
     pub fn packs(&self) -> Result<PackList> {
         let mut list = PackList::default();
         let dir = self.packs_dir();
-        let found = crate::fs::walk::walk(&dir, |_, _| true)?;
-        for found in found {
+        // What cannot be read is odd, and keeps nobody from the rest.
+        let paths = walk::list(&dir, |_, _| true)?.paths;
+        for found in walk::stat_each(&dir, paths)?.found {
             let path = dir.join(found.path.as_path());
             let name = String::from_utf8_lossy(found.path.file_name()).into_owned();
             let digest = name.strip_suffix(".tar.zst").and_then(|name| name.parse().ok());
+            let is_file = unfit(&found.stat, Kind::File).is_none();
             match (found.stat.kind, digest) {
                 (Kind::Dir, _) if found.path.parent().is_none() => {}
-                (Kind::File, Some(digest)) if self.pack_path(digest) == path => {
+                (_, Some(digest)) if is_file && self.pack_path(digest) == path => {
                     list.packs.push((digest, found.stat.size));
                 }
                 _ => list.strangers.push(path),
@@ -76,8 +75,10 @@ impl Store {
     /// Tells whether each of these packs is there at its full size.
     pub fn has_packs(&self, packs: &[PackUse]) -> bool {
         let is_there = |pack: &PackUse| {
-            let metadata = self.pack_path(pack.digest).metadata();
-            metadata.is_ok_and(|metadata| metadata.len() == pack.stored_bytes)
+            let stat = Stat::of(&self.pack_path(pack.digest));
+            let is_whole =
+                |stat: &Stat| unfit(stat, Kind::File).is_none() && stat.size == pack.stored_bytes;
+            stat.is_ok_and(|stat| is_whole(&stat))
         };
         packs.iter().all(is_there)
     }
@@ -86,19 +87,24 @@ impl Store {
     ///
     /// Nobody can use it, and the next save stores its contents again only if it is gone.
     pub fn remove_if_damaged(&self, lease: &Lease, digest: Digest) -> Result<bool> {
-        if self.open_pack(digest)?.is_whole(digest)? {
+        let is_whole = |pack: Result<PackFile>| match pack {
+            // It is no file, or longer than a pack.
+            Err(Error::Damaged { .. }) => Ok(false),
+            pack => pack?.is_whole(digest),
+        };
+        if is_whole(self.open_pack(digest))? {
             return Ok(false);
         }
         // A save may just have replaced it by a whole one: what was moved away is looked at again.
         let path = self.pack_path(digest);
         let moved = lease.staged_path("damaged")?;
         fs::rename(&path, &moved).at("remove", &path)?;
-        let file = File::open(&moved).at("open", &moved)?;
-        if (PackFile { file, path: moved.clone() }).is_whole(digest)? {
+        let pack = PackFile::open(moved.clone());
+        if is_whole(pack.and_then(|pack| pack.ok_or(Error::PackMissing(digest))))? {
             fs::rename(&moved, &path).at("rename to", &path)?;
             return Ok(false);
         }
-        fs::remove_file(&moved).at("remove", &moved)?;
+        remove_tree(&moved)?;
         Ok(true)
     }
 
@@ -110,8 +116,11 @@ impl Store {
     }
 }
 
-/// The most bytes that a pack is decompressed to at once: what a save writes is less.
-const MAX_LEN: usize = 64 << 20;
+/// The most bytes that a pack is decompressed to: one content of 32 MiB, its header, and the two blocks at the end.
+const MAX_LEN: usize = (32 << 20) + 3 * 512;
+
+/// The most bytes that a pack has on disk: what does not compress becomes a little longer.
+const MAX_STORED_LEN: u64 = (MAX_LEN + (MAX_LEN >> 7)) as u64;
 
 /// A pack that is open for reading.
 #[derive(Debug)]
@@ -161,6 +170,15 @@ impl Member<'_> {
 }
 
 impl PackFile {
+    fn open(path: PathBuf) -> Result<Option<Self>> {
+        let Some(file) = open_if_there(&path)? else { return Ok(None) };
+        // Nobody reads what cannot be a pack, however long that takes.
+        if file.metadata().at("read metadata", &path)?.len() > MAX_STORED_LEN {
+            return Err(damaged(&path, "it is longer than a pack"));
+        }
+        Ok(Some(Self { file, path }))
+    }
+
     /// Returns where the pack is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -189,7 +207,8 @@ impl PackFile {
     /// Reads the pack whole into `room`, as it is on disk.
     pub fn read_into(&mut self, room: &mut PackRoom) -> Result<()> {
         room.compressed.clear();
-        self.file.read_to_end(&mut room.compressed).at("read", &self.path)?;
+        let mut file = (&mut self.file).take(MAX_STORED_LEN);
+        file.read_to_end(&mut room.compressed).at("read", &self.path)?;
         Ok(())
     }
 
@@ -282,7 +301,7 @@ fn each_member<E: From<Error>>(
 ) -> std::result::Result<(), E> {
     let broken = |error: io::Error| E::from(damaged(path, &error));
     let decoder = zstd::Decoder::new(file).map_err(broken)?.single_frame();
-    let mut tar = tar::Archive::new(decoder);
+    let mut tar = tar::Archive::new(decoder.take(MAX_LEN as u64 + 1));
     for entry in tar.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let digest = member_digest(&entry.path_bytes(), path)?;
@@ -292,6 +311,10 @@ fn each_member<E: From<Error>>(
         }
         take(&mut Member { digest, len, bytes: &mut entry, path })?;
     }
-    io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(broken)?;
+    let mut rest = tar.into_inner();
+    io::copy(&mut rest, &mut io::sink()).map_err(broken)?;
+    if rest.limit() == 0 {
+        return Err(damaged(path, "it holds more than a pack").into());
+    }
     Ok(())
 }

@@ -8,6 +8,8 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::file::open;
+use super::limits::{Lines, WINDOW_LOG, text_limit};
 use crate::fs::stat::Inode;
 use crate::model::rel_path::RelPath;
 
@@ -27,19 +29,42 @@ pub(super) fn write_record(
     Ok(())
 }
 
+/// A record that is being read.
+pub(super) struct RecordLines<R> {
+    lines: Lines<R>,
+    line: Vec<u8>,
+}
+
+/// The longest line of a record: a path of 4,096 bytes in hex, and numbers.
+const MAX_RECORD_LINE: u64 = 64 << 10;
+
 /// Opens a record: what it is about, and the lines that follow. One that cannot be read is none.
 pub(super) fn open_record<T: DeserializeOwned>(
     path: &Path,
-) -> Option<(T, impl Iterator<Item = io::Result<Vec<u8>>> + use<T>)> {
-    let file = File::open(path).ok()?;
-    let mut lines = BufReader::new(zstd::Decoder::new(file).ok()?).split(b'\n');
-    let first = serde_json::from_slice(&lines.next()?.ok()?).ok()?;
-    Some((first, lines))
+) -> Option<(T, RecordLines<impl BufRead + use<T>>)> {
+    let file = open(path).ok()?;
+    let stored_bytes = file.metadata().ok()?.len();
+    let mut decoder = zstd::Decoder::new(file).ok()?;
+    decoder.window_log_max(WINDOW_LOG).ok()?;
+    let lines = Lines::new(BufReader::new(decoder), text_limit(stored_bytes));
+    let mut record = RecordLines { lines, line: Vec::new() };
+    let first = serde_json::from_slice(record.next()?).ok()?;
+    Some((first, record))
 }
 
-/// Reads the lines that follow the first; `None` if one of them is none of ours.
-pub(super) fn inodes_of(
-    lines: impl Iterator<Item = io::Result<Vec<u8>>>,
-) -> Option<HashMap<RelPath, Inode>> {
-    lines.map(|line| serde_json::from_slice(&line.ok()?).ok()).collect()
+impl<R: BufRead> RecordLines<R> {
+    fn next(&mut self) -> Option<&[u8]> {
+        let is_there = self.lines.next(&mut self.line, MAX_RECORD_LINE).ok()?;
+        is_there.then_some(&self.line)
+    }
+
+    /// Reads the lines that follow; `None` if one of them is none of ours.
+    pub(super) fn inodes(mut self) -> Option<HashMap<RelPath, Inode>> {
+        let mut inodes = HashMap::new();
+        while self.lines.next(&mut self.line, MAX_RECORD_LINE).ok()? {
+            let (path, inode) = serde_json::from_slice(&self.line).ok()?;
+            inodes.insert(path, inode);
+        }
+        Some(inodes)
+    }
 }

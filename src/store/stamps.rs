@@ -1,25 +1,28 @@
 //! When a series, or a mirror, was last used: our own word, never a directory's mtime.
 
-use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::error::Result;
-use super::generations::create_dirs;
+use super::file::read_short;
 use super::open::Store;
+use super::sweep::GcLock;
 use crate::fs::At;
-use crate::fs::remove::remove_file;
-use crate::fs::stat::Kind;
-use crate::fs::walk::walk;
+use crate::fs::remove::{remove_empty_dir, remove_file};
+use crate::fs::stat::{Kind, Stat};
+use crate::fs::walk::list;
 use crate::model::manifest::Series;
 use crate::model::timestamp::Timestamp;
+
+/// The longest stamp that is read: a number of 20 characters, a point and nine digits.
+const MAX_LEN: u64 = 64;
 
 impl Store {
     /// Records that a restore or save used `series` at `now`.
     ///
     /// Replaces the stamp in one step; of two at once, one stays. A stamp never goes back.
     pub fn stamp(&self, series: &Series, now: Timestamp) -> Result<()> {
-        if self.last_used(series)?.is_some_and(|before| before >= now) {
+        if self.last_used(series).is_some_and(|before| before >= now) {
             return Ok(());
         }
         self.write_stamp(&self.stamp_path(series), now)
@@ -32,74 +35,52 @@ impl Store {
         let mut staged =
             tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
         writeln!(staged, "{}.{:09}", now.secs(), now.nanos()).at("write", path)?;
-        loop {
-            create_dirs(dir)?;
-            match staged.persist(path) {
-                Ok(_) => return Ok(()),
-                // gc removed the directory because it was empty.
-                Err(failed)
-                    if failed.error.kind() == io::ErrorKind::NotFound
-                        && failed.file.path().exists() =>
-                {
-                    staged = failed.file;
-                }
-                Err(failed) => return Ok(Err(failed.error).at("write", path)?),
-            }
-        }
+        self.create_dirs(dir)?;
+        self.persist(staged, path)
     }
 
     /// Returns when `series` was last used. A stamp that is missing or cannot be understood is
     /// none.
-    pub fn last_used(&self, series: &Series) -> Result<Option<Timestamp>> {
+    pub fn last_used(&self, series: &Series) -> Option<Timestamp> {
         read_stamp(&self.stamp_path(series))
     }
 
     /// Returns the stamps that cannot be understood.
     pub(super) fn unreadable_stamps(&self) -> Result<Vec<PathBuf>> {
         let dir = self.stamps_dir();
-        let mut unreadable = Vec::new();
-        for found in walk(&dir, |_, _| true)? {
-            let path = dir.join(found.path.as_path());
-            let is_stamp = || fs::read_to_string(&path).is_ok_and(|text| parse(&text).is_some());
-            if found.stat.kind != Kind::Dir && !is_stamp() {
-                unreadable.push(path);
-            }
-        }
-        Ok(unreadable)
+        let paths = list(&dir, |_, _| true)?.paths.into_iter().map(|path| dir.join(path.as_path()));
+        let is_file = |path: &PathBuf| Stat::of(path).is_ok_and(|stat| stat.kind == Kind::File);
+        Ok(paths.filter(|path| is_file(path) && read_stamp(path).is_none()).collect())
     }
 
     /// Removes the stamps and the empty directories of series that have no generation left.
-    pub(super) fn forget_empty_series(&self) -> Result<()> {
+    pub(super) fn forget_empty_series(&self, lock: &GcLock) -> Result<()> {
         remove_empty_dirs(&self.all_series_dir())?;
         let dir = self.stamps_dir();
-        for found in walk(&dir, |_, _| true)? {
-            let series_dir = self.all_series_dir().join(found.path.as_path());
-            let path = dir.join(found.path.as_path());
-            if found.stat.kind == Kind::Dir || series_dir.exists() {
-                continue;
+        for below in list(&dir, |_, _| true)?.paths {
+            let series_dir = self.all_series_dir().join(below.as_path());
+            let path = dir.join(below.as_path());
+            let is_dir = Stat::of(&path).is_ok_and(|stat| stat.kind == Kind::Dir);
+            if !is_dir && !series_dir.exists() {
+                lock.or_note(remove_file(&path))?;
             }
-            remove_file(&path)?;
         }
         remove_empty_dirs(&dir)
     }
 }
 
-/// Returns the time of the stamp at `path`. One that is missing or cannot be understood is none.
-pub(super) fn read_stamp(path: &Path) -> Result<Option<Timestamp>> {
-    let text = match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
-        text => text.at("read", path)?,
-    };
-    Ok(parse(&text))
+/// Returns the time of the stamp at `path`. One that is missing, or that cannot be read or understood, is none.
+pub(super) fn read_stamp(path: &Path) -> Option<Timestamp> {
+    let bytes = read_short(path, MAX_LEN).ok()??;
+    parse(std::str::from_utf8(&bytes).ok()?)
 }
 
 /// Removes the empty directories below `dir`, and those that only hold empty ones.
 fn remove_empty_dirs(dir: &Path) -> Result<()> {
-    let dirs = walk(dir, |_, kind| kind == Kind::Dir)?;
-    for found in dirs.iter().rev() {
-        // The kernel decides whether it is empty; one that a saver just filled stays.
-        drop(fs::remove_dir(dir.join(found.path.as_path())));
+    let dirs = list(dir, |_, kind| kind == Kind::Dir)?.paths;
+    for below in dirs.iter().rev() {
+        // One that a saver just filled stays.
+        remove_empty_dir(&dir.join(below.as_path()));
     }
     Ok(())
 }

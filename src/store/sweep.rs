@@ -1,22 +1,25 @@
 //! Removing what nobody names: look, move, look again, delete.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::error::Result;
-use super::generations::number_of;
+use super::error::{Error, Result};
+use super::file::open;
+use super::generations::{number_of, read_dir};
 use super::leases::{LeaseFacts, random_id};
 use super::manifest_file::read_header;
+use super::oddities::{Oddity, is_odd_trash};
 use super::open::Store;
 use crate::fs::At;
 use crate::fs::crash::crash_point;
 use crate::fs::lock::Lock;
 use crate::fs::remove::remove_tree;
 use crate::fs::rename::rename_noreplace;
-use crate::fs::stat::Kind;
+use crate::fs::stat::{Kind, Stat};
 use crate::model::digest::Digest;
 use crate::model::manifest::GenerationId;
 
@@ -25,6 +28,57 @@ use crate::model::manifest::GenerationId;
 pub struct GcLock {
     // Held, never read: closing the file releases the lock.
     _lock: Lock,
+    /// What could not be dealt with while it was held.
+    left: RefCell<Vec<Oddity>>,
+    /// What was removed by a sweep that has not come to its end.
+    swept: RefCell<Swept>,
+}
+
+impl GcLock {
+    /// Returns what could not be dealt with since the last call, each once.
+    pub fn take_left(&self) -> Vec<Oddity> {
+        let mut left = self.left.take();
+        left.sort();
+        left.dedup();
+        left
+    }
+
+    pub(super) fn add(&self, left: Oddity) {
+        self.left.borrow_mut().push(left);
+    }
+
+    /// Notes what the filesystem refused, so that the rest goes on; tells whether it was done. That the filesystem is
+    /// full stops gc, which then makes room and begins again.
+    pub(super) fn or_note(&self, done: crate::fs::Result<()>) -> Result<bool> {
+        match done {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_full() => Err(error.into()),
+            Err(error) => {
+                self.add(Oddity::refused(&error));
+                Ok(false)
+            }
+        }
+    }
+
+    /// The same of what may bring something: what is refused brings nothing.
+    pub(super) fn noted<T>(&self, found: crate::fs::Result<Option<T>>) -> Result<Option<T>> {
+        match found {
+            Ok(found) => Ok(found),
+            Err(error) => self.or_note(Err(error)).map(|_| None),
+        }
+    }
+
+    /// The same of an error of the store: one that is about no single entry stops gc.
+    pub(super) fn or_note_error(&self, error: Error) -> Result<bool> {
+        match error {
+            Error::Io(error) => self.or_note(Err(error)),
+            Error::Damaged { path, what } => {
+                self.add(Oddity { path, what });
+                Ok(false)
+            }
+            other => Err(other),
+        }
+    }
 }
 
 /// What a sweep removed.
@@ -50,8 +104,12 @@ impl Store {
     pub fn gc_lock(&self) -> Result<Option<GcLock>> {
         // Whoever only waits for a gc to end holds the lock for a moment too.
         const PATIENCE: Duration = Duration::from_millis(100);
-        let lock = Lock::exclusive_within(&self.root().join("gc.lock"), PATIENCE)?;
-        Ok(lock.map(|lock| GcLock { _lock: lock }))
+        let lock = self.lock_gc(PATIENCE)?;
+        Ok(lock.map(|lock| GcLock {
+            _lock: lock,
+            left: RefCell::default(),
+            swept: RefCell::default(),
+        }))
     }
 
     /// Waits for a gc that runs, but not for ever.
@@ -61,8 +119,18 @@ impl Store {
     pub(super) fn wait_for_gc(&self) -> Result<()> {
         // Its moves are renames: it is done in seconds.
         const PATIENCE: Duration = Duration::from_mins(1);
-        drop(Lock::exclusive_within(&self.root().join("gc.lock"), PATIENCE)?);
+        drop(self.lock_gc(PATIENCE)?);
         Ok(())
+    }
+
+    fn lock_gc(&self, patience: Duration) -> Result<Option<Lock>> {
+        let path = self.root().join("gc.lock");
+        self.make_way(&path, Kind::File)?;
+        match Lock::exclusive_within(&path, patience) {
+            // One that is immutable can be locked, but not opened for writing.
+            Err(error) if error.is_denied() => Ok(Lock::of(open(&path)?, &path)?),
+            lock => Ok(lock?),
+        }
     }
 
     /// Removes `generations` and the manifests at `unreadable`, then every pack that no
@@ -70,50 +138,63 @@ impl Store {
     /// no pack is removed.
     ///
     /// What somebody began to rely on in the meantime is put back. After a crash the next call
-    /// puts back what is named and deletes the rest.
+    /// puts back what is named and deletes the rest. After an error the next call with the same lock tells also what
+    /// this one removed.
     pub fn sweep(
         &self,
         lock: &GcLock,
         generations: &[GenerationId],
         unreadable: &[PathBuf],
     ) -> Result<Swept> {
-        let mut swept = self.settle(lock)?;
+        self.settle_all(lock)?;
         let trash = self.trash_dir().join(random_id());
         let leased = self.lease_facts()?;
         for id in generations.iter().filter(|id| !leased.generations.contains(id)) {
-            self.move_to(&trash, &self.generation_path(id))?;
+            lock.or_note(self.move_to(&trash, &self.generation_path(id)))?;
         }
         for path in unreadable.iter().filter(|path| path.starts_with(self.all_series_dir())) {
-            self.move_to(&trash, path)?;
+            lock.or_note(self.move_to(&trash, path))?;
         }
         let named = self.named_packs()?;
         for (digest, _) in self.packs()?.packs {
             if !named.contains(digest) {
-                self.move_to(&trash, &self.pack_path(digest))?;
+                lock.or_note(self.move_to(&trash, &self.pack_path(digest)))?;
             }
         }
         crash_point("gc: moved");
-        swept.add(self.settle(lock)?);
+        self.settle_all(lock)?;
         crash_point("gc: deleted");
-        self.forget_empty_series()?;
-        Ok(swept)
+        self.forget_empty_series(lock)?;
+        Ok(lock.swept.take())
     }
 
     /// Puts back what is in `trash/` and named by a generation or a live lease; deletes the rest.
-    pub fn settle(&self, _lock: &GcLock) -> Result<Swept> {
-        let mut swept = Swept::default();
-        let trash = self.trash_dir();
-        for entry in fs::read_dir(&trash).at("read directory", &trash)? {
-            let entry = entry.at("read directory", &trash)?;
-            let path = entry.path();
-            if entry.file_type().at("read metadata", &path)?.is_dir() {
-                swept.add(self.settle_dir(&path)?);
-                remove_tree(&path)?;
-            } else {
-                fs::remove_file(&path).at("remove", &path)?;
+    pub fn settle(&self, lock: &GcLock) -> Result<Swept> {
+        self.settle_all(lock)?;
+        Ok(lock.swept.take())
+    }
+
+    fn settle_all(&self, lock: &GcLock) -> Result<()> {
+        for path in read_dir(&self.trash_dir())? {
+            let is_dir = Stat::of(&path).is_ok_and(|stat| stat.kind == Kind::Dir);
+            let mut left = Swept::default();
+            if is_dir && !is_odd_trash(&path) {
+                match self.settle_dir(&path) {
+                    Ok(found) => left = found,
+                    // What is in it may be named: it stays until it can be read.
+                    Err(error) => {
+                        lock.or_note_error(error)?;
+                        continue;
+                    }
+                }
             }
+            if !lock.or_note(remove_tree(&path))? {
+                // It is not in the store any more, and not off the disk.
+                left.bytes = 0;
+            }
+            lock.swept.borrow_mut().add(left);
         }
-        Ok(swept)
+        Ok(())
     }
 
     /// Puts back what is named of one directory in `trash/`; returns what is left.
@@ -177,21 +258,20 @@ impl Store {
     }
 
     /// Moves `path`, which lies below the root, to where it would be if `trash` were the root.
-    pub(super) fn move_to(&self, trash: &Path, path: &Path) -> Result<()> {
+    pub(super) fn move_to(&self, trash: &Path, path: &Path) -> crate::fs::Result<()> {
         let below = path.strip_prefix(self.root()).expect("paths of the store lie below its root");
         let dest = trash.join(below);
         let dir = dest.parent().unwrap_or(trash);
         fs::create_dir_all(dir).at("create directory", dir)?;
         match fs::rename(path, &dest) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            moved => Ok(moved.at("move to the trash", path)?),
+            moved => moved.at("move to the trash", path),
         }
     }
 
     fn put_back(&self, trash: &Path, path: &Path) -> Result<()> {
         let home = self.root().join(path);
-        let dir = home.parent().unwrap_or(&home);
-        fs::create_dir_all(dir).at("create directory", dir)?;
+        self.create_dirs(home.parent().unwrap_or(&home))?;
         // Taken only if a saver wrote the same pack again, or took the number: then this copy
         // is the garbage.
         rename_noreplace(&trash.join(path), &home)?;

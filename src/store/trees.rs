@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::BufRead;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -13,11 +13,11 @@ use super::error::Result;
 use super::generations::read_dir;
 use super::open::Store;
 use super::owners::{is_owner, is_stale};
-use super::records::{inodes_of, open_record, write_record};
+use super::records::{RecordLines, open_record, write_record};
 use super::sweep::GcLock;
 use crate::fs::At;
 use crate::fs::remove::remove_file;
-use crate::fs::stat::{Inode, Stat};
+use crate::fs::stat::{Inode, Kind, Stat};
 use crate::model::manifest::{GenerationId, RawPath};
 use crate::model::rel_path::RelPath;
 use crate::model::scope::Scope;
@@ -100,13 +100,12 @@ impl Store {
             owner: record.owner.clone(),
         };
         write_record(staged.as_file(), &first, &record.inodes).at("write", &path)?;
-        staged.persist(&path).map_err(|failed| failed.error).at("write", &path)?;
-        Ok(())
+        self.persist(staged, &path)
     }
 
     /// Forgets what is known of `dir`.
     pub fn forget_tree(&self, dir: &Path) -> Result<()> {
-        Ok(remove_file(&self.tree_path(dir))?)
+        self.remove(&self.tree_path(dir))
     }
 
     /// Returns what is known of `dir` since `boot`, if anything. A record that cannot be read is
@@ -114,7 +113,7 @@ impl Store {
     pub fn tree_record(&self, dir: &Path, boot: &str) -> Option<TreeRecord> {
         let (first, lines) = self.open_tree_record(dir, boot)?;
         let First { generation, owner, .. } = first;
-        Some(TreeRecord { generation, owner, inodes: inodes_of(lines)? })
+        Some(TreeRecord { generation, owner, inodes: lines.inodes()? })
     }
 
     /// Returns the generation that [`Self::tree_record`] is about, and the job that had `dir` in hand, where that is
@@ -140,7 +139,7 @@ impl Store {
         &self,
         dir: &Path,
         boot: &str,
-    ) -> Option<(First, impl Iterator<Item = io::Result<Vec<u8>>> + use<>)> {
+    ) -> Option<(First, RecordLines<impl BufRead + use<>>)> {
         let (first, lines) = open_record::<First>(&self.tree_path(dir))?;
         let directory = RawPath::of(dir.as_os_str().as_encoded_bytes());
         let is_known = first.directory == directory && self.is_current(&first, boot);
@@ -151,6 +150,8 @@ impl Store {
     /// that is gone, or unreadable.
     pub fn stale_trees(&self, boot: &str) -> Result<Vec<PathBuf>> {
         let mut records = read_dir(&self.trees_dir())?;
+        // Whatever is no file is odd.
+        records.retain(|path| Stat::of(path).is_ok_and(|stat| stat.kind == Kind::File));
         records.retain(|path| {
             if is_owner(path) {
                 return is_stale(path, boot);
@@ -172,11 +173,8 @@ impl Store {
     }
 
     /// Removes the records at `paths`, which [`Self::stale_trees`] returned.
-    pub fn forget_stale_trees(&self, _lock: &GcLock, paths: &[PathBuf]) -> Result<()> {
-        for path in paths {
-            remove_file(path)?;
-        }
-        Ok(())
+    pub fn forget_stale_trees(&self, lock: &GcLock, paths: &[PathBuf]) -> Result<()> {
+        paths.iter().try_for_each(|path| lock.or_note(remove_file(path)).map(drop))
     }
 
     fn is_current(&self, first: &First, boot: &str) -> bool {

@@ -734,3 +734,40 @@ fn a_repo_builds_with_the_dependency_and_is_fresh_after_both_were_checked_out_an
     assert_eq!(String::from_utf8(ran.stdout)?, "43\n");
     Ok(())
 }
+
+/// What is in the place of a mirror, its lock or its stamp, or beside it, and is something else.
+#[test]
+fn what_is_odd_among_the_mirrors_stops_no_checkout() -> Result {
+    for suffix in ["", ".git", ".lock", ".used", ".new", ".old"] {
+        for odd in ["a directory", "a file", "a symlink loop", "a fifo"] {
+            let why = format!("`{suffix}` is {odd}");
+            let org = Organisation::new()?;
+            let commit = org.dep.commit(&[("src/lib.rs", "// main\n")])?;
+            org.check_out("org/dep@main")?.done()?;
+            let mirrors = org.host.root().join("mirrors");
+            let server = fs::read_dir(&mirrors)?.next().ok_or("no server")??.path();
+            let mut path = server.join("org%2Fdep").into_os_string();
+            path.push(suffix);
+            let path = if suffix.is_empty() { server } else { PathBuf::from(path) };
+            match fs::symlink_metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&path)?,
+                Ok(_) => fs::remove_file(&path)?,
+                Err(_) => {}
+            }
+            let name = path.file_name().and_then(|name| name.to_str()).ok_or("no name")?;
+            match odd {
+                "a directory" => write(&path, "in it", "x")?,
+                "a file" => fs::write(&path, "x")?,
+                "a symlink loop" => std::os::unix::fs::symlink(name, &path)?,
+                _ => succeed(Command::new("mkfifo").arg(&path))?,
+            }
+            let dest = org.host.path("dep");
+            fs::remove_dir_all(&dest)?;
+            org.check_out("org/dep@main")?.done().map_err(|error| format!("{why}: {error}"))?;
+            expect_commit(&dest, &commit)?;
+            org.host.gc(&[])?;
+            assert_eq!(org.host.verify()?, [""; 0], "{why}");
+        }
+    }
+    Ok(())
+}

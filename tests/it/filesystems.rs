@@ -490,3 +490,71 @@ fn an_ext4_that_is_mounted_as_target_is_saved_by_a_user_who_is_not_root() -> Res
         Ok(())
     })
 }
+
+/// A gc that finds no room to move things to the trash begins again once it has made some. What the first round had
+/// removed by then was in no report.
+#[test]
+fn a_gc_that_begins_again_for_lack_of_room_counts_all_that_it_removed() -> Result {
+    let name = "filesystems::a_gc_that_begins_again_for_lack_of_room_counts_all_that_it_removed";
+    with_filesystem(name, "tmpfs:nr_inodes=300", "20M", |disk| {
+        let host = Host::new()?;
+        host.keep_store_at(&disk.join("store"))?;
+        write(&host.target(), "debug/app", noise(1, 50_000))?;
+        host.save()?.done()?;
+        // A pack that nobody names lies in the trash: directories for it are there.
+        let [pack] = &host.packs()?[..] else { return Err("one pack expected".into()) };
+        let bytes = pack.metadata()?.len();
+        fs::remove_file(&host.manifests()?[0])?;
+        crash(host.store_command("gc", &ROOMY), "gc: moved")?;
+        assert_eq!(host.packs()?.len(), 0);
+        write(&host.target(), "debug/app", noise(2, 50_000))?;
+        host.save()?.done()?;
+        // What is to go needs one directory more than are freed with that.
+        let damaged = host.manifests()?[0].with_file_name("0000000009.manifest.zst");
+        fs::write(&damaged, "no manifest")?;
+        // What makes room for the second round.
+        for number in 0..3 {
+            write(&host.root().join("trees"), format!("{number}.zst"), "stale")?;
+        }
+        let mut filler = 0;
+        while fs::write(disk.join(format!("filler-{filler}")), "").is_ok() {
+            filler += 1;
+        }
+        assert!(filler > 0, "there are more inodes than are wanted");
+        let collected = host.gc(&[])?;
+        assert!(!damaged.exists(), "{}", collected.stderr);
+        assert_eq!(collected.report["packs"], 1, "{}", collected.stderr);
+        let freed = collected.report["bytes"].as_u64();
+        assert_eq!(freed, Some(bytes + "no manifest".len() as u64), "{}", collected.stderr);
+        let trees = paths(&host.root().join("trees"))?;
+        let is_record = |path: &PathBuf| path.extension().is_some_and(|it| it == "zst");
+        assert!(!trees.iter().any(is_record), "it did not begin again: {trees:?}");
+        Ok(())
+    })
+}
+
+/// The limit on the size of files (`ulimit -f`) ended the program by a signal, in the Action too.
+#[test]
+fn a_file_that_may_not_get_so_long_is_an_error_like_any_other() -> Result {
+    let host = Host::new()?;
+    write(&host.target(), "debug/app", noise(1, 400_000))?;
+    let limited = |command: &Command| -> Result<Outcome> {
+        let mut limited = in_place_of(command, "sh");
+        limited.args(["-c", "ulimit -f 40; exec \"$0\" \"$@\""]);
+        limited.arg(command.get_program()).args(command.get_args());
+        Outcome::of(limited.output()?)
+    };
+    let saved = limited(&host.command("save", &[]))?;
+    assert_eq!(saved.status, Some(1), "{saved:?}");
+    saved.says(&["File too large", "help: raise the limit on the size of files"])?;
+    host.save()?.done()?;
+    host.lose_target()?;
+    let restored = limited(&host.command("restore", &[]))?;
+    assert_eq!(restored.status, Some(0), "{restored:?}");
+    assert_eq!(restored.areas(), ["target failed miss"]);
+    restored.says(&["File too large", "help: raise the limit on the size of files"])?;
+    assert!(!host.target().exists());
+    assert_eq!(host.leftovers()?, [] as [&Path; 0]);
+    assert_eq!(host.verify()?, [""; 0]);
+    Ok(())
+}

@@ -4,6 +4,7 @@ use std::io::{Stdout, Write as _};
 
 use crate::github::annotations::Annotations;
 use crate::github::commands::{self, Level};
+use crate::store::Reclaimed;
 
 /// The log of a step.
 ///
@@ -49,6 +50,14 @@ impl Log {
     /// Annotates the run with something that failed.
     pub(super) fn error(&mut self, message: &str) {
         self.annotate(Level::Error, message);
+    }
+
+    /// Says what became of what dead processes left.
+    pub(super) fn reclaimed(&mut self, reclaimed: &Reclaimed) {
+        if reclaimed.dead > 0 {
+            self.lines(&format!("cleared up after {} killed processes", reclaimed.dead));
+        }
+        reclaimed.warnings().for_each(|left| self.warn(&left));
     }
 
     /// What is to be looked at stands outside of groups, which are closed at first.

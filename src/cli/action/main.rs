@@ -189,8 +189,7 @@ impl<'a> Main<'a> {
         self.state.set_root(&choice.root);
         let store = Store::open_or_init(&choice.root)?;
         match store.reclaim() {
-            Ok(0) => {}
-            Ok(dead) => self.log.lines(&format!("cleared up after {dead} killed processes")),
+            Ok(reclaimed) => self.log.reclaimed(&reclaimed),
             Err(error) => self.log.warn(&told(&error.into())),
         }
         Ok(store)

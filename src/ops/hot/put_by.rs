@@ -180,8 +180,8 @@ impl Saving<'_> {
         let (of_kin, _): (Vec<_>, Vec<_>) = trees.into_iter().partition(is_kin);
         let (current, stale): (Vec<_>, Vec<_>) = of_kin.into_iter().partition(|hot| hot.is_current);
         let surplus = current.into_iter().skip(self.options.hot.count);
-        self.store.drop_hot_trees(&surplus.chain(stale).collect::<Vec<_>>())?;
-        Ok(())
+        let (_, failures) = self.store.drop_hot_trees(&surplus.chain(stale).collect::<Vec<_>>());
+        failures.into_iter().next().map_or(Ok(()), |error| Err(error.into()))
     }
 }
 

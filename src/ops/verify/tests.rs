@@ -183,7 +183,7 @@ const CASES: &[(&str, Damaging, &[&str])] = &[
         let moved = s.store.root().join("packs/moved");
         fs::rename(&path, &moved)?;
         Ok(std::os::unix::fs::symlink(&moved, &path)?)
-    }, &["pack-stranger", "pack-stranger"]),
+    }, &["pack-stranger", "pack-stranger", "pack-unreadable"]),
     ("content: other bytes",          |s| {
         let lease = s.store.lease(Purpose::Save)?;
         let pack = pack_as(&s.store, &lease, &[(Digest::of(b"c"), b"not c")])?;
@@ -231,6 +231,8 @@ const CASES: &[(&str, Damaging, &[&str])] = &[
     ("series: a directory below",     |s| Ok(fs::create_dir(s.manifest().with_file_name("0000000002.manifest.zst"))?), &["series-stranger"]),
     ("stamp: no time",                |s| Ok(fs::write(s.store.root().join("stamps/a%2Fb@pr%2F1/target/k"), "yesterday")?), &["stamp-unreadable"]),
     ("lease: its process ended",      |s| Ok(fs::write(s.store.root().join("leases/dead"), "")?), &["lease-dead"]),
+    ("lease: a directory",            |s| Ok(fs::create_dir(s.store.root().join("leases/odd"))?), &["entry-odd"]),
+    ("hot: a tree without a record",  |s| Ok(fs::create_dir(s.store.root().join("hot/odd"))?), &["entry-odd"]),
     ("staging: left behind",          |s| Ok(fs::create_dir(s.store.root().join("staging/dead"))?), &["staging-left"]),
     ("trash: left behind",            |s| Ok(fs::create_dir(s.store.root().join("trash/dead"))?), &["trash-left"]),
     ("root: others may read",         |s| Ok(fs::set_permissions(s.store.root(), Permissions::from_mode(0o755))?), &["public-mode"]),

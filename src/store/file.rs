@@ -1,0 +1,81 @@
+//! Opening files of the store: regular ones, ours or root's, through no symlink, without waiting for anybody.
+//!
+//! Whoever reads a file of the store opens it here. A fifo would be waited for, a device read for ever, and what a
+//! symlink leads to is not the store's.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::error::{Error, Result, damaged};
+use crate::fs::At;
+use crate::fs::beneath::open_regular;
+use crate::fs::stat::{Kind, Stat};
+
+/// Opens the file at `path`. What is there and is no file of ours is damage.
+pub(super) fn open(path: &Path) -> Result<File> {
+    let file = match open_regular(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(error).at("open", path)?;
+        }
+        // What is in the way of opening it is known by its stat: a symlink, a socket, a mode.
+        Err(error) => {
+            let stat = Stat::if_exists(path).at("read metadata", path)?;
+            let what = stat.as_ref().and_then(|stat| unfit(stat, Kind::File));
+            return Err(what.map_or_else(|| io_error(path, error), |what| damaged(path, &what)));
+        }
+    };
+    let metadata = file.metadata().at("read metadata", path)?;
+    match unfit(&Stat::from(&metadata), Kind::File) {
+        Some(what) => Err(damaged(path, &what)),
+        None => Ok(file),
+    }
+}
+
+/// Opens the file at `path` if there is one.
+pub(super) fn open_if_there(path: &Path) -> Result<Option<File>> {
+    match open(path) {
+        Err(Error::Io(error)) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// Reads the file at `path` whole, if there is one. One that is longer than `max_len` bytes is damage, and not read.
+pub(super) fn read_short(path: &Path, max_len: u64) -> Result<Option<Vec<u8>>> {
+    let Some(file) = open_if_there(path)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.take(max_len + 1).read_to_end(&mut bytes).at("read", path)?;
+    if bytes.len() as u64 > max_len {
+        return Err(damaged(path, &format!("it has more than {max_len} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+/// Says why something is not what belongs there, a file or a directory of ours; nothing if it is.
+pub(super) fn unfit(stat: &Stat, wanted: Kind) -> Option<String> {
+    let us = crate::fs::user_id();
+    if stat.kind != wanted {
+        return Some(format!("it is {}, where {} belongs", name_of(stat.kind), name_of(wanted)));
+    }
+    if stat.uid != us && stat.uid != 0 {
+        return Some(format!("it belongs to uid {}", stat.uid));
+    }
+    // Root reads everything.
+    let needed = if wanted == Kind::Dir { 0o700 } else { 0o400 };
+    let is_shut = us != 0 && stat.uid == us && stat.mode & needed != needed;
+    is_shut.then(|| format!("its mode is {:04o}, and we may not read it", stat.mode))
+}
+
+fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Dir => "a directory",
+        Kind::File => "a file",
+        Kind::Symlink => "a symlink",
+        Kind::Special => "a fifo, a socket or a device",
+    }
+}
+
+fn io_error(path: &Path, source: io::Error) -> Error {
+    crate::fs::Error { action: "open", path: path.to_owned(), source }.into()
+}

@@ -1,0 +1,124 @@
+//! How much of a file of the store is taken into memory: what it may hold is known, or follows from its size on disk,
+//! before any memory is taken.
+//!
+//! Digests do not compress. So an honest manifest or record has text of at most some ten times its size on disk, and
+//! one with more is refused, as is a list that would need far more memory than its text.
+//! The limits are in `docs/FORMAT.md`.
+
+use std::io::{self, BufRead, Read};
+
+/// Returns the longest text that is read of a manifest or record of `stored_bytes` on disk.
+pub(super) const fn text_limit(stored_bytes: u64) -> u64 {
+    (8 << 20) + 16 * stored_bytes
+}
+
+/// The longest line of a manifest but for the last; that of a file of a terabyte has 4 MiB.
+pub(super) const MAX_LINE: u64 = 8 << 20;
+
+/// The longest first line, the header; that of a target of 4.7 GB has 60 KiB.
+pub(super) const MAX_HEADER: u64 = 4 << 20;
+
+/// The most lines of a manifest or record: five times as many as the largest target has files.
+pub(super) const MAX_LINES: u64 = 1_000_000;
+
+/// The largest window of a frame that is undone, as a power of two. What we write takes at most 2 MiB.
+pub(super) const WINDOW_LOG: u32 = 23;
+
+/// The most memory that one JSON value may need, by [`weight`]. The graph of 525 units weighs 4 MiB.
+pub(super) const MAX_WEIGHT: u64 = 32 << 20;
+
+/// The same of a header, of which a command may hold many. That of a target of 4.7 GB weighs 200 KiB.
+pub(super) const MAX_HEADER_WEIGHT: u64 = 8 << 20;
+
+/// Returns about how much memory in bytes a value may need once `json` is parsed: an object is at most a structure of
+/// 256 bytes, an element of a list or map at most 96.
+pub(super) fn weight(json: &[u8]) -> u64 {
+    let mut weight = json.len() as u64;
+    let mut is_string = false;
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => is_string = !is_string,
+            b'\\' if is_string => drop(bytes.next()),
+            b'{' if !is_string => weight += 256,
+            b',' | b'[' if !is_string => weight += 96,
+            _ => {}
+        }
+    }
+    weight
+}
+
+/// Refuses JSON that would need more memory than any of ours.
+pub(super) fn check_weight(json: &[u8], max_weight: u64) -> io::Result<()> {
+    if weight(json) > max_weight { Err(too_long("a list in it is too long")) } else { Ok(()) }
+}
+
+/// Lines that are read one after the other, none of them longer than is said.
+pub(super) struct Lines<R> {
+    reader: io::Take<R>,
+    lines: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// Reads at most `max_len` bytes of `reader`.
+    pub(super) fn new(reader: R, max_len: u64) -> Self {
+        Self { reader: reader.take(max_len), lines: 0 }
+    }
+
+    /// Reads the next line into `line`, without its end; tells whether there is one.
+    pub(super) fn next(&mut self, line: &mut Vec<u8>, max_len: u64) -> io::Result<bool> {
+        line.clear();
+        let read = (&mut self.reader).take(max_len + 1).read_until(b'\n', line)?;
+        if line.len() as u64 > max_len {
+            return Err(too_long("a line in it is too long"));
+        }
+        self.lines += u64::from(read > 0);
+        if self.lines > MAX_LINES {
+            return Err(too_long("it has too many lines"));
+        }
+        if self.reader.limit() == 0 {
+            return Err(too_long("it is longer than one of its size can be"));
+        }
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+        Ok(read > 0)
+    }
+}
+
+fn too_long(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_weight_of_json_counts_what_is_no_text() {
+        let cases = [
+            ("a string", r#""{[,,,\"{,""#, 11),
+            ("a list", "[1,2]", 5 + 2 * 96),
+            ("an object", r#"{"a":{},"b":[]}"#, 15 + 2 * 256 + 2 * 96),
+        ];
+        for (why, json, want) in cases {
+            assert_eq!(weight(json.as_bytes()), want, "{why}");
+        }
+    }
+
+    #[test]
+    fn lines_are_read_up_to_their_limits() -> io::Result<()> {
+        let read = |text: &str, max_len, max_line| -> io::Result<Vec<String>> {
+            let mut lines = Lines::new(text.as_bytes(), max_len);
+            let (mut line, mut found) = (Vec::new(), Vec::new());
+            while lines.next(&mut line, max_line)? {
+                found.push(String::from_utf8_lossy(&line).into_owned());
+            }
+            Ok(found)
+        };
+        assert_eq!(read("ab\n\nc", 100, 3)?, ["ab", "", "c"]);
+        assert!(read("abc\n", 100, 3).is_err());
+        assert!(read("ab\ncd\n", 5, 3).is_err());
+        Ok(())
+    }
+}

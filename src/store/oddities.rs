@@ -1,0 +1,273 @@
+//! Entries of the store that are not what belongs there: a directory in place of a file, a symlink, a fifo, a file of
+//! somebody else, one that nobody may read, one that cannot be removed.
+//!
+//! None of them stops anything. Who reads passes them over. Who is to write in their place puts them into the trash first. gc puts
+//! all of them there, `verify` names them, and what cannot be moved stays and is said.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tempfile::NamedTempFile;
+
+use super::error::Result;
+use super::file::unfit;
+use super::leases::random_id;
+use super::open::Store;
+use super::sweep::GcLock;
+use crate::fs::At;
+use crate::fs::error::is_in_the_way;
+use crate::fs::remove::open_dir;
+use crate::fs::rename::rename_noreplace;
+use crate::fs::stat::{Kind, Stat};
+use crate::model::retention::as_text;
+
+/// An entry that is not what belongs where it is, or that cannot be dealt with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Oddity {
+    /// Where it is.
+    #[serde(serialize_with = "as_text")]
+    pub path: PathBuf,
+    /// What is wrong with it, as a clause.
+    pub what: String,
+}
+
+/// An oddity, and whether it is a directory of ours that only has to be opened.
+struct Odd {
+    oddity: Oddity,
+    is_shut: bool,
+}
+
+/// What the name of something begins with that was put into the trash because it was odd: nothing in it is put back.
+const ODD: &str = "odd-";
+
+impl Oddity {
+    /// Returns what became of an entry that the filesystem refused to deal with.
+    pub(super) fn refused(error: &crate::fs::Error) -> Self {
+        Self {
+            path: error.path.clone(),
+            what: format!("cannot {} it: {}", error.action, error.source),
+        }
+    }
+}
+
+impl Store {
+    /// Returns what in the store is not what belongs there. Changes nothing.
+    pub fn oddities(&self) -> Result<Vec<Oddity>> {
+        Ok(self.look_at_all()?.into_iter().map(|odd| odd.oddity).collect())
+    }
+
+    fn look_at_all(&self) -> Result<Vec<Odd>> {
+        let mut odd = Vec::new();
+        for top in SCANNED {
+            Self::look(top, &self.root.join(top), 1, &mut odd);
+        }
+        let lock = self.root.join("gc.lock");
+        let unfit_lock = Stat::of(&lock).ok().and_then(|stat| unfit(&stat, Kind::File));
+        let odd_lock = unfit_lock.map(|what| Oddity { path: lock, what });
+        let unrecorded = self.unrecorded_trees()?.into_iter().chain(odd_lock);
+        odd.extend(unrecorded.map(|oddity| Odd { oddity, is_shut: false }));
+        odd.sort_by(|a, b| a.oddity.cmp(&b.oddity));
+        Ok(odd)
+    }
+
+    /// Moves what is not what belongs there to `trash/`, which the next [`Store::settle`] empties; returns what that
+    /// was. What cannot be moved is noted with `lock`.
+    pub fn clear_oddities(&self, lock: &GcLock) -> Result<Vec<Oddity>> {
+        let mut cleared = Vec::new();
+        let mut left = BTreeSet::new();
+        loop {
+            let mut odd = self.look_at_all()?;
+            odd.retain(|odd| !left.contains(&odd.oddity.path));
+            if odd.is_empty() {
+                return Ok(cleared);
+            }
+            for Odd { oddity, is_shut } in odd {
+                // Once, whatever becomes of it.
+                left.insert(oddity.path.clone());
+                // A directory of ours that shuts us out is opened: what is in it may be whole.
+                let done =
+                    if is_shut { open_dir(&oddity.path) } else { self.put_aside(&oddity.path) };
+                match done {
+                    Ok(()) => cleared.push(oddity),
+                    Err(error) => lock.add(Oddity {
+                        what: format!("{}; {}", oddity.what, error.source),
+                        ..oddity
+                    }),
+                }
+            }
+        }
+    }
+
+    /// Looks at what is in `dir`, `depth` levels below the root's `top`.
+    fn look(top: &str, dir: &Path, depth: usize, odd: &mut Vec<Odd>) {
+        let entries = fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(source) => {
+                let error = crate::fs::Error { action: "read", path: dir.to_owned(), source };
+                odd.push(Odd { oddity: Oddity::refused(&error), is_shut: true });
+                return;
+            }
+        };
+        for entry in entries {
+            let (path, name) = (entry.path(), entry.file_name());
+            let Some(wanted) = wanted(top, depth, &name) else { continue };
+            // One that is gone by now is not odd.
+            let Ok(stat) = Stat::of(&path) else { continue };
+            match unfit(&stat, wanted) {
+                Some(what) => {
+                    let is_shut = wanted == Kind::Dir && stat.kind == Kind::Dir && is_ours(&stat);
+                    odd.push(Odd { oddity: Oddity { path, what }, is_shut });
+                }
+                None if wanted == Kind::Dir && depth < levels(top) => {
+                    Self::look(top, &path, depth + 1, odd);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Moves what is at `path`, whatever it is, to `trash/` by one rename.
+    pub(super) fn put_aside(&self, path: &Path) -> crate::fs::Result<()> {
+        let aside = self.trash_dir().join(format!("{ODD}{}", random_id()));
+        match rename_noreplace(path, &aside) {
+            Ok(_) => Ok(()),
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(crate::fs::Error {
+                action: "move to the trash",
+                path: path.to_owned(),
+                ..error
+            }),
+        }
+    }
+
+    /// Moves what is at `path` to `trash/` unless it is what belongs there, or nothing.
+    pub(super) fn make_way(&self, path: &Path, wanted: Kind) -> crate::fs::Result<()> {
+        match Stat::if_exists(path) {
+            Ok(Some(stat)) if unfit(&stat, wanted).is_some() => self.put_aside(path),
+            _ => Ok(()),
+        }
+    }
+
+    /// Creates `dir`, below the root, and what leads to it, also where something else is in the way, and while gc
+    /// removes empty directories.
+    pub(super) fn create_dirs(&self, dir: &Path) -> Result<()> {
+        // Each attempt takes microseconds; gc removes a directory once, with its last generation.
+        const ATTEMPTS: usize = 100;
+        let mut created = Ok(());
+        for _ in 0..ATTEMPTS {
+            created = fs::create_dir_all(dir);
+            match &created {
+                // It exists when it is made and not when it is looked at, or the other way round.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if is_in_the_way(error) => self.make_way_to(dir)?,
+                _ => break,
+            }
+        }
+        Ok(created.at("create directory", dir)?)
+    }
+
+    fn make_way_to(&self, dir: &Path) -> crate::fs::Result<()> {
+        let below = dir
+            .ancestors()
+            .take_while(|above| above.starts_with(&self.root) && *above != self.root);
+        below.into_iter().try_for_each(|above| self.make_way(above, Kind::Dir))
+    }
+
+    /// Gives `staged` the name `path`, replacing what is there, in one step, also where that is no file.
+    pub(super) fn persist(&self, mut staged: NamedTempFile, path: &Path) -> Result<()> {
+        // What is in the way goes at once; gc removes an empty directory once.
+        const ATTEMPTS: usize = 100;
+        for _ in 0..ATTEMPTS {
+            let Err(failed) = staged.persist(path) else { return Ok(()) };
+            let was_removed =
+                failed.error.kind() == io::ErrorKind::NotFound && failed.file.path().exists();
+            if !was_removed && !is_in_the_way(&failed.error) {
+                return Ok(Err(failed.error).at("write", path)?);
+            }
+            self.make_way(path, Kind::File)?;
+            self.create_dirs(path.parent().unwrap_or(path))?;
+            staged = failed.file;
+        }
+        staged.persist(path).map_err(|failed| failed.error).at("write", path)?;
+        Ok(())
+    }
+
+    /// Removes the file at `path`, also if it is something else.
+    pub(super) fn remove(&self, path: &Path) -> Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) if is_in_the_way(&error) => Ok(self.make_way(path, Kind::File)?),
+            removed => Ok(removed.at("remove", path)?),
+        }
+    }
+
+    /// Returns the directories in `hot/` that no record and no live lease names: nobody will ever use them.
+    fn unrecorded_trees(&self) -> Result<Vec<Oddity>> {
+        let hot = self.hot_dir();
+        let Ok(entries) = fs::read_dir(&hot) else { return Ok(Vec::new()) };
+        let names: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
+        // After the directory: a lease names what it stages there before that is made.
+        let leased = self.lease_facts()?.ids;
+        let is_staged = |name: &OsStr| {
+            let name = name.to_string_lossy();
+            leased.iter().any(|id| name.starts_with(&super::outside::staging_name(id)))
+        };
+        let mut odd = Vec::new();
+        for name in names {
+            let path = hot.join(&name);
+            let is_dir = Stat::of(&path).is_ok_and(|stat| stat.kind == Kind::Dir);
+            let is_record = wanted("hot", 1, &name) == Some(Kind::File);
+            if !is_dir || is_record || is_staged(&name) || Self::has_hot_record(&path) {
+                continue;
+            }
+            // Who took it removed the record after it.
+            if Stat::of(&path).is_ok() {
+                odd.push(Oddity { path, what: "nothing says what it is".to_owned() });
+            }
+        }
+        Ok(odd)
+    }
+}
+
+fn is_ours(stat: &Stat) -> bool {
+    stat.uid == crate::fs::user_id()
+}
+
+/// Tells whether something in the trash was put there because it was odd.
+pub(super) fn is_odd_trash(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(ODD))
+}
+
+/// The directories that are looked at. What is in `staging/` and `trash/` may be anything.
+const SCANNED: [&str; 9] =
+    ["packs", "series", "stamps", "trees", "hot", "mirrors", "homes", "leases", "journal"];
+
+/// Returns how deep the layout of a directory of the store goes.
+fn levels(top: &str) -> usize {
+    match top {
+        "series" => 4,
+        "stamps" => 3,
+        "packs" | "mirrors" => 2,
+        _ => 1,
+    }
+}
+
+/// Returns what belongs at a name, `depth` levels below `top`; none where anything may be.
+fn wanted(top: &str, depth: usize, name: &OsStr) -> Option<Kind> {
+    let extension = Path::new(name).extension().and_then(OsStr::to_str);
+    match (top, depth, extension) {
+        ("hot", 1, Some("zst" | "aside"))
+        | ("homes", 1, Some("lock" | "json"))
+        | ("mirrors", 2, Some("lock" | "used")) => Some(Kind::File),
+        ("mirrors", 2, extension) if !matches!(extension, Some("git" | "new" | "old")) => None,
+        ("mirrors", 2, _) | ("hot" | "homes", 1, _) => Some(Kind::Dir),
+        _ if depth < levels(top) => Some(Kind::Dir),
+        _ => Some(Kind::File),
+    }
+}

@@ -1,0 +1,305 @@
+//! Stores with an entry that is not what belongs there: whatever it is, nothing stops and nothing waits.
+//!
+//! A directory in `leases/`, a stamp that is a directory, a pack that is a symlink or a fifo: each of them ended gc,
+//! guard, every save of a series or `list`, or held them up for ever. Nobody saw it, because tests damaged the bytes of
+//! files and never what a name is.
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, lchown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::*;
+
+/// An id as the store gives one.
+const ID: &str = "cccccccccccccccccccccccc";
+
+/// What is put where something else belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Odd {
+    Directory,
+    File,
+    SymlinkLoop,
+    Fifo,
+    Mode000,
+    ForeignOwner,
+    Immutable,
+}
+
+use Odd::{Directory, Fifo, File, ForeignOwner, Immutable, Mode000, SymlinkLoop};
+
+/// What belongs at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Dir,
+    File,
+    /// Whatever it is, it is garbage.
+    Anything,
+}
+
+/// Where it is put, below the root, and what belongs there. `*` is the one entry that is there.
+#[rustfmt::skip]
+const PLACES: [(&str, Wanted); 26] = [
+    ("packs/zz",                                Wanted::Dir),
+    ("packs/*",                                 Wanted::Dir),
+    ("packs/*/*",                               Wanted::File),
+    ("series/x",                                Wanted::Dir),
+    ("series/*",                                Wanted::Dir),
+    ("series/*/target/x",                       Wanted::Dir),
+    ("series/*/target/*/0000000009.manifest.zst", Wanted::File),
+    ("series/*/target/*/*",                     Wanted::File),
+    ("stamps/*",                                Wanted::Dir),
+    ("stamps/*/target",                         Wanted::Dir),
+    ("stamps/*/target/*",                       Wanted::File),
+    ("trees/x.zst",                             Wanted::File),
+    ("trees/x.owner",                           Wanted::File),
+    ("hot/cccccccccccccccccccccccc.zst",        Wanted::File),
+    ("hot/cccccccccccccccccccccccc",            Wanted::Dir),
+    ("mirrors/x",                               Wanted::Dir),
+    ("mirrors/local/x.git",                     Wanted::Dir),
+    ("mirrors/local/x.lock",                    Wanted::File),
+    ("homes/x-0123456789abcdef",                Wanted::Dir),
+    ("homes/x-0123456789abcdef.json",           Wanted::File),
+    ("leases/cccccccccccccccccccccccc",         Wanted::File),
+    ("leases/cccccccccccccccccccccccc.over",    Wanted::File),
+    ("journal/*",                               Wanted::File),
+    ("staging/cccccccccccccccccccccccc",        Wanted::Anything),
+    ("trash/cccccccccccccccccccccccc",          Wanted::Anything),
+    ("gc.lock",                                 Wanted::File),
+];
+
+impl Odd {
+    /// Tells whether that is not what belongs at a place.
+    fn is_odd(self, wanted: Wanted) -> bool {
+        match (self, wanted) {
+            (_, Wanted::Anything) => false,
+            (SymlinkLoop | Fifo | ForeignOwner | Mode000, _) => true,
+            (Directory, wanted) => wanted != Wanted::Dir,
+            (File | Immutable, wanted) => wanted == Wanted::Dir,
+        }
+    }
+
+    fn put(self, path: &Path) -> Result {
+        fs::create_dir_all(path.parent().ok_or("no parent")?)?;
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or("no name")?;
+        let dir = path.parent().unwrap_or(path);
+        match self {
+            Directory => write(path, "in it", "x")?,
+            SymlinkLoop => symlink(name, path)?,
+            Fifo => succeed(Command::new("mkfifo").arg(path))?,
+            File | Mode000 | ForeignOwner | Immutable => write(dir, name, "neither JSON nor zstd")?,
+        }
+        match self {
+            Mode000 => fs::set_permissions(path, PermissionsExt::from_mode(0o000))?,
+            ForeignOwner => fs::set_permissions(path, PermissionsExt::from_mode(0o600))?,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// A host of a user who is not root, with a saved target.
+fn saved() -> Result<Host> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("needs root, for foreign owners and immutable files".into());
+    }
+    let host = Host::new()?.owned_by_a_user()?;
+    write(&host.target(), "debug/app", noise(1, 20_000))?;
+    own(&host.path(""))?;
+    host.save()?.done()?;
+    Ok(host)
+}
+
+/// Gives all that is at a path to the user of the host.
+fn own(path: &Path) -> Result {
+    succeed(Command::new("chown").args(["-R", "-h", "65534"]).arg(path))
+}
+
+/// Replaces each `*` by the one entry that is there.
+fn place(root: &Path, below: &str) -> Result<PathBuf> {
+    let mut path = root.to_owned();
+    for name in below.split('/') {
+        if name != "*" {
+            path.push(name);
+            continue;
+        }
+        let mut entries = fs::read_dir(&path)?;
+        path = entries.next().ok_or_else(|| format!("{below}: nothing is there"))??.path();
+    }
+    Ok(path)
+}
+
+fn remove(path: &Path) -> Result {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Ok(fs::remove_dir_all(path)?),
+        Ok(_) => Ok(fs::remove_file(path)?),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Runs a command, which takes a fraction of a second; one that waits for ever is killed.
+fn run(command: Command) -> Result<Outcome> {
+    let mut limited = Command::new("timeout");
+    limited.args(["-s", "KILL", "60"]).arg(command.get_program()).args(command.get_args());
+    limited.env_clear().current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
+    limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.stdin(Stdio::null());
+    Outcome::of(limited.output()?)
+}
+
+/// What stays in the way of everything although it is only one entry.
+fn wrong_of(odd: Odd, below: &str, wanted: Wanted) -> Result<Vec<String>> {
+    let host = saved()?;
+    let path = place(&host.root(), below)?;
+    remove(&path)?;
+    odd.put(&path)?;
+    own(&host.path(""))?;
+    if odd == ForeignOwner {
+        lchown(&path, Some(12_345), Some(12_345))?;
+    }
+    if odd == Immutable {
+        succeed(Command::new("chattr").arg("+i").arg(&path))?;
+    }
+    let wrong = RefCell::new(Vec::new());
+    let say = |text: String| wrong.borrow_mut().push(text);
+    let check = |what: &str, command: Command, want: &[i32]| -> Result<Outcome> {
+        let outcome = run(command)?;
+        if !outcome.status.is_some_and(|status| want.contains(&status)) {
+            say(format!("{below} as {odd:?}: {what}: {outcome:?}"));
+        }
+        Ok(outcome)
+    };
+    let verified = check("verify", host.store_command("verify", &[]), &[0, 4])?;
+    let is_named = verified.stderr.contains(&path.display().to_string());
+    check("list", host.store_command("list", &[]), &[0])?;
+    check("dry run", host.store_command("gc", &[&ROOMY[..], &["--dry-run"]].concat()), &[0])?;
+    fs::remove_dir_all(host.target())?;
+    check("restore", host.command("restore", &[]), &[0])?;
+    remove(&host.target())?;
+    write(&host.target(), "debug/app", noise(1, 20_000))?;
+    own(&host.target())?;
+    check("save", host.command("save", &[]), &[0])?;
+    check("guard", host.command("guard", &ROOMY), &[0])?;
+    let collected = check("gc", host.store_command("gc", &ROOMY), &[0])?;
+    if odd == Immutable {
+        let is_left = fs::symlink_metadata(&path).is_ok();
+        if is_left && odd.is_odd(wanted) && !collected.stderr.contains("chattr") {
+            say(format!("{below}: gc says nothing of what is immutable: {collected:?}"));
+        }
+        for left in [path.clone(), host.root().join("trash")] {
+            // Wherever it went, it can be removed after the test.
+            drop(Command::new("chattr").args(["-R", "-i"]).arg(left).output()?);
+        }
+        // What was in the way of the save is not any more.
+        check("gc", host.store_command("gc", &ROOMY), &[0])?;
+        check("second save", host.command("save", &[]), &[0])?;
+    }
+    if odd.is_odd(wanted) && !is_named {
+        say(format!("{below} as {odd:?}: verify does not name it: {}", verified.stderr));
+    }
+    check("gc", host.store_command("gc", &ROOMY), &[0])?;
+    fs::remove_dir_all(host.target())?;
+    let restored = check("last restore", host.command("restore", &[]), &[0])?;
+    if restored.areas() != ["target unpack exact"] {
+        say(format!("{below} as {odd:?}: the save after it is not restored: {restored:?}"));
+    } else if fs::read(host.target().join("debug/app"))? != noise(1, 20_000) {
+        say(format!("{below} as {odd:?}: something else is restored"));
+    }
+    // What has a name of its own where such a thing belongs is left to people.
+    let want: &[i32] = if odd.is_odd(wanted) { &[0] } else { &[0, 4] };
+    let last = check("last verify", host.store_command("verify", &[]), want)?;
+    if last.status == Some(4) && !last.stderr.contains("remove what is left by hand") {
+        say(format!("{below} as {odd:?}: verify does not say what to do: {}", last.stderr));
+    }
+    if last.stderr.contains(&path.display().to_string()) && odd.is_odd(wanted) {
+        say(format!("{below} as {odd:?}: it is still named: {}", last.stderr));
+    }
+    Ok(wrong.into_inner())
+}
+
+fn each_place(odd: Odd) -> Result {
+    let mut wrong = Vec::new();
+    for (below, wanted) in PLACES {
+        wrong.extend(
+            wrong_of(odd, below, wanted).map_err(|error| format!("{below} as {odd:?}: {error}"))?,
+        );
+    }
+    assert_eq!(wrong.len(), 0, "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn a_directory_stops_nothing() -> Result {
+    each_place(Directory)
+}
+
+#[test]
+fn a_file_stops_nothing() -> Result {
+    each_place(File)
+}
+
+#[test]
+fn a_symlink_loop_stops_nothing() -> Result {
+    each_place(SymlinkLoop)
+}
+
+#[test]
+fn a_fifo_stops_nothing() -> Result {
+    each_place(Fifo)
+}
+
+#[test]
+fn what_nobody_may_read_stops_nothing() -> Result {
+    each_place(Mode000)
+}
+
+#[test]
+fn what_belongs_to_somebody_else_stops_nothing() -> Result {
+    each_place(ForeignOwner)
+}
+
+#[test]
+fn what_cannot_be_removed_stops_nothing() -> Result {
+    each_place(Immutable)
+}
+
+/// A directory of ours that was shut is opened again, and what is in it is whole.
+#[test]
+fn a_directory_that_was_shut_is_opened_and_nothing_is_lost() -> Result {
+    for below in ["packs", "packs/*", "series", "series/*", "series/*/target/*", "stamps/*"] {
+        let host = saved()?;
+        let path = place(&host.root(), below)?;
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o000))?;
+        run(host.command("restore", &[]))?.done()?;
+        run(host.store_command("gc", &ROOMY))?.done()?;
+        fs::remove_dir_all(host.target())?;
+        let restored = run(host.command("restore", &[]))?.done()?;
+        assert_eq!(restored.areas(), ["target unpack exact"], "{below}: {}", restored.stderr);
+        assert_eq!(host.verify()?, [""; 0], "{below}");
+    }
+    Ok(())
+}
+
+/// What leads out of the store is never followed, also where a whole directory of it does.
+#[test]
+fn a_directory_of_the_store_that_is_a_symlink_is_refused() -> Result {
+    for name in ["packs", "trash", "staging", "hot", "leases", "homes"] {
+        let host = saved()?;
+        write(&host.path("outside"), "precious", "years of work")?;
+        fs::remove_dir_all(host.root().join(name))?;
+        symlink(host.path("outside"), host.root().join(name))?;
+        own(&host.path(""))?;
+        let refused = run(host.store_command("gc", &ROOMY))?;
+        assert_eq!(refused.status, Some(1), "{name}");
+        refused.says(&["cannot trust the store", "it is a symlink, where a directory belongs"])?;
+        assert!(host.path("outside/precious").exists(), "{name}");
+    }
+    let host = saved()?;
+    fs::remove_dir_all(host.root().join("journal"))?;
+    fs::write(host.root().join("journal"), ID)?;
+    own(&host.path(""))?;
+    run(host.store_command("gc", &ROOMY))?.done()?;
+    assert!(host.root().join("journal").is_dir());
+    Ok(())
+}
