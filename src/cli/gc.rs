@@ -70,8 +70,7 @@ pub(super) fn text(report: &GcReport, mode: Mode) -> String {
         let (count, of) = (idle.units.len(), idle.of);
         line!(
             text,
-            "{} is followed by one without {count} of its {of} units unless job `{}` uses them, which it did \
-             not lately: {}",
+            "{} is followed by one without {count} of its {of} units unless job `{}` uses them: {}",
             idle.generation,
             idle.job,
             crates.join(", ")

@@ -211,13 +211,15 @@ impl Beneath {
         rustix::fs::futimens(&self.dir, &only_mtime(mtime)).at("set the mtime of", &self.path)
     }
 
-    /// Sets the permission bits and the mtime of a directory.
+    /// Sets the permission bits and the mtime of a directory. What it has beside them from the directory that it was
+    /// made in, as the bit that hands the group on, stays.
     pub fn finish_dir(&self, path: &RelPath, mode: u32, mtime: Timestamp) -> Result<()> {
         let finish = || {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
             let dir = self.open_at(path, flags, Mode::empty())?;
+            let special = rustix::fs::fstat(&dir)?.st_mode & 0o7000;
             rustix::fs::futimens(&dir, &only_mtime(mtime))?;
-            rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode))
+            rustix::fs::fchmod(&dir, Mode::from_raw_mode(special | mode & 0o777))
         };
         finish().map_err(|errno| self.refused("set the mtime of", path, errno))
     }

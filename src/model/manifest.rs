@@ -255,7 +255,7 @@ pub struct Entry {
 pub enum EntryKind {
     /// A directory.
     Dir {
-        /// Permission bits, 0 to 0o7777.
+        /// Permission bits, 0 to 0o777; up to 0o7777 where an older version saved it.
         mode: u32,
         /// Its own mtime.
         mtime: Timestamp,
@@ -276,10 +276,16 @@ pub enum EntryKind {
     },
 }
 
+/// The permission bits that are kept: never those that make a program run as somebody else.
+pub const PERMISSIONS: u32 = 0o777;
+
+/// The permission bits that there are.
+const ALL_PERMISSIONS: u32 = 0o7777;
+
 /// A regular file: its metadata and where its contents are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileFacts {
-    /// Permission bits, 0 to 0o7777.
+    /// Permission bits, 0 to 0o777; up to 0o7777 where an older version saved it.
     pub mode: u32,
     /// Its mtime.
     pub mtime: Timestamp,
@@ -435,7 +441,7 @@ impl Manifest {
 
     /// Says what is wrong with a manifest that was read, if anything: a path that is there
     /// twice or out of order, one whose parent is not a directory of the manifest, a hard
-    /// link to nothing, contents that overlap or end after the file, a pack that is not listed.
+    /// link to nothing, contents that overlap or end after the file, a pack that is not listed, a mode that is none.
     pub fn flaw(&self) -> Option<String> {
         let mut dirs = std::collections::HashSet::new();
         let mut files = std::collections::HashSet::new();
@@ -449,6 +455,9 @@ impl Manifest {
                 return Some(format!("`{path}` is in no directory of the manifest"));
             }
             match kind {
+                EntryKind::Dir { mode, .. } if *mode > ALL_PERMISSIONS => {
+                    return Some(format!("`{path}` has the mode {mode:o}, which is none"));
+                }
                 EntryKind::Dir { .. } => drop(dirs.insert(path.clone())),
                 EntryKind::File(_) => drop(files.insert(path.clone())),
                 EntryKind::HardLink { of } if !files.contains(of) => {
@@ -462,7 +471,26 @@ impl Manifest {
         self.files().find_map(|facts| self.flaw_of_file(facts))
     }
 
+    /// Takes the bits out of all modes that make a program run as somebody else, and the sticky bit: older programs
+    /// recorded them.
+    pub fn drop_special_modes(&mut self) {
+        for entry in &mut self.entries {
+            match &mut entry.kind {
+                EntryKind::Dir { mode, .. } | EntryKind::File(FileFacts { mode, .. }) => {
+                    *mode &= PERMISSIONS;
+                }
+                EntryKind::HardLink { .. } | EntryKind::Symlink { .. } => {}
+            }
+        }
+        for kept in &mut self.kept {
+            kept.facts.mode &= PERMISSIONS;
+        }
+    }
+
     fn flaw_of_file(&self, facts: &FileFacts) -> Option<String> {
+        if facts.mode > ALL_PERMISSIONS {
+            return Some(format!("a file has the mode {:o}, which is none", facts.mode));
+        }
         let mut end = 0;
         for content in &facts.contents {
             if content.offset < end || content.len == 0 || content.len > Content::MAX_LEN {

@@ -199,7 +199,7 @@ impl UnitPlan {
 impl UnitPolicy {
     /// Tells whether a unit leaves with the next save of its job, unless that job uses it.
     pub fn is_about_to_leave(&self, used: UnitUse) -> bool {
-        used.unused_saves.saturating_add(1) >= self.unit_saves && used.unused_saves > 0
+        used.unused_saves.saturating_add(1) >= self.unit_saves
     }
 
     /// Plans which units of a tree are stored.

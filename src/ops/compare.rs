@@ -18,7 +18,9 @@ use crate::fs::extents::data_runs;
 use crate::fs::stat::{Kind, Stat};
 use crate::fs::walk::{Found, Walked};
 use crate::model::digest::Digest;
-use crate::model::manifest::{Content, Entry, EntryKind, FileFacts, GenerationId, Manifest};
+use crate::model::manifest::{
+    Content, Entry, EntryKind, FileFacts, GenerationId, Manifest, PERMISSIONS,
+};
 use crate::model::rel_path::RelPath;
 use crate::model::scope::Scope;
 use crate::store::{Lease, Store, TreeRecord};
@@ -155,7 +157,9 @@ pub(super) fn is_same(
 ) -> Result<bool> {
     match &entry.kind {
         EntryKind::Dir { mode, mtime } => {
-            Ok(stat.kind == Kind::Dir && stat.mode == *mode && stat.mtime == *mtime)
+            // A directory that it is made in may give it the bit that hands the group on.
+            let is_mode = stat.mode & PERMISSIONS == *mode;
+            Ok(stat.kind == Kind::Dir && is_mode && stat.mtime == *mtime)
         }
         EntryKind::HardLink { of } => {
             let first = by_path.get(of).map(|first| first.inode);

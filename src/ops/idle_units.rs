@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::error::Result;
 use super::gc::GcReport;
+use super::units::survey_of;
 use crate::model::manifest::{GenerationId, Unit};
 use crate::model::unit_use::UnitPolicy;
 use crate::store::{Generation, Store};
@@ -45,8 +46,11 @@ pub fn idle_units(store: &Store, gc: &GcReport, policy: UnitPolicy) -> Result<Ve
     let mut idle = Vec::new();
     for ((_, job), Generation { id, .. }) in newest {
         let Ok(manifest) = store.read_unleased(&id) else { continue };
-        let leaving: Vec<&Unit> =
-            manifest.units.iter().filter(|unit| policy.is_about_to_leave(unit.used)).collect();
+        // A save keeps these whether they are used or not.
+        let unknown = survey_of(&manifest).unknown;
+        let is_leaving =
+            |unit: &&Unit| policy.is_about_to_leave(unit.used) && !unknown.contains(&unit.dir);
+        let leaving: Vec<&Unit> = manifest.units.iter().filter(is_leaving).collect();
         if !leaving.is_empty() {
             idle.push(IdleUnits {
                 generation: id,

@@ -8,7 +8,7 @@ use super::Result;
 use crate::fs::At;
 use crate::fs::stat::{Inode, Kind, Stat};
 use crate::fs::walk::{Found, Missed, Why};
-use crate::model::manifest::{Entry, EntryKind, FileFacts, RawPath};
+use crate::model::manifest::{Entry, EntryKind, FileFacts, PERMISSIONS, RawPath};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 
@@ -49,7 +49,7 @@ impl Tree {
                     tree.special.push(full);
                     continue;
                 }
-                Kind::Dir => EntryKind::Dir { mode: stat.mode, mtime: stat.mtime },
+                Kind::Dir => EntryKind::Dir { mode: stat.mode & PERMISSIONS, mtime: stat.mtime },
                 Kind::Symlink => {
                     let target = match std::fs::read_link(&full).at("read symlink", &full) {
                         Ok(target) => RawPath::of(target.as_os_str().as_encoded_bytes()),
@@ -109,7 +109,8 @@ impl Tree {
 
 /// Returns the metadata of a file that has not been read.
 pub(super) fn unread_facts(stat: &Stat) -> FileFacts {
-    FileFacts { mode: stat.mode, mtime: stat.mtime, size: stat.size, contents: Vec::new() }
+    let mode = stat.mode & PERMISSIONS;
+    FileFacts { mode, mtime: stat.mtime, size: stat.size, contents: Vec::new() }
 }
 
 /// Returns the first name of the file if it has one already; remembers this one if not.

@@ -206,8 +206,19 @@ impl Saving<'_> {
     }
 }
 
+/// Surveys the tree of a generation of a target.
+pub(super) fn survey_of(manifest: &Manifest) -> Survey {
+    let files = manifest.entries.iter().filter_map(|Entry { path, kind }| match kind {
+        EntryKind::File(facts) => Some((path, Some(facts.size))),
+        EntryKind::HardLink { .. } | EntryKind::Symlink { .. } => Some((path, None)),
+        EntryKind::Dir { .. } => None,
+    });
+    let units = Units::among(manifest.entries.iter().map(|entry| &entry.path));
+    survey(&units, files, docs_of(&manifest.header.series.area))
+}
+
 /// Returns where the documentation lies of the units that an area holds.
-pub(super) fn docs_of(area: &Area) -> Docs {
+fn docs_of(area: &Area) -> Docs {
     match area {
         // A further target may be a build directory whose target directory is another.
         Area::Build | Area::DependencyBuild(_) | Area::Further(_) => Docs::Apart,

@@ -207,11 +207,12 @@ pub(super) fn read_header(path: &Path) -> Result<Header> {
 
 /// Reads a whole manifest and checks that it is one.
 pub(super) fn read(path: &Path) -> Result<Manifest> {
-    let manifest = read_flawed(path)?;
-    match manifest.flaw() {
-        Some(flaw) => Err(damaged(path, &flaw)),
-        None => Ok(manifest),
+    let mut manifest = read_flawed(path)?;
+    if let Some(flaw) = manifest.flaw() {
+        return Err(damaged(path, &flaw));
     }
+    manifest.drop_special_modes();
+    Ok(manifest)
 }
 
 /// Reads a whole manifest as it was written, also one that contradicts itself.

@@ -49,15 +49,9 @@ pub(crate) fn make_nasty(target: &Path) -> Result {
     link(target, "to-dir", "debug")?;
     link(target, "newline", "a\nb")?;
 
-    for (name, bits) in [
-        ("read-only", 0o400),
-        ("executable", 0o755),
-        ("nothing", 0o000),
-        ("setuid", 0o4755),
-        ("setgid", 0o2755),
-        ("sticky", 0o1644),
-        ("all", 0o7777),
-    ] {
+    for (name, bits) in
+        [("read-only", 0o400), ("executable", 0o755), ("nothing", 0o000), ("all", 0o777)]
+    {
         write(target, format!("modes/{name}"), name)?;
         mode(&target.join("modes").join(name), bits)?;
         write(target, format!("modes/dir-{name}/file"), name)?;
@@ -1107,5 +1101,70 @@ fn a_large_kept_file_with_other_bytes_looks_new() -> Result {
     set_mtime(&big, 1_577_836_800, 0)?;
     host.restore()?.done()?;
     assert!(mtime(&big)? > mtime(&host.target().join("debug/app.d"))?, "{:?}", mtime(&big)?);
+    Ok(())
+}
+
+/// A mode by which a program runs as somebody else was stored and restored like any other, so that a job could plant
+/// a program of its user for whoever runs it.
+#[test]
+fn a_file_that_runs_as_somebody_else_comes_back_as_one_that_does_not() -> Result {
+    let modes = [("setuid", 0o4755), ("setgid", 0o2755), ("sticky", 0o1644), ("plain", 0o640)];
+    let found = |host: &Host| -> Result<Vec<u32>> {
+        let of = |name: &str| -> Result<u32> {
+            Ok(fs::metadata(host.target().join(name))?.permissions().mode() & 0o7777)
+        };
+        modes.iter().map(|(name, _)| of(name)).collect()
+    };
+    let plain: Vec<u32> = modes.iter().map(|(_, bits)| bits & 0o777).collect();
+    let host = Host::new()?;
+    for (name, bits) in modes {
+        write(&host.target(), name, name)?;
+        mode(&host.target().join(name), bits)?;
+    }
+    fs::create_dir(host.target().join("dir"))?;
+    mode(&host.target().join("dir"), 0o1777)?;
+    host.save()?.done()?;
+    assert_eq!(host.save()?.done()?.mode("target"), "unchanged");
+    // Over what is there.
+    host.restore()?.done()?;
+    assert_eq!(found(&host)?, plain);
+    // An older version recorded them.
+    rewrite_manifest(&host.manifests()?[0], |lines| {
+        for line in lines {
+            let Some(name) = line["entry"]["path"].as_str().map(str::to_owned) else { continue };
+            if let Some((_, bits)) = modes.iter().find(|(of, _)| *of == name) {
+                line["entry"]["is"]["file"]["mode"] = (*bits).into();
+            }
+            if name == "dir" {
+                line["entry"]["is"]["dir"]["mode"] = 0o1777.into();
+            }
+        }
+    })?;
+    host.lose_target()?;
+    assert_eq!(host.restore()?.done()?.areas(), ["target unpack exact"]);
+    assert_eq!(found(&host)?, plain);
+    let dir = fs::metadata(host.target().join("dir"))?.permissions().mode();
+    assert_eq!(dir & 0o7777, 0o777);
+    assert_eq!(host.verify()?, [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn a_mode_that_is_none_is_damage() -> Result {
+    for kind in ["file", "dir"] {
+        let host = Host::new()?;
+        write(&host.target(), "debug/app", "built")?;
+        host.save()?.done()?;
+        rewrite_manifest(&host.manifests()?[0], |lines| {
+            for line in lines.iter_mut().filter(|line| line["entry"]["is"][kind].is_object()) {
+                line["entry"]["is"][kind]["mode"] = 0o10_755.into();
+            }
+        })?;
+        host.lose_target()?;
+        let restored = host.restore()?.done()?;
+        assert_eq!(restored.report["hit"], "miss", "{kind}");
+        restored.says(&["is damaged", "the mode 10755, which is none"])?;
+        assert!(!host.target().exists(), "{kind}");
+    }
     Ok(())
 }

@@ -124,9 +124,9 @@ pub(crate) fn what_is_not_used_leaves_on(disk: &Path) -> Result {
 }
 
 /// How many units a dry run of gc says that the next save leaves out.
-fn foreseen(shop: &Workshop) -> Result<usize> {
+fn foreseen(shop: &Workshop, args: &[&str]) -> Result<usize> {
     let mut gc = Command::new(PROGRAM);
-    gc.args(["gc", "--dry-run", "--json", "--root"]).arg(shop.store()).args(ROOMY);
+    gc.args(["gc", "--dry-run", "--json", "--root"]).arg(shop.store()).args(ROOMY).args(args);
     let report = Outcome::of(gc.output()?)?.done()?.report;
     let idle = report["idle_units"].as_array().cloned().unwrap_or_default();
     Ok(idle.iter().filter_map(|idle| idle["units"].as_array().map(Vec::len)).sum())
@@ -153,11 +153,44 @@ fn what_is_not_used_leaves(mut shop: Workshop) -> Result {
         seen.push((count("kept").ok_or("no units")??, count("pruned").ok_or("no units")??));
         live.push(units(&shop.path(Wiped, "app/target/release"))?);
         let about_to_leave = if round == 1 { one_profile } else { 0 };
-        assert_eq!(foreseen(&shop)?, about_to_leave, "round {round}");
+        assert_eq!(foreseen(&shop, &[])?, about_to_leave, "round {round}");
     }
     let both = one_profile * 2;
     assert_eq!(seen, [(both, 0), (both, 0), (one_profile, one_profile), (one_profile, 0)]);
     assert_eq!(live, [one_profile, one_profile, one_profile, 0], "the live tree keeps them");
+    Ok(())
+}
+
+/// With 1, a unit leaves with the first save that did not use it, and a dry run said nothing of it.
+#[test]
+fn with_one_save_a_dry_run_names_the_units_that_the_next_save_leaves_out() -> Result {
+    let save = |shop: &Workshop| {
+        let mut shop = shop.clone();
+        shop.options.extend(["--unit-saves", "1"]);
+        shop.save()
+    };
+    let mut shop = workshop()?;
+    shop.clone_anew()?;
+    shop.build(Wiped)?;
+    let one_profile = units(&shop.path(Wiped, "app/target"))?;
+    shop.cargo = vec!["build", "--release"];
+    shop.build(Wiped)?;
+    save(&shop)?;
+    // All of them, for who knows which the job will use.
+    assert_eq!(foreseen(&shop, &["--unit-saves", "1"])?, one_profile * 2);
+    assert_eq!(foreseen(&shop, &["--unit-saves", "2"])?, 0);
+    shop.cargo = vec!["build"];
+    shop.edit(
+        Kept,
+        &[Write("app/src/main.rs", "fn main() { println!(\"one={}\", one::SAY); }\n")],
+    )?;
+    shop.commit()?;
+    shop.clone_anew()?;
+    shop.restore()?;
+    shop.build(Wiped)?;
+    let saved = save(&shop)?;
+    assert_eq!(saved["units"]["pruned"], one_profile);
+    assert_eq!(foreseen(&shop, &["--unit-saves", "1"])?, one_profile);
     Ok(())
 }
 

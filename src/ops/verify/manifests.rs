@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::{Finding, clause, damage, note};
-use crate::cargo::artifacts::{Survey, survey};
-use crate::cargo::units::Units;
+use crate::cargo::artifacts::Survey;
 use crate::model::digest::Digest;
-use crate::model::manifest::{Entry, EntryKind, Manifest, PackUse};
+use crate::model::manifest::{EntryKind, Manifest, PackUse};
 use crate::model::unit_use::UnitDir;
 use crate::ops::error::Result;
-use crate::ops::units::docs_of;
+use crate::ops::units::survey_of;
 use crate::store::{self, Examined, Lease, Store, Use};
 
 /// What all manifests say of packs.
@@ -153,17 +152,10 @@ fn miscount(manifest: &Manifest) -> Option<String> {
 /// Says which units are nothing but a fingerprint that says they are built, and which have a fingerprint of
 /// unknown shape.
 fn findings_of_units(manifest: &Manifest, path: &Path) -> Vec<Finding> {
-    let area = &manifest.header.series.area;
-    if area.is_shared() {
+    if manifest.header.series.area.is_shared() {
         return Vec::new();
     }
-    let files = manifest.entries.iter().filter_map(|Entry { path, kind }| match kind {
-        EntryKind::File(facts) => Some((path, Some(facts.size))),
-        EntryKind::HardLink { .. } | EntryKind::Symlink { .. } => Some((path, None)),
-        EntryKind::Dir { .. } => None,
-    });
-    let units = Units::among(manifest.entries.iter().map(|entry| &entry.path));
-    let Survey { hollow, unknown } = survey(&units, files, docs_of(area));
+    let Survey { hollow, unknown } = survey_of(manifest);
     let hollow = some_of(&hollow).map(|units| {
         let what = format!("it says that {units} is built, and lacks what was built");
         damage(path.to_owned(), "unit-hollow", what)
