@@ -60,9 +60,8 @@ impl Config {
             Err(error) if absent(error.kind()) => return Ok(false),
             Err(error) => return Ok(Err(error).at("read", path)?),
         };
-        let table: Table = text.parse().map_err(|error: toml::de::Error| Error::Malformed {
-            what: format!("`{}`", path.display()),
-            source: error.into(),
+        let table = text.parse::<Table>().map_err(|error| {
+            Error::malformed_toml(format!("`{}`", path.display()), &text, &error)
         })?;
         let included = included(&table);
         self.files.push((path.to_owned(), table));

@@ -20,7 +20,7 @@ pub enum Error {
         dir: PathBuf,
         /// How it ended.
         status: ExitStatus,
-        /// What it said, blanks at the end removed.
+        /// What it said, on one line.
         stderr: String,
     },
 
@@ -61,6 +61,25 @@ pub enum Error {
     /// The build directory is a template that only cargo can fill in, and cargo did not.
     #[error("cannot resolve build directory `{0}` without cargo")]
     BuildDirUnknown(String),
+}
+
+impl Error {
+    /// Returns the error for a `text` that is no TOML, with the place where it goes wrong.
+    pub(super) fn malformed_toml(what: String, text: &str, error: &toml::de::Error) -> Self {
+        let message = on_one_line(error.message());
+        let at = error.span().map(|span| text.get(..span.start).unwrap_or_default());
+        let place = at.map(|before| {
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            format!("line {}, column {column}: ", before.matches('\n').count() + 1)
+        });
+        Self::Malformed { what, source: format!("{}{message}", place.unwrap_or_default()).into() }
+    }
+}
+
+/// Puts the lines of what a program says into one: a message is a line, and shows line ends as others write them.
+pub(super) fn on_one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 /// What operations of this layer return.

@@ -65,9 +65,8 @@ impl LockFile {
     /// Reads a lock file of any format version from 1 to 4, or a newer one that still has
     /// `[[package]]`; `path` is only named in the error.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
-        let file: File = toml::from_str(text).map_err(|error| Error::Malformed {
-            what: format!("`{}`", path.display()),
-            source: error.into(),
+        let file: File = toml::from_str(text).map_err(|error| {
+            Error::malformed_toml(format!("`{}`", path.display()), text, &error)
         })?;
         // Format version 1 kept the workspace's own package apart.
         let mut packages: Vec<_> = file.package.into_iter().chain(file.root).collect();

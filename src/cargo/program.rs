@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Output;
 
-use super::error::{Error, Result};
+use super::error::{Error, Result, on_one_line};
 use crate::fs::At;
 use crate::fs::child::Program;
 use crate::model::environment::Environment;
@@ -34,6 +34,6 @@ pub(super) fn failure(program: &OsStr, args: &[&str], dir: &Path, output: &Outpu
         shown.push(' ');
         shown.push_str(arg);
     }
-    let stderr = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
+    let stderr = on_one_line(&String::from_utf8_lossy(&output.stderr));
     Error::Program { program: shown, dir: dir.to_owned(), status: output.status, stderr }
 }

@@ -81,11 +81,10 @@ fn read(path: &Path) -> Result<Option<Table>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Ok(Err(error).at("read", path)?),
     };
-    let table = text.parse().map_err(|error: toml::de::Error| Error::Malformed {
-        what: format!("`{}`", path.display()),
-        source: error.into(),
-    })?;
-    Ok(Some(table))
+    let table = text.parse::<Table>();
+    table
+        .map(Some)
+        .map_err(|error| Error::malformed_toml(format!("`{}`", path.display()), &text, &error))
 }
 
 /// Removes `.` and `..` by name alone, as cargo does with paths in manifests.

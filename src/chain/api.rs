@@ -135,7 +135,7 @@ impl Api {
                 Ok(answer) => format!("was answered with {}", answer.status),
                 Err(error) => format!("failed: {error}"),
             };
-            (self.tell)(&format!("`{request}` {why}; trying again in {} s\n", wait.as_secs()));
+            (self.tell)(&format!("`{request}` {why}; trying again in {} s", wait.as_secs()));
             sleep(wait);
             attempt += 1;
         }

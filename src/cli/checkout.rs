@@ -6,8 +6,8 @@ use std::str::FromStr;
 use clap::Args;
 
 use super::args::{RootArgs, absolute, environment, now};
-use super::report::{print_json, to_stderr};
-use super::text::{line, seconds};
+use super::print::{Text, line, print_json, to_stderr};
+use super::text::seconds;
 use super::{Error, Result, Status, progress};
 use crate::model::git_ref::GitRef;
 use crate::model::names::Name;
@@ -47,7 +47,7 @@ impl CheckoutArgs {
         let store = self.root.open_or_init()?;
         let reclaimed = store.reclaim()?;
         for left in reclaimed.warnings() {
-            to_stderr(&format!("warning: {left}\n"));
+            to_stderr(&line!("warning: {left}"));
         }
         let lease = store.lease(Purpose::Checkout)?;
         let request = self.request()?;
@@ -117,8 +117,8 @@ impl FromStr for Wanted {
 }
 
 /// Returns what was checked out, for people.
-pub(super) fn text(checkout: &Checkout) -> String {
-    let mut text = String::new();
+pub(super) fn text(checkout: &Checkout) -> Text {
+    let mut text = Text::default();
     for warning in &checkout.warnings {
         line!(text, "warning: {warning}");
     }

@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::args::{RetentionArgs, RootArgs, now};
-use super::report::{print_json, to_stderr};
-use super::text::{bytes, line};
+use super::print::{Text, line, print_json, to_stderr};
+use super::text::bytes;
 use super::{Result, Status};
 use crate::model::unit_use::UnitPolicy;
 use crate::ops::gc::{GcReport, Mode, gc};
@@ -48,15 +48,15 @@ impl GcArgs {
 }
 
 /// Returns what a gc did, or would do, for people.
-pub(super) fn text(report: &GcReport, mode: Mode) -> String {
+pub(super) fn text(report: &GcReport, mode: Mode) -> Text {
     if report.other_gc_runs {
-        return "another gc is at work; it does it all\n".to_owned();
+        return line!("another gc is at work; it does it all");
     }
     let (drops, frees) = match mode {
         Mode::DryRun => ("would drop", "would free"),
         Mode::Execute => ("dropped", "freed"),
     };
-    let mut text = String::new();
+    let mut text = Text::default();
     for expired in &report.expired {
         let size = bytes(expired.frees_bytes);
         line!(text, "{drops} {} ({size}): {}", expired.id, expired.reason);

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::{CheckoutArgs, PlaceArgs, RetentionArgs, RootArgs, ScopeArgs, environment, now};
-use super::report::{print_json, to_stderr};
-use super::text::{bytes, line};
+use super::print::{Text, line, print_json, to_stderr};
+use super::text::bytes;
 use super::{Result, Status, gc};
 use crate::model::cargo_home::CargoHome;
 use crate::ops::gc::Mode;
@@ -45,7 +45,7 @@ impl GuardArgs {
             guard(&store, &self.paths(&store)?, &pressure, &policy, &readable, now(), mode)?;
         to_stderr(&lines(&report, mode));
         for warning in &report.warnings {
-            to_stderr(&format!("warning: {warning}\n"));
+            to_stderr(&line!("warning: {warning}"));
         }
         if self.json {
             print_json(&report)?;
@@ -66,8 +66,8 @@ impl GuardArgs {
 }
 
 /// Returns what a guard saw and did, for people; its warnings are not among it.
-pub(super) fn lines(report: &GuardReport, mode: Mode) -> String {
-    let mut text = String::new();
+pub(super) fn lines(report: &GuardReport, mode: Mode) -> Text {
+    let mut text = Text::default();
     for watched in &report.filesystems {
         let places: Vec<_> = watched.places.iter().map(ToString::to_string).collect();
         let (before, after) = (&watched.before, &watched.after);
@@ -81,5 +81,6 @@ pub(super) fn lines(report: &GuardReport, mode: Mode) -> String {
             bytes(after.total_bytes)
         );
     }
-    text + &gc::text(&report.gc, mode)
+    text.append(&gc::text(&report.gc, mode));
+    text
 }

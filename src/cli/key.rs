@@ -6,8 +6,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::args::{RepoArgs, RootArgs, ScopeArgs, environment};
-use super::report::{print_json, to_stderr, to_stdout};
-use super::text::{self, first_line, line};
+use super::print::{Text, line, print_json, to_stderr, to_stdout};
+use super::text::{self, first_line};
 use super::{Error, Result, Status};
 use crate::cargo::key::{KeyOptions, RepoKey, repo_key};
 use crate::cargo::system::system;
@@ -59,7 +59,7 @@ impl KeyArgs {
         let environment = environment();
         let key = repo_key(&self.repo.repo()?, &environment, &self.repo.key_options())?;
         for warning in &key.warnings {
-            to_stderr(&format!("warning: {warning}\n"));
+            to_stderr(&line!("warning: {warning}"));
         }
         let mut of_dependencies = BTreeMap::new();
         for (name, path) in self.repo.dependencies()? {
@@ -77,7 +77,7 @@ impl KeyArgs {
         if self.json {
             print_json(&keys)?;
         } else {
-            to_stdout(&format!("{}\n", keys.cache_key))?;
+            to_stdout(&line!("{}", keys.cache_key))?;
         }
         Ok(Status::Done)
     }
@@ -100,8 +100,8 @@ impl KeyArgs {
     }
 }
 
-fn lines(keys: &Keys) -> String {
-    let mut text = format!("key from {}\n", keys.basis);
+fn lines(keys: &Keys) -> Text {
+    let mut text = line!("key from {}", keys.basis);
     for (name, key) in &keys.of_dependencies {
         line!(text, "  {name}: {key}");
     }
@@ -112,7 +112,7 @@ fn lines(keys: &Keys) -> String {
     line!(text, "not part of the key, but a tree of a newer system is not used:");
     line!(text, "  system: {}", explanation.system);
     match (&explanation.since, explanation.changes.is_empty()) {
-        (None, _) => text += "no generation of the target to compare with\n",
+        (None, _) => line!(text, "no generation of the target to compare with"),
         (Some(since), true) => line!(text, "nothing changed since {since}"),
         (Some(since), false) => {
             line!(text, "changed since {since}:");

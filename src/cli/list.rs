@@ -4,8 +4,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::args::RootArgs;
-use super::report::{print_json, to_stderr, to_stdout};
-use super::text::{bytes, line, short_key};
+use super::print::{Text, line, print_json, to_stderr, to_stdout};
+use super::text::{bytes, short_key};
 use super::{Result, Status};
 use crate::model::area::{Area, as_shown};
 use crate::model::names::Name;
@@ -51,7 +51,7 @@ impl ListArgs {
         let store = self.root.open()?;
         let (mut generations, failures) = store.generations()?;
         for failure in failures {
-            to_stderr(&format!("warning: {}\n", chain(&failure)));
+            to_stderr(&line!("warning: {}", chain(&failure)));
         }
         generations.sort_by(|a, b| a.id.cmp(&b.id));
         let mut rows = Vec::new();
@@ -91,8 +91,8 @@ impl Row {
     }
 }
 
-fn text(list: &List) -> String {
-    let mut text = String::new();
+fn text(list: &List) -> Text {
+    let mut text = Text::default();
     let mut scope = "";
     for row in &list.generations {
         if row.scope != scope {
@@ -113,5 +113,6 @@ fn text(list: &List) -> String {
         );
     }
     let (count, packs) = (list.generations.len(), list.packs);
-    text + &format!("{count} generations in {packs} packs of {}\n", bytes(list.pack_bytes))
+    line!(text, "{count} generations in {packs} packs of {}", bytes(list.pack_bytes));
+    text
 }

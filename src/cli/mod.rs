@@ -9,6 +9,7 @@ mod gc;
 mod guard;
 mod key;
 mod list;
+mod print;
 mod progress;
 mod report;
 mod restore;
@@ -17,6 +18,7 @@ mod save;
 mod show;
 mod signals;
 mod text;
+mod usage;
 mod verify;
 
 use std::process::ExitCode;
@@ -113,15 +115,15 @@ pub fn main() -> ExitCode {
             arm(&point.to_string_lossy(), fate);
         }
     }
-    let run = || {
-        signals::survive_file_size_limit()?;
-        Cli::parse().command.run()
+    let words: Vec<_> = std::env::args_os().collect();
+    let run = |cli: Cli| {
+        let ran = signals::survive_file_size_limit().and_then(|()| cli.command.run());
+        ran.unwrap_or_else(|error| {
+            report::error(&error);
+            Status::Failed
+        })
     };
-    let status = run().unwrap_or_else(|error| {
-        report::error(&error);
-        Status::Failed
-    });
-    status.into()
+    usage::parse(&words).map_or_else(|status| status, run).into()
 }
 
 /// Why a command could not be done.

@@ -1,11 +1,11 @@
 //! Work that is watched: progress bars on a terminal, and signals that end it early.
 
-use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::print::is_watched;
 use super::signals::Signals;
 use super::{Result, Status};
 use crate::ops::progress::Progress;
@@ -29,7 +29,7 @@ fn draw_while<T: Send>(
 ) -> T {
     // CI runners may give a terminal (act does); they say so by `CI`.
     let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
-    if is_ci || !std::io::stderr().is_terminal() {
+    if is_ci || !is_watched() {
         return work(progress);
     }
     let is_done = AtomicBool::new(false);

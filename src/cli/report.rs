@@ -1,9 +1,9 @@
 //! What people read on stderr: areas, warnings, and errors with what to do about them.
 
 use std::error::Error as _;
-use std::io::Write;
 
-use super::text::{bytes, line, seconds, short_key};
+use super::print::{Text, line, print_json, to_stderr};
+use super::text::{bytes, seconds, short_key};
 use super::{Error, Result};
 use crate::model::choice::Hit;
 use crate::model::rebuild::{self, some};
@@ -12,7 +12,7 @@ use crate::{cargo, fs, ops, store};
 
 /// Prints an error, each of its causes, and what to do about it if we know.
 pub(super) fn error(error: &Error) {
-    let mut text = format!("error: {error}\n");
+    let mut text = line!("error: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
         line!(text, "  cause: {error}");
@@ -41,14 +41,14 @@ pub(super) enum Verb {
 /// Prints what a restore or save did, for people, or as JSON to stdout.
 pub(super) fn report(verb: Verb, report: &Report, json: bool) -> Result<()> {
     for warning in &report.warnings {
-        to_stderr(&format!("warning: {warning}\n"));
+        to_stderr(&line!("warning: {warning}"));
     }
     for area in &report.areas {
         for warning in &area.warnings {
-            to_stderr(&format!("warning: {}: {warning}\n", area.name));
+            to_stderr(&line!("warning: {}: {warning}", area.name));
         }
         if let Some(hint) = area.failure.as_ref().and_then(|error| hint(error, &OPTIONS)) {
-            to_stderr(&format!("  help: {hint}\n"));
+            to_stderr(&line!("  help: {hint}"));
         }
     }
     to_stderr(&table(verb, report));
@@ -58,28 +58,9 @@ pub(super) fn report(verb: Verb, report: &Report, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Prints one JSON object to stdout.
-pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    let json = serde_json::to_string(value).map_err(std::io::Error::from);
-    let json = json.map_err(|source| Error::Io { action: "write to stdout", source })?;
-    to_stdout(&format!("{json}\n"))
-}
-
-/// Writes to stdout, where programs read.
-pub(super) fn to_stdout(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|source| Error::Io { action: "write to stdout", source })
-}
-
-/// Writes to stderr. One that is closed is no reason to fail: the work is done.
-pub(super) fn to_stderr(text: &str) {
-    drop(std::io::stderr().write_all(text.as_bytes()));
-}
-
 /// Returns what a restore or save did, a line an area, for people.
-pub(super) fn table(verb: Verb, report: &Report) -> String {
-    let mut text = String::new();
+pub(super) fn table(verb: Verb, report: &Report) -> Text {
+    let mut text = Text::default();
     let names = report.areas.iter().map(|area| area.name.to_string().len());
     let width = names.max().unwrap_or(0).max("sources".len());
     for area in &report.areas {
@@ -175,6 +156,19 @@ pub(super) fn name(hit: Hit) -> &'static str {
         Hit::Fallback => "fallback",
         Hit::Miss => "miss",
     }
+}
+
+/// Returns the line that says how it went to whoever opens no group.
+pub(super) fn outcome(report: &Report) -> Text {
+    let restored = report.areas.iter().filter(|area| area.hit != Hit::Miss);
+    let size = restored.map(|area| area.bytes).sum();
+    let (emoji, hit) = match report.hit {
+        Hit::Exact => ("✅", name(Hit::Exact)),
+        Hit::Fallback => ("⚠️", name(Hit::Fallback)),
+        Hit::Miss => ("❌", name(Hit::Miss)),
+    };
+    let (key, took) = (short_key(report.cache_key.as_str()), seconds(report.seconds));
+    line!("{emoji} {hit}: {} in {took}, key {key}", bytes(size))
 }
 
 /// What people call the settings that advice is about.

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::args::{JobArgs, LeftoversArgs, environment, now};
-use super::report::to_stderr;
+use super::print::{line, to_stderr};
 use super::{Error, Result, Status, progress, report};
 use crate::model::always_build::AlwaysBuild;
 use crate::model::choice::Hit;
@@ -61,7 +61,7 @@ impl RestoreArgs {
         report.cargo_home = home.as_ref().map(Opened::raw_path);
         report::report(report::Verb::Restore, &report, self.job.json)?;
         if let Some(home) = &report.cargo_home {
-            to_stderr(&format!("cargo needs CARGO_HOME=`{home}` to find it\n"));
+            to_stderr(&line!("cargo needs CARGO_HOME=`{home}` to find it"));
         }
         let is_missed = self.fail_on_cache_miss && report.hit == Hit::Miss;
         Ok(ended.unwrap_or(if is_missed { Status::Miss } else { Status::Done }))

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::args::{JobArgs, LeftoversArgs, RetentionArgs, now};
+use super::print::to_stderr;
 use super::{Result, Status, progress, report};
 use crate::model::leftovers::{Leftovers, SavedFrom};
 use crate::model::level::Level;
@@ -66,7 +67,7 @@ impl SaveArgs {
             // Not for this save any more, but for the next, and for the build that is next.
             let (policy, pressure) = (self.retention.policy(), self.retention.pressure());
             let gc = gc(&store, &policy, Some(&pressure), &job.readable, now(), Mode::Execute)?;
-            report::to_stderr(&super::gc::text(&gc, Mode::Execute));
+            to_stderr(&super::gc::text(&gc, Mode::Execute));
         }
         let has_failed = report.areas.iter().any(|area| area.mode == reports::Mode::Failed);
         Ok(ended.unwrap_or(if has_failed { Status::Failed } else { Status::Done }))

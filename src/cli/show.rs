@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::args::RootArgs;
-use super::report::{print_json, to_stdout};
-use super::text::{bytes, first_line, line};
+use super::print::{Text, line, print_json, to_stdout};
+use super::text::{bytes, first_line};
 use super::{Error, Result, Status};
 use crate::model::area::Area;
 use crate::model::manifest::{Entry, EntryKind, Manifest, Unit};
@@ -50,12 +50,14 @@ impl ShowArgs {
             to_stdout(&text(&generation, &manifest))?;
         }
         if self.files {
-            let lines: Vec<_> = manifest.entries.iter().map(line).collect();
-            to_stdout(&lines.concat())?;
+            let mut text = Text::default();
+            manifest.entries.iter().for_each(|entry| add_entry(&mut text, entry));
+            to_stdout(&text)?;
         }
         if self.units {
-            let lines: Vec<_> = manifest.units.iter().map(unit_line).collect();
-            to_stdout(&lines.concat())?;
+            let mut text = Text::default();
+            manifest.units.iter().for_each(|unit| add_unit(&mut text, unit));
+            to_stdout(&text)?;
         }
         Ok(Status::Done)
     }
@@ -78,20 +80,16 @@ impl ShowArgs {
     }
 }
 
-fn text(generation: &Generation, manifest: &Manifest) -> String {
+fn text(generation: &Generation, manifest: &Manifest) -> Text {
     let header = &manifest.header;
     let stored = header.packs.iter().map(|pack| pack.stored_bytes).sum();
-    let mut text = format!(
-        "{}\n  scope    {}\n  key      {}\n  number   {}\n  saved    {} UTC by job `{}`{}\n  from     `{}`\n",
-        header.series.area,
-        header.series.scope,
-        header.series.key,
-        u64::from(generation.id.number),
-        header.created.date_time(),
-        header.job,
-        if header.partial { ", which failed or was cancelled" } else { "" },
-        header.directory,
-    );
+    let partial = if header.partial { ", which failed or was cancelled" } else { "" };
+    let mut text = line!("{}", header.series.area);
+    line!(text, "  scope    {}", header.series.scope);
+    line!(text, "  key      {}", header.series.key);
+    line!(text, "  number   {}", u64::from(generation.id.number));
+    line!(text, "  saved    {} UTC by job `{}`{partial}", header.created.date_time(), header.job);
+    line!(text, "  from     `{}`", header.directory);
     for (root, path) in &header.roots {
         line!(text, "  root     {root} at `{path}`");
     }
@@ -124,13 +122,13 @@ fn text(generation: &Generation, manifest: &Manifest) -> String {
         generation.path().display(),
         bytes(generation.manifest_bytes)
     );
-    text += &largest(&manifest.entries);
+    add_largest(&mut text, &manifest.entries);
     line!(text, "  restore  runner-cache restore --key {}", header.cache_key);
     text
 }
 
-/// Returns the ten directories at the second level that hold most.
-fn largest(entries: &[Entry]) -> String {
+/// Adds the ten directories at the second level that hold most.
+fn add_largest(text: &mut Text, entries: &[Entry]) {
     let mut by_dir = std::collections::BTreeMap::<Vec<u8>, (u64, u64)>::new();
     for entry in entries {
         if let EntryKind::File(facts) = &entry.kind {
@@ -142,25 +140,23 @@ fn largest(entries: &[Entry]) -> String {
     }
     let mut by_size: Vec<_> = by_dir.into_iter().collect();
     by_size.sort_by_key(|(_, (_, bytes))| std::cmp::Reverse(*bytes));
-    let line = |(dir, (files, size)): &(Vec<u8>, (u64, u64))| {
+    for (dir, (files, size)) in by_size.iter().take(10) {
         let dir = String::from_utf8_lossy(dir);
-        format!("  {:>10} {files:>6} files  {dir}\n", bytes(*size))
-    };
-    by_size.iter().take(10).map(line).collect()
-}
-
-fn line(entry: &Entry) -> String {
-    let path = &entry.path;
-    match &entry.kind {
-        EntryKind::Dir { mode, .. } => format!("d {mode:04o} {:>12} {path}\n", ""),
-        EntryKind::File(facts) => format!("f {:04o} {:>12} {path}\n", facts.mode, facts.size),
-        EntryKind::HardLink { of } => format!("h      {:>12} {path} = {of}\n", ""),
-        EntryKind::Symlink { target, .. } => format!("l      {:>12} {path} -> {target}\n", ""),
+        line!(text, "  {:>10} {files:>6} files  {dir}", bytes(*size));
     }
 }
 
-fn unit_line(unit: &Unit) -> String {
-    let mut text = String::new();
+fn add_entry(text: &mut Text, entry: &Entry) {
+    let path = &entry.path;
+    match &entry.kind {
+        EntryKind::Dir { mode, .. } => line!(text, "d {mode:04o} {:>12} {path}", ""),
+        EntryKind::File(facts) => line!(text, "f {:04o} {:>12} {path}", facts.mode, facts.size),
+        EntryKind::HardLink { of } => line!(text, "h      {:>12} {path} = {of}", ""),
+        EntryKind::Symlink { target, .. } => line!(text, "l      {:>12} {path} -> {target}", ""),
+    }
+}
+
+fn add_unit(text: &mut Text, unit: &Unit) {
     let used = &unit.used;
     let unused = match used.unused_saves {
         0 => String::new(),
@@ -169,5 +165,4 @@ fn unit_line(unit: &Unit) -> String {
     };
     let bound = if unit.is_bound { "  works at these roots alone" } else { "" };
     line!(text, "{}  used {}{unused}{bound}", unit.dir, used.last_used.date_time());
-    text
 }

@@ -2,15 +2,6 @@
 
 use crate::ops::explain::Since;
 
-/// Adds a line to a text, as `println!` does to stdout.
-macro_rules! line {
-    ($text:expr, $($line:tt)*) => {{
-        use std::fmt::Write as _;
-        writeln!($text, $($line)*).expect("a string takes any text");
-    }};
-}
-pub(super) use line;
-
 /// Returns bytes as people read them: `4.5 GiB`.
 pub(super) fn bytes(bytes: u64) -> String {
     humansize::format_size(bytes, humansize::BINARY)

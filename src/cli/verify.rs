@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use super::args::RootArgs;
-use super::report::{print_json, to_stderr};
-use super::text::{bytes, line};
+use super::print::{Text, line, print_json, to_stderr};
+use super::text::bytes;
 use super::{Result, Status};
 use crate::ops;
 use crate::ops::verify::{Severity, VerifyReport, verify};
@@ -67,8 +67,8 @@ fn advice(code: &str) -> Option<&'static str> {
     })
 }
 
-fn text(report: &VerifyReport) -> String {
-    let mut text = String::new();
+fn text(report: &VerifyReport) -> Text {
+    let mut text = Text::default();
     for finding in &report.findings {
         let severity = match finding.severity {
             Severity::Damage => "damage",
@@ -82,11 +82,13 @@ fn text(report: &VerifyReport) -> String {
         line!(text, "  help: {code}: {advice}");
     }
     let verdict = if report.has_damage() { "damage found" } else { "all is well" };
-    text + &format!(
-        "read {} generations, {} packs ({}), {} contents: {verdict}\n",
+    line!(
+        text,
+        "read {} generations, {} packs ({}), {} contents: {verdict}",
         report.generations,
         report.packs,
         bytes(report.bytes),
         report.contents
-    )
+    );
+    text
 }

@@ -1,6 +1,6 @@
 //! The annotations of a step: few enough that the runner shows all of them.
 
-use super::commands::{Level, annotation, plain};
+use super::commands::{Level, LogLine, annotation, no_annotation};
 
 /// How many annotations of each level a runner shows for a step (`ExecutionContext.cs` of
 /// actions/runner); the rest it drops.
@@ -23,7 +23,7 @@ struct Counted {
 
 impl Annotations {
     /// Returns the line to print for `message`.
-    pub fn line(&mut self, level: Level, message: &str) -> String {
+    pub fn line(&mut self, level: Level, message: &str) -> LogLine {
         let counted = &mut self.levels[level as usize];
         counted.count += 1;
         if counted.count < MAX_SHOWN {
@@ -32,11 +32,11 @@ impl Annotations {
         if counted.count == MAX_SHOWN {
             counted.tenth = Some(message.to_owned());
         }
-        plain(&format!("{level}: {message}"))
+        no_annotation(level, message)
     }
 
     /// Returns the lines to print when the step ends: at most one for each level.
-    pub fn last_lines(self) -> Vec<String> {
+    pub fn last_lines(self) -> Vec<LogLine> {
         let levels = Level::ALL.into_iter().zip(self.levels);
         let last = levels.filter_map(|(level, counted)| {
             let tenth = counted.tenth?;
@@ -55,11 +55,15 @@ impl Annotations {
 mod tests {
     use super::*;
 
+    fn texts(lines: &[LogLine]) -> Vec<String> {
+        lines.iter().map(|line| line.as_str().to_owned()).collect()
+    }
+
     /// Returns the lines that say, and the last lines after them.
     fn printed(level: Level, count: usize) -> (Vec<String>, Vec<String>) {
         let mut annotations = Annotations::default();
-        let lines = (1..=count).map(|n| annotations.line(level, &n.to_string())).collect();
-        (lines, annotations.last_lines())
+        let lines: Vec<_> = (1..=count).map(|n| annotations.line(level, &n.to_string())).collect();
+        (texts(&lines), texts(&annotations.last_lines()))
     }
 
     #[test]
@@ -87,8 +91,10 @@ mod tests {
         for _ in 0..9 {
             annotations.line(Level::Notice, "a");
         }
-        assert_eq!(annotations.line(Level::Error, "b"), "::error title=runner-cache::b");
-        assert_eq!(annotations.line(Level::Notice, "c\n::d::"), "notice: c\n: :d::");
-        assert_eq!(annotations.last_lines(), ["::notice title=runner-cache::c%0A::d::"]);
+        let error = annotations.line(Level::Error, "b");
+        assert_eq!(error.as_str(), "::error title=runner-cache::b");
+        let notice = annotations.line(Level::Notice, "c\n::d::");
+        assert_eq!(notice.as_str(), "notice: c\\n::d::");
+        assert_eq!(texts(&annotations.last_lines()), ["::notice title=runner-cache::c%0A::d::"]);
     }
 }

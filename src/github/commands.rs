@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::model::printable::escape;
+
 /// How grave what an annotation says is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -36,38 +38,40 @@ impl fmt::Display for Level {
 /// of actions/runner cuts at 4096).
 const MAX_MESSAGE: usize = 4096;
 
-/// Returns the command that annotates the run; a runner shows ten of each level for a step.
-///
-/// See [`Annotations`](super::annotations::Annotations), which counts them.
-pub fn annotation(level: Level, message: &str) -> String {
-    format!("::{level} title={}::{}", property("runner-cache"), text(cut(message)))
+/// A line of a log that a runner obeys as we mean it: a command, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine(String);
+
+impl LogLine {
+    /// Returns the line, without its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-/// Returns the command that shows `message` where a step is debugged.
-pub fn debug(message: &str) -> String {
-    format!("::debug::{}", text(message))
+/// Returns the command that annotates the run; a runner shows ten of each level for a step. Lines of the
+/// message stay lines; what else cannot be seen in it is escaped.
+///
+/// See [`Annotations`](super::annotations::Annotations), which counts them.
+pub fn annotation(level: Level, message: &str) -> LogLine {
+    let lines: Vec<_> = message.split('\n').map(escape).collect();
+    let message = text(cut(&lines.join("\n")));
+    LogLine(format!("::{level} title={}::{message}", property("runner-cache")))
+}
+
+/// Returns the line that says what an annotation would, and is none.
+pub fn no_annotation(level: Level, message: &str) -> LogLine {
+    LogLine(plain(&escape(&format!("{level}: {message}"))))
 }
 
 /// Returns the command that starts a group of lines; groups do not nest.
-pub fn group(title: &str) -> String {
-    format!("::group::{}", text(title))
+pub fn group(title: &str) -> LogLine {
+    LogLine(format!("::group::{}", text(&escape(title))))
 }
 
 /// Returns the command that ends a group.
-pub fn end_group() -> &'static str {
-    "::endgroup::"
-}
-
-/// Returns the command that makes the log show `***` instead of `secret`, which is not blank.
-pub fn mask(secret: &str) -> String {
-    format!("::add-mask::{}", text(secret))
-}
-
-/// Returns lines of others between commands that switch commands off and on; `token` is one that
-/// they cannot know.
-pub fn without_commands(lines: &str, token: &str) -> String {
-    let end = if lines.ends_with('\n') { "" } else { "\n" };
-    format!("::stop-commands::{token}\n{lines}{end}::{token}::")
+pub fn end_group() -> LogLine {
+    LogLine("::endgroup::".to_owned())
 }
 
 /// Returns `lines` so that a runner takes none of them for a command, and a reader still knows
@@ -122,19 +126,21 @@ mod tests {
     #[test]
     fn commands_are_written_as_runners_read_them() {
         let cases = [
-            (annotation(Level::Error, "100 %\r\nx"), "::error title=runner-cache::100 %25%0D%0Ax"),
+            (annotation(Level::Error, "100 %\r\nx"), "::error title=runner-cache::100 %25\\r%0Ax"),
+            (
+                annotation(Level::Error, "\u{1b}[1m\u{202e}"),
+                "::error title=runner-cache::\\u{1b}[1m\\u{202e}",
+            ),
             (annotation(Level::Warning, "a: b, c"), "::warning title=runner-cache::a: b, c"),
             (annotation(Level::Notice, ""), "::notice title=runner-cache::"),
-            (debug("a\nb"), "::debug::a%0Ab"),
-            (group("📦 areas"), "::group::📦 areas"),
-            (mask("s3cret"), "::add-mask::s3cret"),
-            (without_commands("a\n", "t0"), "::stop-commands::t0\na\n::t0::"),
-            (without_commands("a", "t0"), "::stop-commands::t0\na\n::t0::"),
-            (property("a:b,c%\n"), "a%3Ab%2Cc%25%0A"),
+            (no_annotation(Level::Notice, "::x::\nb"), "notice: ::x::\\nb"),
+            (group("📦 areas\n"), "::group::📦 areas\\n"),
+            (end_group(), "::endgroup::"),
         ];
         for (got, want) in cases {
-            assert_eq!(got, want);
+            assert_eq!(got.as_str(), want);
         }
+        assert_eq!(property("a:b,c%\n"), "a%3Ab%2Cc%25%0A");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::shown::shown;
+use crate::model::printable::is_printable;
 
 /// Markdown that is safe to put into a summary, on one line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,16 +44,24 @@ pub fn escape(text: &str) -> String {
     for symbol in text.chars() {
         match symbol {
             '\n' | '\r' | '\t' => escaped.push(' '),
-            // What starts markup; `:`, `@`, `.` and `$` make links, mentions, emoji and formulas.
+            // What starts markup; `:`, `@`, `$` and `www.` make links, mentions, emoji and formulas.
             '&' | '<' | '>' | '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '~' | '#' | '!' | ':'
             | '@' | '$' | '"' | '\'' => {
                 write!(escaped, "&#{};", u32::from(symbol)).expect("a string takes any text");
             }
-            _ if symbol.is_control() => escaped.push('\u{fffd}'),
+            '.' if ends_in_www(&escaped) => escaped.push_str("&#46;"),
+            _ if !is_printable(symbol) => escaped.push('\u{fffd}'),
             _ => escaped.push(symbol),
         }
     }
     escaped
+}
+
+fn ends_in_www(text: &str) -> bool {
+    text.len()
+        .checked_sub(3)
+        .and_then(|at| text.get(at..))
+        .is_some_and(|end| end.eq_ignore_ascii_case("www"))
 }
 
 /// On which side of its column a cell stands.
@@ -139,6 +148,8 @@ mod tests {
                 "&#64;all &#36;x&#36; &#35; &#33; &#92; &#34; &#39;",
             ),
             ("control", "a\u{1b}[1m\0", "a\u{fffd}&#91;1m\u{fffd}"),
+            ("right to left", "a\u{202e}b\u{85}", "a\u{fffd}b\u{fffd}"),
+            ("an address", "see www.a.b, WWW.c 1.2", "see www&#46;a.b, WWW&#46;c 1.2"),
         ];
         for (why, text, want) in cases {
             assert_eq!(escape(text), want, "{why}");

@@ -24,6 +24,7 @@ pub mod mark;
 pub mod names;
 pub mod passed_on;
 pub mod pressure;
+pub mod printable;
 pub mod quantity;
 pub mod rebuild;
 pub mod rel_path;

@@ -41,6 +41,7 @@ mod odd_stores;
 mod old_stores;
 mod outside;
 mod partial;
+mod printed;
 mod repositories;
 mod runners;
 mod save_restore;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::cli::report::to_stdout;
+use crate::cli::print::to_stdout;
 use crate::github::commands::{Level, annotation};
 use crate::model::environment::Environment;
 use crate::model::save_plan::JobStatus;
@@ -37,7 +37,7 @@ pub(super) fn keep(budget: Duration, stop: Arc<AtomicBool>) {
         stop.store(true, Ordering::Release);
         std::thread::sleep(grace);
         let message = "the time of this step is over; what was not saved yet is not saved";
-        drop(to_stdout(&format!("{}\n", annotation(Level::Warning, message))));
+        drop(to_stdout(&annotation(Level::Warning, message).into()));
         end();
     });
 }

@@ -3,6 +3,7 @@
 use super::log::Log;
 use super::step::Step;
 use crate::cli::args::now;
+use crate::cli::print::line;
 use crate::cli::{Error, Result};
 use crate::model::cargo_home::CargoHome;
 use crate::model::leftovers::Leftovers;
@@ -22,7 +23,7 @@ pub(super) fn export(step: &Step, store: &Store, log: &mut Log) -> Result<Option
     })?;
     let exported = step.files.env(&[("CARGO_HOME", text)]);
     exported.map_err(|error| Error::Refused(chain(&error)))?;
-    log.lines(&format!("CARGO_HOME is `{text}`"));
+    log.lines(&line!("CARGO_HOME is `{text}`"));
     for warning in &opened.warnings {
         log.warn(warning);
     }

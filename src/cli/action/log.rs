@@ -1,17 +1,16 @@
 //! The log of a step: lines, groups and annotations on stdout.
 
-use std::io::{Stdout, Write as _};
-
+use crate::cli::print::{Text, line, to_stdout};
 use crate::github::annotations::Annotations;
 use crate::github::commands::{self, Level};
+use crate::model::printable::escape;
 use crate::store::Reclaimed;
 
 /// The log of a step.
 ///
 /// A runner that reads no more is no reason to fail: what cannot be written is lost.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Log {
-    out: Stdout,
     annotations: Annotations,
     has_open_group: bool,
 }
@@ -19,43 +18,51 @@ pub(super) struct Log {
 impl Log {
     /// Returns the log of this process.
     pub(super) fn new() -> Self {
-        let annotations = Annotations::default();
-        Self { out: std::io::stdout(), annotations, has_open_group: false }
+        Self::default()
     }
 
     /// Writes lines in which nothing is a command.
-    pub(super) fn lines(&mut self, text: &str) {
-        self.write(&commands::plain(text));
+    #[expect(clippy::unused_self, reason = "only whoever has the log writes to it")]
+    pub(super) fn lines(&mut self, text: &Text) {
+        if !text.is_empty() {
+            drop(to_stdout(text));
+        }
     }
 
     /// Begins a group of lines, which ends the one before.
     pub(super) fn group(&mut self, title: &str) {
         self.end_group();
-        self.write(&commands::group(title));
+        self.lines(&commands::group(title).into());
         self.has_open_group = true;
     }
 
     /// Ends the group, if there is one.
     pub(super) fn end_group(&mut self) {
         if std::mem::take(&mut self.has_open_group) {
-            self.write(commands::end_group());
+            self.lines(&commands::end_group().into());
         }
     }
 
     /// Annotates the run with something to look at.
     pub(super) fn warn(&mut self, message: &str) {
-        self.annotate(Level::Warning, message);
+        self.annotate(Level::Warning, &escape(message));
+    }
+
+    /// The same, with an example of several lines below it.
+    pub(super) fn warn_with(&mut self, message: &str, example: &[&str]) {
+        let lines: Vec<_> = std::iter::once(&message).chain(example).map(|it| escape(it)).collect();
+        self.annotate(Level::Warning, &lines.join("\n"));
     }
 
     /// Annotates the run with something that failed.
     pub(super) fn error(&mut self, message: &str) {
-        self.annotate(Level::Error, message);
+        self.annotate(Level::Error, &escape(message));
     }
 
     /// Says what became of what dead processes left.
     pub(super) fn reclaimed(&mut self, reclaimed: &Reclaimed) {
         if reclaimed.dead > 0 {
-            self.lines(&format!("cleared up after {} killed processes", reclaimed.dead));
+            self.lines(&line!("cleared up after {} killed processes", reclaimed.dead));
         }
         reclaimed.warnings().for_each(|left| self.warn(&left));
     }
@@ -64,20 +71,14 @@ impl Log {
     fn annotate(&mut self, level: Level, message: &str) {
         self.end_group();
         let line = self.annotations.line(level, message);
-        self.write(&line);
+        self.lines(&line.into());
     }
 
     /// Writes what was kept for the end.
     pub(super) fn finish(mut self) {
         self.end_group();
         for line in std::mem::take(&mut self.annotations).last_lines() {
-            self.write(&line);
+            self.lines(&line.into());
         }
-    }
-
-    fn write(&mut self, text: &str) {
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        // In one piece, so that a line of another thread stands before or after it.
-        drop(self.out.write_all(format!("{text}\n").as_bytes()).and_then(|()| self.out.flush()));
     }
 }

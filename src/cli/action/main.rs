@@ -8,9 +8,9 @@ use super::step::Step;
 use super::summary::Summary;
 use super::{told, told_of};
 use crate::cli::args::now;
-use crate::cli::report::{Verb, name, table};
+use crate::cli::print::line;
+use crate::cli::report::{Verb, outcome, table};
 use crate::cli::signals::Signals;
-use crate::cli::text::{bytes, line, seconds, short_key};
 use crate::cli::{Result, Status, guard, text};
 use crate::fs::space::filesystem_of;
 use crate::github::inputs::{InputError, Inputs, Mode};
@@ -181,10 +181,11 @@ impl<'a> Main<'a> {
             } else {
                 "the store goes with the container".to_owned()
             };
-            self.log.warn(&format!(
-                "`{wanted}` is not mounted into the container of this job: {instead}. Add to the \
-                 job:\ncontainer:\n  volumes:\n    - {wanted}:{wanted}"
-            ));
+            let message = format!(
+                "`{wanted}` is not mounted into the container of this job: {instead}. Add to the job:"
+            );
+            let volume = format!("    - {wanted}:{wanted}");
+            self.log.warn_with(&message, &["container:", "  volumes:", &volume]);
         }
         self.state.set_root(&choice.root);
         let store = Store::open_or_init(&choice.root)?;
@@ -249,10 +250,9 @@ impl<'a> Main<'a> {
                 let basis = job.components().get("basis").cloned().unwrap_or_default();
                 let lane = &job.scope.lane;
                 let reason = &self.step.trust.reason;
-                self.log.lines(&format!(
-                    "🔍 key {} from {basis}\n   lane {lane}, because this is {reason}",
-                    job.key
-                ));
+                let mut text = line!("🔍 key {} from {basis}", job.key);
+                line!(text, "   lane {lane}, because this is {reason}");
+                self.log.lines(&text);
                 self.summary.job(&job, reason);
                 self.outputs.cache_key = Some(job.key.clone());
                 self.outputs.dependency_keys.clone_from(&job.dependency_keys);
@@ -317,7 +317,7 @@ impl<'a> Main<'a> {
         let Ok(Some(since)) = explain(store, &job.readable, job.components(), &job.system) else {
             return;
         };
-        let mut lines = format!("changed since {}:\n", text::since(&since));
+        let mut lines = line!("changed since {}:", text::since(&since));
         for change in &since.changes {
             line!(lines, "  {change}");
         }
@@ -347,7 +347,7 @@ impl<'a> Main<'a> {
         let Inputs { save_if, job_status, .. } = self.step.inputs;
         let plan = SavePlan::of(save_if, job_status, &job.scope.lane, true);
         if let SavePlan::Nothing(reason) = plan {
-            self.log.lines(&format!("nothing is saved: {reason}"));
+            self.log.lines(&line!("nothing is saved: {reason}"));
             return;
         }
         self.log.group("🚀 Saving");
@@ -368,17 +368,4 @@ impl<'a> Main<'a> {
             self.guard(store);
         }
     }
-}
-
-/// Returns the line that says how it went to whoever opens no group.
-fn outcome(report: &Report) -> String {
-    let restored = report.areas.iter().filter(|area| area.hit != Hit::Miss);
-    let size = restored.map(|area| area.bytes).sum();
-    let (emoji, hit) = match report.hit {
-        Hit::Exact => ("✅", name(Hit::Exact)),
-        Hit::Fallback => ("⚠️", name(Hit::Fallback)),
-        Hit::Miss => ("❌", name(Hit::Miss)),
-    };
-    let (key, took) = (short_key(report.cache_key.as_str()), seconds(report.seconds));
-    format!("{emoji} {hit}: {} in {took}, key {key}", bytes(size))
 }

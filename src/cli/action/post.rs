@@ -10,6 +10,7 @@ use super::log::Log;
 use super::step::Step;
 use super::summary::Summary;
 use super::{told, told_of};
+use crate::cli::print::line;
 use crate::cli::report::{Verb, table};
 use crate::cli::signals::Signals;
 use crate::cli::{Result, Status, guard};
@@ -46,7 +47,7 @@ fn begin(environment: &Environment, log: &mut Log) {
     };
     let Inputs { mode, enabled, lookup_only, job_status, .. } = step.inputs;
     if mode != Mode::Auto || !enabled || lookup_only {
-        log.lines("nothing is to be saved");
+        log.lines(&line!("nothing is to be saved"));
         return;
     }
     let progress = Progress::default();
@@ -79,7 +80,7 @@ impl Post<'_> {
     /// The main step did not come so far: there is nothing to save, but perhaps something to
     /// remove.
     fn clear_up(&mut self, no_state: NoState) -> Result<()> {
-        self.log.lines(&format!("nothing is saved: {no_state}"));
+        self.log.lines(&line!("nothing is saved: {no_state}"));
         match Store::open(&self.step.root()?.root) {
             Err(store::Error::Missing(_)) => Ok(()),
             opened => Ok(opened?.reclaim().map(drop)?),
@@ -97,7 +98,7 @@ impl Post<'_> {
         let plan = SavePlan::of(save_if, job_status, &self.step.trust.lane, is_restored);
         let saved = match plan {
             SavePlan::Nothing(reason) => {
-                self.log.lines(&format!("nothing is saved: {reason}"));
+                self.log.lines(&line!("nothing is saved: {reason}"));
                 Ok(())
             }
             SavePlan::Whole => self.save(&store, state, false),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::log::Log;
+use crate::cli::print::line;
 use crate::cli::report::{Verb, how, name, notes};
 use crate::cli::text::{bytes, seconds, since};
 use crate::github::files::Files;
@@ -151,7 +152,7 @@ impl Summary {
         let text = format!("### runner-cache{title}{result}\n{}", self.text);
         // It is for people, and the log says the same.
         if let Err(error) = files.summary(&text) {
-            log.lines(&format!("no summary: {}", chain(&error)));
+            log.lines(&line!("no summary: {}", chain(&error)));
         }
     }
 }

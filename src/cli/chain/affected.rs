@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::super::report::{print_json, to_stderr};
-use super::super::text::line;
+use super::super::print::{Text, line, print_json, to_stderr};
 use super::super::{Error, Result, Status};
 use super::files::{FileArgs, set_outputs};
 use super::run::run;
@@ -67,8 +66,8 @@ pub(super) fn repos_named(chain: &Chain, names: &[String]) -> Result<BTreeSet<Re
     Ok(repos)
 }
 
-fn text(affected: &Affected) -> String {
-    let mut text = String::new();
+fn text(affected: &Affected) -> Text {
+    let mut text = Text::default();
     for (at, level) in affected.levels.iter().enumerate() {
         let names: Vec<_> = level.iter().map(RepoName::as_str).collect();
         let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };

@@ -3,8 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::super::report::{print_json, to_stderr};
-use super::super::text::line;
+use super::super::print::{Text, line, print_json, to_stderr};
 use super::super::{Error, Result, Status};
 use super::files::FileArgs;
 
@@ -20,7 +19,7 @@ pub(super) struct CheckArgs {
 
 impl CheckArgs {
     pub(super) fn run(&self) -> Result<Status> {
-        let mut text = String::new();
+        let mut text = Text::default();
         let (status, findings) = match self.file.chain() {
             Ok(chain) => {
                 line!(text, "{} repos, {} levels: all is well", chain.repos().len(), chain.depth());

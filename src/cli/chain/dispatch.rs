@@ -3,8 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::super::report::{print_json, to_stderr, to_stdout};
-use super::super::text::line;
+use super::super::print::{Text, line, print_json, to_stderr, to_stdout};
 use super::super::{Result, Status};
 use super::files::{FileArgs, set_outputs};
 use super::run::{ApiArgs, run};
@@ -44,10 +43,11 @@ impl DispatchArgs {
         if self.dry_run {
             let requests = requests(&chain, &run)?;
             for request in &requests {
-                let body = format!("{:#}", request.body);
-                to_stdout(&format!("{} {}\n{body}\n", request.method, request.path))?;
+                let mut text = line!("{} {}", request.method, request.path);
+                text.json(&format!("{:#}", request.body));
+                to_stdout(&text)?;
             }
-            to_stderr(&format!("would send {} requests\n", requests.len()));
+            to_stderr(&line!("would send {} requests", requests.len()));
             return Ok(Status::Done);
         }
         let outcome = match self.result {
@@ -73,10 +73,10 @@ impl DispatchArgs {
     }
 }
 
-fn text(done: &Dispatched) -> String {
+fn text(done: &Dispatched) -> Text {
     let names =
         |names: &[RepoName]| names.iter().map(RepoName::as_str).collect::<Vec<_>>().join(", ");
-    let mut text = String::new();
+    let mut text = Text::default();
     if let Some(reason) = &done.idle {
         line!(text, "nothing is sent: {reason}");
     }

@@ -6,8 +6,7 @@ use clap::Args;
 use serde_json::json;
 use similar::TextDiff;
 
-use super::super::report::{print_json, to_stderr};
-use super::super::text::line;
+use super::super::print::{Text, line, print_json, to_stderr};
 use super::super::{Error, Result, Status};
 use super::files::FileArgs;
 use crate::chain::init::{Change, Outcome, apply, plan, wanted};
@@ -50,8 +49,9 @@ impl InitArgs {
                 apply(change)?;
             }
         }
-        let text: String = changes.iter().map(|change| self.text(change)).collect();
-        to_stderr(&text);
+        for change in &changes {
+            to_stderr(&self.text(change));
+        }
         if self.json {
             let words =
                 changes.iter().map(|change| (change.path.display().to_string(), self.word(change)));
@@ -79,20 +79,22 @@ impl InitArgs {
         }
     }
 
-    fn text(&self, change: &Change) -> String {
-        let mut text = String::new();
+    fn text(&self, change: &Change) -> Text {
+        let mut text = Text::default();
         let path = change.path.display();
         line!(text, "{:<9} {path}", self.word(change));
         let old = change.old.as_deref().unwrap_or_default();
         match &change.outcome {
-            Outcome::Write(new) if self.check && change.old.is_some() => text += &diff(old, new),
+            Outcome::Write(new) if self.check && change.old.is_some() => {
+                text.lines(&diff(old, new));
+            }
             Outcome::Refused(refusal, new) => {
                 line!(text, "error: {refusal}: `{path}`");
                 line!(
                     text,
                     "  help: put what is yours between the marks, or remove the file and run this again"
                 );
-                text += &diff(old, new);
+                text.lines(&diff(old, new));
             }
             Outcome::Leftover => {
                 line!(text, "  help: no workflow of the chain is needed there any more; remove it");

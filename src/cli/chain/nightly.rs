@@ -4,8 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::args::{environment, now};
-use super::super::report::{print_json, to_stderr};
-use super::super::text::line;
+use super::super::print::{line, print_json, to_stderr};
 use super::super::{Error, Result, Status};
 use super::files::{FileArgs, set_outputs};
 use super::resolve::newest;
@@ -62,9 +61,7 @@ impl NightlyArgs {
             (Some(last), false) => format!("something changed since {last}"),
             (None, _) => "the first nightly".to_owned(),
         };
-        let mut text = String::new();
-        line!(text, "{}: {reason}", nightly.tag);
-        to_stderr(&text);
+        to_stderr(&line!("{}: {reason}", nightly.tag));
         let words = [
             ("build", (!nightly.is_same).to_string()),
             ("reason", reason),
@@ -86,7 +83,7 @@ impl NightlyArgs {
         target: &Sha,
     ) -> Result<Status> {
         let published = publish(chain, api, tag, commits, target)?;
-        to_stderr(&format!("published {}\n", published.html_url.escape_debug()));
+        to_stderr(&line!("published {}", published.html_url));
         self.answer(&[("url", published.html_url), ("release-id", published.id.to_string())])
     }
 

@@ -3,8 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::super::report::{print_json, to_stderr};
-use super::super::text::line;
+use super::super::print::{Text, line, print_json, to_stderr};
 use super::super::{Result, Status};
 use super::affected;
 use super::files::{FileArgs, set_outputs};
@@ -44,8 +43,8 @@ impl ReceiveArgs {
     }
 }
 
-fn text(received: &Received) -> String {
-    let mut text = String::new();
+fn text(received: &Received) -> Text {
+    let mut text = Text::default();
     if let Some(reason) = &received.dropped {
         line!(text, "nothing is done: {reason}");
         return text;

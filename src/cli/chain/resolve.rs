@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::super::report::{print_json, to_stderr};
-use super::super::text::line;
+use super::super::print::{Text, line, print_json, to_stderr};
 use super::super::{Error, Result, Status};
 use super::files::{FileArgs, set_outputs};
 use super::run::{ApiArgs, run};
@@ -44,7 +43,7 @@ impl ResolveArgs {
             None => (BTreeMap::new(), newest(&chain, &api)?),
         };
         let refs = refs(&chain, &wanted);
-        let mut text = String::new();
+        let mut text = Text::default();
         let mut outputs = vec![
             ("commits".to_owned(), json!(commits).to_string()),
             ("refs".to_owned(), json!(refs).to_string()),

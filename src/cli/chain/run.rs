@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::super::Result;
 use super::super::args::environment;
-use super::super::report::to_stderr;
+use super::super::print::{line, to_stderr};
 use crate::chain::{self, Api, Event, Run, Token};
 use crate::github::event;
 use crate::model::environment::Environment;
@@ -32,7 +32,7 @@ impl ApiArgs {
         });
         let base = text(&environment, "GITHUB_API_URL").unwrap_or("https://api.github.com");
         let patience = Duration::from_secs(self.patience);
-        Ok(Api::new(base, token.transpose()?, patience, to_stderr)?)
+        Ok(Api::new(base, token.transpose()?, patience, |what| to_stderr(&line!("{what}")))?)
     }
 }
 

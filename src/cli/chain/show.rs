@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::super::report::to_stdout;
+use super::super::print::{Text, to_stdout};
 use super::super::{Result, Status};
 use super::files::FileArgs;
 use crate::chain::{Format, show};
@@ -34,7 +34,13 @@ impl ShowArgs {
             Shape::Mermaid => Format::Mermaid,
             Shape::Json => Format::Json,
         };
-        to_stdout(&show(&self.file.chain()?, format))?;
+        let shown = show(&self.file.chain()?, format);
+        let mut text = Text::default();
+        match format {
+            Format::Json => text.json(shown.trim_end()),
+            Format::Text | Format::Mermaid => text.lines(&shown),
+        }
+        to_stdout(&text)?;
         Ok(Status::Done)
     }
 }
