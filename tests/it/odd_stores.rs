@@ -139,7 +139,7 @@ fn remove(path: &Path) -> Result {
 }
 
 /// Runs a command, which takes a fraction of a second; one that waits for ever is killed.
-fn run(command: Command) -> Result<Outcome> {
+fn run(command: &Command) -> Result<Outcome> {
     let mut limited = Command::new("timeout");
     limited.args(["-s", "KILL", "60"]).arg(command.get_program()).args(command.get_args());
     limited.env_clear().current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
@@ -164,7 +164,7 @@ fn wrong_of(odd: Odd, below: &str, wanted: Wanted) -> Result<Vec<String>> {
     let wrong = RefCell::new(Vec::new());
     let say = |text: String| wrong.borrow_mut().push(text);
     let check = |what: &str, command: Command, want: &[i32]| -> Result<Outcome> {
-        let outcome = run(command)?;
+        let outcome = run(&command)?;
         if !outcome.status.is_some_and(|status| want.contains(&status)) {
             say(format!("{below} as {odd:?}: {what}: {outcome:?}"));
         }
@@ -271,10 +271,10 @@ fn a_directory_that_was_shut_is_opened_and_nothing_is_lost() -> Result {
         let host = saved()?;
         let path = place(&host.root(), below)?;
         fs::set_permissions(&path, PermissionsExt::from_mode(0o000))?;
-        run(host.command("restore", &[]))?.done()?;
-        run(host.store_command("gc", &ROOMY))?.done()?;
+        run(&host.command("restore", &[]))?.done()?;
+        run(&host.store_command("gc", &ROOMY))?.done()?;
         fs::remove_dir_all(host.target())?;
-        let restored = run(host.command("restore", &[]))?.done()?;
+        let restored = run(&host.command("restore", &[]))?.done()?;
         assert_eq!(restored.areas(), ["target unpack exact"], "{below}: {}", restored.stderr);
         assert_eq!(host.verify()?, [""; 0], "{below}");
     }
@@ -290,7 +290,7 @@ fn a_directory_of_the_store_that_is_a_symlink_is_refused() -> Result {
         fs::remove_dir_all(host.root().join(name))?;
         symlink(host.path("outside"), host.root().join(name))?;
         own(&host.path(""))?;
-        let refused = run(host.store_command("gc", &ROOMY))?;
+        let refused = run(&host.store_command("gc", &ROOMY))?;
         assert_eq!(refused.status, Some(1), "{name}");
         refused.says(&["cannot trust the store", "it is a symlink, where a directory belongs"])?;
         assert!(host.path("outside/precious").exists(), "{name}");
@@ -299,7 +299,7 @@ fn a_directory_of_the_store_that_is_a_symlink_is_refused() -> Result {
     fs::remove_dir_all(host.root().join("journal"))?;
     fs::write(host.root().join("journal"), ID)?;
     own(&host.path(""))?;
-    run(host.store_command("gc", &ROOMY))?.done()?;
+    run(&host.store_command("gc", &ROOMY))?.done()?;
     assert!(host.root().join("journal").is_dir());
     Ok(())
 }

@@ -115,13 +115,13 @@ fn a_hot_tree_that_became_a_symlink_is_neither_used_nor_followed() -> Result {
     let tree = list(&host.target())?;
     host.save_with(&PUT_BY)?.done()?;
     let entries = fs::read_dir(host.root().join("hot"))?;
-    let paths_there = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let [hot] = &paths_there.filter(|path| path.is_dir()).collect::<Vec<_>>()[..] else {
+    let entries = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let [put_by] = &entries.filter(|path| path.is_dir()).collect::<Vec<_>>()[..] else {
         return Err("not one hot tree".into());
     };
     let elsewhere = host.path("elsewhere");
-    fs::rename(hot, &elsewhere)?;
-    symlink(&elsewhere, hot)?;
+    fs::rename(put_by, &elsewhere)?;
+    symlink(&elsewhere, put_by)?;
     assert_eq!(host.restore()?.done()?.areas(), ["target unpack exact"]);
     expect_same(&tree, &host.target(), "unpacked")?;
     host.gc(&[])?;
