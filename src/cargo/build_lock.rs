@@ -38,6 +38,12 @@ pub fn lock_packages(cargo_home: &Path, patience: Duration) -> Result<Option<Loc
     Lock::exclusive_within(&cargo_home.join(".package-cache"), patience)
 }
 
+/// Takes the lock that builds share while they read `registry/` and `git/`, since cargo 1.74; `None` if one keeps it for
+/// longer than `patience`. Cargo takes it before the other.
+pub fn lock_package_users(cargo_home: &Path, patience: Duration) -> Result<Option<Lock>> {
+    Lock::exclusive_within(&cargo_home.join(".package-cache-mutate"), patience)
+}
+
 /// Returns the lock files of `target_dir`, sorted. Cargo builds in no directory that it cannot read.
 pub fn lock_files(target_dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::Path;
 
+use super::checksums::Checksums;
 use super::lock_file::Package;
 use crate::model::rel_path::RelPath;
 
@@ -36,8 +37,8 @@ pub const STAGED_PREFIX: &str = ".runner-cache-";
 /// What a set of lock files names of a `CARGO_HOME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// `<name>-<version>` of each registry package.
-    crates: BTreeSet<Vec<u8>>,
+    /// The registry packages.
+    crates: Checksums,
     /// The name of each git repository, with the locked revisions in full.
     revisions: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>,
 }
@@ -53,8 +54,7 @@ impl Wanted {
                 let revisions = wanted.revisions.entry(repo_name(url).into_bytes()).or_default();
                 revisions.insert(rev.as_bytes().to_vec());
             } else {
-                let name = format!("{}-{}", package.name, package.version);
-                wanted.crates.insert(name.into_bytes());
+                wanted.crates.add(package);
             }
         }
         wanted
@@ -63,6 +63,21 @@ impl Wanted {
     /// Tells whether the lock files name any crate of a registry.
     pub fn has_crates(&self) -> bool {
         !self.crates.is_empty()
+    }
+
+    /// Returns the digests that the lock files name for crates.
+    pub fn checksums(&self) -> &Checksums {
+        &self.crates
+    }
+
+    /// Returns the revisions, in full, that the checkout `short` of the repository with that directory name may be of.
+    pub fn revisions<'a>(
+        &'a self,
+        repository: &[u8],
+        short: &'a [u8],
+    ) -> impl Iterator<Item = &'a [u8]> {
+        let revisions = self.revisions_of(repository).into_iter().flatten();
+        revisions.map(Vec::as_slice).filter(move |full| abbreviates(short, full))
     }
 
     /// Tells whether the lock files name any git repository.
@@ -84,9 +99,9 @@ impl Wanted {
             (_, Some(b"CACHEDIR.TAG"), None, _) | (Shared::Registry, Some(b"index"), ..) => true,
             (Shared::Registry, Some(b"cache"), _, Some(file)) => {
                 let name = file.strip_suffix(b".crate");
-                name.is_some_and(|name| self.crates.contains(name)) && next().is_none()
+                name.is_some_and(|name| self.crates.names(name)) && next().is_none()
             }
-            (Shared::Registry, Some(b"src"), _, Some(name)) => self.crates.contains(name),
+            (Shared::Registry, Some(b"src"), _, Some(name)) => self.crates.names(name),
             (Shared::Git, Some(b"db"), Some(dir), _) => self.revisions_of(dir).is_some(),
             (Shared::Git, Some(b"checkouts"), Some(dir), Some(rev)) => {
                 let revisions = self.revisions_of(dir);
@@ -138,6 +153,57 @@ pub fn unit(shared: Shared, path: &RelPath) -> Option<RelPath> {
         return None;
     }
     RelPath::parse(&components.join(&b'/')).ok()
+}
+
+/// What a path below `registry/` belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistryPart<'a> {
+    /// A file of an index.
+    Index,
+    /// The `.crate` file of a crate.
+    CrateFile(CrateOf<'a>),
+    /// The extracted source of a crate, or something in it.
+    Source(CrateOf<'a>),
+    /// Something else.
+    Other,
+}
+
+/// A crate of a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CrateOf<'a> {
+    /// The name of the registry's directories.
+    pub registry: &'a [u8],
+    /// `<name>-<version>`.
+    pub name: &'a [u8],
+}
+
+impl CrateOf<'_> {
+    /// Returns where its source is below `registry/`.
+    pub fn source(&self) -> Option<RelPath> {
+        RelPath::parse(&[b"src/", self.registry, b"/", self.name].concat()).ok()
+    }
+
+    /// Returns where its `.crate` file is below `registry/`.
+    pub fn file(&self) -> Option<RelPath> {
+        RelPath::parse(&[b"cache/", self.registry, b"/", self.name, b".crate"].concat()).ok()
+    }
+}
+
+/// Returns what `path` below `registry/` belongs to.
+pub fn registry_part(path: &RelPath) -> RegistryPart<'_> {
+    let mut components = path.components();
+    let mut next = || components.next();
+    match (next(), next(), next(), next()) {
+        (Some(b"index"), Some(_), Some(_), _) => RegistryPart::Index,
+        (Some(b"cache"), Some(registry), Some(file), None) => match file.strip_suffix(b".crate") {
+            Some(name) => RegistryPart::CrateFile(CrateOf { registry, name }),
+            None => RegistryPart::Other,
+        },
+        (Some(b"src"), Some(registry), Some(name), _) => {
+            RegistryPart::Source(CrateOf { registry, name })
+        }
+        _ => RegistryPart::Other,
+    }
 }
 
 /// Returns the name that cargo gives the directories of the repository at `url`: the last

@@ -68,8 +68,15 @@ impl LockFile {
         let file: File = toml::from_str(text).map_err(|error| {
             Error::malformed_toml(format!("`{}`", path.display()), text, &error)
         })?;
-        // Format version 1 kept the workspace's own package apart.
+        // Format version 1 kept the workspace's own package apart, and the checksums.
         let mut packages: Vec<_> = file.package.into_iter().chain(file.root).collect();
+        for package in &mut packages {
+            package.checksum = package.checksum.take().or_else(|| {
+                let source = package.source.as_deref()?;
+                let key = format!("checksum {} {} ({source})", package.name, package.version);
+                Some(file.metadata.get(&key)?.as_str()?.to_owned())
+            });
+        }
         packages.sort();
         Ok(Self { packages })
     }
@@ -86,6 +93,8 @@ struct File {
     #[serde(default)]
     package: Vec<Package>,
     root: Option<Package>,
+    #[serde(default)]
+    metadata: toml::Table,
 }
 
 /// How the packages of two lock files differ, each as one line of [`LockFile::lines`].
@@ -197,6 +206,18 @@ version = "9.9.9"
                     wasi 0.11.0+wasi-snapshot-preview1";
         assert_eq!(parse(V4)?.lines(), want);
         assert_eq!(parse("version = 4\n")?, LockFile::default());
+        Ok(())
+    }
+
+    #[test]
+    fn the_checksum_of_a_package_is_found_where_the_format_keeps_it() -> Result<()> {
+        for (text, name, want) in
+            [(V1, "libc", Some("ab")), (V1, "app", None), (V4, "wasi", Some("9c8d"))]
+        {
+            let packages = parse(text)?.packages;
+            let package = packages.iter().find(|package| package.name == name);
+            assert_eq!(package.and_then(|it| it.checksum.as_deref()), want, "{name}");
+        }
         Ok(())
     }
 

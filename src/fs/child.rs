@@ -7,10 +7,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
@@ -119,6 +119,17 @@ impl Program {
         self.0.output()
     }
 
+    /// Starts it, to be asked by its input and to answer by its output for as long as what this returns lives. What
+    /// it says besides is lost.
+    pub fn talk(&mut self) -> io::Result<Talk> {
+        self.0.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = self.0.spawn()?;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(ask), Some(answer)) => Ok(Talk { child, ask, answer: BufReader::new(answer) }),
+            _ => Err(io::Error::other("it has no pipes")),
+        }
+    }
+
     /// Runs it to its end, or until `is_stopped`: then all that it has started ends too.
     pub fn output_until(&mut self, is_stopped: impl Fn() -> bool + Send) -> io::Result<Output> {
         self.0.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
@@ -131,6 +142,35 @@ impl Program {
             drop(done);
             output
         })
+    }
+}
+
+/// A program that is asked and answers. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Talk {
+    child: Child,
+    ask: ChildStdin,
+    answer: BufReader<ChildStdout>,
+}
+
+impl Talk {
+    /// Asks it, by one line.
+    pub fn ask(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.ask, "{line}")?;
+        self.ask.flush()
+    }
+
+    /// Returns what it answers.
+    pub fn answer(&mut self) -> &mut impl BufRead {
+        &mut self.answer
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        // What it was asked is answered; one that is gone already need not be ended.
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

@@ -124,6 +124,9 @@ pub struct Header {
     /// Whether that job failed or was cancelled, so that some of what it builds may be lacking.
     #[serde(skip_serializing_if = "is_whole", default)]
     pub partial: bool,
+    /// Whether everything in it that lock files can be asked about was compared with them; of `registry` and `git`.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub vouched: bool,
     /// The digest of the toolchain part of the key.
     pub toolchain: Digest,
     /// The digest of the environment part of the key, if there was one.

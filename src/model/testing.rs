@@ -22,6 +22,7 @@ pub(crate) fn manifest_of(root: &str) -> Manifest {
         created: Timestamp::default(),
         job: "test".to_owned(),
         partial: false,
+        vouched: false,
         toolchain: Digest::of(b""),
         environment: None,
         components: BTreeMap::new(),

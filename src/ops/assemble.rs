@@ -180,6 +180,7 @@ impl Saving<'_> {
             job: self.job.label.clone(),
             // What a failed job downloaded is whole all the same.
             partial: self.options.partial && !place.area.is_shared(),
+            vouched: false,
             toolchain: place.toolchain,
             environment: place.environment,
             components: place.components.clone(),

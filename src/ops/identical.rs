@@ -48,7 +48,7 @@ impl Saving<'_> {
 
 /// Tells whether two manifests hold the same tree built from the same sources at the same roots,
 /// and the new one says no more of it: what a job left that failed is published again as whole by one that
-/// did not, and what an older version saved with the system. A tree that nothing was built in is still of the
+/// did not, and what an older version saved with the system, or as vouched for. A tree that nothing was built in is still of the
 /// system it was built on.
 ///
 /// The mtimes of sources do not count: the older record goes with the older mtimes of the tree.
@@ -76,6 +76,7 @@ fn is_same(old: &Manifest, new: &Manifest) -> bool {
             && is_executable(a.facts.mode) == is_executable(b.facts.mode)
     };
     (new.header.partial || !old.header.partial)
+        && (old.header.vouched || !new.header.vouched)
         && (old.header.system.is_some() || new.header.system.is_none())
         && old.header.further == new.header.further
         && old.entries.len() == new.entries.len()

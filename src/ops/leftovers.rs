@@ -87,16 +87,22 @@ impl Owners<'_> {
     }
 }
 
-/// Records that a job which restores nothing builds in its target directories, if it may read who built there.
+/// Records that a job which restores nothing builds in its target directories and uses its home, if it may read who did
+/// last.
 pub fn note_build(store: &Store, job: &Job) -> Result<()> {
     let (boot, job) = (boot_id(), &*with_last(store, job, For::Save));
     let owners = Owners { store, job, boot: &boot };
-    for dir in &job.target_dirs {
+    for dir in job.target_dirs.iter().chain(&home_dirs(job)) {
         if !is_there(dir) || owners.foreign(dir).is_none() {
             owners.take(dir)?;
         }
     }
     Ok(())
+}
+
+/// Returns the directories of `CARGO_HOME` that jobs leave something in for the next one.
+pub(super) fn home_dirs(job: &Job) -> [PathBuf; 2] {
+    ["registry", "git"].map(|below| job.cargo_home.join(below))
 }
 
 /// Returns where `dir` is once no symlink is followed any more, also if it does not exist yet.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::progress::{Attempt, Progress};
 use super::{Error, Result};
-use crate::cargo::build_lock::{BuildLocks, lock_builds, lock_packages};
+use crate::cargo::build_lock::{BuildLocks, lock_builds, lock_package_users, lock_packages};
 use crate::fs::lock::Lock;
 
 /// Keeps builds out of `dir` for as long as the locks live; fails if one runs there for longer than
@@ -38,4 +38,20 @@ pub(super) fn keep_packages_still(cargo_home: &Path, progress: &Progress) -> Res
         let path = cargo_home.join(".package-cache");
         Error::Busy { path, holder: "a cargo that downloads or extracts" }
     })
+}
+
+/// How long we wait for builds that read `registry/` and `git/`, which may go on for long.
+const BUILD_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Keeps cargo from changing `registry/` and `git/`, and builds from reading there, for as long as the locks live.
+pub(super) fn keep_packages_unused(cargo_home: &Path, progress: &Progress) -> Result<[Lock; 2]> {
+    let builds = progress.attempt(BUILD_PATIENCE, || {
+        let lock = lock_package_users(cargo_home, Duration::ZERO)?;
+        Ok(lock.map_or(Attempt::Nothing(None), |lock| Attempt::Came(Some(lock))))
+    })?;
+    let builds = builds.ok_or_else(|| {
+        let path = cargo_home.join(".package-cache-mutate");
+        Error::Busy { path, holder: "a cargo build" }
+    })?;
+    Ok([builds, keep_packages_still(cargo_home, progress)?])
 }

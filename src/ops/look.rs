@@ -1,6 +1,7 @@
 //! What of an area there is to save.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use super::Result;
 use super::checkout_files::CheckoutFiles;
@@ -31,7 +32,7 @@ pub(super) fn look(
             let Walked { found, missed } = walk_tree(dir, &job.scratch)?;
             Walked { found: checkout_files.leave_out(found), missed }
         }
-        Some(shared) => look_at_home(job, shared, place, progress)?,
+        Some(shared) => look_at_home(job, shared, dir, progress)?,
     };
     if walked.found.iter().any(|found| found.stat.kind != Kind::Dir) {
         return Ok(Some(walked));
@@ -51,13 +52,18 @@ pub(super) fn look(
     Ok(None)
 }
 
-/// Walks what the lock files name of `CARGO_HOME`, leaving out half extractions.
-fn look_at_home(job: &Job, kind: Shared, place: &Place, progress: &Progress) -> Result<Walked> {
+/// Walks what the lock files name of `dir`, a part of `CARGO_HOME`, leaving out half extractions.
+pub(super) fn look_at_home(
+    job: &Job,
+    kind: Shared,
+    dir: &Path,
+    progress: &Progress,
+) -> Result<Walked> {
     // What cargo is about to write is not whole: while the lock is held, it writes nothing. What
     // changes after the walk is noticed when it is read.
     let _lock = keep_packages_still(&job.cargo_home, progress)?;
     let wanted = &job.wanted;
-    let Walked { mut found, missed } = walk(&place.dir, |path, what| match what {
+    let Walked { mut found, missed } = walk(dir, |path, what| match what {
         Kind::Dir => wanted.may_hold(kind, path),
         _ => wanted.wants(kind, path),
     })?;

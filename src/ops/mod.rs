@@ -51,6 +51,7 @@ mod tree;
 mod units;
 mod unpack;
 pub mod verify;
+mod vouch;
 mod walk;
 
 pub use error::{Error, Result};

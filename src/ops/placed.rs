@@ -27,6 +27,11 @@ pub(super) struct Placed {
 }
 
 impl Placed {
+    /// Tells whether anything may have been written.
+    pub(super) fn wrote(&self) -> bool {
+        self.certain.as_ref().is_none_or(|files| !files.is_empty())
+    }
+
     /// Makes every fingerprint of a target look unread, so that the save can tell which ones cargo
     /// read meanwhile.
     pub(super) fn forget_reads(&mut self, dir: &Path, entries: &[Entry]) -> Result<()> {

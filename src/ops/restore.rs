@@ -1,6 +1,7 @@
 //! Restoring: the best generation of each area is put in place, then the sources' mtimes.
 
 mod ahead;
+mod home;
 mod leftovers;
 mod sources;
 
@@ -28,7 +29,6 @@ use super::report::{
     AreaReport, Mode, Report, SourcesReport, chain, left_behind, nothing_restored,
 };
 use super::seen::Glance;
-use super::shared::{Home, place_shared};
 use super::sources::Refreshing;
 use super::units::Forgotten;
 use super::unpack::Unpacker;
@@ -109,11 +109,13 @@ pub fn restore(
     let mut warnings = job.warnings.clone();
     warnings.extend(left_behind(reclaimed));
     let mut cleared = restoring.clear();
+    let mut of_home = Vec::new();
     // What is in `CARGO_HOME` was built from none of the sources: it waits for nothing that is done to them.
     let ((targets, refreshing), shared) = rayon::join(
         || restoring.restore_targets(&mut cleared, &mut warnings),
-        || restoring.restore_shared(),
+        || restoring.restore_shared(&mut of_home),
     );
+    warnings.append(&mut of_home);
     let areas: Vec<_> = shared.into_iter().chain(targets).collect();
     match remove_half_extractions(job, &lease, progress) {
         Ok(0) => {}
@@ -189,13 +191,6 @@ impl Pending<'_> {
 }
 
 impl<'a> Restoring<'a> {
-    /// Restores the areas in `CARGO_HOME`.
-    fn restore_shared(&self) -> Vec<Pending<'a>> {
-        let mut areas = self.choose(|place| place.area.is_shared(), &mut Glance::default());
-        self.put_all_in_place(&mut areas);
-        areas
-    }
-
     /// Restores the other areas, and returns what is still to be done to the sources.
     fn restore_targets(
         &self,
@@ -344,8 +339,7 @@ impl<'a> Restoring<'a> {
             let placing = Placing { unpacker, lease, taking, scratch: &job.scratch };
             return place(&placing, &area.dir, choice, known, &mut report.warnings);
         };
-        let home = Home { kind, root: &self.job.cargo_home, dir: &area.dir };
-        place_shared(unpacker, lease, &home, manifest)
+        self.place_home(kind, area, manifest, report)
     }
 
     /// Records what is at the directory now, so that the save need not read it.
@@ -363,12 +357,14 @@ impl<'a> Restoring<'a> {
         if is_as_ever && was_untouched && known.is_some_and(|known| known.generation() == id) {
             return Ok(());
         }
+        let wrote = placed.wrote();
         let inodes = placed.inodes(&place.dir, manifest, known)?;
         let now = crate::fs::space::now_at(self.store.root())?;
         let owner = Some(self.job.as_owner());
         let mut record = TreeRecord { generation: id.clone(), owner, inodes };
         record.settle(now);
-        Ok(self.store.record_tree(&place.dir, &self.boot, &record)?)
+        self.store.record_tree(&place.dir, &self.boot, &record)?;
+        self.note_restored(place, manifest, &record.inodes, wrote.then_some(now))
     }
 
     fn log(&self, report: &AreaReport) -> Result<()> {

@@ -18,13 +18,14 @@ use super::job::{Job, Place};
 use super::kept::{self, Keep};
 use super::leftovers::{Owners, left_as};
 use super::locks::keep_builds_out;
-use super::look::look;
+use super::look::{look, shared};
 use super::missed::and_others;
 use super::progress::Progress;
 use super::report::{AreaReport, Mode, Report, SourcesReport, UnitsReport, chain, left_behind};
 use super::reuse::reuse;
 use super::tree::Tree;
 use super::units::{Left, bind};
+use super::vouch::{Part, Vouching};
 use super::{Error, Result, missed, seen};
 use crate::cargo::build_lock::lock_files;
 use crate::cargo::home::Wanted;
@@ -210,7 +211,13 @@ impl Saving<'_> {
         let after_stats = crate::fs::space::now_at(self.store.root())?;
         let known = self.known(place);
         // Atimes count from the walk: nothing is read before.
-        let Walked { found, mut missed } = walked;
+        let Walked { mut found, mut missed } = walked;
+        let mut is_vouched = false;
+        if let Some(kind) = shared(&place.area) {
+            let part = Part { kind, dir: &place.dir };
+            let vouching = self.vouching();
+            is_vouched = vouching.leave_out_wrong(part, &mut found, after_stats, report)?;
+        }
         // After another save than the last one the job goes on to build.
         let is_last = self.options.from == SavedFrom::Recorded;
         let left_as = is_last.then(|| left_as(&place.dir, &found)).flatten();
@@ -242,6 +249,7 @@ impl Saving<'_> {
         }
         let mut manifest =
             self.assemble(place, &mut tree, contents, &keep, &plan, known.as_ref())?;
+        manifest.header.vouched = is_vouched;
         if let Some(recorded) = recorded {
             manifest.graph = recorded.graph;
             bind(&mut manifest, &recorded.bound);
@@ -281,6 +289,11 @@ impl Saving<'_> {
 
     fn owners(&self) -> Owners<'_> {
         Owners { store: self.store, job: self.job, boot: &self.boot }
+    }
+
+    fn vouching(&self) -> Vouching<'_> {
+        let Self { store, lease, job, progress, .. } = *self;
+        Vouching { store, lease, job, boot: &self.boot, progress }
     }
 
     /// Returns why an area is not saved, because of who built there.

@@ -10,7 +10,8 @@ use super::placed::Placed;
 use super::report::Mode;
 use super::staged::Staged;
 use super::unpack::Unpacker;
-use crate::cargo::home::{self, Shared};
+use crate::cargo::checksums::Checksums;
+use crate::cargo::home::{self, RegistryPart, Shared, registry_part};
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
@@ -19,7 +20,9 @@ use crate::model::manifest::{Entry, EntryKind, Manifest};
 use crate::model::rel_path::RelPath;
 use crate::store::Lease;
 
-/// Adds what `dir` lacks of `manifest`; never deletes or replaces what is whole.
+/// Adds what `dir` lacks of `manifest`, and replaces what is wrong; never deletes anything.
+///
+/// `None`, and nothing is done, if something that is there looks wrong and the home was not looked over.
 ///
 /// A crate, database or checkout appears by a rename, with its `.cargo-ok`, so cargo never sees
 /// half of one, and a directory that holds many and is not there yet appears with them; a half
@@ -30,22 +33,23 @@ pub(super) fn place_shared(
     lease: &Lease,
     home: &Home<'_>,
     manifest: &Manifest,
-) -> Result<Placed> {
-    let Home { kind, root: cargo_home, dir } = *home;
+) -> Result<Option<Placed>> {
+    let Home { root: cargo_home, dir, .. } = *home;
     // What appears as a whole leaves nothing behind that would have to be removed.
     let is_free = dir.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
     let parent = if is_free { dir.parent().unwrap_or(dir) } else { dir };
     std::fs::create_dir_all(parent).at("create directory", parent)?;
     let wanted = if is_free {
-        missing(kind, manifest, |_| Ok(false))?
+        missing(home, manifest, |_| Ok(Held::No))?
     } else {
         let dest = Beneath::open(dir)?;
-        missing(kind, manifest, |top| is_held(kind, &dest, top))?
+        missing(home, manifest, |top| home.holds(&dest, top, manifest))?
     };
+    let Some(wanted) = wanted else { return Ok(None) };
     unpacker.progress.expect(wanted.bytes);
     if wanted.entries.is_empty() {
         let certain = Some(HashSet::new());
-        return Ok(Placed { mode: Mode::InPlace, inodes: HashMap::new(), certain });
+        return Ok(Some(Placed { mode: Mode::InPlace, inodes: HashMap::new(), certain }));
     }
     let staged = if is_free {
         Staged::for_free_place(lease, dir)?
@@ -61,10 +65,10 @@ pub(super) fn place_shared(
     let _lock = keep_packages_still(cargo_home, unpacker.progress)?;
     if is_free && staged.take_free_place(dir)? {
         crash_point("restore: placed");
-        return Ok(Placed { mode: Mode::Unpack, inodes, certain: None });
+        return Ok(Some(Placed { mode: Mode::Unpack, inodes, certain: None }));
     }
     let dest = Beneath::open(dir)?;
-    let mut grafting = Grafting::new(kind, &wanted, &staging, &dest);
+    let mut grafting = Grafting::new(home, manifest, &wanted, (&staging, &dest));
     grafting.graft_children(None)?;
     let grafted = grafting.grafted;
     crash_point("restore: placed");
@@ -73,12 +77,13 @@ pub(super) fn place_shared(
     let certain = within(&grafted, &wanted.entries);
     // What was renamed itself has another ctime since.
     inodes.retain(|path, _| certain.contains(path) && !grafted.contains(path));
-    Ok(Placed { mode, inodes, certain: Some(certain) })
+    Ok(Some(Placed { mode, inodes, certain: Some(certain) }))
 }
 
 /// Moves what was staged to a destination that may hold some of it.
 struct Grafting<'a> {
-    kind: Shared,
+    home: &'a Home<'a>,
+    manifest: &'a Manifest,
     staging: &'a Beneath,
     dest: &'a Beneath,
     /// What is in each directory that does not itself appear as one.
@@ -88,14 +93,19 @@ struct Grafting<'a> {
 }
 
 impl<'a> Grafting<'a> {
-    fn new(kind: Shared, wanted: &'a Missing, staging: &'a Beneath, dest: &'a Beneath) -> Self {
+    fn new(
+        home: &'a Home<'a>,
+        manifest: &'a Manifest,
+        wanted: &'a Missing,
+        (staging, dest): (&'a Beneath, &'a Beneath),
+    ) -> Self {
         let mut children: HashMap<_, Vec<_>> = HashMap::new();
         for Entry { path, .. } in &wanted.entries {
-            if home::unit(kind, path).is_none_or(|top| top == *path) {
+            if home::unit(home.kind, path).is_none_or(|top| top == *path) {
                 children.entry(path.parent()).or_default().push(path);
             }
         }
-        Self { kind, staging, dest, children, grafted: HashSet::new() }
+        Self { home, manifest, staging, dest, children, grafted: HashSet::new() }
     }
 
     fn graft_children(&mut self, dir: Option<&RelPath>) -> Result<()> {
@@ -107,16 +117,24 @@ impl<'a> Grafting<'a> {
 
     /// Moves `path` with all that is below it in one step if nothing is there; else what it holds.
     fn graft(&mut self, path: &RelPath) -> Result<()> {
-        let Self { kind, staging, dest, .. } = *self;
+        let Self { home, manifest, staging, dest, .. } = *self;
         if dest.rename_noreplace_from(path, staging, path)? {
             self.grafted.insert(path.clone());
             return Ok(());
         }
-        if home::unit(kind, path).is_none() {
+        let is_dir = |entry: &Entry| matches!(entry.kind, EntryKind::Dir { .. });
+        if home::unit(home.kind, path).is_none() && manifest.entry(path).is_none_or(is_dir) {
             return self.graft_children(Some(path));
         }
-        if !is_held(kind, dest, path)? {
-            // Cargo itself extracts again what has no `.cargo-ok`, into what is there.
+        let is_replaced = match home.holds(dest, path, manifest)? {
+            Held::Right => false,
+            // Cargo may have put it there meanwhile.
+            Held::Doubtful => home.wrong.is_some(),
+            Held::No => true,
+        };
+        if is_replaced {
+            // Cargo itself extracts again what has no `.cargo-ok`, into what is there. Whoever reads something that is
+            // wrong finds something right there at any time.
             dest.exchange_with(path, staging, path)?;
             self.grafted.insert(path.clone());
         }
@@ -145,6 +163,61 @@ pub(super) struct Home<'a> {
     pub(super) root: &'a Path,
     /// The directory of the part.
     pub(super) dir: &'a Path,
+    /// The digests that lock files name.
+    pub(super) checksums: &'a Checksums,
+    /// What is wrong, if it was looked over.
+    pub(super) wrong: Option<&'a HashSet<RelPath>>,
+}
+
+/// How a destination holds something of a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// As far as can be seen without looking into it.
+    Right,
+    /// Something is there that is wrong, or looks so.
+    Doubtful,
+    /// It is not there, or half of it.
+    No,
+}
+
+impl Home<'_> {
+    /// Tells whether `dest` holds what `manifest` has at `top`: a file, or a directory that cargo takes for whole.
+    fn holds(&self, dest: &Beneath, top: &RelPath, manifest: &Manifest) -> Result<Held> {
+        let stat = held(self.kind, dest, top)?;
+        let Some(stat) = stat else { return Ok(Held::No) };
+        let is_looked_over = self.wrong.is_some();
+        let saved = match manifest.entry(top).map(|entry| &entry.kind) {
+            Some(EntryKind::File(saved)) => saved.size,
+            // What is in a directory was looked at, or nobody knows.
+            _ => 0,
+        };
+        let is_right = match (self.kind, registry_part(top)) {
+            _ if self.wrong.is_some_and(|wrong| wrong.contains(top)) => false,
+            (Shared::Registry, RegistryPart::CrateFile(of)) => {
+                is_looked_over || stat.size == saved || self.checksums.of(of.name).is_none()
+            }
+            // An index may be newer.
+            _ => stat.size > 0 || saved == 0,
+        };
+        Ok(if is_right { Held::Right } else { Held::Doubtful })
+    }
+
+    /// Returns which crate files and sources of a generation the lock files do not mean, though they name the crate.
+    fn unfit(&self, manifest: &Manifest) -> HashSet<RelPath> {
+        let mut unfit = HashSet::new();
+        for Entry { path, kind } in &manifest.entries {
+            let (RegistryPart::CrateFile(of), EntryKind::File(facts)) = (registry_part(path), kind)
+            else {
+                continue;
+            };
+            let named = self.checksums.of(of.name).zip(facts.digest());
+            if self.kind == Shared::Registry && named.is_some_and(|(all, it)| !all.contains(&it)) {
+                unfit.insert(path.clone());
+                unfit.extend(of.source());
+            }
+        }
+        unfit
+    }
 }
 
 /// What a destination lacks of a generation.
@@ -156,11 +229,14 @@ struct Missing {
     bytes: u64,
 }
 
+/// Returns what a destination lacks; nothing if it holds something doubtful and was not looked over.
 fn missing(
-    kind: Shared,
+    home: &Home<'_>,
     manifest: &Manifest,
-    is_held: impl Fn(&RelPath) -> Result<bool>,
-) -> Result<Missing> {
+    holds: impl Fn(&RelPath) -> Result<Held>,
+) -> Result<Option<Missing>> {
+    let kind = home.kind;
+    let unfit = home.unfit(manifest);
     let mut missing = Missing::default();
     let mut verdicts: HashMap<RelPath, bool> = HashMap::new();
     let mut parents = HashSet::new();
@@ -171,10 +247,17 @@ fn missing(
             continue;
         }
         let top = top.unwrap_or_else(|| entry.path.clone());
+        if unfit.contains(&top) {
+            continue;
+        }
         let is_missing = if let Some(verdict) = verdicts.get(&top) {
             *verdict
         } else {
-            let verdict = !is_held(&top)?;
+            let held = holds(&top)?;
+            if held == Held::Doubtful && home.wrong.is_none() {
+                return Ok(None);
+            }
+            let verdict = held != Held::Right;
             verdicts.insert(top.clone(), verdict);
             if verdict {
                 parents.extend(std::iter::successors(top.parent(), RelPath::parent));
@@ -195,7 +278,7 @@ fn missing(
         _ => None,
     });
     missing.bytes = files.sum();
-    Ok(missing)
+    Ok(Some(missing))
 }
 
 /// Makes a file of each hard link whose first name is not restored with it.
@@ -221,18 +304,20 @@ fn untie_links(entries: &mut [Entry], manifest: &Manifest) {
 
 /// Tells whether the destination holds a file, or a directory that cargo takes for whole.
 pub(super) fn is_held(kind: Shared, dest: &Beneath, top: &RelPath) -> Result<bool> {
-    let Some(stat) = dest.stat(top)? else { return Ok(false) };
-    if stat.kind != crate::fs::stat::Kind::Dir {
-        return Ok(true);
-    }
-    if !needs_mark(top) {
-        return Ok(true);
+    Ok(held(kind, dest, top)?.is_some())
+}
+
+/// Returns the stat of that.
+fn held(kind: Shared, dest: &Beneath, top: &RelPath) -> Result<Option<Stat>> {
+    let Some(stat) = dest.stat(top)? else { return Ok(None) };
+    if stat.kind != crate::fs::stat::Kind::Dir || !needs_mark(top) {
+        return Ok(Some(stat));
     }
     let mark = top.join(b".cargo-ok").ok();
     let mark: Option<Stat> = mark.map(|mark| dest.stat(&mark)).transpose()?.flatten();
     // An empty one was written by a cargo that was killed meanwhile: facts of cargo 1.95. A
     // checkout of a git dependency has an empty one by design.
-    Ok(mark.is_some_and(|mark| mark.size > 0 || kind == Shared::Git))
+    Ok(mark.filter(|mark| mark.size > 0 || kind == Shared::Git).map(|_| stat))
 }
 
 /// Tells whether cargo marks a directory of this kind with `.cargo-ok` when it is whole: crates

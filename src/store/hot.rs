@@ -372,7 +372,7 @@ impl HeldTree {
     /// Returns which inode each of its files was, or nothing if that cannot be read.
     pub fn inodes(&self) -> Option<HashMap<RelPath, Inode>> {
         let (_, lines) = open_record::<First>(&self.hot.record)?;
-        lines.inodes()
+        lines.values()
     }
 
     /// Records that the tree was cloned now.

@@ -11,6 +11,8 @@
 //! │                              one generation; its name is its publication
 //! ├── stamps/<scope>/<area>/<key>  when the series was last used
 //! ├── trees/<digest>.zst         what we left at a directory; disposable
+//! ├── trees/<digest>.owner       who had it in hand; disposable
+//! ├── trees/<digest>.vouched     what was vouched for there; disposable
 //! ├── hot/<id>, hot/<id>.zst     an expanded tree and its record; disposable
 //! ├── mirrors/<server>/<repository>.git  a bare git repository; disposable
 //! ├── homes/<name>/             the private home of a runner; disposable
@@ -67,6 +69,7 @@ pub(crate) mod sample;
 mod stamps;
 mod sweep;
 mod trees;
+mod vouched;
 
 use std::path::{Path, PathBuf};
 
@@ -85,6 +88,7 @@ pub use pack_writer::{PackDraft, PackWriter, StagedPack, tar_len};
 pub use packs::{Member, Members, PackFile, PackList, PackRoom};
 pub use sweep::{GcLock, Swept};
 pub use trees::{SETTLED_NANOS, TreeOwner, TreeRecord, boot_id};
+pub use vouched::{Vouched, VouchedPart};
 
 use crate::model::digest::Digest;
 use crate::model::manifest::Series;

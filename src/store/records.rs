@@ -1,4 +1,4 @@
-//! Lines of JSON that say which inode each file of a tree was: the body of tree and hot tree records.
+//! Lines of JSON that say something of each path: the body of tree and hot tree records, and of what was vouched for.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,18 +10,17 @@ use serde::de::DeserializeOwned;
 
 use super::file::open;
 use super::limits::{Lines, WINDOW_LOG, text_limit};
-use crate::fs::stat::Inode;
 use crate::model::rel_path::RelPath;
 
 /// Writes a record that begins with `first`.
 pub(super) fn write_record(
     file: &File,
     first: &impl Serialize,
-    inodes: &HashMap<RelPath, Inode>,
+    lines: &HashMap<RelPath, impl Serialize>,
 ) -> io::Result<()> {
     let mut out = BufWriter::new(zstd::Encoder::new(file, 1)?);
     serde_json::to_writer(&mut out, first)?;
-    for line in inodes {
+    for line in lines {
         out.write_all(b"\n")?;
         serde_json::to_writer(&mut out, &line)?;
     }
@@ -59,12 +58,12 @@ impl<R: BufRead> RecordLines<R> {
     }
 
     /// Reads the lines that follow; `None` if one of them is none of ours.
-    pub(super) fn inodes(mut self) -> Option<HashMap<RelPath, Inode>> {
-        let mut inodes = HashMap::new();
+    pub(super) fn values<T: DeserializeOwned>(mut self) -> Option<HashMap<RelPath, T>> {
+        let mut values = HashMap::new();
         while self.lines.next(&mut self.line, MAX_RECORD_LINE).ok()? {
-            let (path, inode) = serde_json::from_slice(&self.line).ok()?;
-            inodes.insert(path, inode);
+            let (path, value) = serde_json::from_slice(&self.line).ok()?;
+            values.insert(path, value);
         }
-        Some(inodes)
+        Some(values)
     }
 }

@@ -87,6 +87,7 @@ pub(crate) fn manifest(series: &Series, secs: i64, packs: &[(PackUse, Vec<&str>)
         created: Timestamp::new(secs, 0),
         job: "test".to_owned(),
         partial: false,
+        vouched: false,
         toolchain: Digest::of(b"toolchain"),
         environment: None,
         components: [].into(),

@@ -15,6 +15,7 @@ use super::open::Store;
 use super::owners::{is_owner, is_stale};
 use super::records::{RecordLines, open_record, write_record};
 use super::sweep::GcLock;
+use super::vouched::{self, is_vouched};
 use crate::fs::At;
 use crate::fs::remove::remove_file;
 use crate::fs::stat::{Inode, Kind, Stat};
@@ -113,7 +114,7 @@ impl Store {
     pub fn tree_record(&self, dir: &Path, boot: &str) -> Option<TreeRecord> {
         let (first, lines) = self.open_tree_record(dir, boot)?;
         let First { generation, owner, .. } = first;
-        Some(TreeRecord { generation, owner, inodes: lines.inodes()? })
+        Some(TreeRecord { generation, owner, inodes: lines.values()? })
     }
 
     /// Returns the generation that [`Self::tree_record`] is about, and the job that had `dir` in hand, where that is
@@ -155,6 +156,9 @@ impl Store {
         records.retain(|path| {
             if is_owner(path) {
                 return is_stale(path, boot);
+            }
+            if is_vouched(path) {
+                return vouched::is_stale(path, boot);
             }
             let is_current = |first: &First| {
                 let dir = OsStr::from_bytes(first.directory.as_bytes());

@@ -125,6 +125,16 @@ const STORES: &[(&str, &[&str])] = &[
             r#"target/debug/libapp.rlib -00644 1795678482.789094494 3128 B "!<arch>\n/           " data in [(0, 3128)] linked to "target/debug/deps/libapp-d7b7c6f08e7fa8d2.rlib""#,
         ],
     ),
+    // With a registry that was vouched for.
+    (
+        "v1-vouched",
+        &[
+            r#"target/debug d00755 1795700000.123456789 0 B "" data in []"#,
+            r#"target/debug/.cargo-lock -00644 1795700000.123456789 0 B "" data in []"#,
+            r#"target/debug/deps d00755 1795700000.123456789 0 B "" data in []"#,
+            r#"target/debug/deps/app-0123 -00755 1795700000.123456789 9 B "a program" data in [(0, 9)]"#,
+        ],
+    ),
 ];
 
 #[test]

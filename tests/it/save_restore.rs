@@ -562,24 +562,12 @@ fn a_pull_request_refers_to_no_content_that_it_may_not_read() -> Result {
 #[test]
 fn a_git_dependency_comes_back() -> Result {
     let host = Host::new()?;
-    let rev = "1c410579f55b816fbf8da3a9a3f6acb4986ec341";
+    let origin = host.path("origin");
+    let commit = make_repository(&origin, "//! lib\n")?;
     lock(&host.repo(), "app", &[])?;
-    let path = host.repo().join("Cargo.lock");
-    let package = format!(
-        "\n[[package]]\nname = \"lib\"\nversion = \"0.1.0\"\nsource = \
-         \"git+https://example.com/some/lib.git#{rev}\"\n"
-    );
-    fs::write(&path, fs::read_to_string(&path)? + &package)?;
+    lock_repository(&host.repo(), &commit)?;
     let git = host.cargo_home().join("git");
-    for (file, bytes) in [
-        ("CACHEDIR.TAG", "tag"),
-        ("db/lib-0123456789abcdef/HEAD", "ref: refs/heads/main"),
-        ("db/lib-0123456789abcdef/objects/pack/x.pack", "objects"),
-        ("checkouts/lib-0123456789abcdef/1c41057/.cargo-ok", ""),
-        ("checkouts/lib-0123456789abcdef/1c41057/src/lib.rs", "//! lib"),
-    ] {
-        write(&git, file, bytes)?;
-    }
+    install_repository(&host.cargo_home(), &origin, &commit)?;
     let wanted = list(&git)?;
     write(&git, "db/foreign-0123456789abcdef/HEAD", "of another repo")?;
     write(&git, "checkouts/lib-0123456789abcdef/2222222/.cargo-ok", "")?;
@@ -589,10 +577,8 @@ fn a_git_dependency_comes_back() -> Result {
     assert_eq!(host.restore()?.done()?.areas(), ["git unpack exact"]);
     let names = |listing: &Listing| listing.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&list(&git)?), names(&wanted));
-    assert_eq!(
-        fs::read(git.join("checkouts/lib-0123456789abcdef/1c41057/src/lib.rs"))?,
-        b"//! lib"
-    );
+    let checkout = git.join("checkouts/lib-0123456789abcdef").join(&commit[..7]);
+    assert_eq!(fs::read(checkout.join("src/lib.rs"))?, b"//! lib\n");
     Ok(())
 }
 
@@ -763,9 +749,9 @@ fn a_restore_into_a_home_adds_and_never_takes_away() -> Result {
     lock(
         &host.repo(),
         "app",
-        &["foo-1.0.0", "half-1.0.0", "empty-1.0.0", "gone-1.0.0", "kept-1.0.0"],
+        &["foo-1.0.0", "half-1.0.0", "empty-1.0.0", "gone-1.0.0", "wrong-1.0.0"],
     )?;
-    for name in ["foo-1.0.0", "half-1.0.0", "empty-1.0.0", "gone-1.0.0", "kept-1.0.0"] {
+    for name in ["foo-1.0.0", "half-1.0.0", "empty-1.0.0", "gone-1.0.0", "wrong-1.0.0"] {
         install_crate(&home, name)?;
     }
     host.save()?.done()?;
@@ -773,16 +759,16 @@ fn a_restore_into_a_home_adds_and_never_takes_away() -> Result {
 
     let src = home.join(format!("registry/src/{INDEX}"));
     let cache = home.join(format!("registry/cache/{INDEX}"));
-    // A killed extraction, one whose mark is empty, one that is missing, one that others changed.
+    // A killed extraction, one whose mark is empty, one that is missing, one that others made wrong.
     fs::remove_file(src.join("half-1.0.0/.cargo-ok"))?;
     fs::remove_dir_all(src.join("half-1.0.0/src"))?;
     fs::write(src.join("empty-1.0.0/.cargo-ok"), "")?;
     fs::write(src.join("empty-1.0.0/src/lib.rs"), "half of")?;
     fs::remove_dir_all(src.join("gone-1.0.0"))?;
     fs::remove_file(cache.join("gone-1.0.0.crate"))?;
-    fs::write(src.join("kept-1.0.0/src/lib.rs"), "as somebody else left it")?;
-    fs::write(cache.join("kept-1.0.0.crate"), "as somebody else left it")?;
-    write(&home, format!("registry/index/{INDEX}/config.json"), "newer")?;
+    fs::write(src.join("wrong-1.0.0/src/lib.rs"), "as somebody else left it")?;
+    fs::write(cache.join("wrong-1.0.0.crate"), "as somebody else left it")?;
+    write(&home, format!("registry/index/{INDEX}/config.json"), "{\"newer\":1}")?;
     install_crate(&home, "foreign-1.0.0")?;
     write(&home, "bin/tool", "mine")?;
     let left = list(&home)?;
@@ -790,14 +776,14 @@ fn a_restore_into_a_home_adds_and_never_takes_away() -> Result {
     let restored = host.restore()?.done()?;
     assert_eq!(restored.area("registry")["hit"], "exact");
     let now = list(&home)?;
-    for name in ["half-1.0.0", "empty-1.0.0", "gone-1.0.0"] {
+    for name in ["half-1.0.0", "empty-1.0.0", "gone-1.0.0", "wrong-1.0.0"] {
         for path in saved.keys().filter(|path| path.to_string_lossy().contains(name)) {
             assert_eq!(now.get(path), saved.get(path), "{}", path.display());
         }
     }
     for (path, node) in &left {
-        let is_healed =
-            ["half-1.0.0", "empty-1.0.0"].iter().any(|name| path.to_string_lossy().contains(name));
+        let healed = ["half-1.0.0", "empty-1.0.0", "wrong-1.0.0"];
+        let is_healed = healed.iter().any(|name| path.to_string_lossy().contains(name));
         let is_shared_dir = node.is_dir();
         if !is_healed && !is_shared_dir {
             assert_eq!(now.get(path), Some(node), "{}", path.display());

@@ -11,6 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use runner_cache::model::digest::Digest;
 use rustix::fs::{AtFlags, CWD, SeekFrom, Timespec, Timestamps, UTIME_OMIT};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -318,7 +319,7 @@ pub(crate) fn lock(dir: &Path, name: &str, crates: &[&str]) -> Result {
     for name in crates {
         let (name, version) = name.rsplit_once('-').ok_or("a crate is name-version")?;
         let source = "registry+https://github.com/rust-lang/crates.io-index";
-        let checksum = "0".repeat(64);
+        let checksum = Digest::of(&crate_file(&format!("{name}-{version}"))?);
         write!(
             text,
             "\n[[package]]\nname = \"{name}\"\nversion = \"{version}\"\nsource = \"{source}\"\n\
@@ -334,10 +335,63 @@ pub(crate) fn install_crate(cargo_home: &Path, name: &str) -> Result {
     let sources = format!("src/{INDEX}/{name}");
     write(&registry, "CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")?;
     write(&registry, format!("index/{INDEX}/config.json"), "{}")?;
-    write(&registry, format!("cache/{INDEX}/{name}.crate"), format!("the crate {name}"))?;
-    write(&registry, format!("{sources}/Cargo.toml"), format!("# {name}"))?;
-    write(&registry, format!("{sources}/src/lib.rs"), format!("//! {name}"))?;
+    write(&registry, format!("cache/{INDEX}/{name}.crate"), crate_file(name)?)?;
+    for (path, text) in crate_source(name) {
+        write(&registry, format!("{sources}/{path}"), text)?;
+    }
     write(&registry, format!("{sources}/.cargo-ok"), "{\"v\":1}")
+}
+
+fn crate_source(name: &str) -> [(&'static str, String); 2] {
+    [("Cargo.toml", format!("# {name}")), ("src/lib.rs", format!("//! {name}"))]
+}
+
+/// Returns the `.crate` file of a crate that [`install_crate`] installs; its bytes say `the crate <name>`.
+pub(crate) fn crate_file(name: &str) -> Result<Vec<u8>> {
+    let gz = flate2::GzBuilder::new().comment(format!("the crate {name}"));
+    let mut tar = tar::Builder::new(gz.write(Vec::new(), flate2::Compression::fast()));
+    for (path, text) in crate_source(name) {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, format!("{name}/{path}"), text.as_bytes())?;
+    }
+    Ok(tar.into_inner()?.finish()?)
+}
+
+/// Makes a git repository at `origin` with one commit of `src/lib.rs`, and returns the commit.
+pub(crate) fn make_repository(origin: &Path, text: &str) -> Result<String> {
+    write(origin, "src/lib.rs", text)?;
+    let git = || isolated("git", origin, origin);
+    succeed(git().args(["init", "-q", "-b", "main"]))?;
+    succeed(git().args(["add", "-A"]))?;
+    let committer = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
+    succeed(git().args(committer).args(["commit", "-q", "-m", "a commit"]))?;
+    let output = git().args(["rev-parse", "HEAD"]).output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// Puts the repository at `origin` into a `CARGO_HOME` as cargo would, with a checkout of its commit. Cargo calls it `lib`.
+pub(crate) fn install_repository(cargo_home: &Path, origin: &Path, commit: &str) -> Result {
+    let git = cargo_home.join("git");
+    let database = git.join("db/lib-0123456789abcdef");
+    let checkout = git.join("checkouts/lib-0123456789abcdef").join(&commit[..7]);
+    write(&git, "CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")?;
+    for (bare, from, to) in [(Some("--bare"), origin, &database), (None, &database, &checkout)] {
+        fs::create_dir_all(to)?;
+        let mut clone = isolated("git", &git, origin);
+        succeed(clone.args(["clone", "-q"]).args(bare).arg(from).arg(to))?;
+    }
+    Ok(fs::write(checkout.join(".cargo-ok"), "")?)
+}
+
+/// Adds the git dependency `lib` to the lock file in `dir`.
+pub(crate) fn lock_repository(dir: &Path, commit: &str) -> Result {
+    let path = dir.join("Cargo.lock");
+    let source = format!("git+https://example.com/some/lib.git#{commit}");
+    let package =
+        format!("\n[[package]]\nname = \"lib\"\nversion = \"0.1.0\"\nsource = \"{source}\"\n");
+    Ok(fs::write(&path, fs::read_to_string(&path)? + &package)?)
 }
 
 /// What a run of the program came to.
@@ -412,6 +466,16 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn is_dir(&self) -> bool {
         self.kind == 'd'
+    }
+
+    /// Tells whether cargo could not tell it from `other`.
+    pub(crate) fn is_same_to_cargo(&self, other: &Self) -> bool {
+        (self.kind, self.mode, &self.bytes) == (other.kind, other.mode, &other.bytes)
+    }
+
+    /// Leaves it out of comparisons when it changed.
+    pub(crate) fn forget_mtime(&mut self) {
+        self.mtime = (0, 0);
     }
 }
 

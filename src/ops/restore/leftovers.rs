@@ -42,7 +42,7 @@ impl Cleared {
 }
 
 impl Restoring<'_> {
-    fn owners(&self) -> Owners<'_> {
+    pub(super) fn owners(&self) -> Owners<'_> {
         Owners { store: self.store, job: self.job, boot: &self.boot }
     }
 

@@ -1,0 +1,78 @@
+//! Which configuration of a git repository is of the kind that cargo writes.
+//!
+//! Git and what a build asks of git run programs that a configuration names (`core.fsmonitor`, filters, aliases), and
+//! read further files that it names. Cargo writes none of that.
+
+/// What libgit2 and git write into a repository that cargo makes, as `section.key`.
+const KNOWN: [&str; 20] = [
+    "core.autocrlf",
+    "core.bare",
+    "core.filemode",
+    "core.ignorecase",
+    "core.logallrefupdates",
+    "core.precomposeunicode",
+    "core.protecthfs",
+    "core.protectntfs",
+    "core.repositoryformatversion",
+    "core.symlinks",
+    "core.worktree",
+    "branch.merge",
+    "branch.rebase",
+    "branch.remote",
+    "remote.fetch",
+    "remote.tagopt",
+    "remote.url",
+    "submodule.active",
+    "submodule.update",
+    "submodule.url",
+];
+
+/// Says what in a configuration is not cargo's, if anything.
+pub(super) fn flaw(text: &str) -> Option<String> {
+    let mut section = String::new();
+    for line in text.lines().map(str::trim) {
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(rest) = line.strip_prefix('[') {
+            let Some((name, "")) = rest.split_once(']') else {
+                return Some(format!("`{line}` in its configuration is not cargo's"));
+            };
+            let name = name.split([' ', '.']).next().unwrap_or_default();
+            section = name.to_ascii_lowercase();
+            continue;
+        }
+        let key = line.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let key = format!("{section}.{key}");
+        // A value that goes on in the next line may hide a section.
+        if !KNOWN.contains(&key.as_str()) || line.ends_with('\\') {
+            return Some(format!("`{key}` in its configuration is not cargo's"));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cargo_does_not_write_is_named() {
+        #[rustfmt::skip]
+        let cases = [
+            ("a clone",   "[core]\n\tbare = false\n\tautocrlf = false\n[remote \"origin\"]\n\turl = file:///x\n\tfetch = +a:b\n", None),
+            ("nothing",   "# none\n",                                       None),
+            ("a program", "[core]\n\tfsmonitor = evil\n",                   Some("`core.fsmonitor` in its configuration is not cargo's")),
+            ("cases",     "[CORE]\nhooksPATH=/x\n",                         Some("`core.hookspath` in its configuration is not cargo's")),
+            ("a filter",  "[filter \"x\"]\n\tclean = evil\n",               Some("`filter.clean` in its configuration is not cargo's")),
+            ("a file",    "[include]\n\tpath = /x\n",                       Some("`include.path` in its configuration is not cargo's")),
+            ("one line",  "[core] fsmonitor = evil\n",                      Some("`[core] fsmonitor = evil` in its configuration is not cargo's")),
+            ("no value",  "[core]\nfsmonitor\n",                            Some("`core.fsmonitor` in its configuration is not cargo's")),
+            ("goes on",   "[remote \"o\"]\nurl = a\\\n[core]\n",            Some("`remote.url` in its configuration is not cargo's")),
+            ("no section", "bare = true\n",                                 Some("`.bare` in its configuration is not cargo's")),
+        ];
+        for (why, text, want) in cases {
+            assert_eq!(flaw(text).as_deref(), want, "{why}");
+        }
+    }
+}

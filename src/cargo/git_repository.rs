@@ -1,0 +1,338 @@
+//! What cargo keeps of git: whether a checkout is its revision, and whether a repository is whole.
+//!
+//! Nothing in a checkout is believed, neither its index nor its objects. The lock file names the commit by its SHA-1, the
+//! commit its tree, the tree its files. Cargo writes `.cargo-ok` beside them, also in submodules.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use ignore::Match;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+use super::git_config;
+use super::git_objects::{Hashing, ObjectId, Objects};
+use crate::fs::beneath::open_regular;
+use crate::fs::stat::{Kind, Stat};
+use crate::model::environment::Environment;
+use crate::model::rel_path::RelPath;
+use crate::model::source::is_executable;
+
+/// What was found below a directory, by its path there.
+pub type Files = BTreeMap<RelPath, Stat>;
+
+/// What came of looking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// It is as it should be.
+    Right,
+    /// It is, and there is something beside that git ignores: what, as a clause. A build script may have written it, which
+    /// cargo does not run again while it is fresh.
+    RightAndMore(String),
+    /// It is not; why, as a clause.
+    Wrong(String),
+    /// There is no git to ask.
+    Unknown,
+}
+
+/// How deep submodules may lie in each other.
+const MAX_DEPTH: u32 = 8;
+
+/// Tells whether the checkout `dir`, in which `found` is, is the revision `rev` and nothing else. Git is found in the PATH of `environment`.
+pub fn look_at_checkout(
+    dir: &Path,
+    found: &Files,
+    rev: &[u8],
+    environment: &Environment,
+) -> io::Result<Looked> {
+    let Some(commit) = ObjectId::parse(rev) else { return Ok(Looked::Unknown) };
+    let mut looking = Looking { dir, found, environment, expected: HashSet::new() };
+    match looking.look(None, commit, 0) {
+        Ok(()) => Ok(looking.more()),
+        Err(Trouble::Wrong(why)) => Ok(Looked::Wrong(why)),
+        Err(Trouble::NoGit) => Ok(Looked::Unknown),
+        Err(Trouble::Io(error)) => Err(error),
+    }
+}
+
+enum Trouble {
+    Wrong(String),
+    NoGit,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn wrong<T>(why: impl Into<String>) -> Result<T, Trouble> {
+    Err(Trouble::Wrong(why.into()))
+}
+
+struct Looking<'a> {
+    dir: &'a Path,
+    found: &'a Files,
+    environment: &'a Environment,
+    /// What the revision has, and what belongs to git.
+    expected: HashSet<RelPath>,
+}
+
+impl Looking<'_> {
+    /// Compares the repository at `at`, the top where there is none, with `commit`.
+    fn look(&mut self, at: Option<&RelPath>, commit: ObjectId, depth: u32) -> Result<(), Trouble> {
+        if depth > MAX_DEPTH {
+            return wrong("its submodules lie too deep");
+        }
+        let git_dir = join(at, b".git")?;
+        self.check_git_dir(&git_dir, commit)?;
+        let full = self.dir.join(git_dir.as_path());
+        let mut objects = Objects::open(&full, self.environment)?.ok_or(Trouble::NoGit)?;
+        let Some(text) = objects.read("commit", commit)? else {
+            return wrong(format!("git cannot read the commit {commit} of it"));
+        };
+        let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let Some(tree) = line.strip_prefix(b"tree ").and_then(ObjectId::parse) else {
+            return wrong("its commit has no tree");
+        };
+        self.expected.extend([git_dir, join(at, b".cargo-ok")?]);
+        let mut submodules = Vec::new();
+        let mut dirs = vec![(at.cloned(), tree)];
+        while let Some((dir, tree)) = dirs.pop() {
+            let Some(entries) = objects.read("tree", tree)? else {
+                return wrong(format!("git cannot read the directory {tree} of it"));
+            };
+            let mut rest = &entries[..];
+            while !rest.is_empty() {
+                let Some((TreeEntry { mode, name, id }, after)) = next_entry(rest) else {
+                    return wrong(format!("its directory {tree} is no directory"));
+                };
+                rest = after;
+                let path = join(dir.as_ref(), name)?;
+                match mode {
+                    b"40000" => dirs.push((Some(path.clone()), id)),
+                    b"160000" => submodules.push((path.clone(), id)),
+                    mode => self.check_file(&path, mode, id)?,
+                }
+                self.expected.insert(path);
+            }
+        }
+        for (path, commit) in submodules {
+            let has_any = self.found.keys().any(|found| *found != path && found.is_within(&path));
+            let is_dir = self.found.get(&path).is_none_or(|stat| stat.kind == Kind::Dir);
+            if has_any {
+                self.look(Some(&path), commit, depth + 1)?;
+            } else if !is_dir {
+                // One that is not to be updated is an empty directory.
+                return wrong(format!("`{path}` is not as in its revision"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a repository that names programs, or that is at another commit.
+    fn check_git_dir(&self, git_dir: &RelPath, commit: ObjectId) -> Result<(), Trouble> {
+        let full = self.dir.join(git_dir.as_path());
+        if let Some(why) = flaw_of_git_dir(&full, self.found.keys(), Some(git_dir))? {
+            return wrong(why);
+        }
+        match head(&full) {
+            Some(head) if head == commit => Ok(()),
+            Some(head) => wrong(format!("it is at {head} and not at {commit}")),
+            None => wrong("its HEAD cannot be read"),
+        }
+    }
+
+    fn check_file(&self, path: &RelPath, mode: &[u8], id: ObjectId) -> Result<(), Trouble> {
+        let Some(stat) = self.found.get(path) else {
+            return wrong(format!("it lacks `{path}` of its revision"));
+        };
+        let full = self.dir.join(path.as_path());
+        let is_same = match (mode, stat.kind) {
+            (b"120000", Kind::Symlink) => {
+                let target = std::fs::read_link(&full)?;
+                let target = target.as_os_str().as_bytes();
+                let mut hashing = Hashing::of("blob", target.len() as u64);
+                hashing.update(target);
+                hashing.finish() == id
+            }
+            (b"100644" | b"100664" | b"100755", Kind::File) => {
+                is_executable(stat.mode) == (mode == b"100755")
+                    && stat.mode & 0o7000 == 0
+                    && has_blob(&full, stat, id)?
+            }
+            _ => false,
+        };
+        if is_same { Ok(()) } else { wrong(format!("`{path}` is not as in its revision")) }
+    }
+
+    /// Says what is there that the revision has not, first what git does not ignore.
+    fn more(&self) -> Looked {
+        let git_dirs: Vec<_> =
+            self.expected.iter().filter(|path| path.file_name() == b".git").collect();
+        let is_gits = |path: &RelPath| git_dirs.iter().any(|git_dir| path.is_within(git_dir));
+        let more = self.found.iter().filter(|(path, stat)| {
+            let is_expected = match stat.kind {
+                Kind::Dir => self.expected.contains(*path),
+                _ => self.expected.contains(*path) && path.file_name() != b".git",
+            };
+            !is_expected && !is_gits(path)
+        });
+        let said = |path: &RelPath| format!("`{path}` is not in its revision");
+        let mut ignored = None;
+        let mut rules = Ignores { dir: self.dir, expected: &self.expected, read: BTreeMap::new() };
+        for (path, stat) in more {
+            if !rules.ignores(path, stat.kind == Kind::Dir) {
+                return Looked::Wrong(said(path));
+            }
+            ignored.get_or_insert_with(|| said(path));
+        }
+        ignored.map_or(Looked::Right, Looked::RightAndMore)
+    }
+}
+
+/// The `.gitignore` files of a revision.
+struct Ignores<'a> {
+    dir: &'a Path,
+    expected: &'a HashSet<RelPath>,
+    /// By directory; the top has none.
+    read: BTreeMap<Option<RelPath>, Gitignore>,
+}
+
+impl Ignores<'_> {
+    fn ignores(&mut self, path: &RelPath, is_dir: bool) -> bool {
+        let mut above = path.parent();
+        loop {
+            let full = self.dir.join(path.as_path());
+            let rules = self.rules_in(above.as_ref());
+            match rules.matched_path_or_any_parents(&full, is_dir) {
+                Match::Ignore(_) => return true,
+                Match::Whitelist(_) => return false,
+                Match::None => {}
+            }
+            let Some(dir) = above else { return false };
+            above = dir.parent();
+        }
+    }
+
+    fn rules_in(&mut self, dir: Option<&RelPath>) -> &Gitignore {
+        let (top, expected) = (self.dir, self.expected);
+        self.read.entry(dir.cloned()).or_insert_with(|| {
+            let full = dir.map_or_else(|| top.to_owned(), |dir| top.join(dir.as_path()));
+            let mut rules = GitignoreBuilder::new(&full);
+            let file = join(dir, b".gitignore").ok().filter(|file| expected.contains(file));
+            if let Some(file) = file {
+                // A rule that is none ignores nothing.
+                drop(rules.add(top.join(file.as_path())));
+            }
+            rules.build().unwrap_or_else(|_| Gitignore::empty())
+        })
+    }
+}
+
+fn join(dir: Option<&RelPath>, name: &[u8]) -> Result<RelPath, Trouble> {
+    let path = match dir {
+        Some(dir) => dir.join(name),
+        None => RelPath::parse(name),
+    };
+    path.or_else(|error| wrong(error.to_string()))
+}
+
+/// One entry of a directory of a revision.
+struct TreeEntry<'a> {
+    mode: &'a [u8],
+    name: &'a [u8],
+    id: ObjectId,
+}
+
+/// Returns the first entry of a directory, and what follows it.
+fn next_entry(bytes: &[u8]) -> Option<(TreeEntry<'_>, &[u8])> {
+    let space = bytes.iter().position(|byte| *byte == b' ')?;
+    let (mode, rest) = (&bytes[..space], &bytes[space + 1..]);
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    let (name, rest) = (&rest[..end], &rest[end + 1..]);
+    let (id, rest) = rest.split_at_checked(20)?;
+    Some((TreeEntry { mode, name, id: ObjectId::of_bytes(id)? }, rest))
+}
+
+/// Tells whether a file is the blob `id`, or was before its line ends were changed as attributes may ask.
+fn has_blob(path: &Path, stat: &Stat, id: ObjectId) -> io::Result<bool> {
+    const MAX_TEXT_BYTES: u64 = 16 << 20;
+    let mut file = open_regular(path)?;
+    if Stat::from(&file.metadata()?).inode != stat.inode {
+        return Ok(false);
+    }
+    let mut hashing = Hashing::of("blob", stat.size);
+    let mut text = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let len = file.read(&mut buffer)?;
+        if len == 0 {
+            break;
+        }
+        hashing.update(&buffer[..len]);
+        if stat.size <= MAX_TEXT_BYTES {
+            text.extend_from_slice(&buffer[..len]);
+        }
+    }
+    if hashing.finish() == id {
+        return Ok(true);
+    }
+    let mut unix = Vec::with_capacity(text.len());
+    for (at, byte) in text.iter().enumerate() {
+        if *byte != b'\r' || text.get(at + 1) != Some(&b'\n') {
+            unix.push(*byte);
+        }
+    }
+    let mut hashing = Hashing::of("blob", unix.len() as u64);
+    hashing.update(&unix);
+    Ok(unix.len() < text.len() && hashing.finish() == id)
+}
+
+/// Says what in a repository's own directory cargo would not write, if anything; `found` is what is there, of a directory
+/// in which that repository is `at`.
+pub(super) fn flaw_of_git_dir<'a>(
+    git_dir: &Path,
+    found: impl Iterator<Item = &'a RelPath>,
+    at: Option<&RelPath>,
+) -> io::Result<Option<String>> {
+    let hooks = join(at, b"hooks").ok();
+    let is_hook = |path: &RelPath| {
+        hooks.as_ref().is_some_and(|hooks| path != hooks && path.is_within(hooks))
+            && !path.as_bytes().ends_with(b".sample")
+    };
+    for path in found {
+        if is_hook(path) {
+            return Ok(Some(format!("`{path}` is a program that git would run")));
+        }
+    }
+    match read_small(&git_dir.join("config")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Ok(Some("it has no configuration".to_owned()))
+        }
+        text => Ok(git_config::flaw(&String::from_utf8_lossy(&text?))),
+    }
+}
+
+/// Returns the commit that a repository is at.
+fn head(git_dir: &Path) -> Option<ObjectId> {
+    let head = read_small(&git_dir.join("HEAD")).ok()?;
+    let Some(name) = head.strip_prefix(b"ref: ") else { return ObjectId::parse(head.trim_ascii()) };
+    let name = RelPath::parse(name.trim_ascii()).ok()?;
+    if let Ok(commit) = read_small(&git_dir.join(name.as_path())) {
+        return ObjectId::parse(commit.trim_ascii());
+    }
+    let packed = read_small(&git_dir.join("packed-refs")).ok()?;
+    let mut lines = packed.split(|byte| *byte == b'\n');
+    let commit = lines.find_map(|line| line.strip_suffix(name.as_bytes())?.strip_suffix(b" "));
+    ObjectId::parse(commit?)
+}
+
+pub(super) fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    const MAX_BYTES: u64 = 16 << 20;
+    let mut bytes = Vec::new();
+    open_regular(path)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,195 @@
+//! Vouching for what lies in a `CARGO_HOME`: whatever the lock files can be asked about is what they say, or it is wrong.
+//!
+//! What was looked at once is known by its inodes, ctimes and sizes ([`Vouched`]), and looked at again only when one
+//! of them changed. What is wrong is not saved, and removed so that cargo fetches it again.
+
+mod git;
+mod listed;
+mod part;
+mod registry;
+mod removal;
+mod restored;
+mod tag;
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use super::Result;
+use super::job::Job;
+use super::look::look_at_home;
+use super::progress::Progress;
+use super::report::AreaReport;
+use crate::cargo::home::{Shared, unit};
+use crate::fs::space::now_at;
+use crate::fs::walk::Found;
+use crate::model::digest::Digest;
+use crate::model::rel_path::RelPath;
+use crate::model::timestamp::Timestamp;
+use crate::store::{Lease, SETTLED_NANOS, Store, Vouched, VouchedPart};
+
+pub(super) use restored::Restored;
+
+/// A part of a `CARGO_HOME` that lock files can be asked about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    pub(super) kind: Shared,
+    /// Its directory.
+    pub(super) dir: &'a Path,
+}
+
+/// What it takes to vouch for something.
+#[derive(Clone, Copy)]
+pub(super) struct Vouching<'a> {
+    pub(super) store: &'a Store,
+    pub(super) lease: &'a Lease,
+    pub(super) job: &'a Job,
+    pub(super) boot: &'a str,
+    pub(super) progress: &'a Progress,
+}
+
+/// What was vouched for, by path.
+type Known = HashMap<RelPath, VouchedPart>;
+
+/// The verdicts on what was found.
+struct Judged {
+    verdicts: Vec<Verdict>,
+    /// Whether everything that lock files can be asked about got one.
+    is_complete: bool,
+}
+
+/// Who had a home in hand last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeftBy {
+    /// A job that this one may read.
+    Readable,
+    /// Another one, or nobody knows.
+    Foreign,
+}
+
+/// What something in a `CARGO_HOME` turned out to be. What nothing can be asked about gets no verdict.
+#[derive(Debug)]
+struct Verdict {
+    /// A file, or a directory with all that is in it.
+    path: RelPath,
+    is: Is,
+}
+
+#[derive(Debug)]
+enum Is {
+    Right(Seen),
+    /// Why, as a clause.
+    Wrong(String),
+}
+
+/// What something right was compared with, and which files it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    with: Digest,
+    files: Digest,
+}
+
+impl Seen {
+    fn of(part: &VouchedPart) -> Self {
+        Self { with: part.with, files: part.files }
+    }
+
+    fn in_turn(self, turn: u64) -> VouchedPart {
+        VouchedPart { with: self.with, files: self.files, turn }
+    }
+}
+
+/// Something that is not what the lock files say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    /// A file, or a directory with all that is in it.
+    pub(super) path: RelPath,
+    /// Why, as a clause.
+    pub(super) why: String,
+}
+
+impl Vouching<'_> {
+    /// Leaves out of what a save `found` at a time before `now` what is wrong, removes that, and says so. Returns whether
+    /// everything else is right that lock files can be asked about.
+    pub(super) fn leave_out_wrong(
+        &self,
+        part: Part<'_>,
+        found: &mut Vec<Found>,
+        now: Timestamp,
+        report: &mut AreaReport,
+    ) -> Result<bool> {
+        let (wrong, is_complete) = self.judge(part, found, now, LeftBy::Readable)?;
+        if wrong.is_empty() {
+            return Ok(is_complete);
+        }
+        let paths: HashSet<_> = wrong.iter().map(|wrong| &wrong.path).collect();
+        let is_wrong = |path: &RelPath| {
+            paths.contains(path) || unit(part.kind, path).is_some_and(|it| paths.contains(&it))
+        };
+        found.retain(|found| !is_wrong(&found.path));
+        report.warnings.extend(self.remove(part, &wrong, ("is not saved", LeftBy::Readable)).lines);
+        Ok(is_complete)
+    }
+
+    /// Returns what is wrong of what the lock files name, in a turn of its own if the job takes over from one that it may
+    /// not read: what was looked at before is looked at again then, as far as it changed.
+    pub(super) fn look_over(&self, part: Part<'_>, left_by: LeftBy) -> Result<Vec<Wrong>> {
+        let found = look_at_home(self.job, part.kind, part.dir, self.progress)?.found;
+        let now = now_at(self.store.root())?;
+        if left_by == LeftBy::Foreign {
+            let mut vouched = self.store.vouched(part.dir, self.boot);
+            vouched.turn += 1;
+            self.store.set_vouched(part.dir, self.boot, &vouched)?;
+        }
+        Ok(self.judge(part, &found, now, left_by)?.0)
+    }
+
+    /// Returns what is wrong of what was `found` at a time before `now`, and records what is not; also whether all of it
+    /// got a verdict that lock files can be asked about. Of what git ignores in a checkout only that of jobs that may be
+    /// read is right.
+    fn judge(
+        &self,
+        part: Part<'_>,
+        found: &[Found],
+        now: Timestamp,
+        left_by: LeftBy,
+    ) -> Result<(Vec<Wrong>, bool)> {
+        let Vouched { placed, turn, mut parts } = self.store.vouched(part.dir, self.boot);
+        let known = parts.clone();
+        let mut wrong = Vec::new();
+        let Judged { verdicts, is_complete } = self.verdicts(part, found, &known, left_by)?;
+        for Verdict { path, is } in verdicts {
+            match is {
+                Is::Right(seen) => drop(parts.insert(path, seen.in_turn(turn))),
+                Is::Wrong(why) => {
+                    parts.remove(&path);
+                    wrong.push(Wrong { path, why });
+                }
+            }
+        }
+        if tag::is_wrong(part.dir, found) {
+            wrong.push(Wrong { path: tag::path(), why: "it is not what cargo writes".to_owned() });
+        }
+        // What changed so lately may change again and keep its ctime.
+        let recent = now.minus(0, SETTLED_NANOS);
+        for found in found.iter().filter(|found| found.stat.inode.ctime >= recent) {
+            parts.remove(&unit(part.kind, &found.path).unwrap_or_else(|| found.path.clone()));
+        }
+        if parts != known {
+            self.store.set_vouched(part.dir, self.boot, &Vouched { placed, turn, parts })?;
+        }
+        Ok((wrong, is_complete))
+    }
+
+    fn verdicts(
+        &self,
+        part: Part<'_>,
+        found: &[Found],
+        known: &Known,
+        left_by: LeftBy,
+    ) -> Result<Judged> {
+        match part.kind {
+            Shared::Registry => registry::verdicts(self, part.dir, found, known),
+            Shared::Git => git::verdicts(self, part.dir, found, known, left_by),
+        }
+    }
+}

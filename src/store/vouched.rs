@@ -1,0 +1,131 @@
+//! What was vouched for in a `CARGO_HOME`, so that it need not be looked at again while nothing of it changes.
+//!
+//! It is the same whoever found it out: a job of any lane believes it. It is of one boot, as tree records are.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Result;
+use super::open::Store;
+use super::records::{open_record, write_record};
+use crate::fs::At;
+use crate::model::digest::Digest;
+use crate::model::manifest::RawPath;
+use crate::model::rel_path::RelPath;
+use crate::model::timestamp::Timestamp;
+
+/// What was vouched for below one directory of a `CARGO_HOME`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vouched {
+    /// When a restore last put something there that the disk may not hold yet.
+    pub placed: Option<Timestamp>,
+    /// How often a job took over from one that it may not read.
+    pub turn: u64,
+    /// By path: a crate file, an extracted source, a file of an index, a repository or a checkout.
+    pub parts: HashMap<RelPath, VouchedPart>,
+}
+
+/// A part of a `CARGO_HOME` that was vouched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VouchedPart {
+    /// What it was compared with.
+    pub with: Digest,
+    /// Which files it was then: their paths, inodes and sizes.
+    pub files: Digest,
+    /// In which [`Vouched::turn`] that was looked at last.
+    pub turn: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct First {
+    vouched: u32,
+    directory: RawPath,
+    boot: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    placed: Option<Timestamp>,
+    #[serde(default)]
+    turn: u64,
+}
+
+/// What the name of a record ends with.
+const VOUCHED: &str = "vouched";
+
+impl Store {
+    /// Returns what was vouched for in `dir` since `boot`. A record that cannot be read is empty.
+    pub fn vouched(&self, dir: &Path, boot: &str) -> Vouched {
+        let found = open_record::<First>(&self.vouched_path(dir));
+        let found = found.filter(|(first, _)| is_of(first, boot) && first.directory == raw(dir));
+        let read = found.and_then(|(first, lines)| {
+            Some(Vouched { placed: first.placed, turn: first.turn, parts: lines.values()? })
+        });
+        read.unwrap_or_default()
+    }
+
+    /// Records what was vouched for in `dir`, in one step. Of two that record at once one is lost: that costs time.
+    pub fn set_vouched(&self, dir: &Path, boot: &str, vouched: &Vouched) -> Result<()> {
+        let path = self.vouched_path(dir);
+        let staging = self.staging_dir();
+        let staged = tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
+        let (directory, boot) = (raw(dir), boot.to_owned());
+        let Vouched { placed, turn, parts } = vouched;
+        let first = First { vouched: super::FORMAT, directory, boot, placed: *placed, turn: *turn };
+        write_record(staged.as_file(), &first, parts).at("write", &path)?;
+        staged.persist(&path).map_err(|failed| failed.error).at("write", &path)?;
+        Ok(())
+    }
+
+    fn vouched_path(&self, dir: &Path) -> PathBuf {
+        self.trees_dir().join(format!("{}.{VOUCHED}", Self::name_of(dir)))
+    }
+}
+
+/// Tells whether the file at `path` records what was vouched for.
+pub(super) fn is_vouched(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == VOUCHED)
+}
+
+/// Tells whether such a record counts for nothing: it is of another boot, or the directory is gone.
+pub(super) fn is_stale(path: &Path, boot: &str) -> bool {
+    open_record::<First>(path).is_none_or(|(first, _)| {
+        let dir = Path::new(OsStr::from_bytes(first.directory.as_bytes()));
+        !is_of(&first, boot) || !dir.is_dir()
+    })
+}
+
+fn is_of(first: &First, boot: &str) -> bool {
+    first.vouched == super::FORMAT && !boot.is_empty() && first.boot == boot
+}
+
+fn raw(dir: &Path) -> RawPath {
+    RawPath::of(dir.as_os_str().as_encoded_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type TestResult = std::result::Result<(), Box<dyn std::error::Error>>;
+
+    #[test]
+    fn what_was_vouched_for_is_of_one_boot_and_one_directory() -> TestResult {
+        let (root, dir) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        let store = Store::open_or_init(root.path())?;
+        let part = VouchedPart { with: Digest::of(b"a"), files: Digest::of(b"b"), turn: 3 };
+        let parts = [(RelPath::parse(b"src/x/foo-1.0.0")?, part)].into();
+        let vouched = Vouched { placed: Some(Timestamp::new(5, 0)), turn: 4, parts };
+        store.set_vouched(dir.path(), "this", &vouched)?;
+        assert_eq!(store.vouched(dir.path(), "this"), vouched);
+        assert_eq!(store.vouched(dir.path(), "another"), Vouched::default());
+        assert_eq!(store.vouched(root.path(), "this"), Vouched::default());
+        let path = store.vouched_path(dir.path());
+        assert!(is_vouched(&path) && !is_stale(&path, "this") && is_stale(&path, "another"));
+        std::fs::write(&path, "damaged")?;
+        assert_eq!(store.vouched(dir.path(), "this"), Vouched::default());
+        assert!(is_stale(&path, "this"));
+        Ok(())
+    }
+}

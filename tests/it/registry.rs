@@ -1,0 +1,346 @@
+//! What lies in a `CARGO_HOME` is what the lock file says, or it is neither saved nor left there.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::support::*;
+
+const FOO: &str = "foo-1.0.0";
+
+/// A host whose lock file names two crates, which are there.
+fn host() -> Result<Host> {
+    let host = Host::new()?;
+    lock(&host.repo(), "app", &[FOO, "bar-1.0.0"])?;
+    install(&host)?;
+    Ok(host)
+}
+
+/// Does what cargo does when it finds something missing.
+fn install(host: &Host) -> Result {
+    for name in [FOO, "bar-1.0.0"] {
+        install_crate(&host.cargo_home(), name)?;
+    }
+    write(&host.cargo_home(), index_file(), SUMMARIES)
+}
+
+fn index_file() -> String {
+    format!("registry/index/{INDEX}/.cache/3/f/foo")
+}
+
+const SUMMARIES: &[u8] = b"\x03\x02\0\0\0etag: x\x001.0.0\0{\"name\":\"foo\",\"vers\":\"1.0.0\"}\0";
+
+/// One way in which something goes wrong: why, what is wrong by then below the home, what is said of it, and how.
+struct Case(&'static str, &'static str, &'static str, fn(&Path) -> Result);
+
+const CRATE: &str = "registry/cache/registry.example-1949cf8c6b5b557f/foo-1.0.0.crate";
+const SOURCE: &str = "registry/src/registry.example-1949cf8c6b5b557f/foo-1.0.0";
+
+#[rustfmt::skip]
+const CASES: [Case; 13] = [
+    Case("a tag is empty",         "registry/CACHEDIR.TAG", "it is not what cargo writes", |home| write(home, "registry/CACHEDIR.TAG", "")),
+    Case("a source is edited",     SOURCE, "`src/lib.rs` is not as in its `.crate` file",
+        |home| write(home, format!("{SOURCE}/src/lib.rs"), "//! evil-1.0.0")),
+    Case("edited, of equal size",  SOURCE, "`src/lib.rs` is not as in its `.crate` file",
+        |home| keeping_mtime(&home.join(SOURCE).join("src/lib.rs"), |path| Ok(fs::write(path, "//! fox-1.0.0")?))),
+    Case("a source lost bytes",    SOURCE, "`src/lib.rs` is not as in its `.crate` file",
+        |home| write(home, format!("{SOURCE}/src/lib.rs"), "")),
+    Case("a mode",                 SOURCE, "`Cargo.toml` is not as in its `.crate` file",
+        |home| Ok(fs::set_permissions(home.join(SOURCE).join("Cargo.toml"), PermissionsExt::from_mode(0o755))?)),
+    Case("a further file",         SOURCE, "`build.rs` is not in its `.crate` file",
+        |home| write(home, format!("{SOURCE}/build.rs"), "fn main() {}")),
+    Case("a file is missing",      SOURCE, "it lacks `Cargo.toml` of its `.crate` file",
+        |home| Ok(fs::remove_file(home.join(SOURCE).join("Cargo.toml"))?)),
+    Case("a link",                 SOURCE, "`src/lib.rs` is not as in its `.crate` file",
+        |home| { fs::remove_file(home.join(SOURCE).join("src/lib.rs"))?; link(&home.join(SOURCE), "src/lib.rs", "/etc/passwd") }),
+    Case("a download is cut",      CRATE,  "it has not the SHA-256 that Cargo.lock names",
+        |home| Ok(fs::File::options().write(true).open(home.join(CRATE))?.set_len(20)?)),
+    Case("a download lost bytes",  CRATE,  "it has not the SHA-256 that Cargo.lock names",
+        |home| { let len = fs::metadata(home.join(CRATE))?.len(); write(home, CRATE, vec![0; usize::try_from(len)?]) }),
+    Case("a download is empty",    CRATE,  "it has not the SHA-256 that Cargo.lock names",
+        |home| write(home, CRATE, "")),
+    Case("an index file is empty", "registry/index/registry.example-1949cf8c6b5b557f/.cache/3/f/foo", "it is empty",
+        |home| write(home, index_file(), "")),
+    Case("an index file is cut",   "registry/index/registry.example-1949cf8c6b5b557f/.cache/3/f/foo", "it is not whole",
+        |home| write(home, index_file(), &SUMMARIES[..30])),
+];
+
+/// Returns what differs of the home from `want`, but for what is missing.
+fn wrong_in(home: &Path, want: &Listing) -> Result<Vec<PathBuf>> {
+    let now = list(home)?.into_iter().filter(|(path, node)| {
+        // Others change when a directory is made.
+        !node.is_dir() && !want.get(path).is_some_and(|it| it.is_same_to_cargo(node))
+    });
+    let is_lock = |path: &PathBuf| path.to_string_lossy().starts_with(".package-cache");
+    Ok(now.map(|(path, _)| path).filter(|path| !is_lock(path)).collect())
+}
+
+#[test]
+fn what_is_not_what_the_lock_file_says_is_not_saved_and_removed_and_cargo_fetches_it_again()
+-> Result {
+    for Case(why, wrong, said, change) in CASES {
+        for is_first in [true, false] {
+            let why = format!("{why}, first: {is_first}");
+            let host = host()?;
+            let home = host.cargo_home();
+            let good = list(&home)?;
+            if !is_first {
+                host.save()?.done()?;
+            }
+            change(&home)?;
+            let saved = host.save()?.done()?;
+            assert_eq!(saved.mode("registry"), "published", "{why}");
+            let path = home.join(wrong);
+            let line = format!("`{}` is not saved: {said}; it is removed", path.display());
+            saved.says(&[line.as_str()]).map_err(|error| format!("{why}: {error}"))?;
+            assert!(path.symlink_metadata().is_err(), "{why}: it is there still");
+            assert_eq!(host.leftovers()?, [] as [&Path; 0], "{why}");
+
+            fs::remove_dir_all(&home)?;
+            host.restore()?.done()?;
+            assert_eq!(wrong_in(&home, &good)?, [] as [PathBuf; 0], "{why}: restored");
+
+            install(&host)?;
+            host.save()?.done()?;
+            fs::remove_dir_all(&home)?;
+            host.restore()?.done()?;
+            let restored = list(&home)?;
+            let missing = good.keys().filter(|path| !restored.contains_key(*path));
+            assert_eq!(missing.collect::<Vec<_>>(), [] as [&PathBuf; 0], "{why}: fetched again");
+            assert_eq!(wrong_in(&home, &good)?, [] as [PathBuf; 0], "{why}: fetched again");
+            assert_eq!(host.save()?.done()?.areas(), ["registry unchanged exact"], "{why}");
+            host.verify()?;
+        }
+    }
+    Ok(())
+}
+
+/// Fails unless the home holds all that `good` lists, and nothing else.
+fn expect_good(home: &Path, good: &Listing, why: &str) -> Result {
+    let now = list(home)?;
+    let missing: Vec<_> = good.keys().filter(|path| !now.contains_key(*path)).collect();
+    assert_eq!(missing, [] as [&PathBuf; 0], "{why}: missing");
+    assert_eq!(wrong_in(home, good)?, [] as [PathBuf; 0], "{why}: wrong");
+    Ok(())
+}
+
+const PROTECTED: [&str; 4] = ["--repository", "o/app", "--lane", "protected"];
+const PULL_REQUEST: [&str; 4] = ["--repository", "o/app", "--lane", "pr/7"];
+
+/// How it comes that a restore looks at a home.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    /// Nobody knows who had it in hand.
+    Restart,
+    /// A job of another lane had it in hand, and saved nothing.
+    PullRequest,
+    /// The restore before put it there a moment ago.
+    Restored,
+}
+
+#[test]
+fn what_is_wrong_in_a_home_is_replaced_before_cargo_sees_it() -> Result {
+    for Case(why, wrong, said, change) in CASES {
+        for before in [Before::Restart, Before::PullRequest, Before::Restored] {
+            let why = format!("{why}, {before:?}");
+            let host = host()?;
+            let home = host.cargo_home();
+            let good = list(&home)?;
+            host.save_with(&PROTECTED)?.done()?;
+            match before {
+                Before::Restart => host.forget_inodes()?,
+                Before::PullRequest => {
+                    host.restore_with(&PROTECTED)?.done()?;
+                    host.restore_with(&PULL_REQUEST)?.done()?;
+                }
+                Before::Restored => {
+                    fs::remove_dir_all(&home)?;
+                    host.restore_with(&PROTECTED)?.done()?;
+                }
+            }
+            change(&home)?;
+            let restored = host.restore_with(&PROTECTED)?.done()?;
+            let path = home.join(wrong);
+            let line = format!("`{}` is wrong: {said}; it is replaced", path.display());
+            restored.says(&[line.as_str()]).map_err(|error| format!("{why}: {error}"))?;
+            expect_good(&home, &good, &why)?;
+            assert_eq!(host.leftovers()?, [] as [&Path; 0], "{why}");
+            // Now it is known, and nothing is written.
+            let placed = inodes(&home)?;
+            let again = host.restore_with(&PROTECTED)?.done()?;
+            assert_eq!(again.areas(), ["registry in-place exact"], "{why}");
+            assert!(!again.stderr.contains("is wrong"), "{why}: {}", again.stderr);
+            assert_eq!(inodes(&home)?, placed, "{why}");
+            let saved = host.save_with(&PROTECTED)?.done()?;
+            assert_eq!(saved.areas(), ["registry unchanged exact"], "{why}");
+        }
+    }
+    Ok(())
+}
+
+/// A file system that went down with the names and not the bytes, within one boot or with the next.
+#[test]
+fn bytes_that_a_power_loss_took_come_back() -> Result {
+    for is_other_boot in [false, true] {
+        for is_zeros in [false, true] {
+            let host = host()?;
+            let home = host.cargo_home();
+            let good = list(&home)?;
+            host.save()?.done()?;
+            fs::remove_dir_all(&home)?;
+            host.restore()?.done()?;
+            if is_other_boot {
+                host.forget_inodes()?;
+            }
+            for path in paths(&home)?.iter().filter(|path| path.is_file()) {
+                if path.file_name().is_some_and(|name| name == ".cargo-ok") {
+                    continue;
+                }
+                let len = if is_zeros { usize::try_from(fs::metadata(path)?.len())? } else { 0 };
+                keeping_mtime(path, |path| Ok(fs::write(path, vec![0; len])?))?;
+            }
+            let why = format!("other boot: {is_other_boot}, zeros: {is_zeros}");
+            host.restore()?.done()?;
+            let mut got = list(&home)?;
+            let is_lock = |path: &PathBuf| path.to_string_lossy().starts_with(".package-cache");
+            got.retain(|path, _| !is_lock(path));
+            let wrong: Vec<_> = differences(&good, &got)
+                .into_iter()
+                .filter(|line| !line.contains(": Some(d"))
+                .collect();
+            assert_eq!(wrong, [] as [&str; 0], "{why}");
+        }
+    }
+    Ok(())
+}
+
+/// Nothing was stored of a crate, so nothing can take its place.
+#[test]
+fn a_wrong_crate_that_was_never_saved_is_removed_before_cargo_sees_it() -> Result {
+    let host = Host::new()?;
+    let home = host.cargo_home();
+    lock(&host.repo(), "app", &["bar-1.0.0"])?;
+    install_crate(&home, "bar-1.0.0")?;
+    host.save_with(&PROTECTED)?.done()?;
+    host.restore_with(&PROTECTED)?.done()?;
+    // A pull request brings another crate, and leaves it edited.
+    lock(&host.repo(), "app", &["bar-1.0.0", FOO])?;
+    host.restore_with(&PULL_REQUEST)?.done()?;
+    install_crate(&home, FOO)?;
+    write(&home, format!("{SOURCE}/src/lib.rs"), "//! evil-1.0.0")?;
+    let restored = host.restore_with(&PROTECTED)?.done()?;
+    restored.says(&["is wrong: `src/lib.rs` is not as in its `.crate` file; it is removed"])?;
+    assert!(!home.join(SOURCE).exists() && home.join(CRATE).exists());
+    assert!(home.join(format!("registry/src/{INDEX}/bar-1.0.0/.cargo-ok")).exists());
+    Ok(())
+}
+
+/// The first job that takes over from a pull request does not need all that the next one of its lane needs.
+#[test]
+fn what_one_job_did_not_look_at_the_next_one_does() -> Result {
+    let host = host()?;
+    let home = host.cargo_home();
+    host.restore_with(&PROTECTED)?.done()?;
+    host.save_with(&PROTECTED)?.done()?;
+    host.restore_with(&PULL_REQUEST)?.done()?;
+    write(&home, format!("{SOURCE}/src/lib.rs"), "//! evil-1.0.0")?;
+    lock(&host.repo(), "app", &["bar-1.0.0"])?;
+    let first = host.restore_with(&PROTECTED)?.done()?;
+    assert!(!first.stderr.contains("is wrong"), "{}", first.stderr);
+    lock(&host.repo(), "app", &[FOO, "bar-1.0.0"])?;
+    let second = host.restore_with(&PROTECTED)?.done()?;
+    second.says(&["is wrong: `src/lib.rs` is not as in its `.crate` file; it is replaced"])?;
+    Ok(())
+}
+
+#[test]
+fn nothing_is_removed_that_a_build_reads() -> Result {
+    let host = host()?;
+    let home = host.cargo_home();
+    write(&home, format!("{SOURCE}/build.rs"), "fn main() {}")?;
+    let build =
+        fs::File::options().append(true).create(true).open(home.join(".package-cache-mutate"))?;
+    rustix::fs::flock(&build, rustix::fs::FlockOperation::NonBlockingLockShared)?;
+    let saved = host.save()?.done()?;
+    let lock_file = home.join(".package-cache-mutate");
+    let busy = format!("it cannot be removed: cannot lock `{}`", lock_file.display());
+    saved.says(&["`build.rs` is not in its `.crate` file; ", &busy])?;
+    assert!(home.join(SOURCE).join("build.rs").exists());
+    drop(build);
+    host.save()?.done()?.says(&["`build.rs` is not in its `.crate` file; it is removed"])?;
+    assert!(!home.join(SOURCE).exists());
+    Ok(())
+}
+
+/// Takes the digests out of the lock file.
+fn forget_checksums(host: &Host) -> Result {
+    let path = host.repo().join("Cargo.lock");
+    let text = fs::read_to_string(&path)?;
+    let lines = text.lines().filter(|line| !line.starts_with("checksum"));
+    Ok(fs::write(&path, lines.collect::<Vec<_>>().join("\n"))?)
+}
+
+#[test]
+fn where_nothing_can_be_asked_everything_is_kept() -> Result {
+    type Make = fn(&Host) -> Result;
+    #[rustfmt::skip]
+    let cases: [(&str, Make); 3] = [
+        ("no digest",        forget_checksums),
+        ("a local registry", |host| {
+            let registry = host.cargo_home().join("registry");
+            fs::remove_dir_all(registry.join("cache"))?;
+            Ok(fs::remove_dir_all(registry.join("index"))?)
+        }),
+        ("another form",     |host| write(&host.cargo_home(), index_file(), "\x09 of a later cargo")),
+    ];
+    for (why, make) in cases {
+        let host = host()?;
+        make(&host)?;
+        if why != "another form" {
+            write(&host.cargo_home(), format!("{SOURCE}/src/lib.rs"), "//! mine")?;
+        }
+        let good = list(&host.cargo_home())?;
+        let saved = host.save()?.done()?;
+        assert!(!saved.stderr.contains("is not saved: "), "{why}: {}", saved.stderr);
+        assert_eq!(wrong_in(&host.cargo_home(), &good)?, [] as [PathBuf; 0], "{why}");
+        fs::remove_dir_all(host.cargo_home())?;
+        host.restore()?.done()?;
+        expect_good(&host.cargo_home(), &good, why)?;
+        host.restore()?.done()?;
+        expect_good(&host.cargo_home(), &good, why)?;
+    }
+    Ok(())
+}
+
+/// It was saved when no lock file named a digest, or by an older version: that nobody vouched for it is in the manifest.
+#[test]
+fn a_generation_that_nobody_vouched_for_is_looked_over_when_it_is_restored() -> Result {
+    for is_left_out in [false, true] {
+        let host = host()?;
+        let home = host.cargo_home();
+        let key = ["--key", "same"];
+        let text = fs::read(host.repo().join("Cargo.lock"))?;
+        if is_left_out {
+            write(&home, CRATE, "another crate")?;
+        } else {
+            write(&home, format!("{SOURCE}/src/lib.rs"), "//! evil-1.0.0")?;
+        }
+        forget_checksums(&host)?;
+        host.save_with(&key)?.done()?;
+        fs::write(host.repo().join("Cargo.lock"), text)?;
+        fs::remove_dir_all(&home)?;
+        let restored = host.restore_with(&key)?.done()?;
+        if !is_left_out {
+            restored
+                .says(&["is wrong: `src/lib.rs` is not as in its `.crate` file; it is removed"])?;
+        }
+        assert!(!home.join(SOURCE).exists(), "{}", restored.stderr);
+        assert_eq!(home.join(CRATE).exists(), !is_left_out, "{}", restored.stderr);
+        // What nobody vouched for is no reason not to publish what somebody did.
+        install(&host)?;
+        host.restore_with(&key)?.done()?;
+        assert_eq!(host.save_with(&key)?.done()?.mode("registry"), "published");
+        assert_eq!(host.save_with(&key)?.done()?.mode("registry"), "unchanged");
+    }
+    Ok(())
+}
