@@ -10,7 +10,10 @@ use runner_cache::fs::crash::CRASH_POINTS;
 
 use crate::fake_runner::{Done, FakeRunner, Job};
 use crate::filesystems::with_filesystem;
-use crate::support::{Host, Result, flock, paths, succeed, write};
+use crate::support::{
+    Host, INDEX, Result, flock, install_crate, install_repository, lock, lock_repository,
+    make_repository, paths, succeed, write,
+};
 
 /// Who a job is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,7 @@ enum Event {
 }
 
 use Event::{Branch, PullRequest, Push, Target, Workflow};
+use Way::{Disabled, KeyOnly, Killed, LookupOnly, NotSaved, RestoreOnly, Saved};
 
 /// How a job goes, once it has built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,17 +113,20 @@ fn built_by(runner: &FakeRunner, who: &str) -> BTreeSet<&'static str> {
     DIRS.into_iter().filter(is_there).collect()
 }
 
+fn inputs_of(way: Way) -> &'static [(&'static str, &'static str)] {
+    match way {
+        Saved | Killed => &[],
+        NotSaved => &[("save-if", "never")],
+        RestoreOnly => &[("mode", "restore")],
+        LookupOnly => &[("lookup-only", "true")],
+        Disabled => &[("enabled", "false")],
+        KeyOnly => &[("mode", "key")],
+    }
+}
+
 /// Runs a job up to its end in that way; returns its main step.
 fn run(runner: &FakeRunner, event: Event, way: Way, who: &str) -> Result<Done> {
-    let inputs: &[(&str, &str)] = match way {
-        Way::Saved | Way::Killed => &[],
-        Way::NotSaved => &[("save-if", "never")],
-        Way::RestoreOnly => &[("mode", "restore")],
-        Way::LookupOnly => &[("lookup-only", "true")],
-        Way::Disabled => &[("enabled", "false")],
-        Way::KeyOnly => &[("mode", "key")],
-    };
-    let mut job = job(runner, event, inputs);
+    let mut job = job(runner, event, inputs_of(way));
     let main = job.main()?.ok()?;
     build(runner, who)?;
     if way != Way::Killed {
@@ -129,34 +136,37 @@ fn run(runner: &FakeRunner, event: Event, way: Way, who: &str) -> Result<Done> {
     Ok(main)
 }
 
+/// A job, how it ends, the job that comes next, and whether what the first left is there then.
+type Row = (Event, Way, Event, bool);
+
+#[rustfmt::skip]
+const ROWS: [Row; 19] = [
+    // first            way          next              what the first left is there
+    (PullRequest(7),    Saved,       Push,             false),
+    (PullRequest(7),    NotSaved,    Push,             false),
+    (PullRequest(7),    Killed,      Push,             false),
+    (PullRequest(7),    RestoreOnly, Push,             false),
+    (PullRequest(7),    LookupOnly,  Push,             false),
+    (PullRequest(7),    Disabled,    Push,             false),
+    (PullRequest(7),    KeyOnly,     Push,             false),
+    (PullRequest(7),    Saved,       PullRequest(8),   false),
+    (PullRequest(7),    Killed,      Branch("fix"),    false),
+    (PullRequest(7),    NotSaved,    Target(7),        false),
+    (Target(7),         Killed,      PullRequest(7),   false),
+    (Target(7),         NotSaved,    Push,             false),
+    (Workflow,          Killed,      Push,             false),
+    (Branch("fix"),     NotSaved,    Push,             false),
+    (Branch("fix"),     Killed,      Branch("other"),  false),
+    (Push,              Saved,       Push,             true),
+    (Push,              Killed,      Push,             true),
+    (Push,              Saved,       PullRequest(7),   true),
+    (PullRequest(7),    Saved,       PullRequest(7),   true),
+];
+
 #[test]
 fn a_job_builds_on_nothing_that_a_lane_left_which_it_may_not_read() -> Result {
-    use Way::{Disabled, KeyOnly, Killed, LookupOnly, NotSaved, RestoreOnly, Saved};
-    #[rustfmt::skip]
-    let cases = [
-        // first            way          next              what the first left is there
-        (PullRequest(7),    Saved,       Push,             false),
-        (PullRequest(7),    NotSaved,    Push,             false),
-        (PullRequest(7),    Killed,      Push,             false),
-        (PullRequest(7),    RestoreOnly, Push,             false),
-        (PullRequest(7),    LookupOnly,  Push,             false),
-        (PullRequest(7),    Disabled,    Push,             false),
-        (PullRequest(7),    KeyOnly,     Push,             false),
-        (PullRequest(7),    Saved,       PullRequest(8),   false),
-        (PullRequest(7),    Killed,      Branch("fix"),    false),
-        (PullRequest(7),    NotSaved,    Target(7),        false),
-        (Target(7),         Killed,      PullRequest(7),   false),
-        (Target(7),         NotSaved,    Push,             false),
-        (Workflow,          Killed,      Push,             false),
-        (Branch("fix"),     NotSaved,    Push,             false),
-        (Branch("fix"),     Killed,      Branch("other"),  false),
-        (Push,              Saved,       Push,             true),
-        (Push,              Killed,      Push,             true),
-        (Push,              Saved,       PullRequest(7),   true),
-        (PullRequest(7),    Saved,       PullRequest(7),   true),
-    ];
     let mut wrong = Vec::new();
-    for (first, way, next, is_kept) in cases {
+    for (first, way, next, is_kept) in ROWS {
         let why = format!("{first:?} {way:?} {next:?}");
         let runner = runner()?;
         run(&runner, first, way, "first")?;
@@ -189,6 +199,100 @@ fn a_job_builds_on_nothing_that_a_lane_left_which_it_may_not_read() -> Result {
         }
         third.post("success")?.ok()?;
         runner.verify().map_err(|error| format!("{why}: {error}"))?;
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// The sources in the shared home of cargo that a build compiles: of a crate of a registry, and of a git dependency.
+fn home_sources() -> [String; 2] {
+    let crate_dir = format!("home/.cargo/registry/src/{INDEX}/{FOO}");
+    [format!("{crate_dir}/src/lib.rs"), format!("home/.cargo/git/checkouts/{GIT}/src/lib.rs")]
+}
+
+const FOO: &str = "foo-1.0.0";
+
+/// The directory of a checkout.
+const GIT: &str = "lib-0123456789abcdef/COMMIT";
+
+/// Returns where one of [`home_sources`] is.
+fn at(runner: &FakeRunner, path: &str) -> Result<PathBuf> {
+    let commit = runner.head(&runner.path("origin/git/lib"))?;
+    Ok(runner.path(&path.replace("COMMIT", &commit[..7])))
+}
+
+/// Lets the repository depend on a crate and on a git repository, and fetches both as cargo does.
+fn depend(runner: &FakeRunner) -> Result {
+    let origin = runner.path("origin/git/lib");
+    let commit = make_repository(&origin, "// good\n")?;
+    lock(&runner.path("origin/app"), "app", &[FOO])?;
+    lock_repository(&runner.path("origin/app"), &commit)?;
+    runner.commit(&[])?;
+    check_out(runner)?;
+    let home = runner.path("home/.cargo");
+    install_crate(&home, FOO)?;
+    install_repository(&home, &origin, &commit)
+}
+
+/// Returns the sources in the home that are not as they were fetched.
+fn edited(runner: &FakeRunner) -> Result<Vec<String>> {
+    let mut edited = Vec::new();
+    for path in home_sources() {
+        let text = fs::read_to_string(at(runner, &path)?).unwrap_or_default();
+        if text.contains("evil") {
+            edited.push(path);
+        }
+    }
+    Ok(edited)
+}
+
+/// The same jobs, and a home of cargo that they share: what one lane edited there no other one builds, and nobody saves.
+#[test]
+fn a_job_compiles_no_source_that_a_lane_edited_which_it_may_not_read() -> Result {
+    let mut wrong = Vec::new();
+    for (first, way, next, is_kept) in ROWS {
+        for is_stored in [true, false] {
+            let why = format!("{first:?} {way:?} {next:?}, stored: {is_stored}");
+            let runner = runner()?;
+            depend(&runner)?;
+            if is_stored {
+                run(&runner, Push, Saved, "before")?;
+            }
+            let inputs = inputs_of(way);
+            let mut evil = job(&runner, first, inputs);
+            evil.main()?.ok()?;
+            for path in home_sources() {
+                let path = at(&runner, &path)?;
+                let text = fs::read_to_string(&path)?;
+                fs::write(&path, text + "// evil\n")?;
+            }
+            build(&runner, "first")?;
+            if way != Killed {
+                evil.post("success")?.ok()?;
+            }
+            let mut second = job(&runner, next, &[]);
+            let main = second.main()?.ok()?;
+            if !is_kept && !edited(&runner)?.is_empty() {
+                wrong.push(format!("{why}: {:?} are edited: {}", edited(&runner)?, main.log));
+            }
+            let all_there =
+                home_sources().iter().all(|path| at(&runner, path).is_ok_and(|it| it.exists()));
+            if is_stored && !is_kept && !all_there {
+                wrong.push(format!("{why}: not all that was stored is there: {}", main.log));
+            }
+            build(&runner, "second")?;
+            second.post("success")?.ok()?;
+            // What it saved is what its lane gets.
+            fs::remove_dir_all(runner.path("home/.cargo"))?;
+            check_out(&runner)?;
+            let mut third = job(&runner, next, &[]);
+            let main = third.main()?.ok()?;
+            if !edited(&runner)?.is_empty() {
+                wrong.push(format!("{why}: {:?} were saved: {}", edited(&runner)?, main.log));
+            }
+            third.post("success")?.ok()?;
+            runner.verify().map_err(|error| format!("{why}: {error}"))?;
+        }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     Ok(())
