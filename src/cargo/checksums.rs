@@ -49,10 +49,11 @@ impl Checksums {
 mod tests {
     use super::*;
 
+    type Case<'a> = (&'a str, &'a [Option<String>], Option<&'a [Digest]>);
+
     #[test]
     fn a_crate_has_the_digests_that_lock_files_name_unless_one_of_them_names_none() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
-        type Case<'a> = (&'a str, &'a [Option<String>], Option<&'a [Digest]>);
         #[rustfmt::skip]
         let cases: [Case<'_>; 6] = [
             ("one",                &[Some(a.to_string())],                      Some(&[a])),
