@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::print::{line, to_stderr};
 use super::{Error, Result};
 use crate::cargo::key::KeyOptions;
 use crate::cargo::scratch::Scratch;
 use crate::cargo::tracked::url_of_origin;
+use crate::github;
 use crate::github::runner::Runner;
+use crate::model::cache_mode::CacheMode;
 use crate::model::cargo_home::{CargoHome, HomeOwner};
 use crate::model::environment::Environment;
 use crate::model::leftovers::Leftovers;
@@ -350,6 +353,15 @@ impl JobArgs {
 /// Returns the environment of this process, as a value.
 pub(super) fn environment() -> Environment {
     std::env::vars_os().collect()
+}
+
+/// Returns what the workflow that this is a step of lets its jobs do with caches; says so if nobody knows the word.
+pub(super) fn cache_mode() -> CacheMode {
+    let (mode, unknown) = github::cache_mode::cache_mode(&environment());
+    if let Some(unknown) = unknown {
+        to_stderr(&line!("warning: {unknown}"));
+    }
+    mode
 }
 
 /// Returns the time by the clock of the host.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::args::{JobArgs, LeftoversArgs, environment, now};
+use super::args::{JobArgs, LeftoversArgs, cache_mode, environment, now};
 use super::print::{line, to_stderr};
 use super::{Error, Result, Status, progress, report};
 use crate::model::always_build::AlwaysBuild;
@@ -49,10 +49,12 @@ impl RestoreArgs {
         let home = self.job.open_home(&store, self.leftovers.leftovers())?;
         let job = self.job.resolve(&store, home.as_ref())?;
         let always_build = self.always_build()?;
+        let cache_mode = cache_mode();
         let (report, ended) = progress::watch("restoring", |progress| {
             let uses_hot_trees = self.hot_trees > 0;
             let leftovers = self.leftovers.leftovers();
-            let options = RestoreOptions { now: now(), uses_hot_trees, always_build, leftovers };
+            let options =
+                RestoreOptions { now: now(), uses_hot_trees, always_build, leftovers, cache_mode };
             let restore = || ops::restore::restore(&store, &job, options, progress);
             ops::with_threads(self.job.threads, restore)
         })?;

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::args::{JobArgs, LeftoversArgs, RetentionArgs, now};
-use super::print::to_stderr;
+use super::args::{JobArgs, LeftoversArgs, RetentionArgs, cache_mode, now};
+use super::print::{line, print_json, to_stderr};
 use super::{Result, Status, progress, report};
 use crate::model::leftovers::{Leftovers, SavedFrom};
 use crate::model::level::Level;
@@ -11,7 +11,7 @@ use crate::model::unit_use::UnitPolicy;
 use crate::ops;
 use crate::ops::gc::{Mode, gc};
 use crate::ops::hot::HotPolicy;
-use crate::ops::report::{self as reports, AreaReport};
+use crate::ops::report::{self as reports, AreaReport, nothing_done};
 use crate::ops::save::SaveOptions;
 use crate::store::OUTSIDE;
 
@@ -45,6 +45,15 @@ impl SaveArgs {
         let store = self.job.root.open_or_init()?;
         let home = self.job.open_home(&store, Leftovers::Keep)?;
         let job = self.job.resolve(&store, home.as_ref())?;
+        let cache_mode = cache_mode();
+        if !cache_mode.saves() {
+            let why = format!("nothing is saved: the `cache-mode` of this job is `{cache_mode}`");
+            to_stderr(&line!("{why}"));
+            if self.job.json {
+                print_json(&nothing_done(&job, Some(why)))?;
+            }
+            return Ok(Status::Done);
+        }
         let options = SaveOptions {
             level: self.compression_level,
             partial: self.partial,

@@ -11,6 +11,7 @@
 //! - No text of others becomes a command or another output: [`commands`], [`files`].
 
 pub mod annotations;
+pub mod cache_mode;
 pub mod commands;
 pub mod event;
 pub mod files;

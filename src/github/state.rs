@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{self, Files};
 use super::runner::Runner;
+use crate::model::cache_mode::CacheMode;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::git_ref::CommitId;
@@ -33,6 +34,10 @@ pub struct State {
     pub dependency_keys: BTreeMap<Name, Name>,
     /// The commits at which dependencies were checked out.
     pub dependency_refs: BTreeMap<Name, CommitId>,
+    /// What the main step was allowed. A version that does not know it takes a state with it for none, and saves
+    /// nothing.
+    #[serde(default, skip_serializing_if = "CacheMode::is_unlimited")]
+    pub cache_mode: CacheMode,
 }
 
 /// How far the main step came.
@@ -78,6 +83,7 @@ impl State {
             key: None,
             dependency_keys: BTreeMap::new(),
             dependency_refs: BTreeMap::new(),
+            cache_mode: CacheMode::default(),
         }
     }
 
@@ -98,7 +104,8 @@ impl State {
     pub fn save(&self, files: &Files, runner: &Runner) -> Result<(), files::Error> {
         let mut text = self.encode(runner);
         if text.len() > MAX_LEN {
-            let small = Self { stage: self.stage, root: self.root.clone(), ..Self::started() };
+            let Self { stage, cache_mode, .. } = *self;
+            let small = Self { stage, cache_mode, root: self.root.clone(), ..Self::started() };
             text = small.encode(runner);
         }
         files.state(&[(NAME, &text)])
@@ -160,6 +167,7 @@ mod tests {
         let mut state = State { stage: Stage::Restored, ..State::started() };
         state.set_root(Path::new("/srv/ä cache"));
         state.key = Some("abc-def".parse()?);
+        state.cache_mode = CacheMode::WriteOnly;
         for number in 0..dependencies {
             let name: Name = format!("dependency-{number}").parse()?;
             state.dependency_keys.insert(name.clone(), "x".repeat(200).parse()?);

@@ -8,6 +8,7 @@ use super::area::Area;
 use super::manifest::Root;
 use super::names::{Name, ParseNameError};
 use super::rel_path::RelPath;
+use super::source::is_configuration;
 
 /// Where a further target is: its root and its path below that.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,9 +38,8 @@ impl Further {
     /// Returns the further target at `path` below `root`. `None` where none can be: inside a
     /// directory of git's or cargo's configuration, or where its name in the store would be too long.
     pub fn at(root: Root, path: RelPath) -> Option<Self> {
-        let is_configuration = |name: &[u8]| matches!(name, b".git" | b".cargo");
         let further = Self { root, path };
-        let is_safe = !further.path.components().any(is_configuration);
+        let is_safe = !is_configuration(&further.path);
         let is_named = further.name().parse::<Name>().is_ok() && !further.root_is_ambiguous();
         (is_safe && is_named).then_some(further)
     }

@@ -7,6 +7,7 @@ pub mod ahead;
 pub mod always_build;
 pub mod area;
 pub mod blind;
+pub mod cache_mode;
 pub mod cargo_home;
 pub mod choice;
 pub mod digest;

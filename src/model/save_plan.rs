@@ -1,5 +1,6 @@
 //! What the end of a job saves: from how the job went and what its workflow asked for.
 
+use super::cache_mode::CacheMode;
 use super::scope::Lane;
 
 /// When the end of a job saves.
@@ -40,8 +41,19 @@ pub enum SavePlan {
 impl SavePlan {
     /// Decides. `status` is how the job went, if the runner tells; `restored` whether all that was
     /// to be restored was in place before it built.
-    pub fn of(save_if: SaveIf, status: Option<JobStatus>, lane: &Lane, restored: bool) -> Self {
+    pub fn of(
+        save_if: SaveIf,
+        cache_mode: CacheMode,
+        status: Option<JobStatus>,
+        lane: &Lane,
+        restored: bool,
+    ) -> Self {
         let succeeded = status == Some(JobStatus::Success);
+        match cache_mode {
+            CacheMode::Read => return Self::Nothing(READ),
+            CacheMode::None => return Self::Nothing(NONE),
+            CacheMode::Write | CacheMode::WriteOnly => {}
+        }
         match save_if {
             SaveIf::Never => Self::Nothing("`save-if` is `never`"),
             SaveIf::Protected if *lane != Lane::Protected => {
@@ -55,6 +67,9 @@ impl SavePlan {
         }
     }
 }
+
+const READ: &str = "the `cache-mode` of this job is `read`";
+const NONE: &str = "the `cache-mode` of this job is `none`";
 
 #[cfg(test)]
 mod tests {
@@ -89,7 +104,11 @@ mod tests {
         ];
         for (save_if, status, lane, restored, want) in cases {
             let why = format!("{save_if:?}, {status:?}, {lane}, {restored}");
-            assert_eq!(SavePlan::of(save_if, status, lane, restored), want, "{why}");
+            let plan = |mode| SavePlan::of(save_if, mode, status, lane, restored);
+            assert_eq!(plan(CacheMode::Write), want, "{why}");
+            assert_eq!(plan(CacheMode::WriteOnly), want, "{why}");
+            assert_eq!(plan(CacheMode::Read), Nothing(READ), "{why}");
+            assert_eq!(plan(CacheMode::None), Nothing(super::NONE), "{why}");
         }
     }
 }

@@ -13,9 +13,10 @@ use crate::cargo::manifests::is_other_repo;
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::model::kept::{StaysAway, stays_away};
-use crate::model::manifest::{Entry, EntryKind, FileFacts, KeptFile, Manifest, Root};
+use crate::model::manifest::{Entry, EntryKind, FileFacts, KeptFile, Manifest, Root, Source};
 use crate::model::rel_path::RelPath;
 use crate::model::sketch::Contents;
+use crate::model::source::is_configuration;
 use crate::model::timestamp::Timestamp;
 use crate::store::Lease;
 
@@ -41,6 +42,7 @@ pub(super) fn create_missing(
             let is_lacking = |kept: &&KeptFile| {
                 kept.root == *root
                     && may_be_at(dir, &kept.path)
+                    && may_run(manifest, kept)
                     && !is_there(dir, &kept.path)
                     && !created.contains(&(root.clone(), kept.path.clone()))
             };
@@ -60,15 +62,15 @@ fn is_there(root: &Path, path: &RelPath) -> bool {
     root.join(path.as_path()).symlink_metadata().is_ok()
 }
 
-/// Tells whether a file that a build script wrote may be put at a path: not where it would be part of git's
-/// or cargo's configuration, or of another repository, nor beside a file that is the same module.
+/// Tells whether a file that a build script wrote may be put at a path: not where git, cargo or rustup would
+/// obey it, or where another repository is, nor beside a file that is the same module.
 fn may_be_at(root: &Path, path: &RelPath) -> bool {
-    if path.components().any(|name| matches!(name, b".git" | b".cargo")) {
+    if is_configuration(path) {
         return false;
     }
     let full = root.join(path.as_path());
-    let dirs = full.ancestors().skip(1).take_while(|dir| *dir != root);
-    if dirs.into_iter().any(is_other_repo) {
+    let mut dirs = full.ancestors().skip(1).take_while(|dir| *dir != root);
+    if dirs.any(|dir| dir.is_symlink() || is_other_repo(dir) || is_bare_repo(dir)) {
         return false;
     }
     let is_module = full.extension().is_some_and(|extension| extension == "rs");
@@ -77,6 +79,20 @@ fn may_be_at(root: &Path, path: &RelPath) -> bool {
         _ => is_module.then(|| full.with_extension("").join("mod.rs")),
     };
     twin.is_none_or(|twin| twin.symlink_metadata().is_err())
+}
+
+/// Tells whether a directory is a git repository without a checkout, as git recognises one.
+fn is_bare_repo(dir: &Path) -> bool {
+    dir.join("HEAD").exists() && dir.join("objects").is_dir() && dir.join("refs").is_dir()
+}
+
+/// Tells whether a file may be executed as far as it was recorded to be: that of a source is known. Of another one
+/// nobody knows what would run it, so that its build script may write it again.
+fn may_run(manifest: &Manifest, kept: &KeptFile) -> bool {
+    let is_it =
+        |source: &&Source| source.root == kept.root && source.path.as_ref() == Some(&kept.path);
+    kept.facts.mode & 0o111 == 0
+        || manifest.sources.iter().find(is_it).is_some_and(|source| source.is_executable)
 }
 
 fn create(
@@ -92,7 +108,11 @@ fn create(
     };
     let entry = |(index, kept): (usize, &&KeptFile)| Entry {
         path: name(index),
-        kind: EntryKind::File(FileFacts { mtime: bound, ..kept.facts.clone() }),
+        kind: EntryKind::File(FileFacts {
+            mtime: bound,
+            mode: kept.facts.mode & 0o777,
+            ..kept.facts.clone()
+        }),
     };
     let mut entries: Vec<_> = lacking.iter().enumerate().map(entry).collect();
     entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -130,7 +150,8 @@ pub(super) fn judge(
         fates.as_deref(),
         |kept| {
             let is_away = away.contains(&(kept.root.clone(), kept.path.clone()));
-            !is_away && here(kept).is_some_and(|root| may_be_at(&root, &kept.path))
+            let may_be = |root: PathBuf| may_be_at(&root, &kept.path) && may_run(manifest, kept);
+            !is_away && here(kept).is_some_and(may_be)
         },
         |kept| here(kept).is_some_and(|root| is_there(&root, &kept.path)),
     )

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Error;
 use super::job::Job;
 use crate::model::area::{Area, as_shown};
+use crate::model::cache_mode::CacheMode;
 use crate::model::choice::Hit;
 use crate::model::manifest::{GenerationId, RawPath};
 use crate::model::names::Name;
@@ -140,6 +141,21 @@ pub(super) fn left_behind(reclaimed: store::Result<Reclaimed>) -> Vec<String> {
         Ok(reclaimed) => reclaimed.warnings().collect(),
         Err(error) => vec![chain(&error)],
     }
+}
+
+/// Says that a job restores nothing because it may not.
+pub fn not_restored(cache_mode: CacheMode) -> Option<String> {
+    let why = || format!("nothing is restored: the `cache-mode` of this job is `{cache_mode}`");
+    (!cache_mode.restores()).then(why)
+}
+
+/// Returns the report of a job with which nothing is done, and why.
+pub fn nothing_done(job: &Job, why: Option<String>) -> Report {
+    let areas = job.places.iter().map(|place| AreaReport::new(place.area.clone())).collect();
+    let mut report = Report::of(job.key.clone(), areas);
+    report.warnings.clone_from(&job.warnings);
+    report.notes.extend(why);
+    report
 }
 
 /// Returns the report of a restore that could not begin: a miss of everything.

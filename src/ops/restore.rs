@@ -26,7 +26,7 @@ use super::placed::Placed;
 use super::progress::Progress;
 use super::rebuild::shown_in;
 use super::report::{
-    AreaReport, Mode, Report, SourcesReport, chain, left_behind, nothing_restored,
+    AreaReport, Mode, Report, SourcesReport, chain, left_behind, not_restored, nothing_restored,
 };
 use super::seen::Glance;
 use super::sources::Refreshing;
@@ -36,6 +36,7 @@ use super::{Error, Result};
 use crate::cargo::tested::newer_than_tested;
 use crate::fs::crash::crash_point;
 use crate::model::always_build::AlwaysBuild;
+use crate::model::cache_mode::CacheMode;
 use crate::model::choice::Hit;
 use crate::model::leftovers::Leftovers;
 use crate::model::manifest::Manifest;
@@ -65,6 +66,8 @@ pub struct RestoreOptions {
     pub always_build: Vec<AlwaysBuild>,
     /// How to treat directories of other jobs that this one may not read.
     pub leftovers: Leftovers,
+    /// What the job may do with what is kept: where it may not restore, nothing is found.
+    pub cache_mode: CacheMode,
 }
 
 /// Everything the areas of one restore share.
@@ -105,6 +108,7 @@ pub fn restore(
     crash_point("restore: leased");
     let job = &*with_last(store, job, For::Restore);
     let unpacker = Unpacker::new(store, progress);
+    let cache_mode = options.cache_mode;
     let restoring = Restoring { store, lease: &lease, job, options, boot: boot_id(), unpacker };
     let mut warnings = job.warnings.clone();
     warnings.extend(left_behind(reclaimed));
@@ -154,7 +158,7 @@ pub fn restore(
     warnings.append(&mut cleared.warnings);
     let areas = areas.into_iter().map(|area| area.report).collect();
     let notes = job.components().get("rustc").and_then(|version| newer_than_tested(version));
-    let notes = notes.into_iter().collect();
+    let notes = notes.into_iter().chain(not_restored(cache_mode)).collect();
     let seconds = started.elapsed().as_secs_f64();
     Ok(Report {
         sources,
@@ -226,7 +230,12 @@ impl<'a> Restoring<'a> {
 
     fn choose(&self, which: impl Fn(&&Place) -> bool, glance: &mut Glance) -> Vec<Pending<'a>> {
         let places: Vec<_> = self.job.places.iter().filter(which).collect();
-        let chosen = choose(self.store, self.lease, self.job, &places, glance);
+        let chosen = if self.options.cache_mode.restores() {
+            choose(self.store, self.lease, self.job, &places, glance)
+        } else {
+            let nothing = |place: &&'a Place| (*place, AreaReport::new(place.area.clone()), None);
+            places.iter().map(nothing).collect()
+        };
         chosen
             .into_iter()
             .map(|(place, report, choice)| Pending {

@@ -108,6 +108,72 @@ fn a_hostile_manifest_is_named_and_changes_nothing() -> Result {
     Ok(())
 }
 
+/// Kept files of somebody's choice: what git, cargo or rustup obey, or what is somebody else's.
+#[test]
+fn no_kept_file_is_obeyed_or_put_into_another_repository() -> Result {
+    #[rustfmt::skip]
+    let cases = [
+        ("a hook",                     ".git/hooks/post-checkout",      0o755, false),
+        ("a setting of git",           ".git/info/attributes",          0o644, false),
+        ("the same in upper case",     ".GIT/hooks/post-checkout",      0o755, false),
+        ("further down",               "sub/.git/hooks/post-checkout",  0o755, false),
+        ("cargo's configuration",      ".cargo/config.toml",            0o644, false),
+        ("that of a directory",        "crates/a/.cargo/config.toml",   0o644, false),
+        ("in another spelling",        "crates/a/.Cargo/config",        0o644, false),
+        ("submodules",                 ".gitmodules",                   0o644, false),
+        ("filters",                    "src/.gitattributes",            0o644, false),
+        ("a toolchain",                "rust-toolchain.toml",           0o644, false),
+        ("that of a directory, old",   "crates/rust-toolchain",         0o644, false),
+        ("another repository",         "inner/made.rs",                 0o644, false),
+        ("further down in it",         "inner/src/made.rs",             0o644, false),
+        ("a bare one",                 "bare/hooks/update",             0o644, false),
+        ("a work tree of another",     "tree/made.rs",                  0o644, false),
+        ("through a link to .git",     "link/hooks/post-checkout",      0o644, false),
+        ("through a link elsewhere",   "away/made.rs",                  0o644, false),
+        ("a program",                  "src/made.sh",                   0o755, false),
+        ("a program of a group",       "src/made.sh",                   0o654, false),
+        ("a submodule",                "sub/made.rs",                   0o644, true),
+        ("a source",                   "src/made.rs",                   0o644, true),
+        ("with a bit too many",        "src/made.rs",                   0o4644, true),
+    ];
+    for (why, path, mode, comes) in cases {
+        let host = Host::new()?;
+        let repo = host.repo();
+        write(&host.path("outside"), "secret", "untouched")?;
+        write(&repo, "sub/.git", "gitdir: ../.git/modules/sub\n")?;
+        write(&repo, "tree/.git", "gitdir: /elsewhere/.git/worktrees/tree\n")?;
+        for (dir, bare) in [("inner", false), ("bare", true)] {
+            let mut git = Command::new("git");
+            git.args(["init", "-q"]).args(bare.then_some("--bare")).arg(dir).current_dir(&repo);
+            succeed(git.env("GIT_CONFIG_GLOBAL", "/dev/null"))?;
+        }
+        link(&repo, "link", ".git")?;
+        link(&repo, "away", "../outside")?;
+        write(&host.target(), "app", "built")?;
+        host.save()?.done()?;
+        let [manifest] = &host.manifests()?[..] else { return Err("one manifest expected".into()) };
+        rewrite_manifest(manifest, |lines| {
+            let is_file = |line: &&Value| line["entry"]["path"] == "app";
+            let like = lines.iter().find(is_file).cloned().unwrap_or_default();
+            let mut facts = like["entry"]["is"]["file"].clone();
+            facts["mode"] = json!(mode);
+            let digest = facts["contents"][0]["digest"].clone();
+            let kept = json!({ "root": ".", "path": path, "digest": digest, "facts": facts });
+            lines.push(json!({ "kept": kept }));
+        })?;
+        host.lose_target()?;
+        let before = (list(&repo.join(".git"))?, list(&host.path("outside"))?);
+        let restored = host.restore()?.done()?;
+        let now = fs::symlink_metadata(repo.join(path)).ok();
+        assert_eq!(now.is_some(), comes, "{why}: {restored:?}");
+        let mode = now.filter(|_| comes).map(|now| now.permissions().mode() & 0o7777);
+        assert_eq!(mode, comes.then_some(0o644), "{why}");
+        expect_same(&before.0, &repo.join(".git"), why)?;
+        expect_same(&before.1, &host.path("outside"), why)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_symlink_planted_in_a_home_leads_nowhere() -> Result {
     for below in ["registry/src", "registry/cache", "registry/index"] {

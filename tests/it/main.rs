@@ -8,6 +8,7 @@ mod workshop;
 mod action;
 mod ahead;
 mod blind_inputs;
+mod cache_mode;
 mod cargo;
 mod chain;
 mod chain_init;

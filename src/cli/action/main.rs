@@ -25,7 +25,7 @@ use crate::ops::job::Job;
 use crate::ops::leftovers::note_build;
 use crate::ops::lookup::look_up;
 use crate::ops::progress::Progress;
-use crate::ops::report::{Report, SetAside};
+use crate::ops::report::{Report, SetAside, not_restored, nothing_done};
 use crate::ops::restore::{RestoreOptions, restore};
 use crate::ops::save::save_shared_first;
 use crate::store::{self, Store};
@@ -60,11 +60,13 @@ struct Main<'a> {
 
 impl<'a> Main<'a> {
     fn of(step: &'a Step, log: &'a mut Log) -> Self {
+        let mut state = State::started();
+        state.cache_mode = step.cache_mode;
         Self {
             step,
             log,
             progress: Progress::default(),
-            state: State::started(),
+            state,
             outputs: Outputs::default(),
             summary: Summary::default(),
             home_aside: None,
@@ -76,8 +78,8 @@ impl<'a> Main<'a> {
         let signals = Signals::stop(&self.progress, |status| status as i32);
         // The post step runs whatever becomes of this one.
         self.hand_on();
-        let warnings = self.step.inputs.warnings.iter().chain(&self.step.trust.warnings);
-        for warning in warnings {
+        let Step { inputs, trust, unknown_cache_mode, .. } = self.step;
+        for warning in inputs.warnings.iter().chain(&trust.warnings).chain(unknown_cache_mode) {
             self.log.warn(warning);
         }
         self.work();
@@ -128,7 +130,8 @@ impl<'a> Main<'a> {
         }
         let was_to_restore = enabled && matches!(mode, Mode::Auto | Mode::Restore);
         if was_to_restore && fail_on_cache_miss && hit == Hit::Miss {
-            self.log.error("nothing was found, and `fail-on-cache-miss` is `true`");
+            let nothing = if self.step.cache_mode.restores() { "found" } else { "restored" };
+            self.log.error(&format!("nothing was {nothing}, and `fail-on-cache-miss` is `true`"));
             self.has_failed = true;
         }
     }
@@ -281,8 +284,12 @@ impl<'a> Main<'a> {
             let uses_hot_trees = self.step.inputs.hot_trees > 0;
             let always_build = self.step.inputs.always_build.clone();
             let leftovers = self.step.inputs.leftovers;
-            let options = RestoreOptions { now: now(), uses_hot_trees, always_build, leftovers };
-            if is_lookup {
+            let cache_mode = self.step.cache_mode;
+            let options =
+                RestoreOptions { now: now(), uses_hot_trees, always_build, leftovers, cache_mode };
+            if is_lookup && !cache_mode.restores() {
+                Ok(nothing_done(job, not_restored(cache_mode)))
+            } else if is_lookup {
                 look_up(store, job)
             } else {
                 restore(store, job, options, &self.progress)
@@ -345,7 +352,8 @@ impl<'a> Main<'a> {
 
     fn save(&mut self, store: &Store, job: &Job) {
         let Inputs { save_if, job_status, .. } = self.step.inputs;
-        let plan = SavePlan::of(save_if, job_status, &job.scope.lane, true);
+        let cache_mode = self.step.cache_mode;
+        let plan = SavePlan::of(save_if, cache_mode, job_status, &job.scope.lane, true);
         if let SavePlan::Nothing(reason) = plan {
             self.log.lines(&line!("nothing is saved: {reason}"));
             return;

@@ -50,6 +50,9 @@ fn begin(environment: &Environment, log: &mut Log) {
         log.lines(&line!("nothing is to be saved"));
         return;
     }
+    if let Some(unknown) = &step.unknown_cache_mode {
+        log.lines(&line!("{unknown}"));
+    }
     let progress = Progress::default();
     if let Some(budget) = deadline::budget(job_status, environment) {
         deadline::keep(budget, progress.stop_flag());
@@ -95,7 +98,10 @@ impl Post<'_> {
         let store = Store::open_or_init(&root)?;
         let Inputs { save_if, job_status, .. } = self.step.inputs;
         let is_restored = state.stage == Stage::Restored;
-        let plan = SavePlan::of(save_if, job_status, &self.step.trust.lane, is_restored);
+        // Whoever changed the variable since may only take away from what the main step was allowed.
+        let cache_mode = self.step.cache_mode.and(state.cache_mode);
+        let lane = &self.step.trust.lane;
+        let plan = SavePlan::of(save_if, cache_mode, job_status, lane, is_restored);
         let saved = match plan {
             SavePlan::Nothing(reason) => {
                 self.log.lines(&line!("nothing is saved: {reason}"));

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use crate::cargo::key::KeyOptions;
 use crate::cli::args::{now, repository_of, scratch_of};
 use crate::cli::{Error, Result};
+use crate::github::cache_mode::cache_mode;
 use crate::github::event::Payload;
 use crate::github::files::Files;
 use crate::github::inputs::{InputError, Inputs};
 use crate::github::label::label;
 use crate::github::runner::Runner;
 use crate::github::trust::Trust;
+use crate::model::cache_mode::CacheMode;
 use crate::model::cargo_home::CargoHome;
 use crate::model::environment::Environment;
 use crate::model::leftovers::SavedFrom;
@@ -36,6 +38,10 @@ pub(super) struct Step {
     pub(super) runner: Runner,
     pub(super) trust: Trust,
     pub(super) files: Files,
+    /// What the workflow lets the job do with caches.
+    pub(super) cache_mode: CacheMode,
+    /// Says that it is one that nobody knows.
+    pub(super) unknown_cache_mode: Option<String>,
 }
 
 impl Step {
@@ -47,7 +53,9 @@ impl Step {
         let runner = Runner::of(environment, &cwd);
         let trust = Trust::of(&runner, &Payload::read(runner.event_path.as_deref()));
         let files = Files::of(environment);
-        Ok(Self { environment: environment.clone(), inputs, runner, trust, files })
+        let (cache_mode, unknown_cache_mode) = cache_mode(environment);
+        let environment = environment.clone();
+        Ok(Self { environment, inputs, runner, trust, files, cache_mode, unknown_cache_mode })
     }
 
     /// Returns the environment without what is meant for this step alone: tokens, for one.
