@@ -72,7 +72,7 @@ struct Release {
 impl Event {
     /// Reads the event that the runner names `name`, from the JSON of its payload.
     pub fn parse(name: &str, json: &[u8]) -> Result<Self> {
-        let malformed = |reason: String| Error::Malformed { event: name.to_owned(), reason };
+        let malformed = |reason: String| Error::Malformed { event: shown(name), reason };
         let missing = |what: &str| malformed(format!("it has no {what}"));
         let facts: Facts =
             serde_json::from_slice(json).map_err(|error| malformed(shown(&error.to_string())))?;
@@ -210,6 +210,7 @@ mod tests {
             ("release",             r#"{"action":"published"}"#, "cannot use the event `release`: it has no `release.tag_name`"),
             ("push",                "{}",                        "cannot use the event `push`: it has no `ref`"),
             ("push",                "{",                         "cannot use the event `push`: EOF while parsing an object at line 1 column 1"),
+            ("\u{1b}[31m",          "{",                        "cannot use the event `\\u{1b}[31m`: EOF while parsing an object at line 1 column 1"),
             ("push",                r#"{"ref":7}"#,              "cannot use the event `push`: invalid type: integer `7`, expected a string at line 1 column 8"),
             ("repository_dispatch", r#"{"action":"x","client_payload":[]}"#, "cannot use the event `repository_dispatch`: it is not a JSON object"),
         ];
