@@ -214,6 +214,7 @@ pub(super) fn hint(error: &ops::Error, settings: &Settings) -> Option<String> {
                 "remove the whole store, which costs one build, or give another with {root_setting}"
             )
         }
+        Ops::Store(Store::LastNumber(_)) => "remove that file: no save wrote it".to_owned(),
         Ops::Store(Store::Damaged { .. } | Store::PackMissing(_)) => {
             "the next save stores it again; `runner-cache verify` shows all damage".to_owned()
         }

@@ -27,10 +27,9 @@ impl GenerationNumber {
     /// The first number of a series.
     pub const FIRST: Self = Self(1);
 
-    /// Returns the number after this one.
-    #[must_use]
-    pub fn next(self) -> Self {
-        Self(self.0 + 1)
+    /// Returns the number after this one; none after the last there is, which only a forged name has.
+    pub fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
     }
 }
 

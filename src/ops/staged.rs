@@ -199,6 +199,7 @@ fn create(lease: &Lease, parent: &Path, dir: &Path) -> Result<MarkedDir> {
     for path in [&dir, &room] {
         lease.name(&Use::Staging(RawPath::of(path.as_os_str().as_encoded_bytes())))?;
     }
+    lease.flush()?;
     create_with_room(&dir, &room)?;
     Ok(lease.mark(&dir)?)
 }

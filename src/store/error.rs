@@ -52,6 +52,10 @@ pub enum Error {
     #[error("pack {0} is missing")]
     PackMissing(Digest),
 
+    /// A generation has the last number there is: this program never comes to it.
+    #[error("no generation can follow `{}`: its number is the last there is", .0.display())]
+    LastNumber(PathBuf),
+
     /// The generation was there a moment ago; gc removed it.
     #[error("generation {0} is gone")]
     Gone(Box<GenerationId>),

@@ -58,11 +58,14 @@ impl Store {
         let dir = self.series_dir(series);
         self.create_dirs(&dir)?;
         let newest = numbers(&dir)?.into_iter().max();
-        let mut number = newest.map_or(GenerationNumber::FIRST, GenerationNumber::next);
+        let after = |number: GenerationNumber| {
+            number.next().ok_or_else(|| Error::LastNumber(dir.join(file_name(number))))
+        };
+        let mut number = newest.map_or(Ok(GenerationNumber::FIRST), after)?;
         loop {
             match rename_noreplace(&staged, &dir.join(file_name(number))) {
                 Ok(true) => break,
-                Ok(false) => number = number.next(),
+                Ok(false) => number = after(number)?,
                 // gc removed the directory because it was empty.
                 Err(error) if error.source.kind() == io::ErrorKind::NotFound && staged.exists() => {
                     self.create_dirs(&dir)?;

@@ -225,6 +225,15 @@ impl Lease {
         Ok(file.write_all(&line).at("write", &self.path)?)
     }
 
+    /// Has all that was named on the disk, so that also after a power cut somebody knows of it. What the disk may hold
+    /// before this returns must be removable by its name alone.
+    pub fn flush(&self) -> Result<()> {
+        self.lock.file().sync_data().at("flush", &self.path)?;
+        let dir = self.path.parent().expect("a lease lies in a directory");
+        let opened = File::open(dir).at("open", dir)?;
+        Ok(opened.sync_all().at("flush", dir)?)
+    }
+
     /// Leaves the file of the lease to the next `reclaim` once it is over: what a file held is freed only
     /// when the disk has done all that it was told before, and that may be gigabytes.
     pub fn remove_later(&self) {
@@ -253,6 +262,7 @@ impl Lease {
     pub fn mark(&self, path: &Path) -> Result<MarkedDir> {
         let dir = MarkedDir::new(&self.store_id, path)?;
         self.name(&Use::Marked(dir.record().clone()))?;
+        self.flush()?;
         dir.mark()?;
         Ok(dir)
     }

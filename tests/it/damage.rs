@@ -212,6 +212,22 @@ fn a_damaged_sketch_is_reported_and_costs_nothing_but_the_choice() -> Result {
 }
 
 #[test]
+fn a_generation_with_the_last_number_is_named_and_followed_by_none() -> Result {
+    let (host, _) = saved()?;
+    let newest = host.manifests()?.pop().ok_or("no manifest")?;
+    let number = newest.file_prefix().ok_or("no number")?.to_string_lossy().into_owned();
+    let name = newest.file_name().ok_or("no name")?.to_string_lossy();
+    let last = newest.with_file_name(name.replace(&number, &u64::MAX.to_string()));
+    fs::rename(&newest, &last)?;
+    write(&host.target(), "debug/app", "built again")?;
+    let outcome = Outcome::of(host.command("save", &[]).output()?)?;
+    assert!(outcome.stderr.contains(&format!("no generation can follow `{}`", last.display())));
+    fs::remove_file(&last)?;
+    host.save()?.done()?;
+    Ok(())
+}
+
+#[test]
 fn a_store_that_cannot_be_understood_is_named_with_what_to_do() -> Result {
     let id = "0123456789abcdef01234567";
     #[rustfmt::skip]
