@@ -109,8 +109,21 @@ class Started:
             )
 
     def cancel(self):
-        """Asks act to stop: it kills the step that runs, and then runs what is to follow."""
+        """Asks act to stop: it kills the step that runs, and then runs what is to follow.
+
+        GitHub's runner ends all that the step started. act ends the first process alone and leaves the others to a
+        hangup, which on a busy machine comes after the steps that follow; so we end those.
+        """
+        step = descendants(self.process.pid)
         self.process.send_signal(signal.SIGINT)
+        patience = time.monotonic() + LIMIT_SECONDS
+        while step := step & descendants(os.getpid()):
+            if time.monotonic() > patience:
+                raise AssertionError(f"act does not end the step: {step} go on\n{self.finish()}")
+            for orphan in step & set(children(os.getpid())):
+                os.kill(orphan, signal.SIGKILL)
+                os.waitpid(orphan, 0)
+            time.sleep(0.01)
 
     def kill(self):
         """Ends act as a power cut would: nothing follows."""
@@ -159,7 +172,7 @@ def open_for_reader(pipe):
 def wait_for_orphans():
     """Waits until no process that a run started is left; ends those that do not end by themselves."""
     patience = time.monotonic() + LIMIT_SECONDS
-    while orphans := children():
+    while orphans := children(os.getpid()):
         if time.monotonic() > patience:
             for orphan in orphans:
                 os.kill(orphan, signal.SIGKILL)
@@ -169,16 +182,25 @@ def wait_for_orphans():
         time.sleep(0.01)
 
 
-def children():
-    """Returns our child processes."""
-    found = []
+def children(parent):
+    """Returns the child processes of one process."""
+    return [process for process, of in parents().items() if of == parent]
+
+
+def descendants(process):
+    """Returns the processes that a process started, and that those started, as far as their parents still run."""
+    of = parents()
+    found, new = set(), {process}
+    while new := {one for one, parent in of.items() if parent in new}:
+        found |= new
+    return found
+
+
+def parents():
+    """Returns the parent of each process."""
+    found = {}
     for process in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{process}/stat") as file:
-                # After the name, which may hold anything: state, parent.
-                parent = int(file.read().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if parent == os.getpid():
-            found.append(int(process))
+        with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{process}/stat") as file:
+            # After the name, which may hold anything: state, parent.
+            found[int(process)] = int(file.read().rpartition(")")[2].split()[1])
     return found
