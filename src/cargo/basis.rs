@@ -11,6 +11,7 @@ use super::manifests::{self, Which};
 use super::tracked::tracks_lock_file;
 use super::{dirs, workspace};
 use crate::fs::At;
+use crate::fs::regular::read;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 
@@ -43,7 +44,7 @@ pub(super) fn of(
 ) -> Result<(Basis, Digest)> {
     let root = root(repo, environment)?;
     let path = root.join("Cargo.lock");
-    let (basis, digest) = match std::fs::read(&path) {
+    let (basis, digest) = match read(&path) {
         Ok(content) => {
             let lock_file = LockFile::parse(&String::from_utf8_lossy(&content), &path)?;
             let digest = Digest::of(&content);

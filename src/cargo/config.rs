@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use super::error::{Error, Result};
 use crate::fs::At;
+use crate::fs::regular::read_to_string;
 
 /// The configuration files that apply in a directory, the strongest first.
 #[derive(Debug, Default)]
@@ -55,7 +56,7 @@ impl Config {
     fn add(&mut self, path: &Path, depth: usize) -> Result<bool> {
         /// Cargo refuses cycles. We only must not follow one forever.
         const MAX_DEPTH: usize = 16;
-        let text = match std::fs::read_to_string(path) {
+        let text = match read_to_string(path) {
             Ok(text) => text,
             Err(error) if absent(error.kind()) => return Ok(false),
             Err(error) => return Ok(Err(error).at("read", path)?),

@@ -10,6 +10,7 @@ use toml::{Table, Value};
 
 use super::error::Result;
 use crate::fs::At;
+use crate::fs::regular::read_to_string;
 
 /// What another `CARGO_HOME` needs so that a configuration applies there as it does at home.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub fn home_config(home: &Path, repo: &Path) -> Result<HomeConfig> {
     let Some(source) = source.into_iter().find(|path| path.is_file()) else {
         return Ok(HomeConfig::Nothing);
     };
-    let text = std::fs::read_to_string(&source).at("read", &source)?;
+    let text = read_to_string(&source).at("read", &source)?;
     Ok(match moved(&text, home) {
         None => HomeConfig::Itself(source),
         Some((text, left_out)) => HomeConfig::Text { source, text, left_out },

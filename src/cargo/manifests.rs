@@ -1,7 +1,6 @@
 //! The manifests of a workspace, for repos that have no lock file and for dependencies.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -11,6 +10,7 @@ use ignore::{DirEntry, WalkBuilder};
 use super::error::Result;
 use super::workspace::{self, MANIFEST};
 use crate::fs::At;
+use crate::fs::regular::{open, read_to_string};
 use crate::model::digest::{Digest, Hasher};
 
 /// The digest of each file by its path below the directory it was looked for in.
@@ -84,7 +84,7 @@ pub(super) fn digest_of_list(digests: &Digests) -> Digest {
 /// Returns the digest of the content of the file at `path`.
 pub(super) fn digest_of(path: &Path) -> Result<Digest> {
     let mut hasher = Hasher::default();
-    let copied = File::open(path).and_then(|mut file| io::copy(&mut file, &mut hasher));
+    let copied = open(path).and_then(|mut file| io::copy(&mut file, &mut hasher));
     copied.at("read", path)?;
     Ok(hasher.finish())
 }
@@ -121,7 +121,7 @@ fn is_target(path: &Path) -> bool {
 pub fn is_other_repo(path: &Path) -> bool {
     let git = path.join(".git");
     let Ok(facts) = git.symlink_metadata() else { return false };
-    let names_modules = || fs::read_to_string(&git).is_ok_and(|text| text.contains("/modules/"));
+    let names_modules = || read_to_string(&git).is_ok_and(|text| text.contains("/modules/"));
     !(facts.is_file() && names_modules())
 }
 

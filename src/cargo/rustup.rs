@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
+use crate::fs::regular::read_to_string;
 use crate::model::environment::Environment;
 
 /// By what rustup selects a toolchain. The same selection is the same toolchain, wherever it is
@@ -74,7 +75,7 @@ fn has_no_overrides(environment: &Environment) -> bool {
     let home = environment.get("RUSTUP_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(Path::new(environment.get("HOME")?).join(".rustup")));
     let Some(home) = home.filter(|home| home.is_absolute()) else { return false };
-    let settings = std::fs::read_to_string(home.join("settings.toml")).ok();
+    let settings = read_to_string(&home.join("settings.toml")).ok();
     let Some(settings) = settings.and_then(|text| text.parse::<Table>().ok()) else { return false };
     settings
         .get("overrides")

@@ -10,6 +10,7 @@ use super::error::{Error, Result};
 use super::rustup::{Selection, selection};
 use super::{dirs, program};
 use crate::fs::At;
+use crate::fs::regular::read;
 use crate::model::digest::{Digest, Hasher};
 use crate::model::environment::Environment;
 
@@ -143,7 +144,7 @@ fn find_file(repo: &Path) -> Result<Option<(PathBuf, Vec<u8>)>> {
     for dir in repo.ancestors() {
         for name in ["rust-toolchain", "rust-toolchain.toml"] {
             let path = dir.join(name);
-            match std::fs::read(&path) {
+            match read(&path) {
                 Ok(content) => return Ok(Some((path, content))),
                 Err(error) if is_no_file(error.kind()) => {}
                 Err(error) => return Ok(Err(error).at("read", &path)?),

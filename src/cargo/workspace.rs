@@ -9,6 +9,7 @@ use toml::Table;
 
 use super::error::{Error, Result};
 use crate::fs::At;
+use crate::fs::regular::read_to_string;
 
 /// Returns the canonical path of a repo's directory.
 pub(super) fn open_repo(repo: &Path) -> Result<PathBuf> {
@@ -76,7 +77,7 @@ pub fn package_name(dir: &Path) -> Option<String> {
 }
 
 fn read(path: &Path) -> Result<Option<Table>> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Ok(Err(error).at("read", path)?),

@@ -18,6 +18,7 @@ use crate::cargo::dirs::cargo_home;
 use crate::cargo::home::STAGED_PREFIX;
 use crate::cargo::home_config::{HomeConfig, home_config};
 use crate::fs::At;
+use crate::fs::regular::read_to_string;
 use crate::fs::remove::remove_file;
 use crate::model::cargo_home::HomeOwner;
 use crate::model::environment::Environment;
@@ -173,7 +174,7 @@ fn furnish(
             remove_file(&path.join(name))?;
         }
     }
-    let is_ours = fs::read_to_string(&config).is_ok_and(|text| text.starts_with(WRITTEN));
+    let is_ours = read_to_string(&config).is_ok_and(|text| text.starts_with(WRITTEN));
     match text {
         Some(text) if is_ours || !config.exists() => {
             store.write_in_home(home, CONFIG, &text)?;

@@ -14,6 +14,7 @@ use crate::cargo::scratch::Scratch;
 use crate::cargo::system::system;
 use crate::cargo::tracked::repository_of;
 use crate::fs::At;
+use crate::fs::regular::read_to_string;
 use crate::model::area::Area;
 pub use crate::model::area::Kept;
 use crate::model::choice::Wish;
@@ -241,7 +242,7 @@ impl Job {
         let mut packages: Vec<Package> = Vec::new();
         for root in &self.workspaces {
             let path = root.join("Cargo.lock");
-            let text = match std::fs::read_to_string(&path) {
+            let text = match read_to_string(&path) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 text => text.at("read", &path)?,
             };

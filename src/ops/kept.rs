@@ -25,6 +25,7 @@ use crate::cargo::sources::below;
 use crate::cargo::tracked::{Tracked, tracked};
 use crate::cargo::units::Units;
 use crate::fs::At;
+use crate::fs::regular::read;
 use crate::fs::stat::{Kind, Stat};
 use crate::fs::walk::{Found, Missed};
 use crate::model::manifest::{EntryKind, FileFacts, KeptFile, Manifest, Root};
@@ -139,7 +140,7 @@ fn files_in_roots(
     roots: &BTreeMap<Root, PathBuf>,
     excluded: &[PathBuf],
 ) -> Result<Vec<(Root, RelPath)>> {
-    let bytes = std::fs::read(path).at("read", path)?;
+    let bytes = read(path).at("read", path)?;
     let is_excluded = |file: &PathBuf| excluded.iter().any(|dir| file.starts_with(dir));
     let files = dep_info::files(&bytes).into_iter().map(|file| workspace_root.join(file));
     let inside = files

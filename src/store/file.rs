@@ -4,13 +4,17 @@
 //! symlink leads to is not the store's.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
 use super::error::{Error, Result, damaged};
 use crate::fs::At;
 use crate::fs::beneath::open_regular;
+use crate::fs::extents::data_runs;
 use crate::fs::stat::{Kind, Stat};
+
+/// What is no longer is not looked through for holes: they make no difference.
+const SHORT: u64 = 1 << 20;
 
 /// Opens the file at `path`. What is there and is no file of ours is damage.
 pub(super) fn open(path: &Path) -> Result<File> {
@@ -50,6 +54,18 @@ pub(super) fn read_short(path: &Path, max_len: u64) -> Result<Option<Vec<u8>>> {
         return Err(damaged(path, &format!("it has more than {max_len} bytes")));
     }
     Ok(Some(bytes))
+}
+
+/// Returns how many bytes of `file`, which was just opened, are stored: a hole may be as long as anybody likes.
+pub(super) fn stored_bytes(file: &File) -> io::Result<u64> {
+    let len = file.metadata()?.len();
+    if len <= SHORT {
+        return Ok(len);
+    }
+    let runs = data_runs(file, len)?;
+    let mut file = file;
+    file.rewind()?;
+    Ok(runs.iter().map(|(_, len)| len).sum())
 }
 
 /// Says why something is not what belongs there, a file or a directory of ours; nothing if it is.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Error, Result, damaged};
 use super::leases::{Lease, Use};
+use super::limits::HeaderBudget;
 use super::manifest_file;
 use super::open::Store;
 use crate::fs::At;
@@ -81,12 +82,12 @@ impl Store {
 
     /// Returns every generation, in no order, and what could not be read.
     pub fn generations(&self) -> Result<(Vec<Generation>, Vec<Error>)> {
-        let mut generations = Vec::new();
-        let mut failures = Vec::new();
+        let (mut generations, mut failures) = (Vec::new(), Vec::new());
+        let mut budget = HeaderBudget::new();
         for scope in subdirs(&self.all_series_dir(), &mut failures) {
             for area in subdirs(&scope, &mut failures) {
                 for key in subdirs(&area, &mut failures) {
-                    self.headers_in(&key, &mut generations, &mut failures);
+                    self.headers_in(&key, &mut budget, &mut generations, &mut failures);
                 }
             }
         }
@@ -100,11 +101,11 @@ impl Store {
         scope: &Scope,
         area: &Area,
     ) -> Result<(Vec<Generation>, Vec<Error>)> {
-        let mut generations = Vec::new();
-        let mut failures = Vec::new();
+        let (mut generations, mut failures) = (Vec::new(), Vec::new());
+        let mut budget = HeaderBudget::new();
         let dir = self.all_series_dir().join(scope.dir_name()).join(area.dir_name());
         for key in subdirs(&dir, &mut failures) {
-            self.headers_in(&key, &mut generations, &mut failures);
+            self.headers_in(&key, &mut budget, &mut generations, &mut failures);
         }
         Ok((generations, failures))
     }
@@ -120,11 +121,11 @@ impl Store {
     /// Returns the generations that `scope` itself holds, of all areas, and what could not be
     /// read.
     pub fn generations_in(&self, scope: &Scope) -> Result<(Vec<Generation>, Vec<Error>)> {
-        let mut generations = Vec::new();
-        let mut failures = Vec::new();
+        let (mut generations, mut failures) = (Vec::new(), Vec::new());
+        let mut budget = HeaderBudget::new();
         for area in subdirs(&self.all_series_dir().join(scope.dir_name()), &mut failures) {
             for key in subdirs(&area, &mut failures) {
-                self.headers_in(&key, &mut generations, &mut failures);
+                self.headers_in(&key, &mut budget, &mut generations, &mut failures);
             }
         }
         Ok((generations, failures))
@@ -161,7 +162,13 @@ impl Store {
         self.series_dir(&id.series).join(file_name(id.number))
     }
 
-    fn headers_in(&self, dir: &Path, generations: &mut Vec<Generation>, failures: &mut Vec<Error>) {
+    fn headers_in(
+        &self,
+        dir: &Path,
+        budget: &mut HeaderBudget,
+        generations: &mut Vec<Generation>,
+        failures: &mut Vec<Error>,
+    ) {
         let numbers = match numbers(dir) {
             Ok(numbers) => numbers,
             Err(error) => {
@@ -171,7 +178,7 @@ impl Store {
         };
         for number in numbers {
             let path = dir.join(file_name(number));
-            match self.header_at(&path, number) {
+            match self.header_at(&path, number, budget) {
                 Ok(generation) => generations.push(generation),
                 // gc was faster.
                 Err(Error::Io(error)) if error.source.kind() == io::ErrorKind::NotFound => {}
@@ -182,8 +189,13 @@ impl Store {
         }
     }
 
-    fn header_at(&self, path: &Path, number: GenerationNumber) -> Result<Generation> {
-        let header = manifest_file::read_header(path)?;
+    fn header_at(
+        &self,
+        path: &Path,
+        number: GenerationNumber,
+        budget: &mut HeaderBudget,
+    ) -> Result<Generation> {
+        let header = manifest_file::read_header(path, budget)?;
         let manifest_bytes = path.metadata().at("read metadata", path)?.len();
         let id = GenerationId { series: header.series.clone(), number };
         if self.generation_path(&id) != path {

@@ -27,8 +27,33 @@ pub(super) const WINDOW_LOG: u32 = 23;
 /// The most memory that one JSON value may need, by [`weight`]. The graph of 525 units weighs 4 MiB.
 pub(super) const MAX_WEIGHT: u64 = 32 << 20;
 
-/// The same of a header, of which a command may hold many. That of a target of 4.7 GB weighs 200 KiB.
-pub(super) const MAX_HEADER_WEIGHT: u64 = 8 << 20;
+/// Returns the same of the header of a manifest of `stored_bytes` on disk, of which a command may hold many. That of a
+/// target of 4.7 GB weighs 200 KiB, and its manifest has megabytes.
+pub(super) const fn header_weight_limit(stored_bytes: u64) -> u64 {
+    (256 << 10) + 16 * stored_bytes
+}
+
+/// What the headers that one command holds at once may weigh together: little, or as much as honest ones in manifests
+/// of their size.
+pub(super) struct HeaderBudget {
+    left: u64,
+}
+
+impl HeaderBudget {
+    /// Returns the budget before the first header.
+    pub(super) const fn new() -> Self {
+        Self { left: 8 << 20 }
+    }
+
+    /// Takes a header of `weight` from a manifest of `stored_bytes` on disk, or refuses it.
+    pub(super) fn take(&mut self, weight: u64, stored_bytes: u64) -> io::Result<()> {
+        let left = self.left + 4 * stored_bytes;
+        self.left = left.checked_sub(weight).ok_or_else(|| too_long(HEADERS))?;
+        Ok(())
+    }
+}
+
+const HEADERS: &str = "its header, beside the others, needs more memory than any of ours";
 
 /// Returns about how much memory in bytes a value may need once `json` is parsed: an object is at most a structure of
 /// 256 bytes, an element of a list or map at most 96.

@@ -11,8 +11,8 @@ use super::FORMAT;
 use super::error::{Error, Result, damaged};
 use super::file;
 use super::limits::{
-    Lines, MAX_HEADER, MAX_HEADER_WEIGHT, MAX_LINE, MAX_LINES, MAX_WEIGHT, WINDOW_LOG,
-    check_weight, text_limit,
+    HeaderBudget, Lines, MAX_HEADER, MAX_LINE, MAX_LINES, MAX_WEIGHT, WINDOW_LOG, check_weight,
+    header_weight_limit, text_limit, weight,
 };
 use crate::fs::At;
 use crate::model::manifest::{Entry, Header, KeptFile, Manifest, Source, Unit};
@@ -66,7 +66,6 @@ enum OwnedLine {
 pub(super) fn write(manifest: &Manifest, mut file: &File) -> io::Result<()> {
     let mut header = serde_json::to_vec(&First { manifest: FORMAT, header: &manifest.header })?;
     header.push(b'\n');
-    check_weight(&header, MAX_HEADER_WEIGHT)?;
     if header.len() as u64 > MAX_HEADER {
         return Err(too_much("its header"));
     }
@@ -116,17 +115,18 @@ pub(super) fn write(manifest: &Manifest, mut file: &File) -> io::Result<()> {
     if lines + 1 > MAX_LINES {
         return Err(too_much("its list of paths"));
     }
-    pad(file, header.len() as u64 + text_bytes)
+    pad(file, header.len() as u64 + text_bytes, weight(&header))
 }
 
-/// Makes a manifest as long as readers want it to be for so much text: one of many paths and hardly a file compresses
-/// better than they believe.
-fn pad(mut file: &File, text_bytes: u64) -> io::Result<()> {
+/// Makes a manifest as long as readers want it to be for so much text and such a header: one of many paths and hardly a
+/// file compresses better than they believe.
+fn pad(mut file: &File, text_bytes: u64, header_weight: u64) -> io::Result<()> {
     let stored_bytes = file.metadata()?.len();
-    if text_bytes < text_limit(stored_bytes) {
+    let is_long = text_bytes < text_limit(stored_bytes);
+    if is_long && header_weight <= header_weight_limit(stored_bytes) {
         return Ok(());
     }
-    let missing = u32::try_from(text_bytes / 16).map_err(io::Error::other)?;
+    let missing = u32::try_from(text_bytes.max(header_weight) / 16).map_err(io::Error::other)?;
     file.write_all(&SKIPPABLE.to_le_bytes())?;
     file.write_all(&missing.to_le_bytes())?;
     io::copy(&mut io::repeat(0).take(missing.into()), &mut file)?;
@@ -198,11 +198,14 @@ fn number_in(file: &mut impl Read) -> io::Result<u32> {
     file.read_exact(&mut bytes).map(|()| u32::from_le_bytes(bytes))
 }
 
-/// Reads the header alone, which does not show whether the rest is whole.
-pub(super) fn read_header(path: &Path) -> Result<Header> {
+/// Reads the header alone, which does not show whether the rest is whole. It is one of several that `budget` is for.
+pub(super) fn read_header(path: &Path, budget: &mut HeaderBudget) -> Result<Header> {
     let mut line = Vec::new();
-    open(path)?.next(&mut line, MAX_HEADER).map_err(|error| damaged(path, &error))?;
-    parse_first(&line, path)
+    let (mut lines, stored_bytes) = open(path)?;
+    lines.next(&mut line, MAX_HEADER).map_err(|error| damaged(path, &error))?;
+    let header = parse_first(&line, stored_bytes, path)?;
+    budget.take(weight(&line), stored_bytes).map_err(|error| damaged(path, &error))?;
+    Ok(header)
 }
 
 /// Reads a whole manifest and checks that it is one.
@@ -217,13 +220,13 @@ pub(super) fn read(path: &Path) -> Result<Manifest> {
 
 /// Reads a whole manifest as it was written, also one that contradicts itself.
 pub(super) fn read_flawed(path: &Path) -> Result<Manifest> {
-    let mut lines = open(path)?;
+    let (mut lines, stored_bytes) = open(path)?;
     let mut line = Vec::new();
     let mut next = |line: &mut Vec<u8>, max_len| {
         lines.next(line, max_len).map_err(|error| damaged(path, &error))
     };
     next(&mut line, MAX_HEADER)?;
-    let header = parse_first(&line, path)?;
+    let header = parse_first(&line, stored_bytes, path)?;
     let capacity = usize::try_from(header.entries).unwrap_or(0).min(1 << 16);
     let entries = Vec::with_capacity(capacity);
     let mut manifest = Manifest {
@@ -262,11 +265,13 @@ pub(super) fn read_flawed(path: &Path) -> Result<Manifest> {
     Ok(manifest)
 }
 
-fn open(path: &Path) -> Result<Lines<impl BufRead + use<>>> {
+/// Opens a manifest; returns its lines, and how many bytes of it are stored.
+fn open(path: &Path) -> Result<(Lines<impl BufRead + use<>>, u64)> {
     let file = file::open(path)?;
-    let stored_bytes = file.metadata().at("read metadata", path)?.len();
+    let stored_bytes = file::stored_bytes(&file).at("read", path)?;
     let decoder = decoder(BufReader::with_capacity(1 << 16, file)).at("read", path)?;
-    Ok(Lines::new(BufReader::with_capacity(1 << 16, decoder), text_limit(stored_bytes)))
+    let lines = BufReader::with_capacity(1 << 16, decoder);
+    Ok((Lines::new(lines, text_limit(stored_bytes)), stored_bytes))
 }
 
 /// Undoes frames whose window is one of ours.
@@ -276,7 +281,7 @@ fn decoder<'a, R: BufRead>(file: R) -> io::Result<zstd::Decoder<'a, R>> {
     Ok(decoder)
 }
 
-fn parse_first(line: &[u8], path: &Path) -> Result<Header> {
+fn parse_first(line: &[u8], stored_bytes: u64, path: &Path) -> Result<Header> {
     let broken = |error: serde_json::Error| damaged(path, &error);
     // Without the header, of which a newer program may have other ideas.
     let first: First<IgnoredAny> = serde_json::from_slice(line).map_err(broken)?;
@@ -284,7 +289,7 @@ fn parse_first(line: &[u8], path: &Path) -> Result<Header> {
         let found = first.manifest.to_string();
         return Err(Error::NewerFormat { path: path.to_owned(), found, known: FORMAT });
     }
-    check_weight(line, MAX_HEADER_WEIGHT).map_err(|error| damaged(path, &error))?;
+    check_weight(line, header_weight_limit(stored_bytes)).map_err(|error| damaged(path, &error))?;
     let first: First<Header> = serde_json::from_slice(line).map_err(broken)?;
     Ok(first.header)
 }

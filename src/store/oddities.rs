@@ -15,9 +15,10 @@ use tempfile::NamedTempFile;
 
 use super::error::Result;
 use super::file::unfit;
+use super::generations::number_of;
 use super::leases::random_id;
-use super::open::Store;
-use super::sweep::GcLock;
+use super::open::{Store, TAG};
+use super::sweep::{GcLock, digest_of};
 use crate::fs::At;
 use crate::fs::error::is_in_the_way;
 use crate::fs::remove::open_dir;
@@ -65,10 +66,13 @@ impl Store {
         for top in SCANNED {
             Self::look(top, &self.root.join(top), 1, &mut odd);
         }
-        let lock = self.root.join("gc.lock");
-        let unfit_lock = Stat::of(&lock).ok().and_then(|stat| unfit(&stat, Kind::File));
-        let odd_lock = unfit_lock.map(|what| Oddity { path: lock, what });
-        let unrecorded = self.unrecorded_trees()?.into_iter().chain(odd_lock);
+        let odd_file = |name: &str| {
+            let path = self.root.join(name);
+            let what = unfit(&Stat::of(&path).ok()?, Kind::File)?;
+            Some(Oddity { path, what })
+        };
+        let odd_files = ["gc.lock", TAG].into_iter().filter_map(odd_file);
+        let unrecorded = self.unrecorded_trees()?.into_iter().chain(odd_files);
         odd.extend(unrecorded.map(|oddity| Odd { oddity, is_shut: false }));
         odd.sort_by(|a, b| a.oddity.cmp(&b.oddity));
         Ok(odd)
@@ -83,7 +87,7 @@ impl Store {
             let mut odd = self.look_at_all()?;
             odd.retain(|odd| !left.contains(&odd.oddity.path));
             if odd.is_empty() {
-                return Ok(cleared);
+                return self.write_missing_tag().map(|()| cleared);
             }
             for Odd { oddity, is_shut } in odd {
                 // Once, whatever becomes of it.
@@ -126,6 +130,10 @@ impl Store {
                 }
                 None if wanted == Kind::Dir && depth < levels(top) => {
                     Self::look(top, &path, depth + 1, odd);
+                }
+                None if is_stranger(top, depth, &path) => {
+                    let what = "its name is none of ours".to_owned();
+                    odd.push(Odd { oddity: Oddity { path, what }, is_shut: false });
                 }
                 None => {}
             }
@@ -255,6 +263,18 @@ fn levels(top: &str) -> usize {
         "stamps" => 3,
         "packs" | "mirrors" => 2,
         _ => 1,
+    }
+}
+
+/// Tells whether a file has no name that we give to packs or manifests: nobody will ever read it.
+fn is_stranger(top: &str, depth: usize, path: &Path) -> bool {
+    let dir = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    match top {
+        "packs" if depth == levels(top) => {
+            digest_of(path).is_none_or(|digest| !digest.to_string().starts_with(&*dir))
+        }
+        "series" if depth == levels(top) => number_of(path).is_none(),
+        _ => false,
     }
 }
 

@@ -50,6 +50,9 @@ const DIRS: [&str; 11] = [
     "trash",
 ];
 
+/// The file by which backups and other programs know a cache.
+pub(super) const TAG: &str = "CACHEDIR.TAG";
+
 /// What the specification asks a tagged cache directory to begin with.
 const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This directory is the store of runner-cache. See https://bford.info/cachedir/\n";
@@ -89,11 +92,10 @@ impl Store {
         check_owner(root)?;
         check_free(root)?;
         make_dirs(root)?;
-        let tag = root.join("CACHEDIR.TAG");
-        fs::write(&tag, CACHEDIR_TAG).at("write", &tag)?;
         let path = root.join("store.json");
         let facts =
             Facts { format: FORMAT, id: leases::random_id(), features: Features::default() };
+        Self { root: root.to_owned(), id: facts.id.clone() }.write_missing_tag()?;
         let mut staged =
             tempfile::NamedTempFile::new_in(root.join("staging")).at("create", &path)?;
         let json = serde_json::to_string_pretty(&facts).expect("facts of a store are plain JSON");
@@ -105,6 +107,21 @@ impl Store {
             Err(failed) => return Err(failed.error).at("write", &path)?,
         }
         Self::open(root)
+    }
+
+    /// Writes the tag of a cache directory unless it is there. What is in its place, a symlink or a fifo, goes to the
+    /// trash.
+    pub(super) fn write_missing_tag(&self) -> Result<()> {
+        let tag = self.root.join(TAG);
+        self.make_way(&tag, Kind::File)?;
+        if Stat::if_exists(&tag).at("read metadata", &tag)?.is_some() {
+            return Ok(());
+        }
+        let staging = self.root.join("staging");
+        let mut staged =
+            tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
+        staged.write_all(CACHEDIR_TAG.as_bytes()).at("write", &tag)?;
+        self.persist(staged, &tag)
     }
 
     /// Returns a name for `path` that fits in one directory entry.
@@ -154,9 +171,9 @@ fn make_dirs(root: &Path) -> Result<()> {
 fn check_free(root: &Path) -> Result<()> {
     for entry in fs::read_dir(root).at("read directory", root)? {
         let name = entry.at("read directory", root)?.file_name();
-        let ours = name.to_str().is_some_and(|name| {
-            DIRS.contains(&name) || ["CACHEDIR.TAG", "store.json"].contains(&name)
-        });
+        let ours = name
+            .to_str()
+            .is_some_and(|name| DIRS.contains(&name) || [TAG, "store.json"].contains(&name));
         if !ours {
             let reason = format!("it is not empty and not a store (it holds `{}`)", name.display());
             return Err(Error::Untrusted { root: root.to_owned(), reason });

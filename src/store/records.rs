@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::file::open;
+use super::file::{open, stored_bytes};
 use super::limits::{Lines, WINDOW_LOG, text_limit};
 use crate::model::rel_path::RelPath;
 
@@ -42,7 +42,7 @@ pub(super) fn open_record<T: DeserializeOwned>(
     path: &Path,
 ) -> Option<(T, RecordLines<impl BufRead + use<T>>)> {
     let file = open(path).ok()?;
-    let stored_bytes = file.metadata().ok()?.len();
+    let stored_bytes = stored_bytes(&file).ok()?;
     let mut decoder = zstd::Decoder::new(file).ok()?;
     decoder.window_log_max(WINDOW_LOG).ok()?;
     let lines = Lines::new(BufReader::new(decoder), text_limit(stored_bytes));

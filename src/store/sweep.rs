@@ -11,6 +11,7 @@ use super::error::{Error, Result};
 use super::file::open;
 use super::generations::{number_of, read_dir};
 use super::leases::{LeaseFacts, random_id};
+use super::limits::HeaderBudget;
 use super::manifest_file::read_header;
 use super::oddities::{Oddity, is_odd_trash};
 use super::open::Store;
@@ -206,7 +207,7 @@ impl Store {
         let mut swept = Swept::default();
         let mut relied_on = Vec::new();
         for (path, bytes) in files_below(dir, "series")? {
-            let header = read_header(&dir.join(&path));
+            let header = read_header(&dir.join(&path), &mut HeaderBudget::new());
             if self.is_leased(&leased, &self.root().join(&path)) {
                 // Its packs stay even if its number is taken by now and it cannot come back:
                 // whoever read it may have named them in a manifest of its own.
@@ -310,7 +311,8 @@ fn files_below(dir: &Path, name: &str) -> Result<Vec<(PathBuf, u64)>> {
     Ok(files.map(|found| (found.path.as_path().to_owned(), found.stat.size)).collect())
 }
 
-fn digest_of(path: &Path) -> Option<Digest> {
+/// Returns the digest in the name of a pack.
+pub(super) fn digest_of(path: &Path) -> Option<Digest> {
     path.file_name()?.to_str()?.strip_suffix(".tar.zst")?.parse().ok()
 }
 

@@ -167,6 +167,56 @@ fn a_header_with_long_lists_is_refused() -> Result {
     Ok(())
 }
 
+/// Each of them is one that a command takes, and all of them at once.
+#[test]
+fn many_headers_of_much_text_are_refused() -> Result {
+    for (count, text) in [(60, (4 << 20) - (4 << 10)), (500, 300 << 10), (2000, 100 << 10)] {
+        expect_bounded(&format!("{count} headers of {text} bytes"), |host| {
+            let first = header(host, |header| header["provenance"]["x"] = json!("y".repeat(text)))?;
+            let mut rest = Frame::new()?;
+            for line in &lines(host)?[1..] {
+                rest.line(line)?;
+            }
+            let rest = rest.finish()?;
+            let manifest = &host.manifests()?[0];
+            for number in 2..count {
+                let path = manifest.with_file_name(format!("{number:010}.manifest.zst"));
+                fs::write(path, [&first[..], &rest].concat())?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// What is long on paper, and a few blocks on the disk.
+#[test]
+fn a_hole_at_the_end_of_a_manifest_lets_nothing_in() -> Result {
+    expect_bounded("symlinks with targets of 7 MiB", |host| {
+        let first = header(host, |header| header["entries"] = json!(17))?;
+        let mut rest = Frame::new()?;
+        let honest = lines(host)?;
+        let (end, entries) = honest[1..].split_last().ok_or("no lines")?;
+        for number in 0..16 {
+            let link = json!({ "target": "a".repeat(7 << 20), "mtime": [0, 0] });
+            rest.line(
+                &json!({ "entry": { "path": format!("a{number}"), "is": { "symlink": link } } }),
+            )?;
+        }
+        for line in entries {
+            rest.line(line)?;
+        }
+        let mut end = end.clone();
+        end["end"]["lines"] = json!(honest.len() - 1 + 16);
+        rest.line(&end)?;
+        let hole = 60_u32 << 20;
+        let pad = [0x184D_2A50_u32.to_le_bytes(), hole.to_le_bytes()].concat();
+        replace_manifest(host, &[first, rest.finish()?, pad])?;
+        let file = fs::File::options().write(true).open(&host.manifests()?[0])?;
+        Ok(file.set_len(file.metadata()?.len() + u64::from(hole))?)
+    })
+}
+
 #[test]
 fn a_manifest_of_millions_of_lines_is_refused() -> Result {
     let dir = r#"{"dir":{"mode":493,"mtime":[0,0]}}"#;

@@ -249,3 +249,30 @@ fn a_new_store_is_its_owners_alone_whatever_the_umask() -> Result {
     }
     Ok(())
 }
+
+/// A job may leave a fifo where a file of the checkout belongs: whoever opens it waits until somebody writes.
+#[test]
+fn nobody_waits_for_a_fifo_in_a_checkout() -> Result {
+    for name in ["Cargo.lock", "rust-toolchain", "rust-toolchain.toml"] {
+        let host = Host::new()?;
+        write(&host.target(), "debug/app", "built")?;
+        let path = host.repo().join(name);
+        fs::create_dir_all(path.parent().ok_or("no parent")?)?;
+        if path.exists() {
+            fs::remove_file(&path)?;
+        }
+        succeed(Command::new("mkfifo").arg(&path))?;
+        for verb in ["restore", "save"] {
+            let command = host.command(verb, &[]);
+            let mut limited = Command::new("timeout");
+            limited.args(["-s", "KILL", "30"]).arg(command.get_program()).args(command.get_args());
+            limited.env_clear().current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
+            limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            let outcome = Outcome::of(limited.output()?)?;
+            assert_eq!(outcome.status, Some(1), "{name}, {verb}: {outcome:?}");
+            let says = format!("{}`", path.display());
+            assert!(outcome.stderr.contains(&says), "{name}, {verb}: {}", outcome.stderr);
+        }
+    }
+    Ok(())
+}

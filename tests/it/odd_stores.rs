@@ -40,7 +40,7 @@ enum Wanted {
 
 /// Where it is put, below the root, and what belongs there. `*` is the one entry that is there.
 #[rustfmt::skip]
-const PLACES: [(&str, Wanted); 26] = [
+const PLACES: [(&str, Wanted); 27] = [
     ("packs/zz",                                Wanted::Dir),
     ("packs/*",                                 Wanted::Dir),
     ("packs/*/*",                               Wanted::File),
@@ -67,6 +67,7 @@ const PLACES: [(&str, Wanted); 26] = [
     ("staging/cccccccccccccccccccccccc",        Wanted::Anything),
     ("trash/cccccccccccccccccccccccc",          Wanted::Anything),
     ("gc.lock",                                 Wanted::File),
+    ("CACHEDIR.TAG",                            Wanted::File),
 ];
 
 impl Odd {
@@ -303,5 +304,63 @@ fn a_directory_of_the_store_that_is_a_symlink_is_refused() -> Result {
     own(&host.path(""))?;
     run(&host.store_command("gc", &ROOMY))?.done()?;
     assert!(host.root().join("journal").is_dir());
+    Ok(())
+}
+
+/// A file whose name is none of ours is read by nobody: gc removes it.
+#[test]
+fn a_file_with_another_name_goes() -> Result {
+    let digest = "0".repeat(64);
+    let strangers = [
+        "packs/*/zz".to_owned(),
+        format!("packs/*/{digest}.tar.zst.tmp"),
+        format!("packs/zz/{digest}.tar.zst"),
+        "series/*/target/*/zz".to_owned(),
+        "series/*/target/*/0000000001.manifest.zst.bak".to_owned(),
+        "series/*/zz-target/sub/f".to_owned(),
+    ];
+    for below in strangers {
+        let host = saved()?;
+        let path = place(&host.root(), &below)?;
+        write(path.parent().ok_or("no parent")?, path.file_name().unwrap_or_default(), "x")?;
+        own(&host.root())?;
+        assert_eq!(run(&host.store_command("verify", &[]))?.status, Some(4), "{below}");
+        run(&host.store_command("gc", &ROOMY))?.done()?;
+        assert!(!path.exists(), "{below}");
+        assert_eq!(run(&host.store_command("verify", &[]))?.status, Some(0), "{below}");
+        fs::remove_dir_all(host.target())?;
+        let restored = run(&host.command("restore", &[]))?.done()?;
+        assert_eq!(restored.areas(), ["target unpack exact"], "{below}");
+    }
+    Ok(())
+}
+
+/// Whoever was interrupted while a store was made leaves a tag and no `store.json`; anything may be in its place.
+#[test]
+fn whatever_the_tag_is_a_store_can_be_made_and_nothing_outside_is_written() -> Result {
+    for odd in [Directory, File, SymlinkLoop, Fifo, Mode000, ForeignOwner] {
+        let host = Host::new()?.owned_by_a_user()?;
+        write(&host.target(), "debug/app", "built")?;
+        fs::create_dir(host.root())?;
+        fs::set_permissions(host.root(), PermissionsExt::from_mode(0o700))?;
+        let tag = host.root().join("CACHEDIR.TAG");
+        odd.put(&tag)?;
+        own(&host.path(""))?;
+        if odd == ForeignOwner {
+            lchown(&tag, Some(12_345), Some(12_345))?;
+        }
+        run(&host.command("save", &[]))?.done().map_err(|error| format!("{odd:?}: {error}"))?;
+        if odd != File {
+            assert!(fs::read_to_string(&tag)?.starts_with("Signature: "), "{odd:?}");
+        }
+    }
+    let host = Host::new()?;
+    fs::create_dir(host.root())?;
+    fs::set_permissions(host.root(), PermissionsExt::from_mode(0o700))?;
+    write(&host.path("outside"), "precious", "years of work")?;
+    symlink(host.path("outside/precious"), host.root().join("CACHEDIR.TAG"))?;
+    write(&host.target(), "debug/app", "built")?;
+    host.save()?.done()?;
+    assert_eq!(fs::read_to_string(host.path("outside/precious"))?, "years of work");
     Ok(())
 }

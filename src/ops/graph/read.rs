@@ -11,6 +11,7 @@ use super::Surroundings;
 use crate::cargo::dep_info;
 use crate::cargo::fingerprint::{self, Check, Fingerprint, Flavor, Variable};
 use crate::cargo::units::{Units, is_fingerprint, is_rustc_dep_info, profile_of};
+use crate::fs::regular;
 use crate::fs::stat::{Kind, Stat};
 use crate::fs::walk::Found;
 use crate::model::digest::Hasher;
@@ -197,7 +198,7 @@ impl<'a> Reader<'a> {
     fn bytes(&self, path: &RelPath) -> Option<Vec<u8>> {
         let stat = self.stat(path)?;
         let is_ours = stat.kind == Kind::File && stat.size <= MAX_BYTES;
-        is_ours.then(|| std::fs::read(self.around.dir.join(path.as_path())).ok())?
+        is_ours.then(|| regular::read(&self.around.dir.join(path.as_path())).ok())?
     }
 
     fn stat(&self, path: &RelPath) -> Option<&'a Stat> {
