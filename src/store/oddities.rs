@@ -48,10 +48,8 @@ const ODD: &str = "odd-";
 impl Oddity {
     /// Returns what became of an entry that the filesystem refused to deal with.
     pub(super) fn refused(error: &crate::fs::Error) -> Self {
-        Self {
-            path: error.path.clone(),
-            what: format!("cannot {} it: {}", error.action, error.source),
-        }
+        let action = error.action.trim_end_matches(" directory");
+        Self { path: error.path.clone(), what: format!("cannot {action} it: {}", error.source) }
     }
 }
 
