@@ -89,6 +89,11 @@ pub struct LeftAs {
     pub newest: Timestamp,
 }
 
+impl LeftAs {
+    /// Nothing was there: no directory has that inode number. Whatever is there later, somebody else put there.
+    pub const NOTHING: Self = Self { dev: 0, ino: 0, newest: Timestamp::EPOCH };
+}
+
 /// Why a directory is none that a job may build in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Foreign {
@@ -221,6 +226,8 @@ mod tests {
             ("another directory",    LeftAs { ino: 3, ..left },        false),
             ("another disk",         LeftAs { dev: 3, ..left },        false),
         ];
+        let nothing = DirOwner { left: Some(LeftAs::NOTHING), ..owner(Some("protected"))? };
+        assert!(!nothing.left_it_like(left), "nothing was there");
         for (why, now, is_same) in cases {
             assert_eq!(saved.left_it_like(now), is_same, "{why}");
             assert!(owner(Some("protected"))?.left_it_like(now), "{why}, in hand");

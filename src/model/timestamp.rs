@@ -18,6 +18,9 @@ pub struct Timestamp {
 impl Timestamp {
     const NANOS_PER_SEC: u32 = 1_000_000_000;
 
+    /// The beginning of 1970.
+    pub const EPOCH: Self = Self { secs: 0, nanos: 0 };
+
     /// Returns the time `secs` seconds after 1970 (before, when negative) plus `nanos`
     /// nanoseconds.
     pub fn new(secs: i64, nanos: u32) -> Self {

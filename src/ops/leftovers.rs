@@ -1,4 +1,4 @@
-//! Directories that earlier jobs left: who had them in hand, and setting them aside.
+//! Directories that earlier jobs left: how they are now, and setting them aside.
 //!
 //! What is set aside is renamed, beside where it was, and removed while the job goes on. No symlink is followed but
 //! one that the target directory itself is, and what that leads to only if cargo built there.
@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::checkout_files::CheckoutFiles;
-use super::further::{For, with_last};
 use super::job::Job;
 use super::locks::keep_builds_out;
 use super::place::holds_anything;
@@ -21,89 +20,16 @@ use crate::cargo::sources::is_target;
 use crate::cargo::tracked::tracked_files;
 use crate::fs::At;
 use crate::fs::remove::open_dir;
-use crate::fs::space::{is_mount_point, now_at};
-use crate::fs::stat::{Stat, born};
+use crate::fs::space::is_mount_point;
+use crate::fs::stat::Stat;
 use crate::fs::walk::Found;
-use crate::model::leftovers::{DirOwner, Foreign, LeftAs, foreign};
+use crate::model::leftovers::{DirOwner, Foreign, LeftAs};
 use crate::model::manifest::Root;
 use crate::model::rel_path::RelPath;
-use crate::store::{Lease, Store, boot_id};
+use crate::store::{Lease, Store};
 
 /// How long a build may go on in a directory that is to be set aside.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The owners of directories, as the store records them.
-pub(super) struct Owners<'a> {
-    pub(super) store: &'a Store,
-    pub(super) job: &'a Job,
-    pub(super) boot: &'a str,
-}
-
-impl Owners<'_> {
-    /// Returns who had `dir` in hand last, if that is known.
-    pub(super) fn of(&self, dir: &Path) -> Option<DirOwner> {
-        self.store.dir_owner(&real(dir), self.boot)
-    }
-
-    /// Returns why the job may not build in `dir`, by its owner; none if it may.
-    pub(super) fn foreign(&self, dir: &Path) -> Option<Foreign> {
-        let owner = self.of(dir);
-        foreign(owner.as_ref().and_then(|owner| owner.scope.as_ref()), &self.job.readable)
-    }
-
-    /// Records that the job has `dir` in hand from now on.
-    pub(super) fn take(&self, dir: &Path) -> Result<()> {
-        let since = now_at(self.store.root())?;
-        let scope = Some(self.job.scope.clone());
-        self.record(dir, &DirOwner { scope, since, left: None })
-    }
-
-    /// Records that a save of the job took in what is in `dir`, and how it left that, if the job is over.
-    pub(super) fn saved(&self, dir: &Path, left: Option<LeftAs>) -> Result<()> {
-        let known = self.of(dir).map(|owner| owner.since);
-        let since = known.map_or_else(|| now_at(self.store.root()), Ok)?;
-        let scope = Some(self.job.scope.clone());
-        self.record(dir, &DirOwner { scope, since, left })
-    }
-
-    /// Records that nobody knows who built in `dir`, unless an owner is recorded.
-    pub(super) fn disclaim(&self, dir: &Path) -> Result<()> {
-        if self.of(dir).is_some() {
-            return Ok(());
-        }
-        let since = now_at(self.store.root())?;
-        self.record(dir, &DirOwner { scope: None, since, left: None })
-    }
-
-    fn record(&self, dir: &Path, owner: &DirOwner) -> Result<()> {
-        Ok(self.store.set_dir_owner(&real(dir), self.boot, owner)?)
-    }
-
-    /// Tells whether `dir`, which a save found, was made after the job took its own target in hand.
-    pub(super) fn is_new(&self, dir: &Path) -> bool {
-        let own = self.job.target_dirs.first().and_then(|dir| self.of(dir));
-        let since = own.filter(|own| own.scope.as_ref() == Some(&self.job.scope));
-        since.is_some_and(|own| born(dir).is_some_and(|born| own.since <= born))
-    }
-}
-
-/// Records that a job which restores nothing builds in its target directories and uses its home, if it may read who did
-/// last.
-pub fn note_build(store: &Store, job: &Job) -> Result<()> {
-    let (boot, job) = (boot_id(), &*with_last(store, job, For::Save));
-    let owners = Owners { store, job, boot: &boot };
-    for dir in job.target_dirs.iter().chain(&home_dirs(job)) {
-        if !is_there(dir) || owners.foreign(dir).is_none() {
-            owners.take(dir)?;
-        }
-    }
-    Ok(())
-}
-
-/// Returns the directories of `CARGO_HOME` that jobs leave something in for the next one.
-pub(super) fn home_dirs(job: &Job) -> [PathBuf; 2] {
-    ["registry", "git"].map(|below| job.cargo_home.join(below))
-}
 
 /// Returns where `dir` is once no symlink is followed any more, also if it does not exist yet.
 pub(super) fn real(dir: &Path) -> PathBuf {

@@ -16,10 +16,11 @@ use super::hot::HotPolicy;
 use super::index::Index;
 use super::job::{Job, Place};
 use super::kept::{self, Keep};
-use super::leftovers::{Owners, left_as};
+use super::leftovers::left_as;
 use super::locks::keep_builds_out;
 use super::look::{look, shared};
 use super::missed::and_others;
+use super::owners::Owners;
 use super::progress::Progress;
 use super::report::{AreaReport, Mode, Report, SourcesReport, UnitsReport, chain, left_behind};
 use super::reuse::reuse;
@@ -35,7 +36,7 @@ use crate::fs::walk::{Found, Missed, Walked};
 use crate::model::area::Area;
 use crate::model::choice::Hit;
 use crate::model::further::FurtherTarget;
-use crate::model::leftovers::{Foreign, SavedFrom, foreign};
+use crate::model::leftovers::{Foreign, LeftAs, SavedFrom, foreign};
 use crate::model::level::Level;
 use crate::model::manifest::{Root, Source, SourceKind};
 use crate::model::reuse::Reuse;
@@ -173,7 +174,12 @@ pub fn save_shared_first(
     let job = &*with_last(store, job, For::Save);
     let shared = save(store, &job.only(Area::is_shared), options.clone(), progress)?;
     let targets = Cow::Owned(job.only(|area| !area.is_shared()));
-    let (targets, wanted) = save_all(store, targets, options.clone(), progress)?;
+    let (mut targets, wanted) = save_all(store, targets, options.clone(), progress)?;
+    if options.from == SavedFrom::Recorded {
+        let owners = Owners { store, job, boot: &boot_id() };
+        let noted = owners.note_missing(|_| true);
+        targets.warnings.extend(noted.err().map(|error| chain(&error)));
+    }
     if wanted == job.wanted {
         return Ok(shared.and(targets));
     }
@@ -205,7 +211,12 @@ impl Saving<'_> {
             return Ok(());
         }
         let checkout_files = self.checkout_files(place);
+        // After another save than the last one the job goes on to build.
+        let is_last = self.options.from == SavedFrom::Recorded;
         let Some(walked) = look(self.job, place, report, &checkout_files, self.progress)? else {
+            if is_last && !place.area.is_shared() {
+                self.owners().saved(&place.dir, Some(LeftAs::NOTHING))?;
+            }
             return Ok(());
         };
         let after_stats = crate::fs::space::now_at(self.store.root())?;
@@ -218,8 +229,6 @@ impl Saving<'_> {
             let vouching = self.vouching();
             is_vouched = vouching.leave_out_wrong(part, &mut found, after_stats, report)?;
         }
-        // After another save than the last one the job goes on to build.
-        let is_last = self.options.from == SavedFrom::Recorded;
         let left_as = is_last.then(|| left_as(&place.dir, &found)).flatten();
         let mut left = self.leave_unused(place, found, &missed, known.as_ref())?;
         let mut tree = Tree::of(&place.dir, &left.found)?;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Result;
 use super::file::read_short;
+use super::generations::read_dir;
 use super::open::Store;
 use crate::fs::At;
 use crate::model::leftovers::DirOwner;
@@ -39,6 +40,17 @@ impl Store {
         let record = read(&self.owner_path(dir))?;
         let is_of_dir = record.directory == raw(dir);
         (is_of_dir && is_of(&record, boot)).then_some(record.is)
+    }
+
+    /// Returns every directory whose owner since `boot` is recorded, with that owner. It need not exist.
+    pub fn owned_dirs(&self, boot: &str) -> Result<Vec<(PathBuf, DirOwner)>> {
+        let records = read_dir(&self.trees_dir())?.into_iter().filter(|path| is_owner(path));
+        let read = records.filter_map(|path| Some((read(&path)?, path)));
+        let known = read.filter(|(record, _)| is_of(record, boot));
+        let named = known.map(|(record, path)| (dir_of(&record), record.is, path));
+        // As above: a record counts only under its own name.
+        let own = named.filter(|(dir, _, path)| *path == self.owner_path(dir));
+        Ok(own.map(|(dir, owner, _)| (dir, owner)).collect())
     }
 
     /// Records who has `dir` in hand, in one step; `dir` need not exist.
@@ -72,9 +84,12 @@ pub(super) fn is_owner(path: &Path) -> bool {
 /// directory was in. The directory itself may be one that a job is about to make.
 pub(super) fn is_stale(path: &Path, boot: &str) -> bool {
     read(path).is_none_or(|record| {
-        let dir = Path::new(OsStr::from_bytes(record.directory.as_bytes()));
-        !is_of(&record, boot) || !dir.parent().is_some_and(Path::exists)
+        !is_of(&record, boot) || !dir_of(&record).parent().is_some_and(Path::exists)
     })
+}
+
+fn dir_of(record: &Record) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(record.directory.as_bytes()))
 }
 
 fn is_of(record: &Record, boot: &str) -> bool {

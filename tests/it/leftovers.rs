@@ -100,7 +100,11 @@ fn job<'r>(runner: &'r FakeRunner, event: Event, inputs: &[(&str, &str)]) -> Job
 
 /// Builds, as far as anybody can tell: `who` leaves a file in each directory.
 fn build(runner: &FakeRunner, who: &str) -> Result {
-    for dir in DIRS {
+    build_in(runner, &DIRS, who)
+}
+
+fn build_in(runner: &FakeRunner, dirs: &[&str], who: &str) -> Result {
+    for dir in dirs {
         write(&runner.path(dir), ".rustc_info.json", "{}")?;
         write(&runner.path(dir), format!("debug/by-{who}"), who)?;
     }
@@ -318,6 +322,73 @@ fn what_a_job_without_the_action_built_after_a_save_is_set_aside_where_nothing_r
         assert_eq!(built_by(&runner, "stranger"), [].into(), "{}", main.log);
         assert_eq!(built_by(&runner, "first").len(), if is_kept { 4 } else { 0 }, "{}", main.log);
         assert_eq!(main.log.contains("something was built there after"), !is_kept, "{}", main.log);
+    }
+    Ok(())
+}
+
+/// A push ended with nothing in a directory, so nothing that is there later is its work. What came after recorded nothing:
+/// it did not use the program, or did not name the directory.
+#[test]
+fn what_appears_where_a_save_found_nothing_is_set_aside() -> Result {
+    for is_declared in [None, Some(false)] {
+        for built in [[].as_slice(), &DIRS[..1]] {
+            let why = format!("declared: {is_declared:?}, {built:?} built");
+            let runner = runner()?;
+            let mut push = job(&runner, Push, &[]);
+            push.main()?.ok()?;
+            build_in(&runner, built, "push")?;
+            push.post("success")?.ok()?;
+            let missing: Vec<_> = DIRS.into_iter().filter(|dir| !built.contains(dir)).collect();
+            if is_declared.is_some() {
+                let inputs = [("dependencies", ""), ("areas", "registry"), ("target-dir", "out")];
+                let mut evil = job(&runner, PullRequest(7), &inputs);
+                evil.main()?.ok()?;
+                build_in(&runner, &missing, "evil")?;
+                evil.post("success")?.ok()?;
+            } else {
+                build_in(&runner, &missing, "evil")?;
+            }
+            let mut push = job(&runner, Push, &[]);
+            let main = push.main()?.ok()?;
+            assert_eq!(built_by(&runner, "evil"), [].into(), "{why}: {}", main.log);
+            build(&runner, "push")?;
+            push.post("success")?.ok()?;
+            check_out(&runner)?;
+            let main = job(&runner, Push, &[]).main()?.ok()?;
+            assert_eq!(built_by(&runner, "evil"), [].into(), "{why}: {}", main.log);
+            assert_eq!(built_by(&runner, "push").len(), DIRS.len(), "{why}: {}", main.log);
+        }
+    }
+    Ok(())
+}
+
+/// The push was killed, so what lies in its directories is its own. But they were gone when the next job began, which
+/// builds in them and asks for others.
+#[test]
+fn what_was_gone_when_a_job_of_another_lane_began_is_not_of_the_lane_before() -> Result {
+    let ways = [Saved, NotSaved, Killed, RestoreOnly, LookupOnly, Disabled, KeyOnly];
+    for way in ways {
+        for is_left in [false, true] {
+            let why = format!("{way:?}, is there: {is_left}");
+            let runner = runner()?;
+            run(&runner, Push, Killed, "push")?;
+            if !is_left {
+                check_out(&runner)?;
+            }
+            let mut inputs = inputs_of(way).to_vec();
+            inputs.extend([("dependencies", ""), ("target-dir", "out")]);
+            let mut evil = job(&runner, PullRequest(7), &inputs);
+            evil.set("CARGO_BUILD_BUILD_DIR", &runner.path("_work/app/app/out").to_string_lossy());
+            evil.main()?.ok()?;
+            // What is left in a dependency that the job does not name counts as the push's.
+            let dirs = if is_left { [DIRS[0], DIRS[3]].to_vec() } else { DIRS.to_vec() };
+            build_in(&runner, &dirs, "evil")?;
+            if way != Killed {
+                evil.post("success")?.ok()?;
+            }
+            let main = job(&runner, Push, &[]).main()?.ok()?;
+            assert_eq!(built_by(&runner, "evil"), [].into(), "{why}: {}", main.log);
+        }
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::Result;
 use super::super::job::Place;
-use super::super::leftovers::home_dirs;
 use super::super::look::shared;
+use super::super::owners::home_dirs;
 use super::super::placed::Placed;
 use super::super::report::{AreaReport, chain};
 use super::super::seen::Glance;

@@ -6,7 +6,8 @@ use std::thread::{self, JoinHandle};
 
 use super::super::Result;
 use super::super::checkout_files::CheckoutFiles;
-use super::super::leftovers::{Aside, Owners, is_as_left, is_there, not_set_aside, real, tracked};
+use super::super::leftovers::{Aside, is_as_left, is_there, not_set_aside, real, tracked};
+use super::super::owners::Owners;
 use super::super::report::{SetAside, chain};
 use super::super::seen::Glance;
 use super::{Pending, Restoring};
@@ -53,6 +54,9 @@ impl Restoring<'_> {
     /// Sets the target directories of the job aside that another job had in hand last which it may not read.
     pub(super) fn clear(&self) -> Cleared {
         let mut cleared = Cleared::default();
+        let noted =
+            self.owners().note_missing(|owner| owner.scope.as_ref() != Some(&self.job.scope));
+        cleared.warnings.extend(noted.err().map(|error| chain(&error)));
         for dir in &self.job.target_dirs {
             self.clear_one(dir, &mut cleared);
         }
@@ -70,6 +74,9 @@ impl Restoring<'_> {
             if self.job.check_further(&dir).is_ok() {
                 self.clear_one(&dir, cleared);
                 self.clear_changed(&dir, cleared);
+            } else {
+                // It is left alone; whatever this job builds there is no other one's.
+                self.keep(&dir, cleared);
             }
         }
         if cleared.set_aside.len() > before {
@@ -89,8 +96,13 @@ impl Restoring<'_> {
                 },
             }
         }
+        match self.owners().beside() {
+            Ok(owned) => found.extend(owned),
+            Err(error) => cleared.warnings.push(chain(&error)),
+        }
         // A directory comes before what is in it.
         found.sort();
+        found.dedup();
         found
     }
 
@@ -99,10 +111,15 @@ impl Restoring<'_> {
             return;
         }
         match self.owners().foreign(dir) {
-            None => cleared.kept.extend(self.owners().of(dir).map(|owner| (dir.to_owned(), owner))),
+            None => self.keep(dir, cleared),
             Some(why) if self.sets_aside() => self.set_aside(dir, &why, cleared),
             Some(_) => drop(cleared.foreign.insert(dir.to_owned())),
         }
+    }
+
+    fn keep(&self, dir: &Path, cleared: &mut Cleared) {
+        let owner = self.owners().of(dir).filter(|_| self.owners().foreign(dir).is_none());
+        cleared.kept.extend(owner.map(|owner| (dir.to_owned(), owner)));
     }
 
     /// Sets those directories aside that no generation replaces and that somebody built in after the last save.
