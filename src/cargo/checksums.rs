@@ -1,32 +1,68 @@
 //! The digests that lock files name for the crates of registries.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::home::CrateOf;
 use super::lock_file::Package;
+use super::registries::{Places, Registries};
 use crate::model::digest::Digest;
 
-/// The crates of registries that a set of lock files names, each with the SHA-256 of its `.crate` file.
+/// The crates of registries that lock files name, each with the SHA-256 of its `.crate` file.
 ///
-/// Crates of one name and version that come from two registries are not told apart: either digest is right.
+/// A lock file counts for more than those after it: what they say of a crate in a directory where it says something is
+/// nothing. So a file that somebody left in a dependency makes nothing right that is not what the repo builds with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checksums {
-    /// By `<name>-<version>`; `None` where a lock file names no digest.
-    crates: BTreeMap<Vec<u8>, Option<BTreeSet<Digest>>>,
+    registries: Registries,
+    /// Where the crates of each source may lie, by what lock files call it.
+    sources: BTreeMap<String, Places>,
+    /// By `<name>-<version>`, what lock files say in turn.
+    crates: BTreeMap<Vec<u8>, Vec<Named>>,
+}
+
+/// What a lock file says of a crate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named {
+    source: String,
+    digest: Option<Digest>,
+}
+
+/// What lock files say of a crate in one registry directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Nothing: it is in the directory of a source for which they name no digest.
+    Anything,
+    /// What is right has this digest.
+    Digest(Digest),
+    /// The directory is of no source of theirs. With this digest it is the crate that they name all the same.
+    Stranger(Option<Digest>),
+}
+
+impl Expected {
+    /// Tells whether a `.crate` file with that digest is certainly the one that a lock file names.
+    pub fn is(self, digest: &Digest) -> bool {
+        match self {
+            Self::Digest(it) | Self::Stranger(Some(it)) => it == *digest,
+            Self::Anything | Self::Stranger(None) => false,
+        }
+    }
 }
 
 impl Checksums {
-    /// Adds a crate of a registry.
-    pub fn add(&mut self, package: &Package) {
+    /// Returns what no lock file names yet.
+    pub fn new(registries: Registries) -> Self {
+        Self { registries, ..Self::default() }
+    }
+
+    /// Adds a crate of a registry, after those of the lock files that count for more.
+    pub fn add(&mut self, package: &Package, source: &str) {
         let name = format!("{}-{}", package.name, package.version).into_bytes();
-        let digest = package.checksum.as_ref().and_then(|text| text.parse().ok());
-        let known = self.crates.entry(name).or_insert_with(|| Some(BTreeSet::new()));
-        match (digest, known) {
-            (Some(digest), Some(known)) => {
-                known.insert(digest);
-            }
-            (None, known) => *known = None,
-            (Some(_), None) => {}
+        if !self.sources.contains_key(source) {
+            self.sources.insert(source.to_owned(), self.registries.places(source));
         }
+        let digest = package.checksum.as_ref().and_then(|text| text.parse().ok());
+        let named = Named { source: source.to_owned(), digest };
+        self.crates.entry(name).or_default().push(named);
     }
 
     /// Tells whether no crate is named.
@@ -39,9 +75,25 @@ impl Checksums {
         self.crates.contains_key(crate_name)
     }
 
-    /// Returns the digests that the `.crate` file of `crate_name` may have; `None` if a lock file names none.
-    pub fn of(&self, crate_name: &[u8]) -> Option<&BTreeSet<Digest>> {
-        self.crates.get(crate_name)?.as_ref()
+    /// Returns what lock files say of a crate.
+    pub fn of(&self, of: CrateOf<'_>) -> Expected {
+        let all = self.crates.get(of.name).map(Vec::as_slice).unwrap_or_default();
+        let is_here = |it: &&Named| self.sources[&it.source].have(of.registry);
+        let mut here = all.iter().filter(is_here).peekable();
+        if here.peek().is_none() {
+            return Expected::Stranger(all.iter().find_map(|it| it.digest));
+        }
+        here.find_map(|it| it.digest).map_or(Expected::Anything, Expected::Digest)
+    }
+
+    /// Tells whether the registry directory of that name is of a source that lock files name.
+    pub fn have_registry(&self, name: &[u8]) -> bool {
+        self.sources.values().any(|places| places.have(name))
+    }
+
+    /// Returns what is known of registries.
+    pub fn registries(&self) -> &Registries {
+        &self.registries
     }
 }
 
@@ -49,34 +101,43 @@ impl Checksums {
 mod tests {
     use super::*;
 
-    type Case<'a> = (&'a str, &'a [Option<String>], Option<&'a [Digest]>);
+    /// Why, what lock files say in turn of which source, and what comes of it.
+    type Case<'a> = (&'a str, &'a [(&'a str, Option<String>)], Expected);
 
     #[test]
-    fn a_crate_has_the_digests_that_lock_files_name_unless_one_of_them_names_none() {
-        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+    fn a_crate_has_the_digest_that_the_first_lock_file_names_for_its_source() {
+        const IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+        const CORP: &str = "sparse+https://my.corp/index/";
+        const EVIL: &str = "sparse+https://index.crates.io/evil/";
+        let [a, b] = [b"a", b"b"].map(|bytes| Digest::of(bytes));
         #[rustfmt::skip]
-        let cases: [Case<'_>; 6] = [
-            ("one",                &[Some(a.to_string())],                      Some(&[a])),
-            ("the same twice",     &[Some(a.to_string()), Some(a.to_string())], Some(&[a])),
-            ("of two registries",  &[Some(b.to_string()), Some(a.to_string())], Some(&[a, b])),
-            ("none",               &[None],                                     None),
-            ("none in the second", &[Some(a.to_string()), None],                None),
-            ("no digest",          &[Some("<none>".to_owned())],                None),
+        let cases: [Case<'_>; 11] = [
+            ("one",                   &[(IO, Some(a.to_string()))],                                Expected::Digest(a)),
+            ("the same twice",        &[(IO, Some(a.to_string())), (IO, Some(a.to_string()))],     Expected::Digest(a)),
+            ("another after it",      &[(IO, Some(a.to_string())), (IO, Some(b.to_string()))],     Expected::Digest(a)),
+            ("none after it",         &[(IO, Some(a.to_string())), (IO, None)],                    Expected::Digest(a)),
+            ("none before it",        &[(IO, None), (IO, Some(a.to_string()))],                    Expected::Digest(a)),
+            ("of two registries",     &[(CORP, Some(b.to_string())), (IO, Some(a.to_string()))],   Expected::Digest(a)),
+            ("of one host",           &[(IO, Some(a.to_string())), (EVIL, Some(b.to_string()))],   Expected::Digest(a)),
+            ("none",                  &[(IO, None)],                                               Expected::Anything),
+            ("no digest",             &[(IO, Some("<none>".to_owned()))],                          Expected::Anything),
+            ("of another registry",   &[(CORP, None), (CORP, Some(b.to_string()))],                Expected::Stranger(Some(b))),
+            ("of another, no digest", &[(CORP, None)],                                             Expected::Stranger(None)),
         ];
-        for (why, checksums, want) in cases {
+        for (why, named, want) in cases {
             let mut found = Checksums::default();
-            for checksum in checksums {
-                found.add(&Package {
+            for (source, checksum) in named {
+                let package = Package {
                     name: "foo".to_owned(),
                     version: "1.0.0".to_owned(),
-                    source: Some("registry+https://example.com".to_owned()),
+                    source: Some((*source).to_owned()),
                     checksum: checksum.clone(),
-                });
+                };
+                found.add(&package, source);
             }
-            let want: Option<BTreeSet<_>> = want.map(|want| want.iter().copied().collect());
-            assert_eq!(found.of(b"foo-1.0.0"), want.as_ref(), "{why}");
+            let registry = b"index.crates.io-1949cf8c6b5b557f";
+            assert_eq!(found.of(CrateOf { registry, name: b"foo-1.0.0" }), want, "{why}");
             assert!(found.names(b"foo-1.0.0") && !found.names(b"foo-1.0.1"), "{why}");
         }
-        assert_eq!(Checksums::default().of(b"foo-1.0.0"), None);
     }
 }

@@ -44,6 +44,11 @@ impl Config {
         })
     }
 
+    /// Returns all that the files say, the strongest first.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.files.iter().map(|(_, table)| table)
+    }
+
     /// Returns the linker that a `[target.…]` table names first.
     pub(super) fn linker(&self) -> Option<&str> {
         let mut tables = self.files.iter().filter_map(|(_, table)| table.get("target")?.as_table());

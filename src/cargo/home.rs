@@ -12,7 +12,7 @@
 //!
 //! `<rev>` is the revision as git abbreviates it, `<repo>` the last segment of the URL, and the
 //! hashes are cargo's own business: two repositories of one name are not told apart, so that a
-//! little too much may be kept and never too little.
+//! little too much may be kept and never too little. Registries are told apart by their hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -20,6 +20,7 @@ use std::path::Path;
 
 use super::checksums::Checksums;
 use super::lock_file::Package;
+use super::registries::Registries;
 use crate::model::rel_path::RelPath;
 
 /// A directory of `CARGO_HOME` that we keep parts of.
@@ -44,20 +45,25 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Collects what `packages` name, of one lock file or of several.
-    pub fn of<'a>(packages: impl IntoIterator<Item = &'a Package>) -> Self {
-        let mut wanted = Self::default();
+    /// Returns what no lock file names yet, where the configuration says that of registries.
+    pub fn new(registries: Registries) -> Self {
+        Self { crates: Checksums::new(registries), revisions: BTreeMap::new() }
+    }
+
+    /// Adds what `packages` name, those of a lock file. What those before it say of a crate counts for more.
+    #[must_use]
+    pub fn and<'a>(mut self, packages: impl IntoIterator<Item = &'a Package>) -> Self {
         for package in packages {
             let Some(source) = &package.source else { continue };
             if let Some(url) = source.strip_prefix("git+") {
                 let (url, rev) = url.rsplit_once('#').unwrap_or((url, ""));
-                let revisions = wanted.revisions.entry(repo_name(url).into_bytes()).or_default();
+                let revisions = self.revisions.entry(repo_name(url).into_bytes()).or_default();
                 revisions.insert(rev.as_bytes().to_vec());
             } else {
-                wanted.crates.add(package);
+                self.crates.add(package, source);
             }
         }
-        wanted
+        self
     }
 
     /// Tells whether the lock files name any crate of a registry.
@@ -126,16 +132,44 @@ impl Wanted {
         }
     }
 
+    /// Tells whether at `path` below `shared` cargo has a directory that leads to what the lock files name. A symlink there
+    /// would lead it elsewhere.
+    pub fn is_way(&self, shared: Shared, path: &RelPath) -> bool {
+        let mut components = path.components();
+        let mut next = || components.next();
+        let is_needed = match shared {
+            Shared::Registry => self.has_crates(),
+            Shared::Git => self.has_repositories(),
+        };
+        is_needed
+            && match (shared, next(), next(), next()) {
+                (Shared::Registry, Some(b"index" | b"cache" | b"src"), None, _)
+                | (Shared::Registry, Some(b"index"), Some(_), None)
+                | (Shared::Git, Some(b"db" | b"checkouts"), None, _) => true,
+                (Shared::Registry, Some(b"cache" | b"src"), Some(registry), None) => {
+                    self.crates.have_registry(registry)
+                }
+                (Shared::Git, Some(b"checkouts"), Some(dir), None) => {
+                    self.revisions_of(dir).is_some()
+                }
+                _ => false,
+            }
+    }
+
     /// Returns the locked revisions of the repository with the directory name
     /// `<repo>-<hash>[-shallow]`.
     fn revisions_of(&self, dir: &[u8]) -> Option<&BTreeSet<Vec<u8>>> {
-        /// Cargo's `short_hash` is 64 bits in hex.
-        const HASH_LEN: usize = 16;
-        let dir = dir.strip_suffix(b"-shallow").unwrap_or(dir);
-        let (name, hash) = dir.split_at_checked(dir.len().checked_sub(HASH_LEN)?)?;
-        let is_hash = hash.iter().all(u8::is_ascii_hexdigit);
-        self.revisions.get(name.strip_suffix(b"-")?).filter(|_| is_hash)
+        self.revisions.get(without_hash(dir)?)
     }
+}
+
+/// Returns what comes before the hash in the name of a directory, if cargo would name one so: `<name>-<hash>[-shallow]`.
+pub(super) fn without_hash(dir: &[u8]) -> Option<&[u8]> {
+    /// Cargo's `short_hash` is 64 bits in hex.
+    const HASH_LEN: usize = 16;
+    let dir = dir.strip_suffix(b"-shallow").unwrap_or(dir);
+    let (name, hash) = dir.split_at_checked(dir.len().checked_sub(HASH_LEN)?)?;
+    name.strip_suffix(b"-").filter(|_| hash.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Returns the directory that `path` appears with: it is put into a `CARGO_HOME` whole, by one
@@ -261,7 +295,7 @@ mod tests {
     fn wanted() -> Wanted {
         let crates_io = Some("registry+https://github.com/rust-lang/crates.io-index");
         let git = format!("git+https://github.com/Some/My-Lib.git?branch=a/b#{REV}");
-        Wanted::of(&[
+        Wanted::default().and(&[
             package("foo", "1.0.0", crates_io),
             package("wasi", "0.11.0+wasi-snapshot", Some("sparse+https://example.com/index/")),
             package("app", "0.1.0", None),
@@ -366,7 +400,7 @@ mod tests {
 
         let lock = app.join("Cargo.lock");
         let lock_file = LockFile::parse(&std::fs::read_to_string(&lock)?, &lock)?;
-        let wanted = Wanted::of(&lock_file.packages);
+        let wanted = Wanted::default().and(&lock_file.packages);
         let mut files = 0;
         for entry in ignore::WalkBuilder::new(home.join("git")).standard_filters(false).build() {
             let entry = entry?;

@@ -35,7 +35,8 @@ impl Package {
     }
 }
 
-const CRATES_IO: [&str; 2] =
+/// How lock files name crates.io.
+pub(super) const CRATES_IO: [&str; 2] =
     ["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
 
 fn short(source: &str) -> String {

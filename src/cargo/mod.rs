@@ -38,6 +38,7 @@ pub mod manifests;
 pub mod meaning;
 mod package;
 mod program;
+pub mod registries;
 pub mod rlib;
 mod rustup;
 pub mod scratch;

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::path::{Component, Path, PathBuf};
 
 use super::job::{Job, Place};
+use super::locked::LockRank;
 use super::place::holds_anything;
 use super::report::chain;
 use crate::cargo::dirs::dirs;
@@ -41,12 +42,12 @@ impl Job {
         let series_key = own.series_key.clone();
         let area = Further::at(root.clone(), path).map(Area::Further);
         let area = area.ok_or("its path is too long, or inside `.git` or `.cargo`")?;
+        let own = own.clone();
+        let workspaces = self.workspaces.clone();
         let like = match package_above(&self.roots[&root], dir) {
-            None => own.clone(),
+            None => own,
             Some(package) => self.workspace_of(&package)?,
         };
-        let workspaces = self.workspaces.clone();
-        self.workspaces.insert(like.workspace_root.clone());
         if let Err(error) = self.read_locks() {
             self.workspaces = workspaces;
             return Err(chain(&error));
@@ -68,7 +69,7 @@ impl Job {
     /// Refuses a directory that holds more than what cargo builds: it would be replaced as a whole.
     pub(super) fn check_further(&self, dir: &Path) -> Result<(), String> {
         let known = self.roots.values().chain(&self.excluded);
-        if let Some(held) = known.chain(&self.workspaces).find(|held| held.starts_with(dir)) {
+        if let Some(held) = known.chain(self.workspaces.keys()).find(|held| held.starts_with(dir)) {
             return Err(format!("`{}` lies inside it", held.display()));
         }
         if dir.exists() && !dir.is_dir() {
@@ -115,6 +116,7 @@ impl Job {
         let options = KeyOptions { env_vars: self.env_vars.clone(), ..KeyOptions::default() };
         let key = repo_key(&dirs.workspace_root, &self.environment, &options);
         let key = key.map_err(|error| chain(&error))?;
+        self.workspaces.insert(dirs.workspace_root.clone(), LockRank::by(&key.basis));
         Ok(Place {
             area: Area::Target,
             dir: dirs.target_dir,

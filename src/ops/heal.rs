@@ -14,7 +14,6 @@ use super::walk::walk;
 use crate::cargo::home::{self, Shared};
 use crate::fs::beneath::Beneath;
 use crate::fs::stat::Kind;
-use crate::model::area::Area;
 use crate::model::rel_path::RelPath;
 use crate::store::Lease;
 
@@ -29,8 +28,7 @@ pub(super) fn remove_half_extractions(
     progress: &Progress,
 ) -> Result<usize> {
     let dir = job.cargo_home.join("registry");
-    let is_kept = job.places.iter().any(|place| place.area == Area::Registry);
-    if !is_kept || !dir.join("src").is_dir() {
+    if !dir.join("src").is_dir() {
         return Ok(0);
     }
     let registry = Beneath::open(&dir)?;

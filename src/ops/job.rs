@@ -5,16 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::asked::{Asked, ask_all};
 use super::further::named;
+use super::locked::LockRank;
 use super::{Error, Result};
 use crate::cargo::dirs::{Dirs, cargo_home};
 use crate::cargo::home::Wanted;
 use crate::cargo::key::{KeyOptions, RepoKey};
-use crate::cargo::lock_file::{LockFile, Package};
 use crate::cargo::scratch::Scratch;
 use crate::cargo::system::system;
 use crate::cargo::tracked::repository_of;
-use crate::fs::At;
-use crate::fs::regular::read_to_string;
 use crate::model::area::Area;
 pub use crate::model::area::Kept;
 use crate::model::choice::Wish;
@@ -85,8 +83,8 @@ pub struct Job {
     pub places: Vec<Place>,
     /// The variables that the user added to the key.
     pub env_vars: Vec<String>,
-    /// The roots of the workspaces that are built in.
-    pub workspaces: BTreeSet<PathBuf>,
+    /// The roots of the workspaces that are built in, each with what its lock file counts for.
+    pub workspaces: BTreeMap<PathBuf, LockRank>,
     /// What their lock files name of `CARGO_HOME`; nothing where there is no lock file.
     pub wanted: Wanted,
     /// Whether any lock file was found.
@@ -152,7 +150,7 @@ impl Job {
             places: Vec::new(),
             target_dirs: Vec::new(),
             env_vars: ask.key_options.env_vars.clone(),
-            workspaces: asked.values().map(|asked| asked.dirs.workspace_root.clone()).collect(),
+            workspaces: workspaces(&asked),
             wanted: Wanted::default(),
             has_lock: false,
             scratch: ask.scratch.clone(),
@@ -235,22 +233,6 @@ impl Job {
             let root = &dirs.workspace_root;
             self.places.push(place(area, dir.to_owned(), root, series_key.clone(), key));
         }
-    }
-
-    /// Reads the lock file of each workspace that has one.
-    pub(super) fn read_locks(&mut self) -> Result<()> {
-        let mut packages: Vec<Package> = Vec::new();
-        for root in &self.workspaces {
-            let path = root.join("Cargo.lock");
-            let text = match read_to_string(&path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                text => text.at("read", &path)?,
-            };
-            packages.extend(LockFile::parse(&text, &path)?.packages);
-            self.has_lock = true;
-        }
-        self.wanted = Wanted::of(&packages);
-        Ok(())
     }
 
     /// Returns each part of the key of the target by name, as text; nothing if no area is wanted.
@@ -343,6 +325,16 @@ fn repositories(
     let mut known = BTreeSet::new();
     let found = checkouts.into_iter().map(|(root, dir)| (root, repository_of(&dir, environment)));
     found.filter(|(_, repository)| known.insert(repository.clone())).collect()
+}
+
+fn workspaces(asked: &BTreeMap<Root, Asked>) -> BTreeMap<PathBuf, LockRank> {
+    let mut workspaces = BTreeMap::new();
+    for (root, Asked { key, dirs, .. }) in asked {
+        let rank = if *root == Root::Repo { LockRank::Own } else { LockRank::by(&key.basis) };
+        let known = workspaces.entry(dirs.workspace_root.clone()).or_insert(rank);
+        *known = rank.min(*known);
+    }
+    workspaces
 }
 
 fn place(

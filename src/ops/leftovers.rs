@@ -125,7 +125,7 @@ impl Aside<'_> {
     fn check(&self, at: &Path, is_link: bool) -> Result<()> {
         let Job { roots, cargo_home, workspaces, .. } = self.job;
         let home = [cargo_home.as_path(), self.store.root()];
-        let kept = roots.values().chain(workspaces).map(PathBuf::as_path).chain(home);
+        let kept = roots.values().chain(workspaces.keys()).map(PathBuf::as_path).chain(home);
         let holds_more = kept.into_iter().any(|kept| real(kept).starts_with(at));
         let is_inside = roots.values().any(|root| at.starts_with(root));
         let reason = if holds_more {

@@ -65,7 +65,7 @@ pub(super) fn look_at_home(
     let wanted = &job.wanted;
     let Walked { mut found, missed } = walk(dir, |path, what| match what {
         Kind::Dir => wanted.may_hold(kind, path),
-        _ => wanted.wants(kind, path),
+        _ => wanted.wants(kind, path) || wanted.is_way(kind, path),
     })?;
     let whole: HashSet<_> = found
         .iter()
@@ -77,6 +77,8 @@ pub(super) fn look_at_home(
         })
         .collect();
     found.retain(|found| match home::unit(kind, &found.path) {
+        // What stands for a crate and is no directory is no half extraction either: it is wrong.
+        Some(unit) if unit == found.path && found.stat.kind != Kind::Dir => true,
         Some(unit) if needs_mark(&unit) => whole.contains(&unit),
         _ => true,
     });

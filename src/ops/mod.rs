@@ -26,6 +26,7 @@ mod kept;
 mod kept_back;
 mod leftovers;
 mod live;
+mod locked;
 mod locks;
 mod look;
 pub mod lookup;

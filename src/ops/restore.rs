@@ -36,6 +36,7 @@ use super::{Error, Result};
 use crate::cargo::tested::newer_than_tested;
 use crate::fs::crash::crash_point;
 use crate::model::always_build::AlwaysBuild;
+use crate::model::area::Area;
 use crate::model::cache_mode::CacheMode;
 use crate::model::choice::Hit;
 use crate::model::leftovers::Leftovers;
@@ -121,7 +122,12 @@ pub fn restore(
     );
     warnings.append(&mut of_home);
     let areas: Vec<_> = shared.into_iter().chain(targets).collect();
-    match remove_half_extractions(job, &lease, progress) {
+    let removed = if restoring.sees_to(&Area::Registry) {
+        remove_half_extractions(job, &lease, progress)
+    } else {
+        Ok(0)
+    };
+    match removed {
         Ok(0) => {}
         Ok(count) => warnings.push(format!(
             "{count} crates in `{}` were half extracted; cargo extracts them again",

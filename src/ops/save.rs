@@ -1,5 +1,7 @@
 //! Saving: what changed goes into packs, and what is there now becomes a generation.
 
+mod compiled;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -100,6 +102,8 @@ pub(super) struct Saving<'a> {
     pub(super) further: Vec<FurtherTarget>,
     pub(super) boot: String,
     pub(super) index: OnceLock<Index>,
+    /// A source that targets may be built from though no lock file names it.
+    pub(super) left_source: OnceLock<PathBuf>,
     pub(super) progress: &'a Progress,
 }
 
@@ -109,17 +113,27 @@ pub(super) struct Saving<'a> {
 /// to stop, it fails those that are not done yet. Killed at any instruction, each area is published whole or not at all. Any number of saves
 /// and restores may run at once.
 pub fn save(store: &Store, job: &Job, options: SaveOptions, progress: &Progress) -> Result<Report> {
-    Ok(save_all(store, with_last(store, job, For::Save), options, progress)?.0)
+    Ok(save_all(store, with_last(store, job, For::Save), options, progress, None)?.report)
 }
 
-/// Saves every area of `job` and of the further targets that it finds. Returns also what the lock files of all
-/// these name.
+/// What became of a save.
+struct Saved {
+    report: Report,
+    /// What the lock files name of all that was saved.
+    wanted: Wanted,
+    /// A wrong source in the home that targets may be built from.
+    left_source: Option<PathBuf>,
+}
+
+/// Saves every area of `job` and of the further targets that it finds, but for targets that may be built from
+/// `left_source`.
 fn save_all(
     store: &Store,
     job: Cow<'_, Job>,
     options: SaveOptions,
     progress: &Progress,
-) -> Result<(Report, Wanted)> {
+    left_source: Option<PathBuf>,
+) -> Result<Saved> {
     let started = Instant::now();
     let reclaimed = store.reclaim();
     let lease = store.lease(Purpose::Save)?;
@@ -148,8 +162,12 @@ fn save_all(
         further: job.further(),
         boot: boot_id(),
         index: OnceLock::new(),
+        left_source: left_source.map_or_else(OnceLock::new, OnceLock::from),
         progress,
     };
+    if has_target {
+        saving.look_for_left_sources()?;
+    }
     let areas = job.places.par_iter().zip(guards).map(|(place, guard)| saving.report(place, guard));
     let areas: Vec<_> = areas.collect();
     let reused = areas.iter().filter_map(|area| area.reuse.clone());
@@ -160,7 +178,7 @@ fn save_all(
     report.warnings.clone_from(&job.warnings);
     report.warnings.extend(left_behind(reclaimed));
     report.seconds = started.elapsed().as_secs_f64();
-    Ok((report, job.wanted.clone()))
+    Ok(Saved { report, wanted: job.wanted.clone(), left_source: saving.left_source.into_inner() })
 }
 
 /// Saves the areas that cost least and help most first, `registry` and `git`; then the others. Who
@@ -172,9 +190,11 @@ pub fn save_shared_first(
     progress: &Progress,
 ) -> Result<Report> {
     let job = &*with_last(store, job, For::Save);
-    let shared = save(store, &job.only(Area::is_shared), options.clone(), progress)?;
+    let shared = Cow::Owned(job.only(Area::is_shared));
+    let shared = save_all(store, shared, options.clone(), progress, None)?;
     let targets = Cow::Owned(job.only(|area| !area.is_shared()));
-    let (mut targets, wanted) = save_all(store, targets, options.clone(), progress)?;
+    let targets = save_all(store, targets, options.clone(), progress, shared.left_source)?;
+    let (shared, Saved { report: mut targets, wanted, .. }) = (shared.report, targets);
     if options.from == SavedFrom::Recorded {
         let owners = Owners { store, job, boot: &boot_id() };
         let noted = owners.note_missing(|_| true);
@@ -210,6 +230,14 @@ impl Saving<'_> {
             report.warnings.push(format!("`{dir}` is not saved: {why}"));
             return Ok(());
         }
+        if let Some(source) = self.left_source.get().filter(|_| !place.area.is_shared()) {
+            let (dir, source) = (place.dir.display(), source.display());
+            report.warnings.push(format!(
+                "`{dir}` is not saved: it may be built from `{source}`, which is not what Cargo.lock says \
+                 and was left by another job"
+            ));
+            return Ok(());
+        }
         let checkout_files = self.checkout_files(place);
         // After another save than the last one the job goes on to build.
         let is_last = self.options.from == SavedFrom::Recorded;
@@ -227,7 +255,9 @@ impl Saving<'_> {
         if let Some(kind) = shared(&place.area) {
             let part = Part { kind, dir: &place.dir };
             let vouching = self.vouching();
-            is_vouched = vouching.leave_out_wrong(part, &mut found, after_stats, report)?;
+            let left_out = vouching.leave_out_wrong(part, &mut found, after_stats, report)?;
+            is_vouched = left_out.is_complete;
+            self.note_left(left_out.left_source);
         }
         let left_as = is_last.then(|| left_as(&place.dir, &found)).flatten();
         let mut left = self.leave_unused(place, found, &missed, known.as_ref())?;

@@ -10,7 +10,7 @@ use super::placed::Placed;
 use super::report::Mode;
 use super::staged::Staged;
 use super::unpack::Unpacker;
-use crate::cargo::checksums::Checksums;
+use crate::cargo::checksums::{Checksums, Expected};
 use crate::cargo::home::{self, RegistryPart, Shared, registry_part};
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
@@ -194,7 +194,8 @@ impl Home<'_> {
         let is_right = match (self.kind, registry_part(top)) {
             _ if self.wrong.is_some_and(|wrong| wrong.contains(top)) => false,
             (Shared::Registry, RegistryPart::CrateFile(of)) => {
-                is_looked_over || stat.size == saved || self.checksums.of(of.name).is_none()
+                let is_known = matches!(self.checksums.of(of), Expected::Digest(_));
+                is_looked_over || stat.size == saved || !is_known
             }
             // An index may be newer.
             _ => stat.size > 0 || saved == 0,
@@ -210,8 +211,10 @@ impl Home<'_> {
             else {
                 continue;
             };
-            let named = self.checksums.of(of.name).zip(facts.digest());
-            if self.kind == Shared::Registry && named.is_some_and(|(all, it)| !all.contains(&it)) {
+            let expected = self.checksums.of(of);
+            let is_other = expected != Expected::Anything
+                && facts.digest().is_some_and(|digest| !expected.is(&digest));
+            if self.kind == Shared::Registry && is_other {
                 unfit.insert(path.clone());
                 unfit.extend(of.source());
             }

@@ -1,7 +1,7 @@
 //! What lies in `git/` of a `CARGO_HOME` is the commit that the lock file names, or it is neither saved nor left there.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -103,7 +103,7 @@ enum Wrong {
 struct Case(&'static str, Wrong, &'static str, fn(&Fetched, &Path) -> Result);
 
 #[rustfmt::skip]
-const CASES: [Case; 17] = [
+const CASES: [Case; 19] = [
     Case("edited",            Wrong::Checkout, "`src/lib.rs` is not as in its revision",       |_, dir| write(dir, "src/lib.rs", "//! evil\n")),
     Case("lost bytes",        Wrong::Checkout, "`src/deep/more.rs` is not as in its revision", |_, dir| write(dir, "src/deep/more.rs", "")),
     Case("edited and hidden", Wrong::Checkout, "`src/lib.rs` is not as in its revision",       |fetched, dir| {
@@ -134,8 +134,49 @@ const CASES: [Case; 17] = [
     }),
     Case("a ref lost bytes",  Wrong::Database, "`refs/remotes/origin/HEAD` is not whole",      |_, dir| write(dir, "refs/remotes/origin/HEAD", "")),
     Case("a program of it",   Wrong::Database, "`core.sshcommand` in its configuration is not cargo's", |fetched, dir| fetched.host.git(dir, &["config", "core.sshCommand", "evil"])),
+    Case("a link in its place", Wrong::Checkout, "it is no directory",                         elsewhere),
+    Case("a link to it",      Wrong::Database, "it is no directory",                           elsewhere),
     Case("objects elsewhere", Wrong::Database, "`objects/info/alternates` takes objects from elsewhere", |_, dir| write(dir, "objects/info/alternates", "/tmp\n")),
 ];
+
+/// Moves a directory to another place, and leaves a symlink.
+fn elsewhere(fetched: &Fetched, dir: &Path) -> Result {
+    let elsewhere = fetched.host.path("elsewhere");
+    fs::rename(dir, &elsewhere)?;
+    Ok(symlink(&elsewhere, dir)?)
+}
+
+#[test]
+fn a_symlink_where_cargo_has_a_directory_goes_and_what_it_leads_to_stays() -> Result {
+    for is_save in [true, false] {
+        let ways = |fetched: &Fetched| -> Option<[PathBuf; 3]> {
+            let home = fetched.home();
+            let repository = home.join(Path::new(&fetched.checkout).parent()?);
+            Some([home.join("git/db"), home.join("git/checkouts"), repository])
+        };
+        for index in 0..3 {
+            let fetched = Fetched::new()?;
+            let host = &fetched.host;
+            let way = ways(&fetched).ok_or("a checkout lies in a directory")?[index].clone();
+            let why = format!("{}, save: {is_save}", way.display());
+            let good = fetched.seen()?;
+            host.save()?.done()?;
+            host.restore()?.done()?;
+            elsewhere(&fetched, &way)?;
+            let there = list(&host.path("elsewhere"))?;
+            let done = if is_save { host.save()? } else { host.restore()? }.done()?;
+            let fate = if is_save { "is not saved" } else { "is wrong" };
+            let line = format!("`{}` {fate}: it is no directory; it is removed", way.display());
+            done.says(&[line.as_str()]).map_err(|error| format!("{why}: {error}"))?;
+            assert!(!way.is_symlink(), "{why}");
+            expect_same(&there, &host.path("elsewhere"), &why)?;
+            if !is_save {
+                assert_eq!(fetched.seen()?, good, "{why}");
+            }
+        }
+    }
+    Ok(())
+}
 
 impl Case {
     fn path(&self, fetched: &Fetched) -> PathBuf {

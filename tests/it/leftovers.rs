@@ -302,6 +302,81 @@ fn a_job_compiles_no_source_that_a_lane_edited_which_it_may_not_read() -> Result
     Ok(())
 }
 
+/// A job that keeps no part of the home builds from it all the same.
+#[test]
+fn a_source_that_a_lane_edited_is_not_compiled_whatever_areas_are_kept() -> Result {
+    for areas in ["target", "target,dependencies", "target,git"] {
+        for leftovers in ["set-aside", "keep"] {
+            let why = format!("{areas}, {leftovers}");
+            let runner = runner()?;
+            depend(&runner)?;
+            let mut evil = job(&runner, PullRequest(7), &[]);
+            evil.main()?.ok()?;
+            for path in home_sources() {
+                let path = at(&runner, &path)?;
+                let text = fs::read_to_string(&path)?;
+                fs::write(&path, text + "// evil\n")?;
+            }
+            let inputs = [("areas", areas), ("leftovers", leftovers)];
+            let main = job(&runner, Push, &inputs).main()?.ok()?;
+            let mut want = if leftovers == "keep" { home_sources().to_vec() } else { Vec::new() };
+            // What is kept is seen to in any case.
+            want.retain(|path| !areas.contains("git") || !path.contains("/git/"));
+            assert_eq!(edited(&runner)?, want, "{why}: {}", main.log);
+        }
+    }
+    Ok(())
+}
+
+/// Cargo reads the home while the first step would remove what is wrong: then the job builds from that, and saves no target.
+#[test]
+fn a_target_that_may_be_built_from_what_another_lane_edited_is_not_saved() -> Result {
+    for areas in ["target,dependencies,registry,git", "target"] {
+        let runner = runner()?;
+        depend(&runner)?;
+        job(&runner, PullRequest(7), &[]).main()?.ok()?;
+        let source = at(&runner, &home_sources()[0])?;
+        fs::write(&source, "// evil\n")?;
+        let mut second = job(&runner, Push, &[("areas", areas)]);
+        let reading = fs::File::options()
+            .append(true)
+            .create(true)
+            .open(runner.path("home/.cargo/.package-cache-mutate"))?;
+        rustix::fs::flock(&reading, rustix::fs::FlockOperation::NonBlockingLockShared)?;
+        let main = second.main()?.ok()?;
+        assert!(main.log.contains("it cannot be removed"), "{areas}: {}", main.log);
+        drop(reading);
+        build(&runner, "second")?;
+        let post = second.post("success")?.ok()?;
+        assert!(post.log.contains("is not saved: it may be built from"), "{areas}: {}", post.log);
+        check_out(&runner)?;
+        let main = job(&runner, Push, &[("areas", areas)]).main()?.ok()?;
+        assert_eq!(built_by(&runner, "second"), BTreeSet::new(), "{areas}: {}", main.log);
+    }
+    Ok(())
+}
+
+/// A build script that writes into its own source: what this job fetched is its own work.
+#[test]
+fn a_target_built_from_a_source_that_changed_in_the_same_job_is_saved() -> Result {
+    let runner = runner()?;
+    depend(&runner)?;
+    let home = runner.path("home/.cargo");
+    fs::remove_dir_all(&home)?;
+    let mut first = job(&runner, Push, &[]);
+    first.main()?.ok()?;
+    install_crate(&home, FOO)?;
+    let source = at(&runner, &home_sources()[0])?;
+    fs::write(&source, "// made\n")?;
+    build(&runner, "first")?;
+    let post = first.post("success")?.ok()?;
+    assert!(post.log.contains("is not saved: `src/lib.rs` is not as in"), "{}", post.log);
+    check_out(&runner)?;
+    job(&runner, Push, &[]).main()?.ok()?;
+    assert!(built_by(&runner, "first").contains("_work/app/app/target"), "{}", post.log);
+    Ok(())
+}
+
 /// Nothing is recorded where nobody uses the program. What was built after the last save shows it all the same.
 #[test]
 fn what_a_job_without_the_action_built_after_a_save_is_set_aside_where_nothing_replaces_it()

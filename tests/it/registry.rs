@@ -1,8 +1,10 @@
 //! What lies in a `CARGO_HOME` is what the lock file says, or it is neither saved nor left there.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+
+use runner_cache::model::digest::Digest;
 
 use crate::support::*;
 
@@ -33,11 +35,11 @@ const SUMMARIES: &[u8] = b"\x03\x02\0\0\0etag: x\x001.0.0\0{\"name\":\"foo\",\"v
 /// One way in which something goes wrong: why, what is wrong by then below the home, what is said of it, and how.
 struct Case(&'static str, &'static str, &'static str, fn(&Path) -> Result);
 
-const CRATE: &str = "registry/cache/registry.example-1949cf8c6b5b557f/foo-1.0.0.crate";
-const SOURCE: &str = "registry/src/registry.example-1949cf8c6b5b557f/foo-1.0.0";
+const CRATE: &str = "registry/cache/index.crates.io-1949cf8c6b5b557f/foo-1.0.0.crate";
+const SOURCE: &str = "registry/src/index.crates.io-1949cf8c6b5b557f/foo-1.0.0";
 
 #[rustfmt::skip]
-const CASES: [Case; 13] = [
+const CASES: [Case; 16] = [
     Case("a tag is empty",         "registry/CACHEDIR.TAG", "it is not what cargo writes", |home| write(home, "registry/CACHEDIR.TAG", "")),
     Case("a source is edited",     SOURCE, "`src/lib.rs` is not as in its `.crate` file",
         |home| write(home, format!("{SOURCE}/src/lib.rs"), "//! evil-1.0.0")),
@@ -53,15 +55,28 @@ const CASES: [Case; 13] = [
         |home| Ok(fs::remove_file(home.join(SOURCE).join("Cargo.toml"))?)),
     Case("a link",                 SOURCE, "`src/lib.rs` is not as in its `.crate` file",
         |home| { fs::remove_file(home.join(SOURCE).join("src/lib.rs"))?; link(&home.join(SOURCE), "src/lib.rs", "/etc/passwd") }),
+    Case("a link in its place",    SOURCE, "it is no directory", |home| {
+        let elsewhere = home.with_extension("elsewhere");
+        fs::rename(home.join(SOURCE), &elsewhere)?;
+        write(&elsewhere, "src/lib.rs", "//! evil-1.0.0")?;
+        Ok(symlink(&elsewhere, home.join(SOURCE))?)
+    }),
+    Case("a file in its place",    SOURCE, "it is no directory",
+        |home| { fs::remove_dir_all(home.join(SOURCE))?; write(home, SOURCE, "evil") }),
+    Case("all else is gone",       SOURCE, "its `.crate` file is missing or wrong", |home| {
+        write(home, format!("{SOURCE}/src/lib.rs"), "//! evil-1.0.0")?;
+        fs::remove_dir_all(home.join("registry/cache"))?;
+        Ok(fs::remove_dir_all(home.join("registry/index"))?)
+    }),
     Case("a download is cut",      CRATE,  "it has not the SHA-256 that Cargo.lock names",
         |home| Ok(fs::File::options().write(true).open(home.join(CRATE))?.set_len(20)?)),
     Case("a download lost bytes",  CRATE,  "it has not the SHA-256 that Cargo.lock names",
         |home| { let len = fs::metadata(home.join(CRATE))?.len(); write(home, CRATE, vec![0; usize::try_from(len)?]) }),
     Case("a download is empty",    CRATE,  "it has not the SHA-256 that Cargo.lock names",
         |home| write(home, CRATE, "")),
-    Case("an index file is empty", "registry/index/registry.example-1949cf8c6b5b557f/.cache/3/f/foo", "it is empty",
+    Case("an index file is empty", "registry/index/index.crates.io-1949cf8c6b5b557f/.cache/3/f/foo", "it is empty",
         |home| write(home, index_file(), "")),
-    Case("an index file is cut",   "registry/index/registry.example-1949cf8c6b5b557f/.cache/3/f/foo", "it is not whole",
+    Case("an index file is cut",   "registry/index/index.crates.io-1949cf8c6b5b557f/.cache/3/f/foo", "it is not whole",
         |home| write(home, index_file(), &SUMMARIES[..30])),
 ];
 
@@ -289,14 +304,17 @@ fn where_nothing_can_be_asked_everything_is_kept() -> Result {
         ("a local registry", |host| {
             let registry = host.cargo_home().join("registry");
             fs::remove_dir_all(registry.join("cache"))?;
-            Ok(fs::remove_dir_all(registry.join("index"))?)
+            fs::remove_dir_all(registry.join("index"))?;
+            fs::rename(registry.join("src").join(INDEX), registry.join("src/-1949cf8c6b5b557f"))?;
+            write(&registry, format!("src/-1949cf8c6b5b557f/{FOO}/src/lib.rs"), "//! mine")?;
+            replace_crates_io(host, "local-registry = '/srv/crates'")
         }),
         ("another form",     |host| write(&host.cargo_home(), index_file(), "\x09 of a later cargo")),
     ];
     for (why, make) in cases {
         let host = host()?;
         make(&host)?;
-        if why != "another form" {
+        if why == "no digest" {
             write(&host.cargo_home(), format!("{SOURCE}/src/lib.rs"), "//! mine")?;
         }
         let good = list(&host.cargo_home())?;
@@ -308,6 +326,152 @@ fn where_nothing_can_be_asked_everything_is_kept() -> Result {
         expect_good(&host.cargo_home(), &good, why)?;
         host.restore()?.done()?;
         expect_good(&host.cargo_home(), &good, why)?;
+    }
+    Ok(())
+}
+
+/// Lets the configuration of the repo put another source in the place of crates.io.
+fn replace_crates_io(host: &Host, with: &str) -> Result {
+    let config = format!("[source.crates-io]\nreplace-with = 'other'\n[source.other]\n{with}\n");
+    write(&host.repo(), ".cargo/config.toml", config)
+}
+
+/// The directories of another registry than crates.io.
+const OTHER: &str = "my.corp-0123456789abcdef";
+
+#[test]
+fn a_crate_of_another_registry_is_left_to_whoever_it_is_of() -> Result {
+    let host = host()?;
+    let home = host.cargo_home();
+    let registry = home.join("registry");
+    write(&registry, format!("cache/{OTHER}/{FOO}.crate"), "of corp")?;
+    write(&registry, format!("src/{OTHER}/{FOO}/src/lib.rs"), "//! of corp")?;
+    write(&registry, format!("src/{OTHER}/{FOO}/.cargo-ok"), "{\"v\":1}")?;
+    // A mirror has the same bytes.
+    write(&registry, format!("cache/{OTHER}/bar-1.0.0.crate"), crate_file("bar-1.0.0")?)?;
+    let theirs = list(&registry)?;
+    let expect_theirs = |why: &str| -> Result {
+        let now = list(&registry)?;
+        let changed = differences(&theirs, &now);
+        let changed =
+            changed.iter().filter(|line| line.contains(OTHER) && !line.contains(": Some(d"));
+        assert_eq!(changed.collect::<Vec<_>>(), [""; 0], "{why}");
+        Ok(())
+    };
+    let saved = host.save_with(&PROTECTED)?.done()?;
+    assert!(!saved.stderr.contains("is not saved: "), "{}", saved.stderr);
+    let notes = saved.area("registry")["notes"].to_string();
+    assert!(notes.contains("of a registry that no lock file names"), "{notes}");
+    expect_theirs("saved")?;
+    host.restore_with(&PROTECTED)?.done()?;
+    host.restore_with(&PULL_REQUEST)?.done()?;
+    let restored = host.restore_with(&PROTECTED)?.done()?;
+    assert!(!restored.stderr.contains("is wrong"), "{}", restored.stderr);
+    expect_theirs("restored")?;
+    fs::remove_dir_all(&home)?;
+    host.restore_with(&PROTECTED)?.done()?;
+    assert!(registry.join("cache").join(OTHER).join("bar-1.0.0.crate").exists());
+    assert!(!registry.join("cache").join(OTHER).join("foo-1.0.0.crate").exists());
+    assert!(!registry.join("src").join(OTHER).exists());
+    assert!(home.join(CRATE).exists() && home.join(SOURCE).exists());
+    Ok(())
+}
+
+#[test]
+fn a_registry_in_the_place_of_another_is_judged_like_it() -> Result {
+    for is_named in [true, false] {
+        let host = host()?;
+        let registry = host.cargo_home().join("registry");
+        for below in ["index", "cache", "src"] {
+            fs::rename(registry.join(below).join(INDEX), registry.join(below).join(OTHER))?;
+        }
+        if is_named {
+            replace_crates_io(&host, "registry = 'sparse+https://my.corp/index/'")?;
+        }
+        let source = registry.join("src").join(OTHER).join(FOO);
+        write(&source, "src/lib.rs", "//! evil-1.0.0")?;
+        let restored = host.restore()?.done()?;
+        assert_eq!(
+            restored.stderr.contains("is wrong: `src/lib.rs`"),
+            is_named,
+            "{}",
+            restored.stderr
+        );
+        assert_eq!(source.exists(), !is_named);
+    }
+    Ok(())
+}
+
+/// Why, of which bytes a lock file names the digest, and whether the repo's own names the crate too.
+type Leftover = (&'static str, Option<&'static [u8]>, bool);
+
+#[test]
+fn a_lock_file_that_lies_in_a_dependency_makes_nothing_right_that_another_does_not() -> Result {
+    const EVIL: &[u8] = b"another crate";
+    #[rustfmt::skip]
+    let cases: [Leftover; 3] = [
+        ("no digest",                   None,        true),
+        ("another digest",              Some(EVIL),  true),
+        ("before one that is tracked",  Some(EVIL),  false),
+    ];
+    for (why, leftover, is_own) in cases {
+        let host = host()?;
+        // A dependency whose lock file is nobody's, and one with a lock file of its own.
+        host.check_out("a-lib", "a-lib", &[])?;
+        host.check_out("lib", "lib", &[FOO])?;
+        if !is_own {
+            lock(&host.repo(), "app", &["bar-1.0.0"])?;
+        }
+        let checksum = leftover.map(|bytes| format!("checksum = \"{}\"\n", Digest::of(bytes)));
+        let text = format!(
+            "version = 4\n\n[[package]]\nname = \"foo\"\nversion = \"1.0.0\"\n\
+             source = \"registry+https://github.com/rust-lang/crates.io-index\"\n{}",
+            checksum.unwrap_or_default()
+        );
+        write(&host.path("a-lib"), "Cargo.lock", text)?;
+        let mut git = isolated("git", &host.path("a-lib"), &host.path("home"));
+        succeed(git.args(["rm", "-q", "-f", "--cached", "Cargo.lock"]))?;
+        write(&host.cargo_home(), CRATE, EVIL)?;
+        let dependencies = ["--dependency", "a-lib", "--dependency", "lib"];
+        let dependencies = if is_own { &dependencies[..2] } else { &dependencies[..] };
+        let saved = host.save_with(dependencies)?.done()?;
+        let line = format!(
+            "`{}` is not saved: it has not the SHA-256",
+            host.cargo_home().join(CRATE).display()
+        );
+        saved.says(&[line.as_str()]).map_err(|error| format!("{why}: {error}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_symlink_where_cargo_has_a_directory_goes_and_what_it_leads_to_stays() -> Result {
+    for below in ["index", "cache", "src"] {
+        for way in [format!("registry/{below}"), format!("registry/{below}/{INDEX}")] {
+            for is_save in [true, false] {
+                let why = format!("{way}, save: {is_save}");
+                let host = host()?;
+                let (home, elsewhere) = (host.cargo_home(), host.path("elsewhere"));
+                let good = list(&home)?;
+                host.save()?.done()?;
+                host.restore()?.done()?;
+                fs::rename(home.join(&way), &elsewhere)?;
+                symlink(&elsewhere, home.join(&way))?;
+                let there = list(&elsewhere)?;
+                let done = if is_save { host.save()? } else { host.restore()? }.done()?;
+                let fate = if is_save { "is not saved" } else { "is wrong" };
+                let path = home.join(&way);
+                let line =
+                    format!("`{}` {fate}: it is no directory; it is removed", path.display());
+                done.says(&[line.as_str()]).map_err(|error| format!("{why}: {error}"))?;
+                assert!(!path.is_symlink(), "{why}");
+                expect_same(&there, &elsewhere, &why)?;
+                if !is_save {
+                    expect_good(&home, &good, &why)?;
+                }
+                assert_eq!(host.leftovers()?, [] as [&Path; 0], "{why}");
+            }
+        }
     }
     Ok(())
 }

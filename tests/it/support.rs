@@ -22,7 +22,7 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Erro
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_runner-cache");
 
 /// A registry, as cargo names its directories.
-pub(crate) const INDEX: &str = "registry.example-1949cf8c6b5b557f";
+pub(crate) const INDEX: &str = "index.crates.io-1949cf8c6b5b557f";
 
 /// Options by which no disk counts as too full, whatever else is on it.
 pub(crate) const ROOMY: [&str; 6] =

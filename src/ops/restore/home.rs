@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::Result;
 use super::super::job::Place;
 use super::super::look::shared;
 use super::super::owners::home_dirs;
@@ -11,14 +10,20 @@ use super::super::report::{AreaReport, chain};
 use super::super::seen::Glance;
 use super::super::shared::{Home, place_shared};
 use super::super::vouch::{LeftBy, Part, Restored, Vouching, Wrong};
+use super::super::{Error, Result};
 use super::{Pending, Restoring};
 use crate::cargo::home::Shared;
 use crate::fs::space::now_at;
 use crate::fs::stat::Inode;
+use crate::model::area::Area;
+use crate::model::leftovers::Leftovers;
 use crate::model::manifest::Manifest;
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 use crate::store::Vouched;
+
+/// The parts of a home, as the directories of one are listed.
+const PARTS: [(Shared, Area); 2] = [(Shared::Registry, Area::Registry), (Shared::Git, Area::Git)];
 
 /// For how long the disk may lack what was written, in seconds. The kernel begins to write within half a minute what
 /// nobody flushes, and journals 5 s later: `dirty_expire_centisecs`, `commit` of ext4(5).
@@ -31,11 +36,27 @@ impl<'a> Restoring<'a> {
         let mut areas = self.choose(|place| place.area.is_shared(), &mut Glance::default());
         self.put_all_in_place(&mut areas);
         for area in areas.iter_mut().filter(|area| area.choice.is_none()) {
-            if let Err(error) = self.mend_unrestored(area.place, &mut area.report) {
-                area.report.warnings.push(chain(&error));
+            let Some(kind) = shared(&area.place.area) else { continue };
+            let part = Part { kind, dir: &area.place.dir };
+            let mended = self.mend_unrestored(part, &mut area.report.warnings);
+            area.report.warnings.extend(mended.err().map(|error| chain(&error)));
+        }
+        for ((kind, area), dir) in PARTS.into_iter().zip(&home_dirs(self.job)) {
+            if self.sees_to(&area) && !areas.iter().any(|it| it.place.area == area) {
+                let mended = self.mend_unrestored(Part { kind, dir }, warnings);
+                warnings.extend(mended.err().map(|error| chain(&error)));
             }
         }
         areas
+    }
+
+    /// Tells whether the job sees to it that nothing is wrong in a part of its home: one that it keeps, and one that it
+    /// builds from what others may get.
+    pub(super) fn sees_to(&self, area: &Area) -> bool {
+        let places = &self.job.places;
+        let builds_for_others = self.options.leftovers == Leftovers::SetAside
+            && places.iter().any(|place| !place.area.is_shared());
+        builds_for_others || places.iter().any(|place| place.area == *area)
     }
 
     /// Records that the job has the parts of its home in hand, but for those of a job that it may not read: they are
@@ -57,7 +78,9 @@ impl<'a> Restoring<'a> {
         report: &mut AreaReport,
     ) -> Result<Placed> {
         let part = Part { kind, dir: &place.dir };
-        let mut wrong = if self.is_vouched(part)? { None } else { Some(self.look_over(part)?) };
+        let warnings = &mut report.warnings;
+        let is_vouched = self.is_vouched(part)?;
+        let mut wrong = if is_vouched { None } else { Some(self.clear_ways(part, warnings)?) };
         let placed = loop {
             let paths: Option<HashSet<_>> =
                 wrong.as_ref().map(|wrong| wrong.iter().map(|wrong| wrong.path.clone()).collect());
@@ -70,14 +93,14 @@ impl<'a> Restoring<'a> {
             };
             match place_shared(&self.unpacker, self.lease, &home, manifest)? {
                 Some(placed) => break placed,
-                None => wrong = Some(self.look_over(part)?),
+                None => wrong = Some(self.clear_ways(part, warnings)?),
             }
         };
         let is_written =
             |path: &RelPath| placed.certain.as_ref().is_none_or(|written| written.contains(path));
         let (replaced, rest): (Vec<_>, Vec<_>) =
             wrong.unwrap_or_default().into_iter().partition(|wrong| is_written(&wrong.path));
-        report.warnings.extend(replaced.iter().map(|Wrong { path, why }| {
+        warnings.extend(replaced.iter().map(|Wrong { path, why }| {
             let path = place.dir.join(path.as_path());
             format!("`{}` is wrong: {why}; it is replaced by what was saved", path.display())
         }));
@@ -87,26 +110,38 @@ impl<'a> Restoring<'a> {
             // An older version saved it.
             self.vouching().look_over(part, self.left_by(part))?
         };
-        self.mend(part, &rest, report)?;
+        self.mend(part, &rest, warnings)?;
         Ok(placed)
     }
 
+    /// Looks a part of the home over, and removes what stands where cargo has directories that lead to others: nothing is
+    /// put in place, or read, where a symlink leads. Returns what else is wrong.
+    fn clear_ways(&self, part: Part<'_>, warnings: &mut Vec<String>) -> Result<Vec<Wrong>> {
+        let is_way = |wrong: &Wrong| self.job.wanted.is_way(part.kind, &wrong.path);
+        let (ways, rest): (Vec<_>, Vec<_>) = self.look_over(part)?.into_iter().partition(is_way);
+        let removal = self.vouching().remove(part, &ways, ("is wrong", self.left_by(part)));
+        warnings.extend(removal.lines);
+        if !removal.is_done {
+            let reason = "what stands there in place of a directory cannot be removed";
+            return Err(Error::Unfit { path: part.dir.to_owned(), reason });
+        }
+        Ok(rest)
+    }
+
     /// Sees to it that cargo finds nothing wrong in a part of the home where nothing was restored.
-    fn mend_unrestored(&self, place: &Place, report: &mut AreaReport) -> Result<()> {
-        let Some(kind) = shared(&place.area) else { return Ok(()) };
-        let part = Part { kind, dir: &place.dir };
+    fn mend_unrestored(&self, part: Part<'_>, warnings: &mut Vec<String>) -> Result<()> {
         if self.is_vouched(part)? {
             return Ok(());
         }
         let wrong = self.look_over(part)?;
-        self.mend(part, &wrong, report)
+        self.mend(part, &wrong, warnings)
     }
 
     /// Removes what is wrong. Then the job answers for what is there.
-    fn mend(&self, part: Part<'_>, wrong: &[Wrong], report: &mut AreaReport) -> Result<()> {
+    fn mend(&self, part: Part<'_>, wrong: &[Wrong], warnings: &mut Vec<String>) -> Result<()> {
         let left_by = self.left_by(part);
         let removal = self.vouching().remove(part, wrong, ("is wrong", left_by));
-        report.warnings.extend(removal.lines);
+        warnings.extend(removal.lines);
         if removal.is_done && left_by == LeftBy::Foreign {
             self.owners().take(part.dir)?;
         }

@@ -10,6 +10,7 @@ use super::{Is, Judged, Known, LeftBy, Seen, Verdict, Vouching};
 use crate::cargo::git_database::look_at_database;
 use crate::cargo::git_repository::{Files, Looked, look_at_checkout};
 use crate::cargo::home::{Shared, unit};
+use crate::fs::stat::Kind;
 use crate::fs::walk::Found;
 use crate::model::digest::Digest;
 use crate::model::rel_path::RelPath;
@@ -48,6 +49,9 @@ fn judge(
     known: Option<Seen>,
     left_by: LeftBy,
 ) -> Option<Is> {
+    if found.first().is_none_or(|first| first.path != *top || first.stat.kind != Kind::Dir) {
+        return Some(Is::no_directory());
+    }
     let full = dir.join(top.as_path());
     let files = found_digest(found.iter().copied());
     let below = |found: &&Found| {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::Result;
 use super::Part;
 use super::Vouching;
+use crate::cargo::checksums::Expected;
 use crate::cargo::home::{CrateOf, Shared};
 use crate::fs::At;
 use crate::model::rel_path::RelPath;
@@ -23,6 +24,8 @@ impl Vouching<'_> {
             known.is_some_and(|known| known.turn == vouched.turn)
         };
         match part.kind {
+            Shared::Registry if !self.job.wanted.has_crates() => Ok(true),
+            Shared::Git if !self.job.wanted.has_repositories() => Ok(true),
             Shared::Registry => self.is_registry_vouched(part.dir, is_vouched),
             Shared::Git => self.is_git_vouched(part.dir, is_vouched),
         }
@@ -34,19 +37,28 @@ impl Vouching<'_> {
         is_vouched: impl Fn(Option<RelPath>) -> bool,
     ) -> Result<bool> {
         let checksums = self.job.wanted.checksums();
-        for below in ["cache", "src"] {
-            for registry in children(&dir.join(below))? {
-                for path in children(&registry)? {
-                    let registry = name(&registry);
-                    let (crate_name, is_file) = match name(&path).strip_suffix(b".crate") {
+        for below in ["index", "cache", "src"] {
+            let Some(registries) = children(&dir.join(below))? else { return Ok(false) };
+            for registry in registries.iter().filter(|it| checksums.have_registry(it.name())) {
+                if !registry.is_dir {
+                    return Ok(false);
+                }
+                if below == "index" {
+                    continue;
+                }
+                for child in children(&registry.path)?.unwrap_or_default() {
+                    let (crate_name, is_file) = match child.name().strip_suffix(b".crate") {
                         Some(crate_name) => (crate_name, true),
-                        None => (name(&path), false),
+                        None => (child.name(), false),
                     };
-                    if checksums.of(crate_name).is_none() || is_file != (below == "cache") {
+                    let of = CrateOf { registry: registry.name(), name: crate_name };
+                    let is_known = matches!(checksums.of(of), Expected::Digest(_));
+                    if !is_known || is_file != (below == "cache") {
                         continue;
                     }
-                    let of = CrateOf { registry, name: crate_name };
-                    if !is_vouched(if is_file { of.file() } else { of.source() }) {
+                    if child.is_dir == is_file
+                        || !is_vouched(if is_file { of.file() } else { of.source() })
+                    {
                         return Ok(false);
                     }
                 }
@@ -54,37 +66,61 @@ impl Vouching<'_> {
         }
         Ok(true)
     }
-}
 
-impl Vouching<'_> {
     fn is_git_vouched(
         &self,
         dir: &Path,
         is_vouched: impl Fn(Option<RelPath>) -> bool,
     ) -> Result<bool> {
-        let mut tops = children(&dir.join("db"))?;
-        for repository in children(&dir.join("checkouts"))? {
-            tops.extend(children(&repository)?);
-        }
-        let below = |top: PathBuf| {
-            let path = RelPath::parse(top.strip_prefix(dir).ok()?.as_os_str().as_bytes()).ok()?;
-            self.job.wanted.wants(Shared::Git, &path).then_some(path)
+        let wanted = &self.job.wanted;
+        let below =
+            |top: &Path| RelPath::parse(top.strip_prefix(dir).ok()?.as_os_str().as_bytes()).ok();
+        let (Some(mut tops), Some(repositories)) =
+            (children(&dir.join("db"))?, children(&dir.join("checkouts"))?)
+        else {
+            return Ok(false);
         };
-        Ok(tops.into_iter().filter_map(below).all(|path| is_vouched(Some(path))))
+        for repository in repositories {
+            if repository.is_dir {
+                tops.extend(children(&repository.path)?.unwrap_or_default());
+            } else if below(&repository.path).is_some_and(|it| wanted.is_way(Shared::Git, &it)) {
+                return Ok(false);
+            }
+        }
+        let is_right =
+            |top: &Child| match below(&top.path).filter(|it| wanted.wants(Shared::Git, it)) {
+                Some(path) => top.is_dir && is_vouched(Some(path)),
+                None => true,
+            };
+        Ok(tops.iter().all(is_right))
     }
 }
 
-fn name(path: &Path) -> &[u8] {
-    path.file_name().unwrap_or_default().as_bytes()
+/// Something in a directory.
+struct Child {
+    path: PathBuf,
+    /// Whether it is a directory itself, and no symlink to one.
+    is_dir: bool,
 }
 
-/// Returns what is in a directory; nothing where there is none.
-fn children(dir: &Path) -> Result<Vec<PathBuf>> {
-    use std::io::ErrorKind::{NotADirectory, NotFound};
-    let entries = match std::fs::read_dir(dir) {
-        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(Vec::new()),
-        entries => entries.at("read directory", dir)?,
+impl Child {
+    fn name(&self) -> &[u8] {
+        self.path.file_name().unwrap_or_default().as_bytes()
+    }
+}
+
+/// Returns what is in a directory, nothing where there is none; `None` where something else is.
+fn children(dir: &Path) -> Result<Option<Vec<Child>>> {
+    match dir.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Some(Vec::new())),
+        Ok(found) if !found.is_dir() => return Ok(None),
+        found => found.at("read directory", dir)?,
     };
-    let paths: std::io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.path())).collect();
-    Ok(paths.at("read directory", dir)?)
+    let child = |entry: std::io::Result<std::fs::DirEntry>| {
+        let entry = entry?;
+        Ok(Child { path: entry.path(), is_dir: entry.file_type()?.is_dir() })
+    };
+    let entries = std::fs::read_dir(dir).at("read directory", dir)?;
+    let children: std::io::Result<Vec<_>> = entries.map(child).collect();
+    Ok(Some(children.at("read directory", dir)?))
 }

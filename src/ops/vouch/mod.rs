@@ -3,6 +3,7 @@
 //! What was looked at once is known by its inodes, ctimes and sizes ([`Vouched`]), and looked at again only when one
 //! of them changed. What is wrong is not saved, and removed so that cargo fetches it again.
 
+mod compiled;
 mod git;
 mod listed;
 mod part;
@@ -12,15 +13,17 @@ mod restored;
 mod tag;
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Result;
 use super::job::Job;
 use super::look::look_at_home;
+use super::missed::and_others;
 use super::progress::Progress;
 use super::report::AreaReport;
 use crate::cargo::home::{Shared, unit};
 use crate::fs::space::now_at;
+use crate::fs::stat::Kind;
 use crate::fs::walk::Found;
 use crate::model::digest::Digest;
 use crate::model::rel_path::RelPath;
@@ -49,6 +52,9 @@ pub(super) struct Vouching<'a> {
 
 /// What was vouched for, by path.
 type Known = HashMap<RelPath, VouchedPart>;
+
+/// What is wrong with a symlink or a file where cargo has a directory.
+const NO_DIRECTORY: &str = "it is no directory";
 
 /// The verdicts on what was found.
 struct Judged {
@@ -79,6 +85,31 @@ enum Is {
     Right(Seen),
     /// Why, as a clause.
     Wrong(String),
+    /// It belongs to a registry that no lock file names, whatever it is: neither saved nor removed.
+    Strange,
+}
+
+impl Is {
+    fn no_directory() -> Self {
+        Self::Wrong(NO_DIRECTORY.to_owned())
+    }
+
+    /// The same of something that no lock file means: what is right in it is right.
+    fn of_stranger(self) -> Self {
+        match self {
+            Self::Right(seen) => Self::Right(seen),
+            Self::Wrong(_) | Self::Strange => Self::Strange,
+        }
+    }
+}
+
+/// What was found of what lock files can be asked about.
+struct Judgement {
+    wrong: Vec<Wrong>,
+    /// What belongs to somebody else.
+    strange: Vec<RelPath>,
+    /// Whether everything else got a verdict.
+    is_complete: bool,
 }
 
 /// What something right was compared with, and which files it is.
@@ -107,27 +138,41 @@ pub(super) struct Wrong {
     pub(super) why: String,
 }
 
+/// What a save leaves out of a part of a home.
+pub(super) struct LeftOut {
+    /// Whether everything else is right that lock files can be asked about.
+    pub(super) is_complete: bool,
+    /// A source of it that this job may have compiled as somebody else left it.
+    pub(super) left_source: Option<PathBuf>,
+}
+
 impl Vouching<'_> {
-    /// Leaves out of what a save `found` at a time before `now` what is wrong, removes that, and says so. Returns whether
-    /// everything else is right that lock files can be asked about.
+    /// Leaves out of what a save `found` at a time before `now` what is wrong, removes that, and says so.
     pub(super) fn leave_out_wrong(
         &self,
         part: Part<'_>,
         found: &mut Vec<Found>,
         now: Timestamp,
         report: &mut AreaReport,
-    ) -> Result<bool> {
-        let (wrong, is_complete) = self.judge(part, found, now, LeftBy::Readable)?;
-        if wrong.is_empty() {
-            return Ok(is_complete);
+    ) -> Result<LeftOut> {
+        let judgement = self.judge(part, found, now, LeftBy::Readable)?;
+        let Judgement { wrong, strange, is_complete } = judgement;
+        if wrong.is_empty() && strange.is_empty() {
+            return Ok(LeftOut { is_complete, left_source: None });
         }
-        let paths: HashSet<_> = wrong.iter().map(|wrong| &wrong.path).collect();
+        let left_source = self.left_source(part, &wrong);
+        let paths: HashSet<_> = wrong.iter().map(|wrong| &wrong.path).chain(&strange).collect();
         let is_wrong = |path: &RelPath| {
             paths.contains(path) || unit(part.kind, path).is_some_and(|it| paths.contains(&it))
         };
         found.retain(|found| !is_wrong(&found.path));
+        report.notes.extend(strange.first().map(|first| {
+            let path = part.dir.join(first.as_path());
+            let subject = and_others(&path, strange.len());
+            format!("{subject} not saved: of a registry that no lock file names, with other bytes")
+        }));
         report.warnings.extend(self.remove(part, &wrong, ("is not saved", LeftBy::Readable)).lines);
-        Ok(is_complete)
+        Ok(LeftOut { is_complete, left_source })
     }
 
     /// Returns what is wrong of what the lock files name, in a turn of its own if the job takes over from one that it may
@@ -140,22 +185,21 @@ impl Vouching<'_> {
             vouched.turn += 1;
             self.store.set_vouched(part.dir, self.boot, &vouched)?;
         }
-        Ok(self.judge(part, &found, now, left_by)?.0)
+        Ok(self.judge(part, &found, now, left_by)?.wrong)
     }
 
-    /// Returns what is wrong of what was `found` at a time before `now`, and records what is not; also whether all of it
-    /// got a verdict that lock files can be asked about. Of what git ignores in a checkout only that of jobs that may be
-    /// read is right.
+    /// Judges what was `found` at a time before `now`, and records what is right. Of what git ignores in a checkout only
+    /// that of jobs that may be read is right.
     fn judge(
         &self,
         part: Part<'_>,
         found: &[Found],
         now: Timestamp,
         left_by: LeftBy,
-    ) -> Result<(Vec<Wrong>, bool)> {
+    ) -> Result<Judgement> {
         let Vouched { placed, turn, mut parts } = self.store.vouched(part.dir, self.boot);
         let known = parts.clone();
-        let mut wrong = Vec::new();
+        let (mut wrong, mut strange) = (Vec::new(), Vec::new());
         let Judged { verdicts, is_complete } = self.verdicts(part, found, &known, left_by)?;
         for Verdict { path, is } in verdicts {
             match is {
@@ -164,8 +208,17 @@ impl Vouching<'_> {
                     parts.remove(&path);
                     wrong.push(Wrong { path, why });
                 }
+                Is::Strange => {
+                    parts.remove(&path);
+                    strange.push(path);
+                }
             }
         }
+        let is_no_way = |found: &&Found| {
+            found.stat.kind != Kind::Dir && self.job.wanted.is_way(part.kind, &found.path)
+        };
+        let no_ways = found.iter().filter(is_no_way).map(|found| found.path.clone());
+        wrong.extend(no_ways.map(|path| Wrong { path, why: NO_DIRECTORY.to_owned() }));
         if tag::is_wrong(part.dir, found) {
             wrong.push(Wrong { path: tag::path(), why: "it is not what cargo writes".to_owned() });
         }
@@ -177,7 +230,7 @@ impl Vouching<'_> {
         if parts != known {
             self.store.set_vouched(part.dir, self.boot, &Vouched { placed, turn, parts })?;
         }
-        Ok((wrong, is_complete))
+        Ok(Judgement { wrong, strange, is_complete })
     }
 
     fn verdicts(

@@ -1,13 +1,14 @@
 //! What lies in `registry/`: crate files have the digest that a lock file names, sources are what these unpack to, and
 //! files of an index are whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rayon::prelude::*;
 
 use super::part::found_digest;
 use super::{Is, Judged, Known, Seen, Verdict, Vouching};
+use crate::cargo::checksums::Expected;
 use crate::cargo::crate_file::difference;
 use crate::cargo::home::{CrateOf, RegistryPart, registry_part};
 use crate::cargo::index_file::{IndexFile, flaw};
@@ -70,30 +71,39 @@ struct Judging<'a> {
 impl Judging<'_> {
     fn judge_crate(&self, of: CrateOf<'_>, found: &Crate<'_>) -> Result<Vec<Verdict>> {
         self.vouching.progress.go_on()?;
+        let expected = self.vouching.job.wanted.checksums().of(of);
         // Where no lock file names a digest, there is nothing to compare with.
-        let Some(digests) = self.vouching.job.wanted.checksums().of(of.name) else {
-            return Ok(Vec::new());
-        };
+        if expected == Expected::Anything {
+            let no_dir = found.source.first().filter(|top| top.stat.kind != Kind::Dir);
+            let wrong =
+                no_dir.map(|top| Verdict { path: top.path.clone(), is: Is::no_directory() });
+            return Ok(wrong.into_iter().collect());
+        }
         let mut verdicts = Vec::new();
         if let Some(file) = found.file {
-            let is = self.judge_file(file, digests);
+            let is = self.judge_file(file, expected);
             verdicts.push(Verdict { path: file.path.clone(), is });
         }
         let digest = verdicts.first().map(|file| match &file.is {
             Is::Right(seen) => Some(seen.with),
-            Is::Wrong(_) => None,
+            Is::Wrong(_) | Is::Strange => None,
         });
         let file = found.file.zip(digest.flatten());
-        let is = self.judge_source(of, digests, file, &found.source);
+        let is = self.judge_source(of, expected, file, &found.source);
         let source = found.source.first().zip(is);
         verdicts.extend(source.map(|(top, is)| Verdict { path: top.path.clone(), is }));
+        if let Expected::Stranger(_) = expected {
+            for Verdict { is, .. } in &mut verdicts {
+                *is = std::mem::replace(is, Is::Strange).of_stranger();
+            }
+        }
         Ok(verdicts)
     }
 
-    fn judge_file(&self, file: &Found, digests: &BTreeSet<Digest>) -> Is {
+    fn judge_file(&self, file: &Found, expected: Expected) -> Is {
         let files = found_digest([file]);
         let known = self.known.get(&file.path).filter(|known| known.files == files);
-        if let Some(known) = known.filter(|known| digests.contains(&known.with)) {
+        if let Some(known) = known.filter(|known| expected.is(&known.with)) {
             return Is::Right(Seen::of(known));
         }
         if file.stat.kind != Kind::File {
@@ -107,7 +117,7 @@ impl Judging<'_> {
         if !Stat::of(&path).is_ok_and(|now| now.inode == file.stat.inode) {
             return Is::Wrong("it changed while it was read".to_owned());
         }
-        if digests.contains(&with) {
+        if expected.is(&with) {
             Is::Right(Seen { with, files })
         } else {
             Is::Wrong("it has not the SHA-256 that Cargo.lock names".to_owned())
@@ -119,19 +129,22 @@ impl Judging<'_> {
     fn judge_source(
         &self,
         of: CrateOf<'_>,
-        digests: &BTreeSet<Digest>,
+        expected: Expected,
         file: Option<(&Found, Digest)>,
         source: &[&Found],
     ) -> Option<Is> {
         let (top, rest) = source.split_first()?;
+        if top.stat.kind != Kind::Dir {
+            return Some(Is::no_directory());
+        }
         let files = found_digest(rest.iter().copied());
         let known = self.known.get(&top.path).filter(|known| known.files == files);
-        if let Some(known) = known.filter(|known| digests.contains(&known.with)) {
+        if let Some(known) = known.filter(|known| expected.is(&known.with)) {
             return Some(Is::Right(Seen::of(known)));
         }
         let Some((file, with)) = file else {
-            let is_ours = self.has_registry(of.registry);
-            return is_ours.then(|| Is::Wrong("its `.crate` file is missing or wrong".to_owned()));
+            let is_wrong = !self.is_local(of.registry);
+            return is_wrong.then(|| Is::Wrong("its `.crate` file is missing or wrong".to_owned()));
         };
         let below = |found: &&&Found| {
             let rest = found.path.as_bytes().get(top.path.as_bytes().len() + 1..)?;
@@ -146,14 +159,21 @@ impl Judging<'_> {
         })
     }
 
-    /// Tells whether cargo keeps the crate files of a registry here. Those of a local registry are elsewhere.
-    fn has_registry(&self, name: &[u8]) -> bool {
+    /// Tells whether cargo keeps the crate files of a registry elsewhere, as those of a local one. That nothing but
+    /// sources is here says nothing: anybody may have removed the rest.
+    fn is_local(&self, name: &[u8]) -> bool {
+        let may_be_local = self.vouching.job.wanted.checksums().registries().may_be_local(name);
         let name = std::ffi::OsStr::new(std::str::from_utf8(name).unwrap_or_default());
-        ["index", "cache"].iter().any(|part| self.dir.join(part).join(name).exists())
+        may_be_local
+            && !["index", "cache"].iter().any(|part| self.dir.join(part).join(name).exists())
     }
 
     fn judge_index(&self, file: &Found) -> Result<Option<Verdict>> {
         self.vouching.progress.go_on()?;
+        if file.stat.kind == Kind::Symlink {
+            let is = Is::Wrong("it is a symlink".to_owned());
+            return Ok(Some(Verdict { path: file.path.clone(), is }));
+        }
         let kind = index_kind(&file.path);
         if kind == IndexFile::Other || file.stat.kind != Kind::File {
             return Ok(None);

@@ -99,8 +99,11 @@ impl Vouching<'_> {
             is_of(path) || what == Kind::Dir && parents.contains(path)
         })?;
         let now = now_at(self.store.root())?;
-        let found =
-            self.judge(part, &walked.found, now, left_by)?.0.into_iter().map(|wrong| wrong.path);
+        let found = self
+            .judge(part, &walked.found, now, left_by)?
+            .wrong
+            .into_iter()
+            .map(|wrong| wrong.path);
         Ok(found.filter(|path| wrong.iter().any(|wrong| wrong.path == *path)).collect())
     }
 }

@@ -74,10 +74,8 @@ impl Vouching<'_> {
         for entry in &restored.manifest.entries {
             match (registry_part(&entry.path), &entry.kind) {
                 (RegistryPart::CrateFile(of), EntryKind::File(facts)) => {
-                    let is_named = |digest: &Digest| {
-                        checksums.of(of.name).is_some_and(|it| it.contains(digest))
-                    };
-                    if let Some(digest) = facts.digest().filter(is_named) {
+                    let expected = checksums.of(of);
+                    if let Some(digest) = facts.digest().filter(|it| expected.is(it)) {
                         digests.insert(of, digest);
                         add(&entry.path, digest, &[entry]);
                     }
