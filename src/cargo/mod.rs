@@ -37,6 +37,7 @@ pub mod lock_file;
 pub mod manifests;
 pub mod meaning;
 mod package;
+pub mod parts;
 mod program;
 pub mod registries;
 pub mod rlib;

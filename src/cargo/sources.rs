@@ -206,7 +206,7 @@ pub fn is_target(dir: &Path) -> bool {
 
 /// Tells whether `dir` has the tag of a cache directory (<https://bford.info/cachedir/>) as
 /// `cargo_util::paths::exclude_from_backups_and_indexing` writes it.
-fn is_tagged_by_cargo(dir: &Path) -> bool {
+pub fn is_tagged_by_cargo(dir: &Path) -> bool {
     let tag = dir.join("CACHEDIR.TAG");
     // The start says enough. A tag that is a symlink is none.
     let Ok(file) = open_regular(&tag) else { return false };

@@ -60,6 +60,18 @@ pub enum Error {
         reason: String,
     },
 
+    /// A tree of which a part lies elsewhere.
+    #[error(
+        "cannot keep `{}`: cargo builds through the symlink `{link}`, which leads out of it",
+        dir.display()
+    )]
+    BuiltThrough {
+        /// The target directory.
+        dir: PathBuf,
+        /// The symlink in it.
+        link: RelPath,
+    },
+
     /// A path that no generation can hold.
     #[error("cannot keep `{}`: {reason}", path.display())]
     Unfit {

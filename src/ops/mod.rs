@@ -3,6 +3,7 @@
 //! Facts are read, a pure function of `model` decides, the decision is carried out. What goes
 //! wrong with one area becomes a line of its report; the other areas go on.
 
+mod aside;
 mod asked;
 mod assemble;
 mod buffers;
@@ -25,6 +26,7 @@ pub mod job;
 mod kept;
 mod kept_back;
 mod leftovers;
+mod links;
 mod live;
 mod locked;
 mod locks;

@@ -1,10 +1,11 @@
 //! Putting a target or build directory in place, whole or not at all.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Result;
+use super::checkout_files::is_shared;
 use super::compare::{Known, compare};
 use super::hot::{Taken, Taking, take};
 use super::locks::keep_builds_out;
@@ -13,13 +14,14 @@ use super::placed::Placed;
 use super::report::Mode;
 use super::staged::Staged;
 use super::unpack::{Reuse, Unpacker};
+use crate::cargo::parts::Parts;
 use crate::cargo::scratch::Scratch;
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
 use crate::fs::remove::open_dir;
 use crate::fs::space::is_mount_point;
-use crate::model::manifest::{Entry, EntryKind};
+use crate::model::manifest::{Entry, EntryKind, Root};
 use crate::model::rel_path::RelPath;
 use crate::store::Lease;
 
@@ -44,6 +46,7 @@ pub(super) fn place(
 ) -> Result<Placed> {
     let Placing { unpacker, lease, scratch, .. } = *placing;
     let manifest = &choice.manifest;
+    let is_shared = is_shared(dir, placing.roots.values().map(PathBuf::as_path))?;
     // A target that is a symlink to another disk stays one.
     let dir = &resolve(dir)?;
     let parent = dir.parent().unwrap_or(Path::new("/"));
@@ -76,10 +79,15 @@ pub(super) fn place(
     }
     let old = Beneath::open(dir)?;
     let reuse = Reuse { old: &old, paths: &comparison.same };
-    let mut staged = staging(lease, dir)?;
+    let mut staged =
+        if is_shared { Staged::within(lease, dir, dir)? } else { staging(lease, dir)? };
     let mut placed = placing.complete(&mut staged, choice, Some(reuse), warnings)?;
     checkout_files.link(dir, staged.path())?;
-    staged.take_place_of(dir)?;
+    if is_shared {
+        staged.take_place_of_parts(dir, &Parts::of(dir)?.of_cargo)?;
+    } else {
+        staged.take_place_of(dir)?;
+    }
     crash_point("restore: placed");
     bring_scratch(&old, dir, &comparison.scratch, &manifest.entries)?;
     // The old tree goes with what it was exchanged for.
@@ -122,6 +130,8 @@ pub(super) struct Placing<'a> {
     pub(super) scratch: &'a Scratch,
     /// Whether hot trees may be used, and whose.
     pub(super) taking: Option<Taking<'a>>,
+    /// The checkouts.
+    pub(super) roots: &'a BTreeMap<Root, PathBuf>,
 }
 
 impl Placing<'_> {

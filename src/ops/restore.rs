@@ -18,6 +18,7 @@ use super::heal::remove_half_extractions;
 use super::hot::Taking;
 use super::job::{Job, Place};
 use super::kept_back::{PutBack, take_away};
+use super::links;
 use super::look::shared;
 use super::lookup::{Choice, choose};
 use super::owners::note_build;
@@ -302,6 +303,9 @@ impl<'a> Restoring<'a> {
     fn restore_area(&self, place: &Place, choice: &Choice, report: &mut AreaReport) -> Result<()> {
         let Choice { id, manifest, .. } = choice;
         place.check(self.store.root(), &self.job.cargo_home)?;
+        if let Some(link) = links::of_target(place, &manifest.entries) {
+            return Err(Error::BuiltThrough { dir: place.dir.clone(), link: link.clone() });
+        }
         // What is replaced at the end is freed, and that waits for all that was written before.
         if let Err(error) = self.store.stamp(&id.series, self.options.now) {
             report.warnings.push(chain(&error));
@@ -351,7 +355,8 @@ impl<'a> Restoring<'a> {
             let (progress, scratch) = (unpacker.progress, &job.scratch);
             let taking = Taking { store, progress, readable, boot, scratch };
             let taking = self.options.uses_hot_trees.then_some(taking);
-            let placing = Placing { unpacker, lease, taking, scratch: &job.scratch };
+            let (scratch, roots) = (&job.scratch, &job.roots);
+            let placing = Placing { unpacker, lease, scratch, taking, roots };
             return place(&placing, &area.dir, choice, known, &mut report.warnings);
         };
         self.place_home(kind, area, manifest, report)

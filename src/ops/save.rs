@@ -19,6 +19,7 @@ use super::index::Index;
 use super::job::{Job, Place};
 use super::kept::{self, Keep};
 use super::leftovers::left_as;
+use super::links;
 use super::locks::keep_builds_out;
 use super::look::{look, shared};
 use super::missed::and_others;
@@ -262,6 +263,9 @@ impl Saving<'_> {
         let left_as = is_last.then(|| left_as(&place.dir, &found)).flatten();
         let mut left = self.leave_unused(place, found, &missed, known.as_ref())?;
         let mut tree = Tree::of(&place.dir, &left.found)?;
+        if let Some(link) = links::of_target(place, &tree.entries) {
+            return Err(Error::BuiltThrough { dir: place.dir.clone(), link: link.clone() });
+        }
         report.warnings.extend(tree.special.first().map(|path| {
             let subject = and_others(path, tree.special.len());
             format!("{subject} left out: sockets, fifos and devices are not stored")

@@ -121,9 +121,22 @@ impl Staged {
         self.tree == self.dir.path()
     }
 
-    /// Moves what is in `dir` aside and what was staged into it; all back if one step fails.
+    /// The same of those `parts` of `dir`, which this is inside, and of what stands in the way; whatever else is there
+    /// stays.
+    pub(super) fn take_place_of_parts(&self, dir: &Path, parts: &[PathBuf]) -> Result<()> {
+        self.exchange_some(dir, |child| parts.contains(child))
+    }
+
     fn exchange_children(&self, dir: &Path) -> Result<()> {
+        self.exchange_some(dir, |_| true)
+    }
+
+    /// Moves what `wanted` picks of what is in `dir` aside, with what stands in the way, and what was staged into it;
+    /// all back if one step fails.
+    fn exchange_some(&self, dir: &Path, wanted: impl Fn(&PathBuf) -> bool) -> Result<()> {
         let staged = children(&self.tree)?;
+        let is_in_the_way =
+            |child: &PathBuf| staged.iter().any(|staged| staged.file_name() == child.file_name());
         let old = self.dir.path().join("old");
         DirBuilder::new().create(&old).at("create directory", &old)?;
         // Neither the filesystem's own directory nor what somebody stages is part of the tree.
@@ -131,10 +144,12 @@ impl Staged {
             let name = child.file_name().unwrap_or_default().as_encoded_bytes();
             name != b"lost+found" && !name.starts_with(b".runner-cache-")
         };
-        let out = children(dir)?.into_iter().filter(is_of_tree).map(|child| (child, old.clone()));
+        let out = children(dir)?.into_iter().filter(is_of_tree);
+        let out = out.filter(|child| wanted(child) || is_in_the_way(child));
+        let out: Vec<_> = out.map(|child| (child, old.clone())).collect();
         let into = staged.into_iter().map(|child| (child, dir.to_owned()));
         let mut done = Vec::new();
-        for (child, dest) in out.chain(into) {
+        for (child, dest) in out.into_iter().chain(into) {
             match rename_into(&child, &dest) {
                 Ok(now) => done.push((now, child)),
                 Err(error) => {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use runner_cache::fs::crash::CRASH_POINTS;
 
@@ -564,7 +565,7 @@ fn what_a_pull_request_fetched_into_a_mirror_is_not_what_a_push_checks_out() -> 
 fn whatever_a_target_is_a_push_finds_nothing_in_it_or_does_not_save_it() -> Result {
     type Make = fn(&FakeRunner, &Path) -> Result;
     #[rustfmt::skip]
-    let cases: [(&str, Make); 7] = [
+    let cases: [(&str, Make); 12] = [
         ("shut", |_, target| Ok(fs::set_permissions(target, PermissionsExt::from_mode(0o0))?)),
         ("a directory in it is shut", |_, target| {
             Ok(fs::set_permissions(target.join("debug"), PermissionsExt::from_mode(0o0))?)
@@ -588,6 +589,28 @@ fn whatever_a_target_is_a_push_finds_nothing_in_it_or_does_not_save_it() -> Resu
             fs::remove_dir_all(target)?;
             Ok(symlink("nowhere", target)?)
         }),
+        ("a link to the target of another project", |runner, target| {
+            fs::remove_dir_all(target)?;
+            write(&runner.path("outside"), "CACHEDIR.TAG", TAG)?;
+            write(&runner.path("outside"), ".rustc_info.json", "{}")?;
+            Ok(symlink(runner.path("outside"), target)?)
+        }),
+        ("a link to itself", |_, target| {
+            fs::remove_dir_all(target)?;
+            Ok(symlink("target", target)?)
+        }),
+        ("a link to a file", |runner, target| {
+            fs::remove_dir_all(target)?;
+            Ok(symlink(runner.path("outside/kept"), target)?)
+        }),
+        ("a file", |_, target| {
+            fs::remove_dir_all(target)?;
+            Ok(fs::write(target, "evil")?)
+        }),
+        ("a fifo", |_, target| {
+            fs::remove_dir_all(target)?;
+            succeed(Command::new("mkfifo").arg(target))
+        }),
     ];
     for (why, make) in cases {
         let runner = runner()?;
@@ -601,12 +624,137 @@ fn whatever_a_target_is_a_push_finds_nothing_in_it_or_does_not_save_it() -> Resu
         assert_eq!(built_by(&runner, "evil"), [].into(), "{why}: {}", main.log);
         assert!(runner.path("outside/kept").exists(), "{why}");
         assert!(runner.path("_work/app/lib/Cargo.toml").exists(), "{why}");
-        // Where the disk is, the admin has decided.
-        assert_eq!(target.is_symlink(), why.contains("disk") || why.contains("nowhere"), "{why}");
+        assert!(!target.is_symlink(), "{why}");
+        assert!(!target.exists() || target.is_dir(), "{why}");
         let staged = paths(&runner.path("_work"))?.into_iter();
         let staged = staged.filter(|path| path.to_string_lossy().contains(".runner-cache-"));
         assert_eq!(staged.collect::<Vec<_>>(), [] as [PathBuf; 0], "{why}");
     }
+    Ok(())
+}
+
+/// What cargo writes into a directory that it makes.
+const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# This file is a cache directory tag created by cargo.\n";
+
+/// A target that lies on another disk from the first job on is one that the store knows.
+#[test]
+fn a_link_to_a_target_of_the_repository_goes_with_what_lies_there() -> Result {
+    let runner = runner()?;
+    let (target, disk) = (runner.path(DIRS[0]), runner.path("disk"));
+    fs::create_dir(&disk)?;
+    symlink(&disk, &target)?;
+    let main = job(&runner, PullRequest(7), &[]).main()?.ok()?;
+    assert!(target.is_symlink(), "nothing was there: {}", main.log);
+    write(&disk, "CACHEDIR.TAG", TAG)?;
+    build(&runner, "evil")?;
+    let main = job(&runner, Push, &[]).main()?.ok()?;
+    assert_eq!(built_by(&runner, "evil"), [].into(), "{}", main.log);
+    assert!(!target.is_symlink() && disk.is_dir(), "{}", main.log);
+    assert_eq!(paths(&disk)?.len(), 0, "{}", main.log);
+    Ok(())
+}
+
+/// `CARGO_TARGET_DIR` names a directory in which somebody keeps other things.
+#[test]
+fn what_is_not_cargos_in_a_target_directory_is_nobodys_to_remove_or_to_keep() -> Result {
+    let runner = runner()?;
+    let data = runner.path("data");
+    let job_in = |event| {
+        let mut job = job(&runner, event, &[]);
+        job.set("CARGO_TARGET_DIR", &data.to_string_lossy());
+        job
+    };
+    let build = |who: &str| -> Result {
+        write(&data, ".rustc_info.json", "{}")?;
+        write(&data, format!("debug/by-{who}"), who)?;
+        write(&data, format!("ci/.fingerprint/by-{who}"), who)
+    };
+    let is_built = |who: &str| {
+        let below = ["debug", "ci/.fingerprint"];
+        below.map(|below| data.join(below).join(format!("by-{who}")).exists())
+    };
+    write(&data, "sets/p", "precious")?;
+    build("somebody")?;
+    for (event, who, before) in
+        [(Push, "push", ""), (PullRequest(7), "evil", "push"), (Push, "last", "push")]
+    {
+        let mut job = job_in(event);
+        let main = job.main()?.ok()?;
+        assert_eq!(is_built("somebody"), [false; 2], "{event:?}: {}", main.log);
+        assert_eq!(is_built(before), [!before.is_empty(); 2], "{event:?}: {}", main.log);
+        if event == Push {
+            assert_eq!(is_built("evil"), [false; 2], "{event:?}: {}", main.log);
+        }
+        assert_eq!(fs::read_to_string(data.join("sets/p"))?, "precious", "{}", main.log);
+        build(who)?;
+        let post = job.post("success")?.ok()?;
+        assert_eq!(post.annotations("warning"), [""; 0], "{event:?}: {}", post.log);
+    }
+    fs::remove_dir_all(&data)?;
+    let main = job_in(Push).main()?.ok()?;
+    assert_eq!(is_built("last"), [true; 2], "{}", main.log);
+    assert!(!data.join("sets").exists(), "{}", main.log);
+    // One that cargo may build in or may not.
+    fs::remove_dir_all(&data)?;
+    write(&data, "debug/by-evil", "evil")?;
+    write(&data, "miri/.rustc_info.json", "{}")?;
+    fs::remove_dir_all(runner.store().join("trees"))?;
+    let main = job_in(Push).main()?.ok()?;
+    main.annotates("warning", "it is a target of its own in a directory that cargo did not make")?;
+    assert!(data.join("miri").exists(), "{}", main.log);
+    Ok(())
+}
+
+/// What lies at the end of such a link is no part of the target: whoever builds there next leaves no trace in it.
+#[test]
+fn a_target_that_cargo_builds_through_to_elsewhere_is_neither_saved_nor_restored() -> Result {
+    #[rustfmt::skip]
+    let cases = [
+        // link                        saved
+        ("debug",                      false),
+        ("ci",                         false),
+        ("debug/deps",                 false),
+        ("debug/build/app-1/out",      false),
+        ("debug/build/app-1/out/sys",  true),
+        ("debug/assets",               true),
+        ("assets",                     true),
+    ];
+    for (link, is_saved) in cases {
+        let runner = runner()?;
+        let (target, disk) = (runner.path(DIRS[0]), runner.path("disk"));
+        let below = if is_saved { "of-others" } else { ".fingerprint" };
+        fs::create_dir_all(disk.join(below))?;
+        let mut push = job(&runner, Push, &[]);
+        push.main()?.ok()?;
+        write(&target, "other/by-push", "push")?;
+        let at = target.join(link);
+        fs::create_dir_all(at.parent().ok_or("no parent")?)?;
+        symlink(&disk, &at)?;
+        let post = push.post("success")?.ok()?;
+        let why = format!("cargo builds through the symlink `{link}`, which leads out of it");
+        assert_eq!(post.log.contains(&why), !is_saved, "{link}: {}", post.log);
+        check_out(&runner)?;
+        let main = job(&runner, Push, &[]).main()?.ok()?;
+        assert_eq!(at.is_symlink(), is_saved, "{link}: {}", main.log);
+        assert_eq!(target.join("other/by-push").exists(), is_saved, "{link}: {}", main.log);
+    }
+    // A link that led inside leads out where the tree is restored elsewhere.
+    let runner = runner()?;
+    let job_in = |dir: &str| {
+        let mut job = job(&runner, Push, &[]);
+        job.set("CARGO_TARGET_DIR", &runner.path(dir).to_string_lossy());
+        job
+    };
+    let mut push = job_in("one");
+    push.main()?.ok()?;
+    write(&runner.path("one"), "CACHEDIR.TAG", TAG)?;
+    write(&runner.path("one"), "release/by-push", "push")?;
+    symlink(runner.path("one/release"), runner.path("one/debug"))?;
+    let post = push.post("success")?.ok()?;
+    assert_eq!(post.annotations("warning"), [""; 0], "{}", post.log);
+    let main = job_in("two").main()?.ok()?;
+    main.annotates("warning", "cargo builds through the symlink `debug`")?;
+    assert!(!runner.path("two/debug").is_symlink(), "{}", main.log);
     Ok(())
 }
 

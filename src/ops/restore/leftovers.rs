@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
 use super::super::Result;
+use super::super::aside::Aside;
 use super::super::checkout_files::CheckoutFiles;
-use super::super::leftovers::{Aside, is_as_left, is_there, not_set_aside, real, tracked};
+use super::super::leftovers::{is_as_left, is_there, not_set_aside, real, tracked};
 use super::super::owners::Owners;
 use super::super::report::{SetAside, chain};
 use super::super::seen::Glance;
 use super::{Pending, Restoring};
 use crate::cargo::sources::list;
+use crate::fs::At;
 use crate::model::leftovers::{DirOwner, Foreign, Leftovers};
 use crate::model::manifest::{RawPath, Root};
 use crate::model::rel_path::RelPath;
@@ -111,7 +113,15 @@ impl Restoring<'_> {
             return;
         }
         match self.owners().foreign(dir) {
-            None => self.keep(dir, cleared),
+            None => {
+                self.keep(dir, cleared);
+                // Cargo makes nothing at the end of a symlink that leads nowhere. A tree that was put by lay there.
+                if dir.is_symlink() && self.sets_aside() {
+                    let end = real(dir);
+                    let made = std::fs::create_dir_all(&end).at("create directory", &end);
+                    cleared.warnings.extend(made.err().map(|error| chain(&error)));
+                }
+            }
             Some(why) if self.sets_aside() => self.set_aside(dir, &why, cleared),
             Some(_) => drop(cleared.foreign.insert(dir.to_owned())),
         }
@@ -164,9 +174,9 @@ impl Restoring<'_> {
             return;
         }
         let progress = self.unpacker.progress;
-        let aside = Aside { store: self.store, lease: self.lease, job: self.job, progress };
-        let forget = || Ok(self.store.forget_dir_owner(&real(dir))?);
-        match aside.set(dir, &own).and_then(|staged| forget().map(|()| staged)) {
+        let (store, lease, job, boot) = (self.store, self.lease, self.job, self.boot.as_str());
+        let aside = Aside { store, lease, job, boot, progress };
+        match aside.set(dir, &own) {
             Ok(staged) => {
                 let path = RawPath::of(dir.as_os_str().as_encoded_bytes());
                 cleared.set_aside.push(SetAside { path, why: why.to_string() });
