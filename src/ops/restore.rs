@@ -3,6 +3,7 @@
 mod ahead;
 mod home;
 mod leftovers;
+mod put_back;
 mod sources;
 
 use std::collections::{BTreeSet, HashSet};
@@ -12,6 +13,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use self::leftovers::Cleared;
+use self::put_back::{kept_of, lost};
 use super::compare::Known;
 use super::further::{For, with_last};
 use super::heal::remove_half_extractions;
@@ -178,17 +180,6 @@ pub fn restore(
         warnings,
         ..Report::of(job.key.clone(), areas)
     })
-}
-
-fn kept_of(manifest: &Manifest) -> PutBack {
-    manifest.kept.iter().map(|kept| (kept.root.clone(), kept.path.clone())).collect()
-}
-
-/// Returns the kept files of generations that could not be put in place, but for those of others.
-fn lost(areas: &[Pending<'_>]) -> PutBack {
-    let placed = areas.iter().filter_map(|area| Some(kept_of(&area.choice.as_ref()?.manifest)));
-    let placed: PutBack = placed.flatten().collect();
-    areas.iter().flat_map(|area| area.lost.difference(&placed).cloned()).collect()
 }
 
 impl Pending<'_> {

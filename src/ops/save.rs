@@ -1,6 +1,7 @@
 //! Saving: what changed goes into packs, and what is there now becomes a generation.
 
 mod compiled;
+mod refusal;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -39,7 +40,7 @@ use crate::fs::walk::{Found, Missed, Walked};
 use crate::model::area::Area;
 use crate::model::choice::Hit;
 use crate::model::further::FurtherTarget;
-use crate::model::leftovers::{Foreign, LeftAs, SavedFrom, foreign};
+use crate::model::leftovers::{LeftAs, SavedFrom};
 use crate::model::level::Level;
 use crate::model::manifest::{Root, Source, SourceKind};
 use crate::model::reuse::Reuse;
@@ -226,17 +227,8 @@ impl Saving<'_> {
     fn save_area(&self, place: &Place, guard: &BuildGuard, report: &mut AreaReport) -> Result<()> {
         self.progress.go_on()?;
         place.check(self.store.root(), &self.job.cargo_home)?;
-        if let Some(why) = self.refuses(place) {
-            let dir = place.dir.display();
-            report.warnings.push(format!("`{dir}` is not saved: {why}"));
-            return Ok(());
-        }
-        if let Some(source) = self.left_source.get().filter(|_| !place.area.is_shared()) {
-            let (dir, source) = (place.dir.display(), source.display());
-            report.warnings.push(format!(
-                "`{dir}` is not saved: it may be built from `{source}`, which is not what Cargo.lock says \
-                 and was left by another job"
-            ));
+        if let Some(why) = self.refusal(place) {
+            report.warnings.push(why);
             return Ok(());
         }
         let checkout_files = self.checkout_files(place);
@@ -337,21 +329,6 @@ impl Saving<'_> {
     fn vouching(&self) -> Vouching<'_> {
         let Self { store, lease, job, progress, .. } = *self;
         Vouching { store, lease, job, boot: &self.boot, progress }
-    }
-
-    /// Returns why an area is not saved, because of who built there.
-    fn refuses(&self, place: &Place) -> Option<Foreign> {
-        if place.area.is_shared() {
-            let home = &self.job.cargo_home;
-            let is_any = self.options.from == SavedFrom::Anyone || !self.store.is_home(home);
-            let scope = self.store.home_scope(home);
-            return (!is_any).then(|| foreign(scope.as_ref(), &self.job.readable)).flatten();
-        }
-        let owners = self.owners();
-        let is_found = matches!(place.area, Area::Further(_));
-        let made = is_found.then_some(|| owners.is_new(&place.dir));
-        let owner = owners.of(&place.dir);
-        self.options.from.refuses(owner.as_ref(), &self.job.readable, made)
     }
 
     /// Returns what of the directory of a target belongs to the checkouts.

@@ -126,7 +126,8 @@ impl Mutant {
             Self::OldGit => {
                 let gits = restored.checkouts.iter().map(|checkout| checkout.join(".git"));
                 let modules = paths(&place.join("app/.git/modules")).unwrap_or_default();
-                let heads: Vec<_> = gits.chain(modules).map(|dir| dir.join("HEAD")).collect();
+                let heads = gits.chain(modules).map(|dir| dir.join("HEAD"));
+                let heads: Vec<_> = heads.filter(|head| head.is_file()).collect();
                 make_old(heads.iter())
             }
             Self::NoSubmodules => {
