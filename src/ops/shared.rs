@@ -212,7 +212,9 @@ impl Home<'_> {
                 continue;
             };
             let expected = self.checksums.of(of);
-            let is_other = expected != Expected::Anything
+            // What no lock file names, the one may that cargo has still to write.
+            let is_other = self.checksums.names(of.name)
+                && expected != Expected::Anything
                 && facts.digest().is_some_and(|digest| !expected.is(&digest));
             if self.kind == Shared::Registry && is_other {
                 unfit.insert(path.clone());
