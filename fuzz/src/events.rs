@@ -39,11 +39,11 @@ fn trust(event: &str, git_ref: &str, is_protected: &str, json: &[u8]) {
         ("GITHUB_REF", git_ref),
         ("GITHUB_REF_PROTECTED", is_protected),
         ("GITHUB_REPOSITORY", "owner/app"),
-        ("GITHUB_WORKSPACE", "/work/app/app"),
+        ("GITHUB_WORKSPACE", "/srv/ci/app/app"),
     ];
     let variables = variables.map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let environment: Environment = variables.into_iter().collect();
-    let runner = Runner::of(&environment, "/work".as_ref());
+    let runner = Runner::of(&environment, "/srv/ci".as_ref());
     let trust = Trust::of(&runner, &payload);
     for text in trust.warnings.iter().chain([&trust.reason]) {
         assert!(text.chars().all(|symbol| !symbol.is_control()), "{text:?}");

@@ -133,7 +133,7 @@ fn hot_tree(world: &World, bytes: &[u8]) {
 }
 
 fn home(world: &World, bytes: &[u8]) {
-    let owner = HomeOwner { name: "runner".to_owned(), work_dir: "/work".into() };
+    let owner = HomeOwner { name: "runner".to_owned(), work_dir: "/srv/ci".into() };
     let home = world.store.home_path(&owner);
     let mut record = home.clone().into_os_string();
     record.push(".json");

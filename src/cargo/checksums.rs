@@ -9,8 +9,8 @@ use crate::model::digest::Digest;
 
 /// The crates of registries that lock files name, each with the SHA-256 of its `.crate` file.
 ///
-/// A lock file counts for more than those after it: what they say of a crate in a directory where it says something is
-/// nothing. So a file that somebody left in a dependency makes nothing right that is not what the repo builds with.
+/// The first lock file that names a crate in a directory decides; later ones are not asked. So a lock file that somebody
+/// left in a dependency cannot vouch for a crate that the repo itself builds with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checksums {
     registries: Registries,
@@ -20,19 +20,19 @@ pub struct Checksums {
     crates: BTreeMap<Vec<u8>, Vec<Named>>,
 }
 
-/// What a lock file says of a crate.
+/// A crate as one lock file names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Named {
     source: String,
     digest: Option<Digest>,
 }
 
-/// What lock files say of a crate in one registry directory.
+/// The digest that lock files ask for, of a crate in one registry directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// Nothing: it is in the directory of a source for which they name no digest.
     Anything,
-    /// What is right has this digest.
+    /// The `.crate` file must have this digest.
     Digest(Digest),
     /// The directory is of no source of theirs. With this digest it is the crate that they name all the same.
     Stranger(Option<Digest>),

@@ -1,4 +1,4 @@
-//! What of a directory cargo made, where others keep things in it too.
+//! The parts of a target directory that belong to cargo, where others keep things in it too.
 //!
 //! Cargo tags a target directory that it makes itself. One that was there before, as a mounted disk or a directory of
 //! somebody's data, has no tag, and whatever else lies there is not cargo's to lose.
@@ -20,14 +20,14 @@ const NAMES: [&str; 6] = [
     "release",
 ];
 
-/// What lies in a directory in which cargo builds and that it did not make.
+/// The entries of a directory that cargo builds in and did not make.
 #[derive(Debug, Default)]
 pub struct Parts {
-    /// What cargo made and builds upon.
+    /// Entries that cargo made and builds upon.
     pub of_cargo: Vec<PathBuf>,
     /// Everything else.
     pub others: Vec<PathBuf>,
-    /// One of these that holds a target of its own: whether cargo builds upon that, nobody can tell.
+    /// One of the others that holds a target of its own: nobody can tell whether cargo builds upon it.
     pub unclear: Option<PathBuf>,
 }
 

@@ -21,7 +21,7 @@ const CRATES_IO_NAME: &str = "crates-io";
 /// Where cargo asks for crates.io, by either protocol.
 const CRATES_IO_HOSTS: [&str; 2] = ["index.crates.io", "github.com"];
 
-/// What the configurations of a job say about registries. What a `--config` of a build says is not known.
+/// The registries that the configuration files of a job name. Those of a `--config` option are not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registries {
     /// The URLs of sources, by name.

@@ -1,8 +1,8 @@
 //! Setting aside what earlier jobs left where a job builds.
 //!
-//! What is set aside is renamed, beside where it was, and removed while the job goes on. A symlink is never built
-//! through: it is unlinked. What it leads to goes only if the store knows it for a target of the same repository. In a
-//! directory outside the checkouts that cargo did not make, only what cargo made goes.
+//! A directory is renamed, beside where it was, and removed while the job goes on. A symlink is unlinked; its end goes
+//! only if the store knows it for a target of the same repository. In a directory outside the checkouts that cargo did
+//! not make, only the parts of cargo go.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

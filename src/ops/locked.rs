@@ -1,4 +1,4 @@
-//! What the lock files of a job name, and which of them counts for more.
+//! The lock files of a job, and their order: the first that names a crate decides.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::cargo::registries::Registries;
 use crate::fs::At;
 use crate::fs::regular::read_to_string;
 
-/// What the lock file of a workspace counts for, the most first: where two name a crate, what the first says is right.
+/// The order in which lock files are asked: where two name a crate, the first decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LockRank {
     /// The repo itself is built with it.

@@ -212,7 +212,7 @@ impl Home<'_> {
                 continue;
             };
             let expected = self.checksums.of(of);
-            // What no lock file names, the one may that cargo has still to write.
+            // Cargo may still write the lock file that names this crate.
             let is_other = self.checksums.names(of.name)
                 && expected != Expected::Anything
                 && facts.digest().is_some_and(|digest| !expected.is(&digest));

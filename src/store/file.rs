@@ -13,7 +13,7 @@ use crate::fs::beneath::open_regular;
 use crate::fs::extents::data_runs;
 use crate::fs::stat::{Kind, Stat};
 
-/// What is no longer is not looked through for holes: they make no difference.
+/// Files up to this length are not searched for holes: the limits are generous enough for them.
 const SHORT: u64 = 1 << 20;
 
 /// Opens the file at `path`. What is there and is no file of ours is damage.

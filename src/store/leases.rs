@@ -225,8 +225,8 @@ impl Lease {
         Ok(file.write_all(&line).at("write", &self.path)?)
     }
 
-    /// Has all that was named on the disk, so that also after a power cut somebody knows of it. What the disk may hold
-    /// before this returns must be removable by its name alone.
+    /// Writes all names to the disk, so that the next process finds them after a power cut. A caller creates only
+    /// afterwards what must not be lost sight of.
     pub fn flush(&self) -> Result<()> {
         self.lock.file().sync_data().at("flush", &self.path)?;
         let dir = self.path.parent().expect("a lease lies in a directory");

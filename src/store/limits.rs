@@ -33,8 +33,8 @@ pub(super) const fn header_weight_limit(stored_bytes: u64) -> u64 {
     (256 << 10) + 16 * stored_bytes
 }
 
-/// What the headers that one command holds at once may weigh together: little, or as much as honest ones in manifests
-/// of their size.
+/// The memory for the headers that one command holds at once: a little, and as much more as honest manifests of their
+/// size would need.
 pub(super) struct HeaderBudget {
     left: u64,
 }
