@@ -264,12 +264,7 @@ fn nobody_waits_for_a_fifo_in_a_checkout() -> Result {
         }
         succeed(Command::new("mkfifo").arg(&path))?;
         for verb in ["restore", "save"] {
-            let command = host.command(verb, &[]);
-            let mut limited = Command::new("timeout");
-            limited.args(["-s", "KILL", "30"]).arg(command.get_program()).args(command.get_args());
-            limited.env_clear().current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
-            limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-            let outcome = Outcome::of(limited.output()?)?;
+            let outcome = run_limited(&host.command(verb, &[]))?;
             assert_eq!(outcome.status, Some(1), "{name}, {verb}: {outcome:?}");
             let says = format!("{}`", path.display());
             assert!(outcome.stderr.contains(&says), "{name}, {verb}: {}", outcome.stderr);

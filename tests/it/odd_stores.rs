@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::support::*;
 
@@ -139,16 +139,6 @@ fn remove(path: &Path) -> Result {
     }
 }
 
-/// Runs a command, which takes a fraction of a second; one that waits for ever is killed.
-fn run(command: &Command) -> Result<Outcome> {
-    let mut limited = Command::new("timeout");
-    limited.args(["-s", "KILL", "60"]).arg(command.get_program()).args(command.get_args());
-    limited.env_clear().current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
-    limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    limited.stdin(Stdio::null());
-    Outcome::of(limited.output()?)
-}
-
 /// What stays in the way of everything although it is only one entry.
 fn wrong_of(odd: Odd, below: &str, wanted: Wanted) -> Result<Vec<String>> {
     let host = saved()?;
@@ -165,7 +155,7 @@ fn wrong_of(odd: Odd, below: &str, wanted: Wanted) -> Result<Vec<String>> {
     let wrong = RefCell::new(Vec::new());
     let say = |text: String| wrong.borrow_mut().push(text);
     let check = |what: &str, command: Command, want: &[i32]| -> Result<Outcome> {
-        let outcome = run(&command)?;
+        let outcome = run_limited(&command)?;
         if !outcome.status.is_some_and(|status| want.contains(&status)) {
             say(format!("{below} as {odd:?}: {what}: {outcome:?}"));
         }
@@ -274,10 +264,10 @@ fn a_directory_that_was_shut_is_opened_and_nothing_is_lost() -> Result {
         let host = saved()?;
         let path = place(&host.root(), below)?;
         fs::set_permissions(&path, PermissionsExt::from_mode(0o000))?;
-        run(&host.command("restore", &[]))?.done()?;
-        run(&host.store_command("gc", &ROOMY))?.done()?;
+        run_limited(&host.command("restore", &[]))?.done()?;
+        run_limited(&host.store_command("gc", &ROOMY))?.done()?;
         fs::remove_dir_all(host.target())?;
-        let restored = run(&host.command("restore", &[]))?.done()?;
+        let restored = run_limited(&host.command("restore", &[]))?.done()?;
         assert_eq!(restored.areas(), ["target unpack exact"], "{below}: {}", restored.stderr);
         assert_eq!(host.verify()?, [""; 0], "{below}");
     }
@@ -293,7 +283,7 @@ fn a_directory_of_the_store_that_is_a_symlink_is_refused() -> Result {
         fs::remove_dir_all(host.root().join(name))?;
         symlink(host.path("outside"), host.root().join(name))?;
         own(&host.path(""))?;
-        let refused = run(&host.store_command("gc", &ROOMY))?;
+        let refused = run_limited(&host.store_command("gc", &ROOMY))?;
         assert_eq!(refused.status, Some(1), "{name}");
         refused.says(&["cannot trust the store", "it is a symlink, where a directory belongs"])?;
         assert!(host.path("outside/precious").exists(), "{name}");
@@ -302,7 +292,7 @@ fn a_directory_of_the_store_that_is_a_symlink_is_refused() -> Result {
     fs::remove_dir_all(host.root().join("journal"))?;
     fs::write(host.root().join("journal"), ID)?;
     own(&host.path(""))?;
-    run(&host.store_command("gc", &ROOMY))?.done()?;
+    run_limited(&host.store_command("gc", &ROOMY))?.done()?;
     assert!(host.root().join("journal").is_dir());
     Ok(())
 }
@@ -324,12 +314,12 @@ fn a_file_with_another_name_goes() -> Result {
         let path = place(&host.root(), &below)?;
         write(path.parent().ok_or("no parent")?, path.file_name().unwrap_or_default(), "x")?;
         own(&host.root())?;
-        assert_eq!(run(&host.store_command("verify", &[]))?.status, Some(4), "{below}");
-        run(&host.store_command("gc", &ROOMY))?.done()?;
+        assert_eq!(run_limited(&host.store_command("verify", &[]))?.status, Some(4), "{below}");
+        run_limited(&host.store_command("gc", &ROOMY))?.done()?;
         assert!(!path.exists(), "{below}");
-        assert_eq!(run(&host.store_command("verify", &[]))?.status, Some(0), "{below}");
+        assert_eq!(run_limited(&host.store_command("verify", &[]))?.status, Some(0), "{below}");
         fs::remove_dir_all(host.target())?;
-        let restored = run(&host.command("restore", &[]))?.done()?;
+        let restored = run_limited(&host.command("restore", &[]))?.done()?;
         assert_eq!(restored.areas(), ["target unpack exact"], "{below}");
     }
     Ok(())
@@ -349,7 +339,9 @@ fn whatever_the_tag_is_a_store_can_be_made_and_nothing_outside_is_written() -> R
         if odd == ForeignOwner {
             lchown(&tag, Some(12_345), Some(12_345))?;
         }
-        run(&host.command("save", &[]))?.done().map_err(|error| format!("{odd:?}: {error}"))?;
+        run_limited(&host.command("save", &[]))?
+            .done()
+            .map_err(|error| format!("{odd:?}: {error}"))?;
         if odd != File {
             assert!(fs::read_to_string(&tag)?.starts_with("Signature: "), "{odd:?}");
         }

@@ -329,6 +329,16 @@ pub(crate) fn lock(dir: &Path, name: &str, crates: &[&str]) -> Result {
     write(dir, "Cargo.lock", text)
 }
 
+/// Runs a command, which takes a fraction of a second; one that waits for ever is killed.
+pub(crate) fn run_limited(command: &Command) -> Result<Outcome> {
+    let mut limited = Command::new("timeout");
+    limited.args(["-s", "KILL", "60"]).arg(command.get_program()).args(command.get_args());
+    limited.env_clear().current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
+    limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.stdin(Stdio::null());
+    Outcome::of(limited.output()?)
+}
+
 /// Puts a crate into a `CARGO_HOME` as cargo would: index, download, extraction.
 pub(crate) fn install_crate(cargo_home: &Path, name: &str) -> Result {
     let registry = cargo_home.join("registry");
