@@ -31,8 +31,7 @@ impl Chain {
                 _ => Err(finder.into_findings(path)),
             },
             Err(error) => {
-                let message = error.message().replace('\n', ", ");
-                finder.find(error.span().unwrap_or(0..0), message);
+                finder.refuse(&error);
                 Err(finder.into_findings(path))
             }
         }

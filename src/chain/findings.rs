@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::names::shown;
+
 /// Something wrong, at a place in the file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
@@ -66,6 +68,12 @@ impl<'a> Finder<'a> {
             column: before[line_start..].chars().count() + 1,
             message: message.to_string(),
         });
+    }
+
+    /// Remembers that the text is no TOML, or other TOML than is expected.
+    pub(super) fn refuse(&mut self, error: &toml::de::Error) {
+        // The message quotes the file, which may have tabs.
+        self.find(error.span().unwrap_or(0..0), shown(&error.message().replace('\n', ", ")));
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -30,7 +30,7 @@ pub fn read(chain: &Chain, path: &str, text: &str) -> Result<BTreeMap<RepoName, 
     let file: File = match toml::from_str(text) {
         Ok(file) => file,
         Err(error) => {
-            finder.find(error.span().unwrap_or(0..0), error.message().replace('\n', ", "));
+            finder.refuse(&error);
             return Err(finder.into_findings(path));
         }
     };

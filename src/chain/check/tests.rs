@@ -49,6 +49,7 @@ fn each_mistake_is_found_where_it_stands() {
         ("no repo",        "owner = 'o'\n".to_owned(),                                              "c:1:1: there is no repo: each is a table `[repos.<name>]`"),
         ("unknown key",    format!("owner = 'o'\nownr = 'x'\n{A}"),                                 "c:2:1: unknown field `ownr`, expected one of `owner`, `runner`, `branches`, `workflows`, `read-secret`, `dispatch`, `releases`, `repos`"),
         ("unknown kind",   "owner = 'o'\n[repos.a]\nkind = 'crate'\n".to_owned(),                  "c:3:8: unknown variant `crate`, expected one of `docs`, `library`, `binary`, `image`"),
+        ("kind of a terminal", "owner = 'o'\n[repos.a]\nkind = \"b\\u001b\\tc\"\n".to_owned(),       "c:3:8: unknown variant `b\\u{1b}\\tc`, expected one of `docs`, `library`, `binary`, `image`"),
         ("a name",         "owner = 'o'\n[repos.\"a b\"]\nkind = 'docs'\n".to_owned(),              "c:2:8: `a b` is not the name of a repo (1 to 64 of A-Z a-z 0-9 _ -, a letter first, and not `all`)"),
         ("unknown repo",   format!("owner = 'o'\n{A}depends = ['nowhere']\n"),                      "c:4:12: `nowhere` is no repo of this chain"),
         ("a slip",         format!("owner = 'o'\n[repos.nodes]\nkind = 'docs'\n{A}depends = ['node']\n"), "c:6:12: `node` is no repo of this chain; `nodes` is"),
