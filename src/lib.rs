@@ -8,9 +8,15 @@
 
 pub mod cargo;
 pub mod chain;
+pub mod checkout;
 pub mod cli;
 pub mod fs;
 pub mod github;
+pub mod job;
 pub mod model;
-pub mod ops;
+pub mod restore;
+pub mod save;
 pub mod store;
+pub mod tree;
+pub mod upkeep;
+pub mod vouch;

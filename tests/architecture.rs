@@ -21,10 +21,17 @@ const MODULES: &[(&str, &[&str])] = &[
     ("store",  &["model", "fs"]),
     ("cargo",  &["model", "fs"]),
     ("remote", &["model"]),
-    ("ops",    &["model", "fs", "store", "cargo", "remote"]),
+    ("job",    &["model", "fs", "store", "cargo"]),
+    ("tree",   &["model", "fs", "store", "cargo", "job"]),
+    ("vouch",  &["model", "fs", "store", "cargo", "job", "tree"]),
+    // The verbs. None of them imports another.
+    ("save",     &["model", "fs", "store", "cargo", "job", "tree", "vouch"]),
+    ("restore",  &["model", "fs", "store", "cargo", "job", "tree", "vouch"]),
+    ("upkeep",   &["model", "fs", "store", "cargo", "job"]),
+    ("checkout", &["model", "fs", "store", "job", "tree"]),
     ("github", &["model"]),
     ("chain",  &[]),
-    ("cli",    &["model", "fs", "store", "cargo", "remote", "ops", "github", "chain"]),
+    ("cli",    &["model", "fs", "store", "cargo", "job", "save", "restore", "upkeep", "checkout", "github", "chain"]),
     ("main",   &["cli"]),
 ];
 
@@ -48,7 +55,7 @@ use Where::{Anywhere, Except, In, OneOf, Only};
 #[rustfmt::skip]
 const RULES: &[(&str, Where)] = &[
     // Third-party crates: every dependency of Cargo.toml is here.
-    ("base64",     Only(&["ops"])),
+    ("base64",     Only(&["checkout"])),
     ("clap",       Only(&["cli"])),
     ("flate2",     Only(&["cargo"])),
     ("getrandom",  Only(&["github"])),
@@ -56,7 +63,7 @@ const RULES: &[(&str, Where)] = &[
     ("ignore",     OneOf(&["fs", "cargo"])),
     ("indicatif",  Only(&["cli"])),
     ("jiff",       Only(&["model"])),
-    ("rayon",      Only(&["ops"])),
+    ("rayon",      Only(&["job", "tree", "vouch", "save", "restore", "upkeep"])),
     ("rustix",     Only(&["fs"])),
     ("rustls_native_certs", Only(&["chain"])),
     ("serde",      Anywhere),
@@ -77,8 +84,8 @@ const RULES: &[(&str, Where)] = &[
     // The disk and the clock. Pure functions take what they need.
     ("std::fs",                    Except(&["model"])),
     // What lies in a checkout may be a fifo: `fs::regular` reads it.
-    ("std::fs::read",              Except(&["cargo", "model", "ops"])),
-    ("std::fs::read_to_string",    Except(&["cargo", "model", "ops"])),
+    ("std::fs::read",              Except(READERS)),
+    ("std::fs::read_to_string",    Except(READERS)),
     ("std::time::Instant::now",    Except(&["model"])),
     ("std::time::SystemTime::now", Except(&["model"])),
 
@@ -104,6 +111,10 @@ const RULES: &[(&str, Where)] = &[
     // Clap would print words of the command line as they are.
     ("Cli::parse",      In("src/cli/usage.rs")),
 ];
+
+/// The modules that meet files of checkouts and of builds; `model` meets none.
+const READERS: &[&str] =
+    &["cargo", "model", "job", "tree", "vouch", "save", "restore", "upkeep", "checkout"];
 
 /// The file that prints.
 const PRINT: &str = "src/cli/print.rs";
@@ -171,17 +182,17 @@ fn a_forbidden_import_is_found_however_it_is_written() {
         //   why                      file                   source                                        line
         Case("allowed",               "src/store/packs.rs",  "use crate::fs::walk;\nuse crate::model;",       None),
         Case("itself",                "src/store/packs.rs",  "use crate::store::Lease;",                      None),
-        Case("upwards",               "src/store/packs.rs",  "//! Packs.\nuse crate::ops::save;",             Some(2)),
+        Case("upwards",               "src/store/packs.rs",  "//! Packs.\nuse crate::save::save;",             Some(2)),
         Case("sideways",              "src/cargo/units.rs",  "use crate::store::Store;",                      Some(1)),
         Case("file module",           "src/store.rs",        "use crate::cli;",                               Some(1)),
         Case("in an expression",      "src/fs/mod.rs",       "fn f() {\n    crate::store::open();\n}",        Some(2)),
         Case("in a type",             "src/fs/mod.rs",       "fn f(s: &crate::store::Store<u8>) {}",          Some(1)),
-        Case("in a group",            "src/fs/mod.rs",       "use crate::{\n    model::Key,\n    ops::{a, b},\n};", Some(3)),
+        Case("in a group",            "src/fs/mod.rs",       "use crate::{\n    model::Key,\n    job::{a, b},\n};", Some(3)),
         Case("group without prefix",  "src/fs/mod.rs",       "use {std::io, crate::store::Store};",           Some(1)),
         Case("by the crate's name",   "src/fs/mod.rs",       "use runner_cache::store::Store;",               Some(1)),
         Case("re-exported",           "src/fs/mod.rs",       "pub(crate) use crate::store::Store;",           Some(1)),
-        Case("from a macro",          "src/fs/mod.rs",       "macro_rules! m { () => { $crate::ops::f() } }", Some(1)),
-        Case("from a test",           "src/fs/mod.rs",       "#[cfg(test)]\nmod tests {\n    use crate::ops::f;\n}", Some(3)),
+        Case("from a macro",          "src/fs/mod.rs",       "macro_rules! m { () => { $crate::job::f() } }", Some(1)),
+        Case("from a test",           "src/fs/mod.rs",       "#[cfg(test)]\nmod tests {\n    use crate::job::f;\n}", Some(3)),
         Case("a name at the root",    "src/fs/mod.rs",       "use crate::Store;",                             Some(1)),
         Case("all at the root",       "src/fs/mod.rs",       "use crate::*;",                                 Some(1)),
         Case("the root renamed",      "src/fs/mod.rs",       "use crate as root;",                            Some(1)),
@@ -190,12 +201,12 @@ fn a_forbidden_import_is_found_however_it_is_written() {
         Case("super, from deeper",    "src/fs/walk.rs",      "use super::super::store::Store;",               Some(1)),
         Case("super, in a group",     "src/fs/walk.rs",      "use super::{stat, super::{model, store}};",     Some(1)),
         Case("self, then super",      "src/fs/mod.rs",       "use self::super::store;",                       Some(1)),
-        Case("super, inline module",  "src/fs/mod.rs",       "mod a {\n    use super::b;\n    use super::super::ops;\n}", Some(3)),
-        Case("after inline module",   "src/fs/mod.rs",       "mod a {}\nuse super::ops;",                     Some(2)),
-        Case("in a comment",          "src/fs/mod.rs",       "/// [`crate::store`] /* */\n/* crate::ops /* crate::cli */ crate::ops */", None),
-        Case("in strings",            "src/fs/mod.rs",       r##"const A: (&str, &[u8]) = ("\"crate::ops", br#"crate::cli"#);"##, None),
-        Case("after a character",     "src/fs/mod.rs",       "const A: char = '\"'; use crate::ops::f; const B: char = '\"';", Some(1)),
-        Case("after a lifetime",      "src/fs/mod.rs",       "fn f<'a>(a: &'a str) -> crate::ops::A<'a> {}",  Some(1)),
+        Case("super, inline module",  "src/fs/mod.rs",       "mod a {\n    use super::b;\n    use super::super::job;\n}", Some(3)),
+        Case("after inline module",   "src/fs/mod.rs",       "mod a {}\nuse super::job;",                     Some(2)),
+        Case("in a comment",          "src/fs/mod.rs",       "/// [`crate::store`] /* */\n/* crate::job /* crate::cli */ crate::job */", None),
+        Case("in strings",            "src/fs/mod.rs",       r##"const A: (&str, &[u8]) = ("\"crate::job", br#"crate::cli"#);"##, None),
+        Case("after a character",     "src/fs/mod.rs",       "const A: char = '\"'; use crate::job::f; const B: char = '\"';", Some(1)),
+        Case("after a lifetime",      "src/fs/mod.rs",       "fn f<'a>(a: &'a str) -> crate::job::A<'a> {}",  Some(1)),
         Case("from main",             "src/main.rs",         "use runner_cache::store::Store;",               Some(1)),
         Case("main to cli",           "src/main.rs",         "fn main() { runner_cache::cli::run() }",        None),
         Case("lib is free",           "src/lib.rs",          "pub mod store;\npub use crate::store::Store;",  None),
@@ -211,19 +222,19 @@ fn a_broken_rule_is_found_however_it_is_written() {
     let cases = [
         //   why                      file                  source                                            line
         Case("crate at home",         "src/store/packs.rs", "use tar::Builder;\nfn f() { zstd::encode() }",      None),
-        Case("crate elsewhere",       "src/ops/save.rs",    "use std::io;\nuse tar::Builder;",                   Some(2)),
-        Case("crate, absolute",       "src/ops/save.rs",    "use ::tar::Builder;",                               Some(1)),
-        Case("crate, in a group",     "src/ops/save.rs",    "use {std::io, zstd::Encoder};",                     Some(1)),
-        Case("crate, renamed",        "src/ops/save.rs",    "use tar as t;",                                     Some(1)),
-        Case("crate, in a path",      "src/ops/save.rs",    "fn f() {\n    let a = tar::Builder::new();\n}",     Some(2)),
+        Case("crate elsewhere",       "src/save/mod.rs",    "use std::io;\nuse tar::Builder;",                   Some(2)),
+        Case("crate, absolute",       "src/save/mod.rs",    "use ::tar::Builder;",                               Some(1)),
+        Case("crate, in a group",     "src/save/mod.rs",    "use {std::io, zstd::Encoder};",                     Some(1)),
+        Case("crate, renamed",        "src/save/mod.rs",    "use tar as t;",                                     Some(1)),
+        Case("crate, in a path",      "src/save/mod.rs",    "fn f() {\n    let a = tar::Builder::new();\n}",     Some(2)),
         Case("crate, derived",        "src/model/key.rs",   "#[derive(Debug, clap::Parser)]\nstruct A;",         Some(1)),
         Case("our module, same name", "src/cargo/mod.rs",   "use super::cargo::{tar::A};\nuse crate::cargo::zstd;", None),
         Case("one of two homes",      "src/fs/walk.rs",     "use ignore::WalkBuilder;",                          None),
-        Case("no home",               "src/ops/save.rs",    "use ignore::WalkBuilder;",                          Some(1)),
-        Case("crate in a test",       "src/ops/save.rs",    "#[cfg(test)]\nmod tests {\n    use tempfile::tempdir;\n}", None),
-        Case("after a test",          "src/ops/save.rs",    "#[cfg(test)]\nuse tar::{A, B};\nuse tar::C;",       Some(3)),
-        Case("never for tests",       "src/ops/save.rs",    "#[cfg(not(test))]\nuse tar::A;",                    Some(2)),
-        Case("not only for tests",    "src/ops/save.rs",    "#[cfg(any(test, unix))]\nuse tar::A;",              Some(2)),
+        Case("no home",               "src/save/mod.rs",    "use ignore::WalkBuilder;",                          Some(1)),
+        Case("crate in a test",       "src/save/mod.rs",    "#[cfg(test)]\nmod tests {\n    use tempfile::tempdir;\n}", None),
+        Case("after a test",          "src/save/mod.rs",    "#[cfg(test)]\nuse tar::{A, B};\nuse tar::C;",       Some(3)),
+        Case("never for tests",       "src/save/mod.rs",    "#[cfg(not(test))]\nuse tar::A;",                    Some(2)),
+        Case("not only for tests",    "src/save/mod.rs",    "#[cfg(any(test, unix))]\nuse tar::A;",              Some(2)),
         Case("disk",                  "src/model/key.rs",   "use std::fs;",                                      Some(1)),
         Case("disk, in a group",      "src/model/key.rs",   "use std::{io, fs::File};",                          Some(1)),
         Case("disk, allowed",         "src/store/packs.rs", "use std::fs::File;",                                None),
@@ -236,21 +247,21 @@ fn a_broken_rule_is_found_however_it_is_written() {
         Case("environment, in cli",   "src/cli/mod.rs",     "use std::env;\nfn f() { env::var(\"A\"); }",        None),
         Case("no environment",        "src/cargo/home.rs",  "const A: &str = std::env::consts::ARCH;",           None),
         Case("built-in variable",     "src/store/packs.rs", "const A: &str = env!(\"CARGO_PKG_VERSION\");",      None),
-        Case("printing",              "src/ops/save.rs",    "fn f() {\n    println!(\"a\");\n}",                 Some(2)),
-        Case("printing, in full",     "src/ops/save.rs",    "fn f() { std::eprintln![\"a\"]; }",                 Some(1)),
+        Case("printing",              "src/save/mod.rs",    "fn f() {\n    println!(\"a\");\n}",                 Some(2)),
+        Case("printing, in full",     "src/save/mod.rs",    "fn f() { std::eprintln![\"a\"]; }",                 Some(1)),
         Case("printing, in cli",      "src/cli/mod.rs",     "fn f() { println!(\"a\"); }",                       Some(1)),
         Case("printing, at home",     "src/cli/print.rs",   "fn f() { println!(\"a\"); }",                       None),
-        Case("standard error",        "src/ops/save.rs",    "use std::io;\nfn f() { io::stderr(); }",            Some(2)),
+        Case("standard error",        "src/save/mod.rs",    "use std::io;\nfn f() { io::stderr(); }",            Some(2)),
         Case("standard out, in cli",  "src/cli/list.rs",    "use std::io::{Write, stdout as out};",              Some(1)),
         Case("by clap",               "src/cli/mod.rs",     "fn f() { Cli::parse(); }",                          Some(1)),
-        Case("a program",             "src/ops/save.rs",    "use std::process::Command;",                        Some(1)),
+        Case("a program",             "src/save/mod.rs",    "use std::process::Command;",                        Some(1)),
         Case("a program, in full",    "src/fs/walk.rs",     "fn f() { std::process::Command::new(\"git\"); }",   Some(1)),
         Case("a program, by module",  "src/cli/mod.rs",     "use std::process;\nfn f() { process::Command::new(\"git\"); }", Some(2)),
         Case("a program, of all",     "src/cli/mod.rs",     "use std::process::*;",                              Some(1)),
         Case("a program, renamed",    "src/cli/mod.rs",     "use std::process::{ExitCode, Command as C};",       Some(1)),
         Case("a program at home",     "src/fs/child.rs",    "use std::process::{Command, Stdio};",               None),
         Case("an exit status",        "src/cli/mod.rs",     "use std::process::ExitCode;",                       None),
-        Case("a comparison",          "src/ops/save.rs",    "fn f(print: u8) -> bool { print != 1 }",            None),
+        Case("a comparison",          "src/save/mod.rs",    "fn f(print: u8) -> bool { print != 1 }",            None),
     ];
     for Case(why, file, text, line) in cases {
         assert_eq!(lines(&broken_rules(&sample(file, text))), Vec::from_iter(line), "{why}");
@@ -280,8 +291,8 @@ fn a_file_that_only_tests_declare_is_a_test() {
 
 #[test]
 fn a_message_names_the_file_the_line_and_the_remedy() {
-    let import = forbidden_imports(&sample("src/store/packs.rs", "\nuse crate::ops::save;"));
-    let want = "src/store/packs.rs:2: `store` imports `ops`; it may import `model`, `fs`";
+    let import = forbidden_imports(&sample("src/store/packs.rs", "\nuse crate::save::save;"));
+    let want = "src/store/packs.rs:2: `store` imports `save`; it may import `model`, `fs`";
     assert_eq!(import, BTreeSet::from([want.to_owned()]));
 
     let rule = broken_rules(&sample("src/model/key.rs", "use std::fs;"));

@@ -19,6 +19,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::units::{Layout, Spot, Units, spot_of};
+use crate::model::area::Area;
 use crate::model::rel_path::RelPath;
 use crate::model::unit_use::UnitDir;
 
@@ -29,6 +30,17 @@ pub enum Docs {
     Inside,
     /// In the target directory, which is apart from that.
     Apart,
+}
+
+impl Docs {
+    /// Returns where the documentation lies of the units that an area holds.
+    pub fn of(area: &Area) -> Self {
+        match area {
+            // A further target may be a build directory whose target directory is another.
+            Area::Build | Area::DependencyBuild(_) | Area::Further(_) => Self::Apart,
+            _ => Self::Inside,
+        }
+    }
 }
 
 /// The units of a tree whose names show something unusual.

@@ -21,6 +21,7 @@ use std::path::Path;
 use super::checksums::Checksums;
 use super::lock_file::Package;
 use super::registries::Registries;
+use crate::model::area::Area;
 use crate::model::rel_path::RelPath;
 
 /// A directory of `CARGO_HOME` that we keep parts of.
@@ -30,6 +31,23 @@ pub enum Shared {
     Registry,
     /// `git/`.
     Git,
+}
+
+impl Shared {
+    /// Returns which part of `CARGO_HOME` an area is, if it is one.
+    pub fn of(area: &Area) -> Option<Self> {
+        match area {
+            Area::Registry => Some(Self::Registry),
+            Area::Git => Some(Self::Git),
+            _ => None,
+        }
+    }
+}
+
+/// Tells whether cargo marks a directory of this kind with `.cargo-ok` when it is whole: crates
+/// and checkouts, not databases.
+pub fn needs_mark(top: &RelPath) -> bool {
+    matches!(top.components().next(), Some(b"src" | b"checkouts"))
 }
 
 /// What begins the name of every file and directory that we stage in a `CARGO_HOME`.

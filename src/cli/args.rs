@@ -12,6 +12,8 @@ use crate::cargo::scratch::Scratch;
 use crate::cargo::tracked::url_of_origin;
 use crate::github;
 use crate::github::runner::Runner;
+use crate::job::private_home::{self, Opened, User};
+use crate::job::{Ask, Job, Kept};
 use crate::model::cache_mode::CacheMode;
 use crate::model::cargo_home::{CargoHome, HomeOwner};
 use crate::model::environment::Environment;
@@ -22,8 +24,6 @@ use crate::model::quantity::{ByteSize, Percent};
 use crate::model::retention::Policy;
 use crate::model::scope::{Lane, Repository, Scope};
 use crate::model::timestamp::Timestamp;
-use crate::ops::home::{self, Opened, User};
-use crate::ops::job::{Ask, Job, Kept};
 use crate::store::Store;
 
 /// Where the store is.
@@ -137,7 +137,7 @@ impl PlaceArgs {
         if self.cargo_home() != CargoHome::Private {
             return Ok(None);
         }
-        Ok(Some(home::open(store, &self.home_owner(), user, &environment(), now())?))
+        Ok(Some(private_home::open(store, &self.home_owner(), user, &environment(), now())?))
     }
 
     /// Returns the target directory that was given.

@@ -9,11 +9,11 @@ use super::args::{RootArgs, absolute, environment, now};
 use super::print::{Text, line, print_json, to_stderr};
 use super::text::seconds;
 use super::{Error, Result, Status, progress};
+use crate::checkout::{self, Checkout, Request, check_out};
 use crate::model::git_ref::GitRef;
 use crate::model::names::Name;
 use crate::model::scope::Repository;
 use crate::model::server::ServerUrl;
-use crate::ops::checkout::{self, Checkout, Request, check_out};
 use crate::store::Purpose;
 
 /// Options of `checkout`.

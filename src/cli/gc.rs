@@ -7,8 +7,8 @@ use super::print::{Text, line, print_json, to_stderr};
 use super::text::bytes;
 use super::{Result, Status};
 use crate::model::unit_use::UnitPolicy;
-use crate::ops::gc::{GcReport, Mode, gc};
-use crate::ops::idle_units::idle_units;
+use crate::upkeep::gc::{GcReport, Mode, gc};
+use crate::upkeep::idle_units::idle_units;
 
 /// Options of `gc`.
 #[derive(Debug, Args)]

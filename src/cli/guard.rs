@@ -9,9 +9,9 @@ use super::print::{Text, line, print_json, to_stderr};
 use super::text::bytes;
 use super::{Result, Status, gc};
 use crate::model::cargo_home::CargoHome;
-use crate::ops::gc::Mode;
-use crate::ops::guard::{GuardReport, Place, guard, places};
 use crate::store::Store;
+use crate::upkeep::gc::Mode;
+use crate::upkeep::guard::{GuardReport, Place, guard, places};
 
 /// Options of `guard`.
 #[derive(Debug, Args)]

@@ -11,10 +11,11 @@ use super::text::{self, first_line};
 use super::{Error, Result, Status};
 use crate::cargo::key::{KeyOptions, RepoKey, repo_key};
 use crate::cargo::system::system;
+use crate::job;
+use crate::job::explain::explain;
 use crate::model::names::Name;
 use crate::model::system::System;
-use crate::ops::explain::explain;
-use crate::{ops, store};
+use crate::store;
 
 /// Options of `key`.
 #[derive(Debug, Args)]
@@ -88,7 +89,7 @@ impl KeyArgs {
         let since = match self.root.open() {
             Ok(store) => explain(&store, &self.scope.readable(&repo)?, &key.components, &system)?,
             // Without a store there is nothing to compare with.
-            Err(Error::Ops(ops::Error::Store(store::Error::Missing(_)))) => None,
+            Err(Error::Job(job::Error::Store(store::Error::Missing(_)))) => None,
             Err(error) => return Err(error),
         };
         Ok(Explanation {

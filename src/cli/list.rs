@@ -7,10 +7,10 @@ use super::args::RootArgs;
 use super::print::{Text, line, print_json, to_stderr, to_stdout};
 use super::text::{bytes, short_key};
 use super::{Result, Status};
+use crate::job::report::chain;
 use crate::model::area::{Area, as_shown};
 use crate::model::names::Name;
 use crate::model::timestamp::Timestamp;
-use crate::ops::report::chain;
 use crate::store::Generation;
 
 /// Options of `list`.

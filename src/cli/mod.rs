@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::fs::crash::{Fate, arm};
-use crate::ops;
+use crate::job;
 
 /// How the program ended, as the shell sees it. Part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,9 @@ pub fn main() -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
-    Ops(#[from] ops::Error),
+    Job(#[from] job::Error),
+    #[error(transparent)]
+    Checkout(#[from] crate::checkout::Error),
     #[error("cannot {action}")]
     Io { action: &'static str, source: std::io::Error },
     #[error("cannot {action} `{}`", path.display())]
@@ -151,19 +153,19 @@ enum Error {
 
 impl From<crate::store::Error> for Error {
     fn from(error: crate::store::Error) -> Self {
-        Self::Ops(error.into())
+        Self::Job(error.into())
     }
 }
 
 impl From<crate::cargo::Error> for Error {
     fn from(error: crate::cargo::Error) -> Self {
-        Self::Ops(error.into())
+        Self::Job(error.into())
     }
 }
 
 impl From<crate::fs::Error> for Error {
     fn from(error: crate::fs::Error) -> Self {
-        Self::Ops(error.into())
+        Self::Job(error.into())
     }
 }
 

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::print::is_watched;
 use super::signals::Signals;
 use super::{Result, Status};
-use crate::ops::progress::Progress;
+use crate::job::progress::Progress;
 
 /// Runs `work`, which SIGINT and SIGTERM stop. Draws how far it is, if stderr is a terminal and this
 /// is no CI job. Returns beside what came of it the status to end with if a signal came.

@@ -5,10 +5,10 @@ use std::error::Error as _;
 use super::print::{Text, line, print_json, to_stderr};
 use super::text::{bytes, seconds, short_key};
 use super::{Error, Result};
+use crate::job::report::{AreaReport, Mode, Report};
 use crate::model::choice::Hit;
 use crate::model::rebuild::{self, some};
-use crate::ops::report::{AreaReport, Mode, Report};
-use crate::{cargo, fs, ops, store};
+use crate::{cargo, checkout, fs, job, store};
 
 /// Prints an error, each of its causes, and what to do about it if we know.
 pub(super) fn error(error: &Error) {
@@ -19,7 +19,8 @@ pub(super) fn error(error: &Error) {
         cause = error.source();
     }
     let advice = match error {
-        Error::Ops(error) => hint(error, &OPTIONS),
+        Error::Job(error) | Error::Checkout(checkout::Error::Job(error)) => hint(error, &OPTIONS),
+        Error::Checkout(error) => super::checkout::hint(error),
         error => super::chain::hint(error),
     };
     if let Some(hint) = advice {
@@ -190,59 +191,58 @@ const OPTIONS: Settings = Settings {
 };
 
 /// Returns what to do about an error, if we know.
-pub(super) fn hint(error: &ops::Error, settings: &Settings) -> Option<String> {
-    use ops::Error as Ops;
+pub(super) fn hint(error: &job::Error, settings: &Settings) -> Option<String> {
+    use job::Error as Job;
     use store::Error as Store;
     let Settings { root: root_setting, repo, dependency, places, max_size } = settings;
     let hint = match error {
-        Ops::Store(Store::Untrusted { root, .. }) => {
+        Job::Store(Store::Untrusted { root, .. }) => {
             let root = root.display();
             format!(
                 "give another with {root_setting}, or make it yours alone: chown and chmod 700 `{root}`"
             )
         }
-        Ops::Store(Store::Missing(_)) => {
+        Job::Store(Store::Missing(_)) => {
             format!("give the store's directory with {root_setting}, or save something first")
         }
-        Ops::Store(Store::NewerFormat { .. }) => {
+        Job::Store(Store::NewerFormat { .. }) => {
             format!(
                 "use the newer runner-cache that wrote it, or another store with {root_setting}"
             )
         }
-        Ops::Store(Store::Damaged { path, .. }) if path.ends_with("store.json") => {
+        Job::Store(Store::Damaged { path, .. }) if path.ends_with("store.json") => {
             format!(
                 "remove the whole store, which costs one build, or give another with {root_setting}"
             )
         }
-        Ops::Store(Store::LastNumber(_)) => "remove that file: no save wrote it".to_owned(),
-        Ops::Store(Store::Damaged { .. } | Store::PackMissing(_)) => {
+        Job::Store(Store::LastNumber(_)) => "remove that file: no save wrote it".to_owned(),
+        Job::Store(Store::Damaged { .. } | Store::PackMissing(_)) => {
             "the next save stores it again; `runner-cache verify` shows all damage".to_owned()
         }
-        Ops::Cargo(cargo::Error::RepoMissing(_)) => {
+        Job::Cargo(cargo::Error::RepoMissing(_)) => {
             format!("check it out first, or give its path: {repo}, {dependency}")
         }
-        Ops::Cargo(cargo::Error::NoInputs(_)) => {
+        Job::Cargo(cargo::Error::NoInputs(_)) => {
             format!("give the directory with the repo's Cargo.toml: {repo}")
         }
-        Ops::Cargo(cargo::Error::NoToolchain(_)) => {
+        Job::Cargo(cargo::Error::NoToolchain(_)) => {
             "install rustc, or add a rust-toolchain.toml to the repo".to_owned()
         }
-        Ops::Unsafe { .. } => {
+        Job::Unsafe { .. } => {
             let user = fs::user_id();
             format!("let uid {user} change the mtimes of the checkout, or check it out anew")
         }
-        Ops::Checkout(error) => return super::checkout::hint(error),
-        Ops::Busy { .. } => "wait until it is done, or stop it".to_owned(),
-        Ops::Stopped => "run it again: what it had begun is gone".to_owned(),
-        Ops::Changed(_) => "save when nothing writes there any more".to_owned(),
-        Ops::Unfit { .. } => format!("give another place: {places}"),
-        Ops::Io(error) | Ops::Store(Store::Io(error)) if error.is_full() => {
+        Job::Busy { .. } => "wait until it is done, or stop it".to_owned(),
+        Job::Stopped => "run it again: what it had begun is gone".to_owned(),
+        Job::Changed(_) => "save when nothing writes there any more".to_owned(),
+        Job::Unfit { .. } => format!("give another place: {places}"),
+        Job::Io(error) | Job::Store(Store::Io(error)) if error.is_full() => {
             format!("free space on that filesystem, or {max_size}")
         }
-        Ops::Io(error) | Ops::Store(Store::Io(error)) if error.is_past_size_limit() => {
+        Job::Io(error) | Job::Store(Store::Io(error)) if error.is_past_size_limit() => {
             "raise the limit on the size of files (`ulimit -f`) of whoever starts this".to_owned()
         }
-        Ops::Io(error) | Ops::Store(Store::Io(error)) if error.is_denied() => {
+        Job::Io(error) | Job::Store(Store::Io(error)) if error.is_denied() => {
             format!("let uid {} write there, or give another place", fs::user_id())
         }
         _ => return None,

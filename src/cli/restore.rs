@@ -5,11 +5,12 @@ use clap::Args;
 use super::args::{JobArgs, LeftoversArgs, cache_mode, environment, now};
 use super::print::{line, to_stderr};
 use super::{Error, Result, Status, progress, report};
+use crate::job::private_home::Opened;
+use crate::job::threads::with_threads;
 use crate::model::always_build::AlwaysBuild;
 use crate::model::choice::Hit;
-use crate::ops;
-use crate::ops::home::Opened;
-use crate::ops::restore::RestoreOptions;
+use crate::restore;
+use crate::restore::RestoreOptions;
 
 /// Options of `restore`.
 #[derive(Debug, Args)]
@@ -55,8 +56,8 @@ impl RestoreArgs {
             let leftovers = self.leftovers.leftovers();
             let options =
                 RestoreOptions { now: now(), uses_hot_trees, always_build, leftovers, cache_mode };
-            let restore = || ops::restore::restore(&store, &job, options, progress);
-            ops::with_threads(self.job.threads, restore)
+            let restore = || restore::restore(&store, &job, options, progress);
+            with_threads(self.job.threads, restore)
         })?;
         let mut report = report?;
         report.set_aside.extend(home.as_ref().and_then(|home| home.set_aside.clone()));

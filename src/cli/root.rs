@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
+use crate::job::store_root::on_host;
 use crate::model::environment::Environment;
-use crate::ops::root::on_host;
 
 /// Returns `chosen`, or the default, absolute. It need not exist.
 pub(super) fn choose(chosen: Option<&Path>, environment: &Environment) -> Result<PathBuf> {

@@ -5,15 +5,17 @@ use clap::Args;
 use super::args::{JobArgs, LeftoversArgs, RetentionArgs, cache_mode, now};
 use super::print::{line, print_json, to_stderr};
 use super::{Result, Status, progress, report};
+use crate::job;
+use crate::job::report::{self as reports, AreaReport, nothing_done};
+use crate::job::threads::with_threads;
 use crate::model::leftovers::{Leftovers, SavedFrom};
 use crate::model::level::Level;
 use crate::model::unit_use::UnitPolicy;
-use crate::ops;
-use crate::ops::gc::{Mode, gc};
-use crate::ops::hot::HotPolicy;
-use crate::ops::report::{self as reports, AreaReport, nothing_done};
-use crate::ops::save::SaveOptions;
+use crate::save;
+use crate::save::HotPolicy;
+use crate::save::SaveOptions;
 use crate::store::OUTSIDE;
+use crate::upkeep::gc::{Mode, gc};
 
 /// Options of `save`.
 #[derive(Debug, Args)]
@@ -66,12 +68,12 @@ impl SaveArgs {
             now: now(),
         };
         let (report, ended) = progress::watch("saving", |progress| {
-            let save = || ops::save::save(&store, &job, options.clone(), progress);
-            ops::with_threads(self.job.threads, save)
+            let save = || save::save(&store, &job, options.clone(), progress);
+            with_threads(self.job.threads, save)
         })?;
         let report = report?;
         report::report(report::Verb::Save, &report, self.job.json)?;
-        let is_full = |area: &AreaReport| area.failure.as_ref().is_some_and(ops::Error::is_full);
+        let is_full = |area: &AreaReport| area.failure.as_ref().is_some_and(job::Error::is_full);
         if report.areas.iter().any(is_full) {
             // Not for this save any more, but for the next, and for the build that is next.
             let (policy, pressure) = (self.retention.policy(), self.retention.pressure());

@@ -7,7 +7,7 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag::{register, register_conditional_shutdown, register_usize};
 
 use super::{Error, Result, Status};
-use crate::ops::progress::Progress;
+use crate::job::progress::Progress;
 
 /// Lets a write past the limit on the size of files (`ulimit -f`) fail as any other write may, in place of ending the
 /// process by SIGXFSZ.

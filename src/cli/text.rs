@@ -1,6 +1,6 @@
 //! Numbers and keys as people read them.
 
-use crate::ops::explain::Since;
+use crate::job::explain::Since;
 
 /// Returns bytes as people read them: `4.5 GiB`.
 pub(super) fn bytes(bytes: u64) -> String {

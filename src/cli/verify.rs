@@ -8,8 +8,8 @@ use super::args::RootArgs;
 use super::print::{Text, line, print_json, to_stderr};
 use super::text::bytes;
 use super::{Result, Status};
-use crate::ops;
-use crate::ops::verify::{Severity, VerifyReport, verify};
+use crate::job::threads::with_threads;
+use crate::upkeep::verify::{Severity, VerifyReport, verify};
 
 /// Options of `verify`.
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub(super) struct VerifyArgs {
 impl VerifyArgs {
     pub(super) fn run(&self) -> Result<Status> {
         let store = self.root.open()?;
-        let report = ops::with_threads(self.threads, || verify(&store))?;
+        let report = with_threads(self.threads, || verify(&store))?;
         to_stderr(&text(&report));
         if self.json {
             print_json(&report)?;

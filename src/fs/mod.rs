@@ -8,6 +8,7 @@ pub mod child;
 pub mod clone;
 pub mod crash;
 pub mod cursor;
+pub mod digest;
 pub mod error;
 pub mod extents;
 pub mod lock;

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags};
 
 use super::error::{At, Result};
 use super::stat::Stat;
-use crate::model::retention::Filesystem;
+use crate::model::filesystem::Filesystem;
 use crate::model::timestamp::Timestamp;
 
 /// The magic number of tmpfs: statfs(2).

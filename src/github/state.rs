@@ -17,8 +17,8 @@ use crate::model::cache_mode::CacheMode;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::git_ref::CommitId;
-use crate::model::manifest::RawPath;
 use crate::model::names::Name;
+use crate::model::raw_path::RawPath;
 
 /// What the main step hands on to the post step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

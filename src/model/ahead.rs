@@ -7,9 +7,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::manifest::{KeptFile, Manifest, RawPath, Root};
+use super::manifest::{KeptFile, Manifest};
 use super::mark::Mark;
+use super::raw_path::RawPath;
 use super::rel_path::RelPath;
+use super::root::Root;
 use super::sketch::{Content, Contents, spots};
 use super::timestamp::Timestamp;
 use super::unit_graph::GraphUnit;

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::manifest::{Manifest, Root};
+use super::manifest::Manifest;
 use super::names::ParseNameError;
+use super::root::Root;
 use super::unit_use::UnitDir;
 
 /// A package, or all of the repository's, to be built again in every job.
@@ -75,13 +76,14 @@ impl fmt::Display for AlwaysBuild {
 
 #[cfg(test)]
 mod tests {
-    use super::super::manifest::{RawPath, Unit};
+    use super::super::manifest::Unit;
     use super::super::rel_path::RelPath;
     use super::super::testing::manifest_of;
     use super::super::timestamp::Timestamp;
     use super::super::unit_graph::{GraphPackage, GraphUnit};
     use super::super::unit_use::UnitUse;
     use super::*;
+    use crate::model::raw_path::RawPath;
 
     fn dir(name: &str) -> UnitDir {
         let path = format!("debug/.fingerprint/{name}-0123456789abcdef");

@@ -5,8 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use super::manifest::{Manifest, RawPath, Root};
+use super::manifest::Manifest;
+use super::raw_path::RawPath;
 use super::rel_path::RelPath;
+use super::root::Root;
 use super::score::Fate;
 use super::unit_graph::GraphUnit;
 

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::manifest::{GenerationId, Header, RawPath, Root};
+use super::manifest::{GenerationId, Header};
 use super::names::Name;
+use super::raw_path::RawPath;
+use super::root::Root;
 use super::scope::Scope;
 use super::system::{Fit, System, compare};
 

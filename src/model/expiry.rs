@@ -1,174 +1,21 @@
 //! Which generations go, why, and what that frees: from facts, before anything is touched.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use super::area::Area;
 use super::digest::Digest;
-use super::manifest::{GenerationId, GenerationNumber, RawPath, Series};
+use super::facts::{GenerationFacts, SeriesFacts, StoreFacts, Trust};
+use super::filesystem::Filesystem;
+use super::manifest::{GenerationId, GenerationNumber, Series};
 use super::pressure::{Pressure, Strain};
-use super::quantity::{ByteSize, rough_duration};
-use super::retention::{Filesystem, Policy};
-use super::scope::{Lane, Scope};
+use super::quantity::ByteSize;
+use super::raw_path::RawPath;
+use super::reason::Reason;
+use super::retention::Policy;
+use super::scope::Scope;
 use super::system::{Part, System};
 use super::timestamp::Timestamp;
-
-/// What is known of a store.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StoreFacts {
-    /// Every series.
-    pub series: Vec<SeriesFacts>,
-    /// Every pack there is, with its size on disk in bytes.
-    pub packs: BTreeMap<Digest, u64>,
-    /// Packs that stay whoever drops them: live leases name them.
-    pub leased_packs: BTreeSet<Digest>,
-    /// What the hot trees, homes and mirrors that stay need on disk in bytes.
-    pub dir_bytes: u64,
-}
-
-/// What is known of one series.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeriesFacts {
-    /// Which it is.
-    pub series: Series,
-    /// When a restore or save last used it, by our own stamp.
-    pub last_used: Option<Timestamp>,
-    /// Its generations.
-    pub generations: Vec<GenerationFacts>,
-}
-
-/// What is known of one generation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GenerationFacts {
-    /// Its number in the series.
-    pub number: GenerationNumber,
-    /// What kind of job saved it.
-    pub job: String,
-    /// Whether that job failed or was cancelled.
-    pub partial: bool,
-    /// Where cargo's home was, if that matters and was recorded.
-    pub cargo_home: Option<RawPath>,
-    /// The system it was built on, if that matters and was recorded.
-    pub system: Option<System>,
-    /// When it was saved.
-    pub created: Timestamp,
-    /// Whether a live lease names it.
-    pub leased: bool,
-    /// The packs it names.
-    pub packs: Vec<Digest>,
-    /// The size of its manifest on disk in bytes.
-    pub manifest_bytes: u64,
-}
-
-/// How far the lane of a series is trusted, and so how late it is evicted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trust {
-    /// It is that of a pull request.
-    Pr,
-    /// It is that of a branch.
-    Branch,
-    /// It is the protected one.
-    Protected,
-}
-
-impl SeriesFacts {
-    /// Returns when it was last used, as far as `now` can know.
-    ///
-    /// It is in use now while a live lease names one of its generations, and when its stamp is
-    /// in the future: then the clock went back. A save is a use, also one that was killed before
-    /// it left a stamp.
-    pub fn last_used_by(&self, now: Timestamp) -> Timestamp {
-        if self.generations.iter().any(|generation| generation.leased) {
-            return now;
-        }
-        let newest = self.generations.iter().max_by_key(|generation| generation.number);
-        let saved = newest.map(|newest| newest.created);
-        self.last_used.max(saved).unwrap_or_default().min(now)
-    }
-
-    /// Returns how far its lane is trusted.
-    pub fn trust(&self) -> Trust {
-        match self.series.scope.lane {
-            Lane::Pr(_) => Trust::Pr,
-            Lane::Branch(_) => Trust::Branch,
-            Lane::Protected => Trust::Protected,
-        }
-    }
-}
-
-/// Why a generation goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Its series was not used for long, and others of its kind were.
-    Unused {
-        /// For how long, in seconds.
-        idle_secs: u64,
-        /// How many series are kept whatever their age.
-        kept: usize,
-        /// Series of which area.
-        area: Area,
-        /// Of which kind of lane.
-        trust: Trust,
-    },
-    /// Enough newer generations of its job are there.
-    Superseded {
-        /// How many are kept.
-        limit: usize,
-        /// The kind of job.
-        job: String,
-    },
-    /// Nobody can use it: its generation is gone, the machine was restarted, or it changed.
-    Outdated,
-    /// The filesystem is too full.
-    Strained(Strain),
-    /// The store is too large.
-    TooLarge {
-        /// What its packs, manifests, mirrors and homes need.
-        size: ByteSize,
-        /// What they may need.
-        max_size: ByteSize,
-    },
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unused { idle_secs, kept, area, trust } => {
-                let lanes = match trust {
-                    Trust::Pr => "pull requests",
-                    Trust::Branch => "branches",
-                    Trust::Protected => "the protected lane",
-                };
-                let idle = rough_duration(*idle_secs);
-                write!(
-                    f,
-                    "series unused for {idle}, beyond the {kept} most recently used {area} series of {lanes}"
-                )
-            }
-            Self::Superseded { limit: 1, job } => {
-                write!(f, "more than 1 generation of job `{job}`")
-            }
-            Self::Superseded { limit, job } => {
-                write!(f, "more than {limit} generations of job `{job}`")
-            }
-            Self::Outdated => {
-                f.write_str("of a generation that is gone, of before a restart, or changed")
-            }
-            Self::Strained(strain) => write!(f, "{strain}"),
-            Self::TooLarge { size, max_size } => {
-                write!(f, "store at {size}, above its max-size of {max_size}")
-            }
-        }
-    }
-}
-
-impl Serialize for Reason {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
 
 /// A generation that goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

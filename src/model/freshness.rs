@@ -120,7 +120,7 @@ fn mtime_if_same(record: &Record, now: &Observed) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::manifest::Root;
+    use crate::model::root::Root;
 
     const BOUND: u8 = 100;
 

@@ -2,30 +2,16 @@
 
 use std::fmt::{self, Write as _};
 
-use serde::{Deserialize, Serialize};
-
-use super::area::Area;
-use super::manifest::Root;
+use super::configuration::is_configuration;
 use super::names::{Name, ParseNameError};
 use super::rel_path::RelPath;
-use super::source::is_configuration;
+use super::root::Root;
 
 /// Where a further target is: its root and its path below that.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Further {
     root: Root,
     path: RelPath,
-}
-
-/// A further target that a job saved.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FurtherTarget {
-    /// Its area.
-    pub area: Area,
-    /// The directory of the nearest manifest above it, below its root; `None` if that is the root
-    /// itself, or if there is no manifest.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub package: Option<RelPath>,
 }
 
 /// What stands for the repo's own root in the name of a directory of the store.
@@ -130,6 +116,7 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::area::Area;
 
     type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 

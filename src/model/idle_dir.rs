@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::expiry::Reason;
+use super::filesystem::{Filesystem, as_text};
 use super::pressure::{Pressure, Strain};
 use super::quantity::ByteSize;
-use super::retention::{Filesystem, Policy, as_text};
+use super::reason::Reason;
+use super::retention::Policy;
 use super::timestamp::Timestamp;
 
 /// A kind of directory that costs only time when it is gone, what costs least first.

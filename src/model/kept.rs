@@ -5,8 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use super::manifest::{KeptFile, Manifest, RawPath, Root};
+use super::manifest::{KeptFile, Manifest};
+use super::raw_path::RawPath;
 use super::rel_path::RelPath;
+use super::root::Root;
 use super::score::Fate;
 use super::unit_graph::GraphUnit;
 use super::unit_use::UnitDir;

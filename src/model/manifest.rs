@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::area::Area;
 use super::digest::Digest;
-use super::further::FurtherTarget;
+use super::raw_path::RawPath;
+use super::root::Root;
+
 use super::names::{Name, ParseNameError};
-use super::rel_path::{JsonBytes, RelPath};
+use super::rel_path::RelPath;
 use super::scope::Scope;
 use super::system::System;
 use super::timestamp::Timestamp;
@@ -192,55 +194,6 @@ pub struct PackUse {
     pub content_bytes: u64,
 }
 
-/// A path that is only compared or shown, never followed; in JSON text where it is UTF-8, else hex.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "JsonBytes", try_from = "JsonBytes")]
-pub struct RawPath(Vec<u8>);
-
-impl RawPath {
-    /// Returns `bytes` as they are.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(bytes.to_vec())
-    }
-
-    /// Returns the bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Tells whether it is `dir`, or lies in it.
-    pub fn is_within(&self, dir: &Self) -> bool {
-        let rest = self.0.strip_prefix(&*dir.0);
-        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
-    }
-}
-
-impl fmt::Display for RawPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
-    }
-}
-
-impl fmt::Debug for RawPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&String::from_utf8_lossy(&self.0), f)
-    }
-}
-
-impl From<RawPath> for JsonBytes {
-    fn from(bytes: RawPath) -> Self {
-        Self::of(&bytes.0)
-    }
-}
-
-impl TryFrom<JsonBytes> for RawPath {
-    type Error = ParseNameError;
-
-    fn try_from(text: JsonBytes) -> Result<Self, Self::Error> {
-        text.into_bytes().map(Self)
-    }
-}
-
 /// One file, directory or symlink of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -327,40 +280,15 @@ impl Content {
     pub const MAX_LEN: u64 = 32 << 20;
 }
 
-/// Where a checkout lies: the repo's own, or that of a dependency.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub enum Root {
-    /// The checkout of the repo being built.
-    Repo,
-    /// The checkout of a dependency.
-    Dependency(Name),
-}
-
-impl fmt::Display for Root {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Repo => f.write_str("."),
-            Self::Dependency(name) => write!(f, "{name}"),
-        }
-    }
-}
-
-impl From<Root> for String {
-    fn from(root: Root) -> Self {
-        root.to_string()
-    }
-}
-
-impl TryFrom<String> for Root {
-    type Error = ParseNameError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        match text.as_str() {
-            "." => Ok(Self::Repo),
-            name => name.parse().map(Self::Dependency),
-        }
-    }
+/// A further target that a job saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FurtherTarget {
+    /// Its area.
+    pub area: Area,
+    /// The directory of the nearest manifest above it, below its root; `None` if that is the root
+    /// itself, or if there is no manifest.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub package: Option<RelPath>,
 }
 
 /// One source file or directory as it was when the generation was saved.

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use super::filesystem::Filesystem;
 use super::quantity::{ByteSize, Percent};
-use super::retention::Filesystem;
 
 /// How full a filesystem may get, and how large the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

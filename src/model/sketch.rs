@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Hasher;
-use super::manifest::{Manifest, Root, SourceKind};
+use super::manifest::{Manifest, SourceKind};
 use super::mark::Mark;
 use super::rel_path::RelPath;
+use super::root::Root;
 use super::source::{SourceContent, is_of_git};
 use super::timestamp::Timestamp;
 use super::unit_graph::{GraphPackage, GraphUnit, GraphVariable, ProfileMarks};

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::area::Area;
 use super::digest::Digest;
-use super::manifest::{Header, Manifest, RawPath, Root, Series};
+use super::manifest::{Header, Manifest, Series};
+use super::raw_path::RawPath;
+use super::root::Root;
 use super::scope::Scope;
 use super::timestamp::Timestamp;
 use super::unit_graph::UnitGraph;

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::manifest::RawPath;
 use super::mark::Mark;
+use super::raw_path::RawPath;
 use super::timestamp::Timestamp;
 use super::unit_use::UnitDir;
 

@@ -36,7 +36,7 @@ use crate::fs::stat::Kind;
 use crate::fs::walk::{list, stat_each};
 use crate::model::cargo_home::HomeOwner;
 use crate::model::idle_dir::{DirFacts, DirKind};
-use crate::model::manifest::RawPath;
+use crate::model::raw_path::RawPath;
 use crate::model::scope::Scope;
 use crate::model::timestamp::Timestamp;
 

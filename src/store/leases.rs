@@ -22,7 +22,8 @@ use crate::fs::At;
 use crate::fs::lock::Lock;
 use crate::fs::remove::{remove_file, remove_tree};
 use crate::model::digest::Digest;
-use crate::model::manifest::{GenerationId, RawPath};
+use crate::model::manifest::GenerationId;
+use crate::model::raw_path::RawPath;
 
 /// What a process with a lease is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

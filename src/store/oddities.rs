@@ -24,7 +24,7 @@ use crate::fs::error::is_in_the_way;
 use crate::fs::remove::open_dir;
 use crate::fs::rename::rename_noreplace;
 use crate::fs::stat::{Kind, Stat};
-use crate::model::retention::as_text;
+use crate::model::filesystem::as_text;
 
 /// An entry that is not what belongs where it is, or that cannot be dealt with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

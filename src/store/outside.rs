@@ -24,7 +24,7 @@ use crate::fs::named_dir::{DirId, NamedDir};
 use crate::fs::remove::{remove_empty_dir, remove_file};
 use crate::fs::stat::{Kind, Stat};
 use crate::model::digest::Digest;
-use crate::model::manifest::RawPath;
+use crate::model::raw_path::RawPath;
 
 /// The name of the mark. What begins like this is neither a source nor a part of cargo's home.
 pub const MARK: &str = ".runner-cache-mark";

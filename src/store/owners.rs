@@ -17,7 +17,7 @@ use super::generations::read_dir;
 use super::open::Store;
 use crate::fs::At;
 use crate::model::leftovers::DirOwner;
-use crate::model::manifest::RawPath;
+use crate::model::raw_path::RawPath;
 
 #[derive(Serialize, Deserialize)]
 struct Record {

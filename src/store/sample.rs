@@ -6,8 +6,9 @@ use std::path::Path;
 use super::{Lease, PackDraft, Purpose, Store};
 use crate::model::digest::Digest;
 use crate::model::manifest::{
-    Content, Entry, EntryKind, FileFacts, GenerationId, Header, Manifest, PackUse, RawPath, Series,
+    Content, Entry, EntryKind, FileFacts, GenerationId, Header, Manifest, PackUse, Series,
 };
+use crate::model::raw_path::RawPath;
 use crate::model::rel_path::RelPath;
 use crate::model::scope::Scope;
 use crate::model::timestamp::Timestamp;

@@ -14,7 +14,7 @@ use super::open::Store;
 use super::records::{open_record, write_record};
 use crate::fs::At;
 use crate::model::digest::Digest;
-use crate::model::manifest::RawPath;
+use crate::model::raw_path::RawPath;
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use super::log::Log;
 use super::step::Step;
 use super::told;
+use crate::checkout::{Checkout, Request, check_out as check_out_one};
 use crate::cli::args::now;
 use crate::cli::checkout::text;
 use crate::cli::{Error, Result};
 use crate::github::inputs::Wanted;
+use crate::job::progress::Progress;
 use crate::model::git_ref::{CommitId, GitRef};
 use crate::model::names::Name;
-use crate::ops::checkout::{Checkout, Request, check_out as check_out_one};
-use crate::ops::progress::Progress;
 use crate::store::{Purpose, Store};
 
 /// Some dependency is not there: the log says which, and why.

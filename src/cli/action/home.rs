@@ -5,10 +5,10 @@ use super::step::Step;
 use crate::cli::args::now;
 use crate::cli::print::line;
 use crate::cli::{Error, Result};
+use crate::job::private_home::{Opened, User, open};
+use crate::job::report::chain;
 use crate::model::cargo_home::CargoHome;
 use crate::model::leftovers::Leftovers;
-use crate::ops::home::{Opened, User, open};
-use crate::ops::report::chain;
 use crate::store::Store;
 
 /// Opens the private home, if the workflow asks for it, and makes it that of the steps that follow.

@@ -15,20 +15,21 @@ use crate::cli::{Result, Status, guard, text};
 use crate::fs::space::filesystem_of;
 use crate::github::inputs::{InputError, Inputs, Mode};
 use crate::github::state::{Stage, State};
+use crate::job::Job;
+use crate::job::explain::explain;
+use crate::job::owners::note_build;
+use crate::job::private_home::Opened;
+use crate::job::progress::Progress;
+use crate::job::report::chain;
+use crate::job::report::{Report, SetAside, not_restored, nothing_done};
+use crate::job::threads::with_threads;
 use crate::model::choice::Hit;
 use crate::model::environment::Environment;
 use crate::model::save_plan::SavePlan;
-use crate::ops;
-use crate::ops::explain::explain;
-use crate::ops::home::Opened;
-use crate::ops::job::Job;
-use crate::ops::lookup::look_up;
-use crate::ops::owners::note_build;
-use crate::ops::progress::Progress;
-use crate::ops::report::{Report, SetAside, not_restored, nothing_done};
-use crate::ops::restore::{RestoreOptions, restore};
-use crate::ops::save::save_shared_first;
+use crate::restore::{RestoreOptions, look_up, restore};
+use crate::save::save_shared_first;
 use crate::store::{self, Store};
+use crate::upkeep::gc;
 
 /// Runs the step. Whatever fails, the outputs are set.
 pub(super) fn run(environment: &Environment) -> Status {
@@ -84,7 +85,7 @@ impl<'a> Main<'a> {
         }
         self.work();
         if let Err(error) = self.outputs.write(&self.step.files) {
-            self.log.error(&ops::report::chain(&error));
+            self.log.error(&chain(&error));
             self.has_failed = true;
         }
         self.summary.write(&self.step.files, self.log);
@@ -166,7 +167,7 @@ impl<'a> Main<'a> {
     /// Hands on to the post step what is known by now.
     fn hand_on(&mut self) {
         if let Err(error) = self.state.save(&self.step.files, &self.step.runner) {
-            self.log.warn(&ops::report::chain(&error));
+            self.log.warn(&chain(&error));
         }
     }
 
@@ -203,7 +204,7 @@ impl<'a> Main<'a> {
         self.log.group("🔍 Disk");
         match self.step.guard(store) {
             Ok(report) => {
-                self.log.lines(&guard::lines(&report, ops::gc::Mode::Execute));
+                self.log.lines(&guard::lines(&report, gc::Mode::Execute));
                 self.log.end_group();
                 let warnings = report.warnings.iter().chain(&report.gc.warnings);
                 for warning in warnings {
@@ -280,7 +281,7 @@ impl<'a> Main<'a> {
     fn restore(&mut self, store: &Store, job: &Job) -> Hit {
         let is_lookup = self.step.inputs.lookup_only;
         self.log.group(if is_lookup { "🚀 Looking up" } else { "🚀 Restoring" });
-        let restored = ops::with_threads(self.step.threads(), || {
+        let restored = with_threads(self.step.threads(), || {
             let uses_hot_trees = self.step.inputs.hot_trees > 0;
             let always_build = self.step.inputs.always_build.clone();
             let leftovers = self.step.inputs.leftovers;
@@ -361,7 +362,7 @@ impl<'a> Main<'a> {
         self.log.group("🚀 Saving");
         let options = self.step.save_options(plan == SavePlan::Partial);
         let save = || save_shared_first(store, job, options.clone(), &self.progress);
-        match ops::with_threads(self.step.threads(), save) {
+        match with_threads(self.step.threads(), save) {
             Ok(report) => {
                 self.log.lines(&table(Verb::Save, &report));
                 self.log.end_group();

@@ -16,8 +16,8 @@ use clap::{Args, Subcommand};
 use super::Status;
 use super::args::environment;
 use super::report::{Settings, hint};
-use crate::ops;
-use crate::ops::report::chain;
+use crate::checkout;
+use crate::job::report::{AreaReport, chain};
 
 /// Which step to be.
 #[derive(Debug, Args)]
@@ -58,14 +58,17 @@ const INPUTS: Settings = Settings {
 /// Returns an error with its causes, and what to do about it if we know.
 fn told(error: &super::Error) -> String {
     let advice = match error {
-        super::Error::Ops(error) => hint(error, &INPUTS),
+        super::Error::Job(error) | super::Error::Checkout(checkout::Error::Job(error)) => {
+            hint(error, &INPUTS)
+        }
+        super::Error::Checkout(error) => super::checkout::hint(error),
         error => super::chain::hint(error),
     };
     advised(chain(error), advice)
 }
 
 /// Returns what an area could not do, with what to do about it if we know.
-fn told_of(area: &ops::report::AreaReport) -> Vec<String> {
+fn told_of(area: &AreaReport) -> Vec<String> {
     let mut texts: Vec<_> =
         area.warnings.iter().map(|warning| format!("{}: {warning}", area.name)).collect();
     let advice = area.failure.as_ref().and_then(|error| hint(error, &INPUTS));

@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::github::files::{self, Files};
+use crate::job::report::{AreaReport, Report};
 use crate::model::choice::Hit;
 use crate::model::git_ref::CommitId;
 use crate::model::names::Name;
-use crate::ops::report::{AreaReport, Report};
 
 /// The outputs of the main step: all of them are set, whatever became of it.
 #[derive(Clone, Debug, Default)]

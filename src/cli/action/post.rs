@@ -16,13 +16,14 @@ use crate::cli::signals::Signals;
 use crate::cli::{Result, Status, guard};
 use crate::github::inputs::{InputError, Inputs, Mode};
 use crate::github::state::{NoState, Stage, State};
+use crate::job::progress::Progress;
+use crate::job::threads::with_threads;
+use crate::job::{Ask, Job};
 use crate::model::environment::Environment;
 use crate::model::save_plan::SavePlan;
-use crate::ops;
-use crate::ops::job::{Ask, Job};
-use crate::ops::progress::Progress;
-use crate::ops::save::save_shared_first;
+use crate::save::save_shared_first;
 use crate::store::{self, Store};
+use crate::upkeep::gc;
 
 /// Runs the step; it always succeeds.
 pub(super) fn run(environment: &Environment) -> Status {
@@ -135,7 +136,7 @@ impl Post<'_> {
         self.log.group(title);
         let options = self.step.last_save_options(partial);
         let save = || save_shared_first(store, &job, options.clone(), &self.progress);
-        let saved = ops::with_threads(self.step.threads(), save);
+        let saved = with_threads(self.step.threads(), save);
         let table = saved.as_ref().map(|report| table(Verb::Save, report)).unwrap_or_default();
         self.log.lines(&table);
         self.log.end_group();
@@ -152,7 +153,7 @@ impl Post<'_> {
         self.log.group("🔍 Disk");
         let guarded = self.step.guard(store);
         if let Ok(report) = &guarded {
-            self.log.lines(&guard::lines(report, ops::gc::Mode::Execute));
+            self.log.lines(&guard::lines(report, gc::Mode::Execute));
             self.summary.disk(report);
         }
         self.log.end_group();

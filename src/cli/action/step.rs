@@ -13,6 +13,9 @@ use crate::github::inputs::{InputError, Inputs};
 use crate::github::label::label;
 use crate::github::runner::Runner;
 use crate::github::trust::Trust;
+use crate::job::Ask;
+use crate::job::private_home::Opened;
+use crate::job::store_root::{RootChoice, in_container, on_host};
 use crate::model::cache_mode::CacheMode;
 use crate::model::cargo_home::CargoHome;
 use crate::model::environment::Environment;
@@ -20,14 +23,11 @@ use crate::model::leftovers::SavedFrom;
 use crate::model::names::Name;
 use crate::model::scope::Scope;
 use crate::model::unit_use::UnitPolicy;
-use crate::ops::gc::Mode;
-use crate::ops::guard::{GuardReport, guard, places};
-use crate::ops::home::Opened;
-use crate::ops::hot::HotPolicy;
-use crate::ops::job::Ask;
-use crate::ops::root::{RootChoice, in_container, on_host};
-use crate::ops::save::SaveOptions;
+use crate::save::HotPolicy;
+use crate::save::SaveOptions;
 use crate::store::{OUTSIDE, Store};
+use crate::upkeep::gc::Mode;
+use crate::upkeep::guard::{GuardReport, guard, places};
 
 /// What a step is to do, where, and how far it is trusted.
 #[derive(Debug)]

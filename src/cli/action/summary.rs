@@ -8,12 +8,12 @@ use crate::cli::report::{Verb, how, name, notes};
 use crate::cli::text::{bytes, seconds, since};
 use crate::github::files::Files;
 use crate::github::summary::{Markdown, Side, Table};
+use crate::job::Job;
+use crate::job::explain::Since;
+use crate::job::report::{Mode, Report, chain};
 use crate::model::choice::Hit;
 use crate::model::rebuild::lines;
-use crate::ops::explain::Since;
-use crate::ops::guard::GuardReport;
-use crate::ops::job::Job;
-use crate::ops::report::{Mode, Report, chain};
+use crate::upkeep::guard::GuardReport;
 
 /// How many crates that cargo will build again are named.
 const MOST_REBUILDS: usize = 10;

@@ -1,10 +1,11 @@
 use super::super::digest::Digest;
-use super::super::manifest::{FileFacts, RawPath, Unit};
+use super::super::manifest::{FileFacts, Unit};
 use super::super::testing::manifest_of;
 use super::super::timestamp::Timestamp;
 use super::super::unit_graph::{GraphPackage, GraphTarget, GraphUnit, UnitGraph};
 use super::super::unit_use::UnitUse;
 use super::*;
+use crate::model::raw_path::RawPath;
 
 const FRESH: Fate = Fate { is_wanted: true, is_fresh: true };
 const STALE: Fate = Fate { is_wanted: true, is_fresh: false };

@@ -1,7 +1,7 @@
 use super::super::digest::Digest;
-use super::super::manifest::RawPath;
 use super::super::unit_graph::GraphVariable;
 use super::*;
+use crate::model::raw_path::RawPath;
 
 const BUILT: i64 = 100;
 

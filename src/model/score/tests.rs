@@ -1,9 +1,10 @@
 use super::super::digest::Digest;
-use super::super::manifest::{RawPath, Root};
 use super::super::rel_path::RelPath;
 use super::super::sketch::{Extent, SketchPath, Spot};
 use super::super::unit_graph::{GraphPackage, GraphVariable};
 use super::*;
+use crate::model::raw_path::RawPath;
+use crate::model::root::Root;
 
 fn mark(text: &str) -> Mark {
     Digest::of(text.as_bytes()).into()

@@ -1,8 +1,9 @@
 use super::super::digest::Digest;
-use super::super::manifest::{RawPath, Source};
+use super::super::manifest::Source;
 use super::super::testing::manifest_of;
 use super::super::unit_graph::{ProfileMarks, UnitGraph};
 use super::*;
+use crate::model::raw_path::RawPath;
 
 const BUILT: i64 = 100;
 

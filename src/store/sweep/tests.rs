@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::model::manifest::{PackUse, Root, Source, SourceKind};
+use crate::model::manifest::{PackUse, Source, SourceKind};
+use crate::model::root::Root;
 use crate::model::scope::Lane;
 use crate::model::timestamp::Timestamp;
 use crate::store::sample::{image, manifest, pack, save, series};

@@ -1,0 +1,213 @@
+//! Why git could not do its part of a checkout.
+
+use std::path::PathBuf;
+
+use super::git::Failure;
+use crate::{fs, job, store};
+
+/// Git could not do its part of a checkout.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no git to do the work.
+    #[error("there is no `git` on PATH")]
+    GitMissing,
+
+    /// Git is there, but lacks what keeps a token off the command line.
+    #[error("`git` {found} is too old, {needed} is needed")]
+    GitTooOld {
+        /// What it says it is.
+        found: String,
+        /// The oldest that will do.
+        needed: String,
+    },
+
+    /// The server says no: to everybody, or to us. GitHub does not tell which.
+    #[error("cannot read `{url}`: there is no such repository, or no access to it")]
+    Denied {
+        /// The repository.
+        url: String,
+        /// What git said.
+        source: Said,
+    },
+
+    /// The server cannot be asked.
+    #[error("cannot reach `{url}`")]
+    Unreachable {
+        /// The repository.
+        url: String,
+        /// What git said.
+        source: Said,
+    },
+
+    /// The repository has no such branch, tag, ref or commit.
+    #[error("`{url}` has no {what}")]
+    RefMissing {
+        /// The repository.
+        url: String,
+        /// What was asked for: ``branch or tag `v1` ``.
+        what: String,
+        /// Names that look alike, the likeliest first.
+        similar: Vec<String>,
+    },
+
+    /// Something is there that is not ours to replace, or must not be there.
+    #[error("cannot check out to `{}`: {reason}", path.display())]
+    Taken {
+        /// Where the checkout should be.
+        path: PathBuf,
+        /// What stands in the way, as a clause.
+        reason: String,
+    },
+
+    /// Git could not read the mirror, or not add to it. It may be damaged.
+    #[error("cannot use the mirror `{}`", path.display())]
+    Mirror {
+        /// The mirror.
+        path: PathBuf,
+        /// What git said.
+        source: Said,
+    },
+
+    /// Git failed at something else.
+    #[error("cannot {action} `{}`", path.display())]
+    Git {
+        /// What it was to do, as a verb phrase: `check out submodules in`.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What it said.
+        source: Said,
+    },
+
+    /// Something failed that is not git's part.
+    #[error(transparent)]
+    Job(#[from] job::Error),
+}
+
+/// What a checkout returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<fs::Error> for Error {
+    fn from(error: fs::Error) -> Self {
+        Self::Job(error.into())
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Job(error.into())
+    }
+}
+
+/// What git said on stderr, in one line, without the token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Said(pub(super) String);
+
+/// What a failure of git means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The disk is full.
+    Full,
+    /// The server says no.
+    Denied,
+    /// The server cannot be asked.
+    Unreachable,
+    /// The server has no such object.
+    ObjectMissing,
+    /// Anything else.
+    Other,
+}
+
+/// What tells each trouble in the messages of git and of curl in it, in the C locale. The first
+/// that fits counts.
+#[rustfmt::skip]
+const TELLING: [(Trouble, &[&str]); 4] = [
+    (Trouble::Full, &["No space left on device", "Disk quota exceeded"]),
+    (Trouble::ObjectMissing, &["not our ref", "unadvertised object", "couldn't find remote ref"]),
+    (Trouble::Unreachable, &[
+        "Could not resolve", "Couldn't resolve", "Failed to connect", "Couldn't connect", "Connection refused",
+        "Connection reset", "Connection timed out", "Operation timed out", "Operation too slow", "SSL", "TLS",
+        "certificate", "Empty reply", "returned error: 5", "returned error: 429", "early EOF", "unexpected disconnect",
+        "hung up unexpectedly", "RPC failed",
+    ]),
+    (Trouble::Denied, &[
+        "could not read Username", "could not read Password", "Authentication failed", "Repository not found", "not found",
+        "does not appear to be a git repository", "does not exist", "returned error: 40", "Permission denied",
+    ]),
+];
+
+impl Said {
+    /// Returns what it means.
+    pub(super) fn trouble(&self) -> Trouble {
+        let fits =
+            |(_, parts): &&(Trouble, &[&str])| parts.iter().any(|part| self.0.contains(part));
+        TELLING.iter().find(fits).map_or(Trouble::Other, |(trouble, _)| *trouble)
+    }
+
+    /// Puts the lines of `stderr` into one, with nothing that a terminal or a runner would obey.
+    pub(super) fn of(stderr: &str) -> Self {
+        const LINES: usize = 6;
+        let lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).take(LINES);
+        let line = lines.collect::<Vec<_>>().join("; ");
+        Self(line.replace(char::is_control, " "))
+    }
+}
+
+impl Failure {
+    /// Returns the error that it is, or what `other` makes of what git said. `writing_to` may have
+    /// filled its disk.
+    pub(super) fn or_else(
+        self,
+        writing_to: &std::path::Path,
+        other: impl FnOnce(Said) -> Error,
+    ) -> Error {
+        let io = |action, path: PathBuf, source| fs::Error { action, path, source };
+        match self {
+            Self::Stopped => job::Error::Stopped.into(),
+            Self::NotRun(source) if source.kind() == std::io::ErrorKind::NotFound => {
+                Error::GitMissing
+            }
+            Self::NotRun(source) => io("run", "git".into(), source).into(),
+            Self::Ended(said) if said.trouble() == Trouble::Full => {
+                let full = std::io::Error::new(std::io::ErrorKind::StorageFull, said);
+                io("write to", writing_to.to_owned(), full).into()
+            }
+            Self::Ended(said) => other(said),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_says_tells_what_the_trouble_is() {
+        #[rustfmt::skip]
+        let cases = [
+            ("fatal: write error: No space left on device",                                             Trouble::Full),
+            ("fatal: unable to access 'https://x/': Could not resolve host: x",                         Trouble::Unreachable),
+            ("fatal: unable to access 'http://h:1/x/': Failed to connect to h port 1 after 0 ms",       Trouble::Unreachable),
+            ("fatal: unable to access 'https://x/': The requested URL returned error: 503",             Trouble::Unreachable),
+            ("error: RPC failed; curl 28 Operation too slow. Less than 1000 bytes/sec",                 Trouble::Unreachable),
+            ("fatal: could not read Username for 'https://github.com': terminal prompts disabled",      Trouble::Denied),
+            ("remote: Repository not found.\nfatal: repository 'https://github.com/a/b/' not found",    Trouble::Denied),
+            ("fatal: unable to access 'https://x/': The requested URL returned error: 403",             Trouble::Denied),
+            ("fatal: '/srv/a/b' does not appear to be a git repository",                                Trouble::Denied),
+            ("fatal: remote error: upload-pack: not our ref 0123",                                      Trouble::ObjectMissing),
+            ("fatal: bad object refs/commits/0123",                                                     Trouble::Other),
+            ("",                                                                                        Trouble::Other),
+        ];
+        for (stderr, trouble) in cases {
+            assert_eq!(Said::of(stderr).trouble(), trouble, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_says_is_one_harmless_line() {
+        let said = Said::of("fatal: a\n\n::set-env name=PATH::x\r\nremote: \u{1b}[2Jb\n");
+        assert_eq!(said.0, "fatal: a; ::set-env name=PATH::x; remote:  [2Jb");
+    }
+}

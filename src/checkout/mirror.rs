@@ -1,0 +1,131 @@
+//! Seeing to it that the mirror has a commit: by one fetch a host, whoever else wants it.
+
+use std::time::Duration;
+
+use super::error::{Error, Result};
+use super::git::{Failure, Git, hold};
+use super::remote::Remote;
+use crate::fs::remove::remove_tree;
+use crate::job;
+use crate::job::progress::{Attempt, Progress};
+use crate::model::git_ref::CommitId;
+use crate::store::{Mirror, MirrorLock, OwnedMirror};
+
+/// How long a job waits for another one that clones the same repository. Git gives a server up
+/// that sends nothing for a minute; what takes longer than this is a clone of many gigabytes.
+const PATIENCE: Duration = Duration::from_mins(15);
+
+/// The mirror that a commit is wanted in.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) git: &'a Git<'a>,
+    pub(super) remote: &'a Remote<'a>,
+    pub(super) mirror: &'a Mirror,
+    pub(super) commit: &'a CommitId,
+    pub(super) progress: &'a Progress,
+}
+
+/// A mirror that has the commit, and keeps it as long as this lives.
+#[derive(Debug)]
+pub(super) struct Provided {
+    /// Whether the server was asked for it.
+    pub(super) fetched: bool,
+    _lock: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    Shared(#[expect(dead_code, reason = "held, never read")] MirrorLock),
+    Owned(#[expect(dead_code, reason = "held, never read")] OwnedMirror),
+}
+
+impl Wanted<'_> {
+    /// Fetches the commit unless the mirror has it. Of several jobs that want it, one fetches, and
+    /// the others wait for that.
+    pub(super) fn provide(&self) -> Result<Provided> {
+        let shared = self.share()?;
+        if self.is_there()? {
+            return Ok(Provided { fetched: false, _lock: Held::Shared(shared) });
+        }
+        drop(shared);
+        let owned = self.own()?;
+        if self.is_there()? {
+            // Another job brought it meanwhile; others may read it beside us.
+            drop(owned);
+            return Ok(Provided { fetched: false, _lock: Held::Shared(self.share()?) });
+        }
+        if !self.mirror.path().exists() {
+            return self.clone_anew(owned);
+        }
+        self.remote.fetch(&self.mirror.path(), self.commit, owned.lock())?;
+        if !self.is_there()? {
+            return Err(self.remote.commit_missing(self.commit));
+        }
+        Ok(Provided { fetched: true, _lock: Held::Owned(owned) })
+    }
+
+    /// Clones the mirror anew, whatever is there. What is there stays until the new one is whole.
+    pub(super) fn replace(&self) -> Result<Provided> {
+        let owned = self.own()?;
+        self.clone_anew(owned)
+    }
+
+    fn clone_anew(&self, owned: OwnedMirror) -> Result<Provided> {
+        let dir = owned.new_path()?;
+        let cloned = || -> Result<()> {
+            let mut init = self.git.command();
+            init.args(["init", "--quiet", "--bare", "--template="]);
+            init.arg(format!("--object-format={}", self.commit.object_format())).arg(&dir);
+            hold(&mut init, owned.lock().file())?;
+            self.git.run(&mut init).map_err(|failure| {
+                let path = dir.clone();
+                failure.or_else(&dir, |source| Error::Git { action: "create", path, source })
+            })?;
+            self.remote.fetch(&dir, self.commit, owned.lock())
+        };
+        if let Err(error) = cloned() {
+            remove_tree(&dir)?;
+            return Err(error);
+        }
+        owned.adopt()?;
+        if !self.is_there()? {
+            return Err(self.remote.commit_missing(self.commit));
+        }
+        Ok(Provided { fetched: true, _lock: Held::Owned(owned) })
+    }
+
+    /// Tells whether the mirror has the commit. One that is damaged has it not.
+    fn is_there(&self) -> Result<bool> {
+        let path = self.mirror.path();
+        if !path.exists() {
+            return Ok(false);
+        }
+        let mut command = self.git.command();
+        command.arg("--git-dir").arg(path).args(["rev-parse", "--verify", "--quiet"]);
+        command.arg(format!("{}^{{commit}}", self.commit));
+        match self.git.run(&mut command) {
+            // The digits of an annotated tag lead to another commit.
+            Ok(commit) => Ok(commit.trim_ascii() == self.commit.as_str().as_bytes()),
+            Err(Failure::Ended(_)) => Ok(false),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    fn share(&self) -> Result<MirrorLock> {
+        self.wait(|| self.mirror.try_share())
+    }
+
+    fn own(&self) -> Result<OwnedMirror> {
+        self.wait(|| self.mirror.try_own())
+    }
+
+    fn wait<T>(&self, lock: impl Fn() -> crate::store::Result<Option<T>>) -> Result<T> {
+        let attempt = || {
+            let lock = lock()?;
+            Ok(if lock.is_some() { Attempt::Came(lock) } else { Attempt::Nothing(None) })
+        };
+        let lock = self.progress.attempt(PATIENCE, attempt)?;
+        let holder = "another checkout of the repository";
+        lock.ok_or_else(|| job::Error::Busy { path: self.mirror.lock_path(), holder }.into())
+    }
+}

@@ -1,0 +1,92 @@
+//! Why an operation could not be done.
+
+use std::path::PathBuf;
+
+use crate::model::rel_path::RelPath;
+use crate::{cargo, fs, store};
+
+/// A failure of an operation as a whole.
+///
+/// What goes wrong with one area is not here but in that area's report: the others go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The filesystem refused an operation.
+    #[error(transparent)]
+    Io(#[from] fs::Error),
+
+    /// The store refused it.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+
+    /// What cargo needs could not be found out.
+    #[error(transparent)]
+    Cargo(#[from] cargo::Error),
+
+    /// Another process uses the directory.
+    #[error("cannot lock `{}`: {holder} is at work there", path.display())]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+        /// Who holds it, as far as that can be told: `a cargo build`.
+        holder: &'static str,
+    },
+
+    /// Somebody told it to stop: [`Progress::stop`](super::progress::Progress::stop).
+    #[error("stopped before it was done")]
+    Stopped,
+
+    /// A file was written while it was saved.
+    #[error("`{}` changed while it was read", .0.display())]
+    Changed(PathBuf),
+
+    /// A hot tree is not what was put by.
+    #[error("`{path}` in `{}` is not as it was put by", tree.display())]
+    Different {
+        /// The tree.
+        tree: PathBuf,
+        /// The first path that differs.
+        path: RelPath,
+    },
+
+    /// A tree cannot be put in place without risking a stale artifact.
+    #[error("cannot restore without risk of a stale artifact: {reason}")]
+    Unsafe {
+        /// Why, as a clause.
+        reason: String,
+    },
+
+    /// A tree of which a part lies elsewhere.
+    #[error(
+        "cannot keep `{}`: cargo builds through the symlink `{link}`, which leads out of it",
+        dir.display()
+    )]
+    BuiltThrough {
+        /// The target directory.
+        dir: PathBuf,
+        /// The symlink in it.
+        link: RelPath,
+    },
+
+    /// A path that no generation can hold.
+    #[error("cannot keep `{}`: {reason}", path.display())]
+    Unfit {
+        /// The path.
+        path: PathBuf,
+        /// Why, as a clause.
+        reason: &'static str,
+    },
+}
+
+/// What operations return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Tells whether a filesystem was full.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Io(error) | Self::Store(store::Error::Io(error)) => error.is_full(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The lock files of a job, and their order: the first that names a crate decides.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Job;
+use super::Result;
+use crate::cargo::home::Wanted;
+use crate::cargo::key::Basis;
+use crate::cargo::lock_file::LockFile;
+use crate::cargo::registries::Registries;
+use crate::fs::At;
+use crate::fs::regular::read_to_string;
+
+/// The order in which lock files are asked: where two name a crate, the first decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LockRank {
+    /// The repo itself is built with it.
+    Own,
+    /// A dependency is, and git tracks it.
+    Tracked,
+    /// Nobody knows who wrote it.
+    Found,
+}
+
+impl LockRank {
+    /// Returns that of a workspace that is not the repo's, by what its key was made from.
+    pub(crate) fn by(basis: &Basis) -> Self {
+        match basis {
+            Basis::TrackedLock(_) => Self::Tracked,
+            Basis::GeneratedLock(_) | Basis::Manifests(_) => Self::Found,
+        }
+    }
+}
+
+impl Job {
+    /// Reads the lock file of each workspace that has one.
+    pub(super) fn read_locks(&mut self) -> Result<()> {
+        let dirs = self.workspaces.keys().map(PathBuf::as_path);
+        let registries = Registries::read(dirs, &self.cargo_home)?;
+        let mut wanted = Wanted::new(registries);
+        for root in in_turn(&self.workspaces) {
+            let path = root.join("Cargo.lock");
+            let text = match read_to_string(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                text => text.at("read", &path)?,
+            };
+            wanted = wanted.and(&LockFile::parse(&text, &path)?.packages);
+            self.has_lock = true;
+        }
+        self.wanted = wanted;
+        Ok(())
+    }
+}
+
+fn in_turn(workspaces: &BTreeMap<PathBuf, LockRank>) -> Vec<&Path> {
+    let mut all: Vec<_> = workspaces.iter().map(|(root, rank)| (*rank, root.as_path())).collect();
+    all.sort();
+    all.into_iter().map(|(_, root)| root).collect()
+}

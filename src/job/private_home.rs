@@ -1,0 +1,244 @@
+//! The private home of a runner: cargo's caches are its own, everything else is the usual home's.
+//!
+//! Cargo's package lock is a file of its home, so runners with a home each never wait for each other
+//! and never see what another extracts. The price: cargo compiles every crate of a registry again
+//! when the path of its home is another one than the target was built with.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use super::Result;
+use super::report::{SetAside, chain};
+use crate::cargo::dirs::cargo_home;
+use crate::cargo::home::STAGED_PREFIX;
+use crate::cargo::home_config::{HomeConfig, home_config};
+use crate::fs::At;
+use crate::fs::regular::read_to_string;
+use crate::fs::remove::remove_file;
+use crate::model::cargo_home::HomeOwner;
+use crate::model::environment::Environment;
+use crate::model::leftovers::{Leftovers, foreign};
+use crate::model::raw_path::RawPath;
+use crate::model::scope::Scope;
+use crate::model::timestamp::Timestamp;
+use crate::store::{PrivateHome, Store};
+
+/// A private home, ready for cargo.
+#[derive(Debug)]
+pub struct Opened {
+    /// The home, which stays for as long as this lives.
+    pub home: PrivateHome,
+    /// The home that was there before, if that was set aside.
+    pub set_aside: Option<SetAside>,
+    /// What people should know.
+    pub warnings: Vec<String>,
+}
+
+impl Opened {
+    /// Returns where it is, as reports show it.
+    pub fn raw_path(&self) -> RawPath {
+        RawPath::of(self.home.path().as_os_str().as_bytes())
+    }
+
+    /// Returns an environment in which cargo takes this home for its own.
+    pub fn applied_to(&self, environment: &Environment) -> Environment {
+        environment.clone().with("CARGO_HOME", self.home.path())
+    }
+}
+
+/// Opens the private home of `owner`, making it if nothing is there.
+///
+/// What the usual home holds besides cargo's caches is there too, by symlinks: installed programs
+/// and their list, credentials, the configuration. So nothing secret is copied, and `cargo install`
+/// and `cargo login` go where they would go without us.
+///
+/// One that a job had which may not be read is set aside first, if the job does so with leftovers.
+pub fn open(
+    store: &Store,
+    owner: &HomeOwner,
+    user: &User<'_>,
+    environment: &Environment,
+    now: Timestamp,
+) -> Result<Opened> {
+    let repo = user.repo;
+    let (mut set_aside, mut warnings) = (None, Vec::new());
+    let scope = user.scope_in(store, owner, &mut set_aside, &mut warnings);
+    let home = store.open_home(owner, scope, now)?;
+    if let Some(usual) = usual_home(store, home.path(), environment, repo)? {
+        furnish(store, &home, &usual, repo, &mut warnings)?;
+    }
+    Ok(Opened { home, set_aside, warnings })
+}
+
+/// The job that uses a private home.
+#[derive(Clone, Copy, Debug)]
+pub struct User<'a> {
+    /// The checkout that it builds.
+    pub repo: &'a Path,
+    /// The scopes that it may read, its own first.
+    pub readable: &'a [Scope],
+    /// How to treat a private home of another job that this one may not read.
+    pub leftovers: Leftovers,
+}
+
+impl User<'_> {
+    /// Returns the scope that has the home of `owner` from now on. Where the home of a job that may not be read
+    /// stays, that is still the one of that job.
+    fn scope_in(
+        &self,
+        store: &Store,
+        owner: &HomeOwner,
+        set_aside: &mut Option<SetAside>,
+        warnings: &mut Vec<String>,
+    ) -> Option<Scope> {
+        let path = store.home_path(owner);
+        let before = store.home_scope(&path);
+        let why = foreign(before.as_ref(), self.readable);
+        let Some(why) = why.filter(|_| path.symlink_metadata().is_ok()) else {
+            return self.readable.first().cloned();
+        };
+        if self.leftovers == Leftovers::Keep {
+            return before;
+        }
+        let refused = match store.set_home_aside(owner) {
+            Ok(true) => {
+                let path = RawPath::of(path.as_os_str().as_bytes());
+                *set_aside = Some(SetAside { path, why: why.to_string() });
+                return self.readable.first().cloned();
+            }
+            Ok(false) => "somebody uses it".to_owned(),
+            Err(error) => chain(&error),
+        };
+        let path = path.display();
+        warnings.push(format!("`{path}` cannot be set aside and is not saved: {why}: {refused}"));
+        before
+    }
+}
+
+/// Returns the home that this one stands in for, unless a step before has linked to it and exported
+/// this one. That of another runner is nobody's usual one.
+fn usual_home(
+    store: &Store,
+    home: &Path,
+    environment: &Environment,
+    repo: &Path,
+) -> Result<Option<PathBuf>> {
+    let found = cargo_home(environment, None, repo).ok();
+    let is_done = found.as_deref() == Some(home) && !links_in(home)?.is_empty();
+    if found.as_deref().is_some_and(|found| store.is_home(found)) {
+        let otherwise = cargo_home(&environment.clone().without("CARGO_HOME"), None, repo).ok();
+        return Ok(otherwise.filter(|_| !is_done));
+    }
+    Ok(found)
+}
+
+/// Lets `home` have what `usual` has, and no links to what it no longer has.
+fn furnish(
+    store: &Store,
+    home: &PrivateHome,
+    usual: &Path,
+    repo: &Path,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    let mut links = links_to(usual)?;
+    let path = home.path();
+    let config = path.join(CONFIG);
+    let text = match home_config(usual, repo)? {
+        HomeConfig::Nothing => None,
+        HomeConfig::Itself(source) => {
+            links.insert(CONFIG.into(), source);
+            None
+        }
+        HomeConfig::Text { source, text, left_out } => {
+            for secret in left_out {
+                warnings.push(format!(
+                    "`{secret}` of `{}` is not copied to the private home; keep it in \
+                     `credentials.toml`, which is used from there",
+                    source.display()
+                ));
+            }
+            // Escaped, so that the path ends in the comment whatever is in it.
+            Some(format!(
+                "{WRITTEN} from {}, with absolute paths.\n{text}",
+                source.display().to_string().escape_debug()
+            ))
+        }
+    };
+    for (name, target) in links_in(path)? {
+        if links.get(&name) != Some(&target) {
+            remove_file(&path.join(name))?;
+        }
+    }
+    let is_ours = read_to_string(&config).is_ok_and(|text| text.starts_with(WRITTEN));
+    match text {
+        Some(text) if is_ours || !config.exists() => {
+            store.write_in_home(home, CONFIG, &text)?;
+        }
+        None if is_ours && !config.is_symlink() => remove_file(&config)?,
+        _ => {}
+    }
+    for (name, target) in links {
+        let link = path.join(name);
+        match symlink(&target, &link) {
+            // A directory that cargo made before the usual home had one stays.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            linked => linked.at("create symlink", &link)?,
+        }
+    }
+    Ok(())
+}
+
+/// Where cargo looks for the configuration of its home.
+const CONFIG: &str = "config.toml";
+
+/// What a configuration begins with that we wrote.
+const WRITTEN: &str = "# Written by runner-cache";
+
+/// Returns what is to be linked, by name: everything in `usual` but cargo's caches and its
+/// configuration.
+///
+/// Credentials are linked also where there are none yet, so that a login leaves them at home; so is
+/// the list of installed programs where these are linked.
+fn links_to(usual: &Path) -> Result<BTreeMap<OsString, PathBuf>> {
+    let mut names: Vec<OsString> = Vec::new();
+    let entries = match fs::read_dir(usual) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        entries => entries.at("read directory", usual)?,
+    };
+    for entry in entries {
+        names.push(entry.at("read directory", usual)?.file_name());
+    }
+    names.push("credentials.toml".into());
+    if names.iter().any(|name| name == "bin") {
+        names.extend([".crates.toml", ".crates2.json"].map(OsString::from));
+    }
+    let is_config = |name: &OsString| name == "config" || name == CONFIG;
+    names.retain(|name| !is_private(name) && !is_config(name));
+    let usual = std::path::absolute(usual).at("find the current directory", usual)?;
+    Ok(names.into_iter().map(|name| (name.clone(), usual.join(name))).collect())
+}
+
+/// Tells whether cargo's package lock guards what is called so, or we stage there.
+fn is_private(name: &OsStr) -> bool {
+    let begins_with = |prefix: &str| name.as_bytes().starts_with(prefix.as_bytes());
+    name == "registry"
+        || name == "git"
+        || [".package-cache", ".global-cache", STAGED_PREFIX].into_iter().any(begins_with)
+}
+
+/// Returns the symlinks in `home` with what they point to. Whatever is a link there, we made.
+fn links_in(home: &Path) -> Result<BTreeMap<OsString, PathBuf>> {
+    let mut links = BTreeMap::new();
+    for entry in fs::read_dir(home).at("read directory", home)? {
+        let entry = entry.at("read directory", home)?;
+        if let Ok(target) = fs::read_link(entry.path()) {
+            links.insert(entry.file_name(), target);
+        }
+    }
+    Ok(links)
+}

@@ -1,0 +1,173 @@
+//! Finding out what a job wants and where.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::asked::{Asked, ask_all};
+use super::further::named;
+use super::locked::LockRank;
+use super::{Ask, Job, Place, Result};
+use crate::cargo::dirs::{Dirs, cargo_home};
+use crate::cargo::home::Wanted;
+use crate::cargo::key::RepoKey;
+use crate::cargo::system::system;
+use crate::cargo::tracked::repository_of;
+use crate::model::area::Area;
+use crate::model::area::Kept;
+use crate::model::digest::Digest;
+use crate::model::environment::Environment;
+use crate::model::names::Name;
+use crate::model::root::Root;
+
+impl Job {
+    /// Finds out what a job wants and where: reads lock files and manifests, asks cargo and rustc.
+    pub fn resolve(ask: &Ask, environment: &Environment, store_root: &Path) -> Result<Self> {
+        let found = |path: &Path| {
+            path.canonicalize().map_err(|_| crate::cargo::Error::RepoMissing(path.to_owned()))
+        };
+        let repo = found(&ask.repo)?;
+        let mut checkouts = BTreeMap::from([(Root::Repo, repo.clone())]);
+        for (name, path) in &ask.dependencies {
+            checkouts.insert(Root::Dependency(name.clone()), found(path)?);
+        }
+        // Ask the C compiler while rustc answers, which takes longer.
+        let (asked, system) =
+            rayon::join(|| ask_all(ask, environment, &checkouts), || system(&repo, environment));
+        let asked = asked?;
+        let Asked { key, dirs: own, .. } = &asked[&Root::Repo];
+        let home = cargo_home(environment, ask.cargo_home.as_deref(), &repo)?;
+        let cargo_key = ask.key.clone().unwrap_or_else(|| key.key.clone());
+        let mut job = Self {
+            scope: ask.scope.clone(),
+            readable: ask.scope.chain(ask.base.as_ref()),
+            key: cargo_key.clone(),
+            dependency_keys: BTreeMap::new(),
+            label: ask.label.clone(),
+            excluded: vec![store_root.to_owned(), home.clone()],
+            roots: repositories(checkouts, environment),
+            places: Vec::new(),
+            target_dirs: Vec::new(),
+            env_vars: ask.key_options.env_vars.clone(),
+            workspaces: workspaces(&asked),
+            wanted: Wanted::default(),
+            has_lock: false,
+            scratch: ask.scratch.clone(),
+            provenance: ask.provenance.clone(),
+            warnings: key.warnings.clone(),
+            cargo_home: home,
+            system,
+            environment: environment.clone(),
+        };
+        for (kept, area, below) in
+            [(Kept::Registry, Area::Registry, "registry"), (Kept::Git, Area::Git, "git")]
+        {
+            if ask.areas.contains(&kept) {
+                let dir = job.cargo_home.join(below);
+                job.places.push(place(area, dir, &repo, cargo_key.clone(), key));
+            }
+        }
+        if let Some(root) = job.roots.values().find(|root| store_root.starts_with(root)) {
+            let (store_root, root) = (store_root.display(), root.display());
+            job.warnings.push(format!(
+                "the store `{store_root}` lies inside the checkout `{root}`: `git clean -ffdx` deletes it"
+            ));
+        }
+        let manifests = asked.iter().filter_map(|(root, asked)| match root {
+            Root::Repo => None,
+            Root::Dependency(name) => Some((name.clone(), asked.manifests?)),
+        });
+        let manifests = manifests.collect();
+        job.add_own_target(ask, &asked[&Root::Repo], &manifests);
+        for (root, asked) in &asked {
+            if let Root::Dependency(name) = root {
+                job.add_dependency(ask, name, asked, &own.target_dir);
+            }
+        }
+        job.read_locks()?;
+        job.add_further(&named(&repo, &ask.targets));
+        Ok(job)
+    }
+
+    /// Adds the target directory of the repo, which depends on what has these `manifests`.
+    fn add_own_target(&mut self, ask: &Ask, asked: &Asked, manifests: &BTreeMap<Name, Digest>) {
+        let Asked { key, dirs, .. } = asked;
+        self.add_dirs(dirs);
+        if ask.areas.contains(&Kept::Target) {
+            let series_key = key.with_dependencies(&self.key, manifests);
+            self.add_place(Area::Target, &dirs.target_dir, dirs, &series_key, key);
+            if let Some(build_dir) = &dirs.build_dir {
+                self.add_place(Area::Build, build_dir, dirs, &series_key, key);
+            }
+        }
+    }
+
+    /// Adds the target directory of a dependency, unless it is the repo's `own`.
+    fn add_dependency(&mut self, ask: &Ask, name: &Name, asked: &Asked, own: &Path) {
+        let Asked { key, dirs, .. } = asked;
+        self.add_dirs(dirs);
+        let series_key = ask.dependency_keys.get(name).unwrap_or(&key.key);
+        self.dependency_keys.insert(name.clone(), series_key.clone());
+        if !ask.areas.contains(&Kept::Dependencies) || dirs.target_dir == own {
+            return;
+        }
+        let area = Area::DependencyTarget(name.clone());
+        self.add_place(area, &dirs.target_dir, dirs, series_key, key);
+        if let Some(build_dir) = &dirs.build_dir {
+            self.add_place(Area::DependencyBuild(name.clone()), build_dir, dirs, series_key, key);
+        }
+    }
+
+    fn add_dirs(&mut self, dirs: &Dirs) {
+        for dir in std::iter::once(&dirs.target_dir).chain(&dirs.build_dir) {
+            self.excluded.push(dir.clone());
+            self.target_dirs.push(dir.clone());
+        }
+    }
+
+    fn add_place(&mut self, area: Area, dir: &Path, dirs: &Dirs, series_key: &Name, key: &RepoKey) {
+        // One directory that several workspaces build in is kept once, as the first one's; a build
+        // directory inside the target directory goes with that.
+        if !self.places.iter().any(|place| dir.starts_with(&place.dir)) {
+            let root = &dirs.workspace_root;
+            self.places.push(place(area, dir.to_owned(), root, series_key.clone(), key));
+        }
+    }
+}
+
+/// Returns the repository that each directory is in. Of several in one repository only the first is a root.
+fn repositories(
+    checkouts: BTreeMap<Root, PathBuf>,
+    environment: &Environment,
+) -> BTreeMap<Root, PathBuf> {
+    let mut known = BTreeSet::new();
+    let found = checkouts.into_iter().map(|(root, dir)| (root, repository_of(&dir, environment)));
+    found.filter(|(_, repository)| known.insert(repository.clone())).collect()
+}
+
+fn workspaces(asked: &BTreeMap<Root, Asked>) -> BTreeMap<PathBuf, LockRank> {
+    let mut workspaces = BTreeMap::new();
+    for (root, Asked { key, dirs, .. }) in asked {
+        let rank = if *root == Root::Repo { LockRank::Own } else { LockRank::by(&key.basis) };
+        let known = workspaces.entry(dirs.workspace_root.clone()).or_insert(rank);
+        *known = rank.min(*known);
+    }
+    workspaces
+}
+
+fn place(
+    area: Area,
+    dir: PathBuf,
+    workspace_root: &Path,
+    series_key: Name,
+    key: &RepoKey,
+) -> Place {
+    Place {
+        area,
+        dir,
+        workspace_root: workspace_root.to_owned(),
+        series_key,
+        toolchain: key.toolchain,
+        environment: key.environment,
+        components: key.components.clone(),
+    }
+}

@@ -1,0 +1,93 @@
+//! What is known of a store, its series and its generations, for those who decide what goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::digest::Digest;
+use super::manifest::{GenerationNumber, Series};
+use super::raw_path::RawPath;
+use super::scope::Lane;
+use super::system::System;
+use super::timestamp::Timestamp;
+
+/// What is known of a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreFacts {
+    /// Every series.
+    pub series: Vec<SeriesFacts>,
+    /// Every pack there is, with its size on disk in bytes.
+    pub packs: BTreeMap<Digest, u64>,
+    /// Packs that stay whoever drops them: live leases name them.
+    pub leased_packs: BTreeSet<Digest>,
+    /// What the hot trees, homes and mirrors that stay need on disk in bytes.
+    pub dir_bytes: u64,
+}
+
+/// What is known of one series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesFacts {
+    /// Which it is.
+    pub series: Series,
+    /// When a restore or save last used it, by our own stamp.
+    pub last_used: Option<Timestamp>,
+    /// Its generations.
+    pub generations: Vec<GenerationFacts>,
+}
+
+/// What is known of one generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GenerationFacts {
+    /// Its number in the series.
+    pub number: GenerationNumber,
+    /// What kind of job saved it.
+    pub job: String,
+    /// Whether that job failed or was cancelled.
+    pub partial: bool,
+    /// Where cargo's home was, if that matters and was recorded.
+    pub cargo_home: Option<RawPath>,
+    /// The system it was built on, if that matters and was recorded.
+    pub system: Option<System>,
+    /// When it was saved.
+    pub created: Timestamp,
+    /// Whether a live lease names it.
+    pub leased: bool,
+    /// The packs it names.
+    pub packs: Vec<Digest>,
+    /// The size of its manifest on disk in bytes.
+    pub manifest_bytes: u64,
+}
+
+/// How far the lane of a series is trusted, and so how late it is evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trust {
+    /// It is that of a pull request.
+    Pr,
+    /// It is that of a branch.
+    Branch,
+    /// It is the protected one.
+    Protected,
+}
+
+impl SeriesFacts {
+    /// Returns when it was last used, as far as `now` can know.
+    ///
+    /// It is in use now while a live lease names one of its generations, and when its stamp is
+    /// in the future: then the clock went back. A save is a use, also one that was killed before
+    /// it left a stamp.
+    pub fn last_used_by(&self, now: Timestamp) -> Timestamp {
+        if self.generations.iter().any(|generation| generation.leased) {
+            return now;
+        }
+        let newest = self.generations.iter().max_by_key(|generation| generation.number);
+        let saved = newest.map(|newest| newest.created);
+        self.last_used.max(saved).unwrap_or_default().min(now)
+    }
+
+    /// Returns how far its lane is trusted.
+    pub fn trust(&self) -> Trust {
+        match self.series.scope.lane {
+            Lane::Pr(_) => Trust::Pr,
+            Lane::Branch(_) => Trust::Branch,
+            Lane::Protected => Trust::Protected,
+        }
+    }
+}

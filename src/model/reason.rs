@@ -1,0 +1,82 @@
+//! Why a generation goes.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::area::Area;
+use super::facts::Trust;
+use super::pressure::Strain;
+use super::quantity::{ByteSize, rough_duration};
+
+/// Why a generation goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Its series was not used for long, and others of its kind were.
+    Unused {
+        /// For how long, in seconds.
+        idle_secs: u64,
+        /// How many series are kept whatever their age.
+        kept: usize,
+        /// Series of which area.
+        area: Area,
+        /// Of which kind of lane.
+        trust: Trust,
+    },
+    /// Enough newer generations of its job are there.
+    Superseded {
+        /// How many are kept.
+        limit: usize,
+        /// The kind of job.
+        job: String,
+    },
+    /// Nobody can use it: its generation is gone, the machine was restarted, or it changed.
+    Outdated,
+    /// The filesystem is too full.
+    Strained(Strain),
+    /// The store is too large.
+    TooLarge {
+        /// What its packs, manifests, mirrors and homes need.
+        size: ByteSize,
+        /// What they may need.
+        max_size: ByteSize,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unused { idle_secs, kept, area, trust } => {
+                let lanes = match trust {
+                    Trust::Pr => "pull requests",
+                    Trust::Branch => "branches",
+                    Trust::Protected => "the protected lane",
+                };
+                let idle = rough_duration(*idle_secs);
+                write!(
+                    f,
+                    "series unused for {idle}, beyond the {kept} most recently used {area} series of {lanes}"
+                )
+            }
+            Self::Superseded { limit: 1, job } => {
+                write!(f, "more than 1 generation of job `{job}`")
+            }
+            Self::Superseded { limit, job } => {
+                write!(f, "more than {limit} generations of job `{job}`")
+            }
+            Self::Outdated => {
+                f.write_str("of a generation that is gone, of before a restart, or changed")
+            }
+            Self::Strained(strain) => write!(f, "{strain}"),
+            Self::TooLarge { size, max_size } => {
+                write!(f, "store at {size}, above its max-size of {max_size}")
+            }
+        }
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

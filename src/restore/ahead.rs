@@ -1,0 +1,45 @@
+//! Leaving a live target where it is, because it is ahead of the store.
+
+use std::path::Path;
+
+use super::{Pending, Restoring};
+use crate::job::Result;
+use crate::job::report::chain;
+use crate::model::area::Area;
+
+impl Restoring<'_> {
+    /// Leaves a target alone that is ahead of the store, if it is the only one to restore: no mtime may change for
+    /// another.
+    pub(super) fn leave_ahead(&self, areas: &mut [Pending<'_>]) {
+        let ahead: Vec<&Area> =
+            areas.iter().filter(|it| it.is_ahead()).map(|it| &it.place.area).collect();
+        let holds_units_of =
+            |area: &Area| ahead.iter().any(|of| area.build_area().as_ref() == Some(of));
+        let stays = |it: &Pending<'_>| {
+            it.choice.is_none() || it.is_ahead() || holds_units_of(&it.place.area)
+        };
+        // What is to be built always is taken out of a tree that is restored.
+        let is_free = self.options.always_build.is_empty();
+        if ahead.is_empty() || !is_free || !areas.iter().all(stays) {
+            return;
+        }
+        for Pending { place, report, choice, .. } in areas {
+            let Some(choice) = choice.take() else { continue };
+            choice.tell_left(report);
+            if let Err(error) =
+                self.store.hand_tree_on(&place.dir, &self.boot, Some(self.job.as_owner()))
+            {
+                report.warnings.push(chain(&error));
+            }
+        }
+    }
+
+    /// Records that nobody answers for a directory that this job builds in after one of another scope or system.
+    pub(super) fn disown(&self, dir: &Path) -> Result<()> {
+        let owner = self.store.tree_owner(dir, &self.boot);
+        match owner.filter(|(_, owner)| *owner != self.job.as_owner()) {
+            Some(_) => Ok(self.store.hand_tree_on(dir, &self.boot, None)?),
+            None => Ok(()),
+        }
+    }
+}

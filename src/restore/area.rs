@@ -1,0 +1,174 @@
+//! Putting one area in place.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+
+use super::hot::Taking;
+use super::lookup::Choice;
+use super::place::{Placing, place};
+use super::placed::Placed;
+use super::put_back::kept_of;
+use super::units::Forgotten;
+use super::{Pending, Restoring};
+use crate::cargo::home::Shared;
+use crate::job::Place;
+use crate::job::dirs::holds_anything;
+use crate::job::report::{AreaReport, Mode, chain};
+use crate::job::{Error, Result};
+use crate::model::always_build::AlwaysBuild;
+use crate::model::choice::Hit;
+use crate::model::manifest::Manifest;
+use crate::store::{self, Event, TreeRecord};
+use crate::tree::compare::Known;
+use crate::tree::links;
+
+impl Restoring<'_> {
+    pub(super) fn put_in_place(&self, area: &mut Pending<'_>) {
+        let started = Instant::now();
+        if let Some(choice) = area.choice.take() {
+            let restored = self.unpacker.progress.go_on();
+            let forgotten = Forgotten {
+                runs: std::mem::take(&mut area.forgotten),
+                units: AlwaysBuild::units(&self.options.always_build, &choice.manifest),
+            };
+            let restored = restored
+                .and_then(|()| self.restore_area(area.place, &choice, &mut area.report))
+                .and_then(|()| forgotten.forget(&area.place.dir, &choice.manifest.entries));
+            match restored {
+                Ok(()) => area.choice = Some(choice),
+                Err(error) => {
+                    self.remove_damaged(&error, &[&choice.manifest], &mut area.report.warnings);
+                    area.lost = kept_of(&choice.manifest);
+                    area.report.fail(error);
+                }
+            }
+        }
+        area.report.seconds += started.elapsed().as_secs_f64();
+        if let Err(error) = self.log(&area.report) {
+            area.report.warnings.push(chain(&error));
+        }
+    }
+
+    /// Removes the packs that a restore found damaged, so that the next save stores them again.
+    pub(super) fn remove_damaged(
+        &self,
+        error: &Error,
+        manifests: &[&Manifest],
+        warnings: &mut Vec<String>,
+    ) {
+        let Error::Store(store::Error::Damaged { path, .. }) = error else { return };
+        let packs = manifests.iter().flat_map(|manifest| &manifest.header.packs);
+        let pack =
+            packs.map(|pack| pack.digest).find(|digest| self.store.pack_path(*digest) == *path);
+        let removed = pack.map(|digest| self.store.remove_if_damaged(self.lease, digest));
+        warnings.extend(removed.and_then(std::result::Result::err).map(|error| chain(&error)));
+    }
+
+    pub(super) fn known(&self, place: &Place, choice: &Choice) -> Option<Known> {
+        let read = choice.is_whole().then_some((&choice.id, &choice.manifest));
+        Known::of(self.store, self.lease, &self.job.readable, &place.dir, &self.boot, read)
+    }
+
+    fn restore_area(&self, place: &Place, choice: &Choice, report: &mut AreaReport) -> Result<()> {
+        let Choice { id, manifest, .. } = choice;
+        place.check(self.store.root(), &self.job.cargo_home)?;
+        if let Some(link) = links::of_target(place, &manifest.entries) {
+            return Err(Error::BuiltThrough { dir: place.dir.clone(), link: link.clone() });
+        }
+        // What is replaced at the end is freed, and that waits for all that was written before.
+        if let Err(error) = self.store.stamp(&id.series, self.options.now) {
+            report.warnings.push(chain(&error));
+        }
+        let known = if holds_anything(&place.dir)? {
+            self.known(place, choice)
+        } else {
+            // Of what is not there nothing is known.
+            if let Err(error) = self.store.forget_tree(&place.dir) {
+                report.warnings.push(chain(&error));
+            }
+            None
+        };
+        if !place.area.is_shared() {
+            self.disown(&place.dir)?;
+        }
+        let mut placed = self.place(place, choice, known.as_ref(), report)?;
+        report.mode = placed.mode;
+        choice.tell(self.job, place, report);
+        // What only saves time or room later is no failure: the area is in place.
+        if !place.area.is_shared()
+            && let Err(error) = placed.forget_reads(&place.dir, &manifest.entries)
+        {
+            report.warnings.push(chain(&error));
+        }
+        if !place.area.is_shared() {
+            report.warnings.extend(self.take_restored(&place.dir).err().map(|it| chain(&it)));
+        }
+        if let Err(error) = self.record(place, choice, placed, known.as_ref()) {
+            report.warnings.push(chain(&error));
+            report.warnings.extend(self.store.forget_tree(&place.dir).err().map(|it| chain(&it)));
+        }
+        Ok(())
+    }
+
+    fn place(
+        &self,
+        area: &Place,
+        choice: &Choice,
+        known: Option<&Known>,
+        report: &mut AreaReport,
+    ) -> Result<Placed> {
+        let Self { unpacker, lease, job, store, .. } = self;
+        let manifest = &choice.manifest;
+        let Some(kind) = Shared::of(&area.area) else {
+            let (readable, boot) = (job.readable.as_slice(), self.boot.as_str());
+            let (progress, scratch) = (unpacker.progress, &job.scratch);
+            let taking = Taking { store, progress, readable, boot, scratch };
+            let taking = self.options.uses_hot_trees.then_some(taking);
+            let (scratch, roots) = (&job.scratch, &job.roots);
+            let placing = Placing { unpacker, lease, scratch, taking, roots };
+            return place(&placing, &area.dir, choice, known, &mut report.warnings);
+        };
+        self.place_home(kind, area, manifest, report)
+    }
+
+    /// Records what is at the directory now, so that the save need not read it.
+    fn record(
+        &self,
+        place: &Place,
+        choice: &Choice,
+        placed: Placed,
+        known: Option<&Known>,
+    ) -> Result<()> {
+        let Choice { id, manifest, .. } = choice;
+        // Nothing was done to what is recorded already.
+        let is_as_ever = place.area.is_shared() && placed.mode == Mode::InPlace;
+        let was_untouched = placed.certain.as_ref().is_some_and(HashSet::is_empty);
+        if is_as_ever && was_untouched && known.is_some_and(|known| known.generation() == id) {
+            return Ok(());
+        }
+        let wrote = placed.wrote();
+        let inodes = placed.inodes(&place.dir, manifest, known)?;
+        let now = crate::fs::space::now_at(self.store.root())?;
+        let owner = Some(self.job.as_owner());
+        let mut record = TreeRecord { generation: id.clone(), owner, inodes };
+        record.settle(now);
+        self.store.record_tree(&place.dir, &self.boot, &record)?;
+        self.note_restored(place, manifest, &record.inodes, wrote.then_some(now))
+    }
+
+    pub(super) fn log(&self, report: &AreaReport) -> Result<()> {
+        if report.mode == Mode::Left {
+            return Ok(());
+        }
+        let event = if report.hit == Hit::Miss { "miss" } else { "restore" };
+        Ok(self.store.log(&Event {
+            time: self.options.now,
+            event: event.to_owned(),
+            generation: report.id.clone(),
+            detail: format!("{} {}", report.name, self.job.label),
+            bytes: report.bytes,
+            millis: report.millis(),
+        })?)
+    }
+}

@@ -1,0 +1,156 @@
+//! A live target that is ahead of the store: cargo reuses more of it than of any generation.
+//!
+//! In a workspace that is not cleaned the last save may have been lost. To leave the tree and every mtime alone is what
+//! happens where nobody restores anything.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::scores::Scores;
+use super::standing::Checkout;
+use crate::cargo::sources::below;
+use crate::cargo::units::is_fingerprint;
+use crate::fs::stat::{Kind, Stat};
+use crate::fs::walk::Found;
+use crate::job::Result;
+use crate::job::sources::Glance;
+use crate::job::{Job, Place};
+use crate::model::ahead::{Other, Times, is_true_to_sources};
+use crate::model::manifest::{EntryKind, GenerationId, Header, Manifest};
+use crate::model::raw_path::RawPath;
+use crate::model::rel_path::RelPath;
+use crate::model::score::fates;
+use crate::model::sketch::Sketch;
+use crate::model::system::compare;
+use crate::store::{Lease, Store, boot_id};
+use crate::tree::graph::{self, Recorded, Surroundings};
+use crate::tree::walk::{walk, walk_tree};
+
+/// Whatever is looked at to find out whether a live target is ahead.
+pub(super) struct Live<'a> {
+    pub(super) store: &'a Store,
+    pub(super) lease: &'a Lease,
+    pub(super) job: &'a Job,
+    pub(super) place: &'a Place,
+    pub(super) glance: &'a Glance,
+}
+
+impl Live<'_> {
+    /// Says that the tree at the place is ahead of the best generation, if it is.
+    ///
+    /// It is not where the last job that had it in hand is unknown, may not be read or ran on another system, and
+    /// where it is what a job restored or saved. A tree that cannot be read is not ahead either.
+    pub(super) fn says_ahead(
+        &self,
+        scores: &Scores,
+        index: usize,
+        best: (&GenerationId, &Arc<Manifest>),
+    ) -> Option<String> {
+        let reused = scores.each[index].score.reused?;
+        if reused >= scores.wanted()? {
+            return None;
+        }
+        let Job { readable, system, .. } = self.job;
+        let (id, owner) = self.store.tree_owner(&self.place.dir, &boot_id())?;
+        let may_read = readable.contains(&id.series.scope) && readable.contains(&owner.scope);
+        if !may_read || owner.system != *system {
+            return None;
+        }
+        let before = match best {
+            (of, manifest) if *of == id => Arc::clone(manifest),
+            _ => Arc::new(self.store.read(self.lease, &id).ok()?),
+        };
+        let is_usable = compare(system, before.header.system.as_ref()).is_usable();
+        let has_moved = before.header.roots != self.job.raw_roots();
+        if !is_usable || has_moved || !self.was_built_in(&before).ok()? {
+            return None;
+        }
+        let of_live = self.reuse(scores, &before).ok()??;
+        (of_live > reused).then(|| {
+            format!(
+                "`{}` is ahead of the store and left as it is: cargo can reuse {of_live} of the {} units that this job \
+                 used last time, of the best generation {reused}",
+                self.place.dir.display(),
+                scores.wanted().unwrap_or_default()
+            )
+        })
+    }
+
+    /// Tells whether a unit was built since the tree was the generation `before`. Only fingerprints are looked at.
+    fn was_built_in(&self, before: &Manifest) -> Result<bool> {
+        let holds_none = |name: &[u8]| {
+            matches!(
+                name,
+                b"deps" | b"examples" | b"incremental" | b"out" | b"run" | b"doc" | b"tmp"
+            )
+        };
+        let wants = |path: &RelPath, kind| match kind {
+            Kind::Dir => !holds_none(path.file_name()),
+            _ => is_fingerprint(path),
+        };
+        let found = walk(&self.place.dir, wants)?.found;
+        let mut files = found.iter().filter(|found| found.stat.kind == Kind::File);
+        Ok(files.any(|Found { path, stat }| {
+            let entry = before.entry(path).map(|entry| &entry.kind);
+            !matches!(entry, Some(EntryKind::File(facts))
+                if (facts.mtime, facts.size) == (stat.mtime, stat.size))
+        }))
+    }
+
+    /// Returns how many of the units that the job used last time cargo finds fresh in the tree. None if it may take one
+    /// for fresh that was built from something else.
+    fn reuse(&self, scores: &Scores, before: &Manifest) -> Result<Option<usize>> {
+        let Job { roots, scratch, .. } = self.job;
+        let dir = &self.place.dir;
+        let checkout_files = self.glance.checkout_files(dir, roots);
+        let found = checkout_files.leave_out(walk_tree(dir, scratch)?.found);
+        let (sources, ctimes) = self.glance.sources();
+        let around = Surroundings::of(self.job, self.place, &sources);
+        let Recorded { graph, is_clear, .. } = graph::record(&found, &around, |_| true);
+        let header = Header {
+            toolchain: self.place.toolchain,
+            environment: self.place.environment,
+            components: self.place.components.clone(),
+            roots: self.job.raw_roots(),
+            cargo_home: self.job.home_of(self.place),
+            ..before.header.clone()
+        };
+        let live = Manifest {
+            header,
+            entries: Vec::new(),
+            kept: Vec::new(),
+            graph,
+            sources,
+            units: Vec::new(),
+        };
+        if !is_clear
+            || !is_true_to_sources(&live, before, &ctimes, |path| self.look_at(path, before))
+        {
+            return Ok(None);
+        }
+        let Some(sketch) = Sketch::of(&live) else { return Ok(None) };
+        let contents = self.glance.contents();
+        let standing =
+            Checkout::new(self.job, self.place, &contents).standing(&live.header, &sketch);
+        Ok(scores.reused_of(&sketch, &fates(&sketch, &standing)))
+    }
+
+    /// Tells of a path that is no source now. Nothing of ours sets times outside of checkouts.
+    fn look_at(&self, path: &RawPath, before: &Manifest) -> Other {
+        let path = Path::new(OsStr::from_bytes(path.as_bytes()));
+        let inside = self.job.roots.iter().filter(|(_, dir)| path.starts_with(dir));
+        let Some((root, dir)) = inside.max_by_key(|(_, dir)| dir.components().count()) else {
+            return Other::Elsewhere;
+        };
+        if let Ok(stat) = Stat::of(path) {
+            return Other::At(Times { mtime: stat.mtime, ctime: stat.inode.ctime });
+        }
+        let below = below(dir, path).ok().flatten();
+        let was_source = before.sources.iter().any(|it| it.root == *root && it.path == below);
+        let is_kept =
+            before.kept.iter().any(|it| it.root == *root && Some(&it.path) == below.as_ref());
+        if was_source && !is_kept { Other::Removed } else { Other::Lost }
+    }
+}

@@ -1,0 +1,258 @@
+//! Looking up which generation of each area a restore would take.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use super::live::Live;
+use super::scores::Scores;
+use super::systems::{says_passed_over, says_system};
+use super::units::leave_bound;
+use crate::job::Result;
+use crate::job::checkout_files::CheckoutFiles;
+use crate::job::further::{For, with_last};
+use crate::job::report::{AreaReport, Mode, Report, chain};
+use crate::job::sources::Glance;
+use crate::job::{Job, Place};
+use crate::model::choice::{Chosen, Hit, Wish, ranked};
+use crate::model::manifest::{GenerationId, Header, Manifest};
+use crate::model::rebuild::some;
+use crate::model::sketch::Contents;
+use crate::store::{self, Generation, Lease, Purpose, Store};
+
+/// Says what a restore of `job` would take, and puts nothing in place.
+pub fn look_up(store: &Store, job: &Job) -> Result<Report> {
+    let started = Instant::now();
+    let lease = store.lease(Purpose::Restore)?;
+    let job = &*with_last(store, job, For::Restore);
+    let places: Vec<_> = job.places.iter().collect();
+    let areas = choose(store, &lease, job, &places, &mut Glance::default());
+    let areas = areas.into_iter().map(|(place, mut report, choice)| {
+        if let Some(choice) = choice {
+            choice.tell(job, place, &mut report);
+            report.notes.extend(choice.ahead);
+        }
+        report
+    });
+    let areas = areas.collect();
+    let mut report = Report::of(job.key.clone(), areas);
+    report.warnings.clone_from(&job.warnings);
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// The generation that an area is to be restored to.
+pub(super) struct Choice {
+    pub(super) id: GenerationId,
+    pub(super) chosen: Chosen,
+    pub(super) manifest: Arc<Manifest>,
+    /// How it was chosen, where there was a choice.
+    why: Option<String>,
+    /// The crates of units that the job used last time and will have to build, as far as can be told.
+    pub(super) lacking: BTreeSet<String>,
+    /// The crates of the units that are left out, because they work only where it was saved.
+    left: BTreeSet<String>,
+    /// What of the directory belongs to the checkout.
+    pub(super) checkout_files: CheckoutFiles,
+    /// Whether the generation had something where that is now.
+    was_in_the_way: bool,
+    /// That what is at the place is ahead of it, if it is.
+    pub(super) ahead: Option<String>,
+}
+
+impl Choice {
+    /// Tells whether nothing of the generation is left out.
+    pub(super) fn is_whole(&self) -> bool {
+        self.left.is_empty() && !self.was_in_the_way
+    }
+
+    /// Tells in the report of an area that what is there is left, in place of this.
+    pub(super) fn tell_left(self, report: &mut AreaReport) {
+        (report.mode, report.hit) = (Mode::Left, self.chosen.hit);
+        report.matched_key = Some(self.manifest.header.cache_key.clone());
+        report.notes.extend(self.ahead);
+    }
+
+    /// Tells in the report of `place` which it is, and why it is not what one would expect.
+    pub(super) fn tell(&self, job: &Job, place: &Place, report: &mut AreaReport) {
+        let header = &self.manifest.header;
+        report.hit = self.chosen.hit;
+        (report.files, report.bytes) = (header.files, header.bytes);
+        report.stored_bytes = header.packs.iter().map(|pack| pack.stored_bytes).sum();
+        report.generation = Some(self.id.to_string());
+        report.id = Some(self.id.clone());
+        report.units.kept = self.manifest.units.len() as u64;
+        report.matched_key = Some(header.cache_key.clone());
+        report.notes.extend(remarks(job, place, &self.chosen, header));
+        if !self.left.is_empty() {
+            report.notes.extend(elsewhere(job, header, &self.left));
+        }
+        report.notes.extend(self.why.clone());
+    }
+}
+
+/// Chooses a generation for each of these areas of `job` and reads its manifest, none where there is none.
+///
+/// The sources are read once, into `glance`, if any target has a generation.
+pub(super) fn choose<'a>(
+    store: &Store,
+    lease: &Lease,
+    job: &'a Job,
+    places: &[&'a Place],
+    glance: &mut Glance,
+) -> Vec<(&'a Place, AreaReport, Option<Choice>)> {
+    let begin = |place: &&'a Place| Search::begin(store, job, place);
+    let searches: Vec<_> = places.par_iter().map(begin).collect();
+    let is_of_target =
+        |search: &Search<'_>| !search.place.area.is_shared() && !search.generations.is_empty();
+    if searches.iter().any(is_of_target) {
+        *glance = Glance::at(job);
+    }
+    let glance = &*glance;
+    let contents = glance.contents();
+    let roots = job.raw_roots();
+    let end = |mut search: Search<'a>| {
+        let started = Instant::now();
+        let mut best = search.best(store, lease, glance, &contents);
+        search.report.notes.extend(says_passed_over(store, job, &search, best.as_ref()));
+        if let Some(choice) = &mut best {
+            let manifest = Arc::make_mut(&mut choice.manifest);
+            choice.left = leave_bound(manifest, &roots);
+            if !search.place.area.is_shared() {
+                job.scratch.leave_out_of(manifest);
+                choice.checkout_files = glance.checkout_files(&search.place.dir, &job.roots);
+                choice.was_in_the_way = choice.checkout_files.leave_out_of(manifest);
+            }
+        }
+        search.report.seconds += started.elapsed().as_secs_f64();
+        (search.place, search.report, best)
+    };
+    searches.into_par_iter().map(end).collect()
+}
+
+/// The search for the generation that an area is to be restored to.
+pub(super) struct Search<'a> {
+    job: &'a Job,
+    pub(super) place: &'a Place,
+    pub(super) wish: Wish,
+    report: AreaReport,
+    pub(super) generations: Vec<Generation>,
+}
+
+impl<'a> Search<'a> {
+    fn begin(store: &Store, job: &'a Job, place: &'a Place) -> Self {
+        let started = Instant::now();
+        let wish = job.wish(place);
+        let mut report = AreaReport::new(place.area.clone());
+        let mut generations = Vec::new();
+        for scope in &wish.chain {
+            match store.generations_of(scope, &place.area) {
+                Ok((found, failures)) => {
+                    generations.extend(found);
+                    report.warnings.extend(failures.iter().map(|error| chain(error)));
+                }
+                Err(error) => {
+                    report.fail(error.into());
+                    generations.clear();
+                    break;
+                }
+            }
+        }
+        let has_any = !generations.is_empty();
+        report.wanted = report.failure.is_some() || has_any || job.counts_on(&place.area);
+        report.seconds = started.elapsed().as_secs_f64();
+        Self { job, place, wish, report, generations }
+    }
+
+    /// Returns the best generation of which the manifest can be read; the others are passed over with a
+    /// warning.
+    fn best(
+        &mut self,
+        store: &Store,
+        lease: &Lease,
+        glance: &Glance,
+        contents: &Contents,
+    ) -> Option<Choice> {
+        let is_candidate = |it: &Generation| {
+            self.wish.wants_on_any_system(&it.id, &it.header)
+                && self.wish.fit(&it.header).is_usable()
+        };
+        let candidates: Vec<_> = self.generations.iter().filter(|it| is_candidate(it)).collect();
+        let scores = if self.place.area.is_shared() {
+            // What is in `CARGO_HOME` was not built from these sources.
+            Scores::none(candidates.len())
+        } else {
+            Scores::of(store, self.job, self.place, contents, &candidates)
+        };
+        self.report.warnings.extend(scores.failures.iter().map(|error| chain(error)));
+        let facts = candidates.iter().zip(&scores.each);
+        let facts: Vec<_> = facts.map(|(it, own)| (&it.id, &it.header, own.score)).collect();
+        for chosen in ranked(&self.wish, &facts) {
+            let (index, own) = (chosen.index, &scores.each[chosen.index]);
+            let id = candidates[index].id.clone();
+            match store.read(lease, &id) {
+                Ok(manifest) => {
+                    let (manifest, left) = (Arc::new(manifest), BTreeSet::new());
+                    let (lacking, why) = (own.lacking.clone(), scores.why(index));
+                    let (job, place) = (self.job, self.place);
+                    let live = Live { store, lease, job, place, glance };
+                    let ahead = live.says_ahead(&scores, index, (&id, &manifest));
+                    return Some(Choice {
+                        id,
+                        chosen,
+                        manifest,
+                        why,
+                        lacking,
+                        left,
+                        checkout_files: CheckoutFiles::default(),
+                        was_in_the_way: false,
+                        ahead,
+                    });
+                }
+                Err(store::Error::Gone(_)) => {}
+                Err(error) => self.report.warnings.push(chain(&error)),
+            }
+        }
+        None
+    }
+}
+
+/// Says which crates cargo builds again because the roots lie elsewhere, and where they would not be.
+fn elsewhere<'a>(
+    job: &Job,
+    header: &'a Header,
+    crates: &'a BTreeSet<String>,
+) -> impl Iterator<Item = String> + 'a {
+    let moved = job.raw_roots().into_iter().filter_map(|(root, path)| {
+        let saved = header.roots.get(&root).filter(|saved| **saved != path)?;
+        Some(format!("`{root}` was at `{saved}` when this was saved and is at `{path}` now"))
+    });
+    let why = format!(
+        "cargo knows these by their path and builds them again: {}",
+        some(crates.iter(), "")
+    );
+    moved.chain(std::iter::once(why))
+}
+
+fn remarks(job: &Job, place: &Place, chosen: &Chosen, header: &Header) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if chosen.hit == Hit::Fallback {
+        remarks.push(format!("saved under another key, {}", header.cache_key));
+    }
+    if let Some(saved) = header.cargo_home.as_ref().filter(|_| !chosen.same_home) {
+        let home = job.cargo_home.display();
+        remarks.push(format!(
+            "CARGO_HOME was `{saved}` when this was saved and is `{home}` now: cargo builds every crate \
+             of a registry or git repository again"
+        ));
+    }
+    remarks.extend(says_system(job, chosen, header));
+    if header.partial {
+        remarks.push(format!("saved by job `{}`, which failed or was cancelled", header.job));
+    } else if !place.area.is_shared() && header.job != job.label {
+        remarks.push(format!("saved by job `{}`", header.job));
+    }
+    remarks
+}

@@ -1,0 +1,17 @@
+//! The kept files that a restore answers for.
+
+use super::Pending;
+use super::kept_back::PutBack;
+use crate::model::manifest::Manifest;
+
+/// Returns the kept files of a generation.
+pub(super) fn kept_of(manifest: &Manifest) -> PutBack {
+    manifest.kept.iter().map(|kept| (kept.root.clone(), kept.path.clone())).collect()
+}
+
+/// Returns the kept files of generations that could not be put in place, but for those of others.
+pub(super) fn lost(areas: &[Pending<'_>]) -> PutBack {
+    let placed = areas.iter().filter_map(|area| Some(kept_of(&area.choice.as_ref()?.manifest)));
+    let placed: PutBack = placed.flatten().collect();
+    areas.iter().flat_map(|area| area.lost.difference(&placed).cloned()).collect()
+}

@@ -1,0 +1,273 @@
+//! Making the sources of every root as old as their content.
+//!
+//! A restore does this in two steps, so that it may be killed anywhere: what is not as recorded
+//! looks new *before* the trees are in place, what is as recorded gets its old mtime *after*.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::kept_back::PutBack;
+use crate::cargo::sources::names_digest;
+use crate::fs::beneath::Beneath;
+use crate::fs::cursor::{AT_A_TIME, Cursor};
+use crate::fs::stat::Stat;
+use crate::job::Job;
+use crate::job::Result;
+use crate::job::checkout_files::CheckoutFiles;
+use crate::job::report::SourcesReport;
+use crate::job::sources::{Glance, Seen, see};
+use crate::model::freshness::{Observed, Refresh, refresh};
+use crate::model::manifest::{KeptFile, Manifest, Source, SourceKind};
+use crate::model::raw_path::RawPath;
+use crate::model::rel_path::RelPath;
+use crate::model::root::Root;
+use crate::model::sketch::Contents;
+use crate::model::source::is_of_git;
+use crate::model::timestamp::Timestamp;
+
+/// The sources of every root, compared with what the trees to restore were built from.
+pub(super) struct Refreshing<'a> {
+    excluded: &'a [PathBuf],
+    roots: Vec<(&'a Path, Seen, Refresh)>,
+}
+
+/// Every source as it is when all is done, by the directory of its root and its path there.
+pub(super) type Outcome<'a> = BTreeMap<(&'a Path, Option<&'a RelPath>), (&'a Observed, Timestamp)>;
+
+/// Returns what a generation was built from: its sources, and the files kept with it.
+fn origins(manifest: &Manifest) -> Vec<Source> {
+    manifest.sources.iter().cloned().chain(kept_sources(manifest)).collect()
+}
+
+/// Returns the files of git in a root that units of a generation name although they are not recorded. They
+/// look new: another commit may have been built since git wrote them here. The index is left alone: git
+/// relies on its mtime to see edits.
+fn of_git<'a>(manifest: &'a Manifest, root: &Root) -> impl Iterator<Item = RelPath> + use<'a> {
+    let old = manifest.header.roots.get(root);
+    let below = |path: &RawPath| {
+        let below = path.as_bytes().strip_prefix(old?.as_bytes())?.strip_prefix(b"/")?;
+        RelPath::parse(below).ok()
+    };
+    let paths: Vec<_> = manifest.graph.others.iter().filter_map(below).collect();
+    paths.into_iter().filter(|path| is_of_git(path) && path.file_name() != b"index")
+}
+
+fn kept_sources(manifest: &Manifest) -> impl Iterator<Item = Source> {
+    manifest.kept.iter().map(KeptFile::as_source)
+}
+
+/// Reads every source that is not in the `glance`, and of what git ignores what the generations recorded. Since
+/// the glance, nothing of ours has written into a root but kept files, of which directories list the names.
+pub(super) fn look(job: &Job, manifests: &[&Manifest], glance: Glance) -> Result<Glance> {
+    let origins: Vec<_> = manifests.iter().flat_map(|manifest| origins(manifest)).collect();
+    let glance = Mutex::new(glance);
+    let see_root = |(root, dir): (&Root, &PathBuf)| {
+        let of_root = origins.iter().filter(|source| source.root == *root);
+        let recorded = of_root.filter_map(|source| source.path.clone());
+        let of_git = manifests.iter().flat_map(|manifest| of_git(manifest, root));
+        let paths = recorded.chain(of_git).collect();
+        let has_kept =
+            manifests.iter().flat_map(|manifest| &manifest.kept).any(|kept| kept.root == *root);
+        let glanced = glance.lock().unwrap_or_else(PoisonError::into_inner).0.remove(root);
+        match glanced.filter(|_| !has_kept) {
+            Some(seen) => Ok((root.clone(), seen.with(dir, paths))),
+            None => Ok((root.clone(), see(job, dir, paths)?)),
+        }
+    };
+    Ok(Glance(job.roots.par_iter().map(see_root).collect::<Result<_>>()?))
+}
+
+impl<'a> Refreshing<'a> {
+    /// Compares the sources that were `seen` with the `origins` of each generation that is restored. `bound` is
+    /// later than every mtime of their trees, and the files of `away` were not put back.
+    ///
+    /// Nothing in a root is trusted if a file that was kept with a tree is there with another content:
+    /// a build script wrote it, for another tree, and must run again. Nothing at all is trusted if
+    /// a symlink is not as recorded: cargo remembers where it led (`translate_dep_info`), not the
+    /// link, so it sees neither another target nor a file in its place.
+    pub(super) fn compare(
+        roots: &'a BTreeMap<Root, PathBuf>,
+        excluded: &'a [PathBuf],
+        manifests: &[&Manifest],
+        bound: Timestamp,
+        seen: Glance,
+        away: &PutBack,
+    ) -> Self {
+        let Glance(mut seen) = seen;
+        let origins: Vec<_> = manifests.iter().map(|manifest| origins(manifest)).collect();
+        let kept: Vec<_> = manifests.iter().flat_map(|manifest| kept_sources(manifest)).collect();
+        let is_link_changed = origins
+            .iter()
+            .flatten()
+            .any(|source| seen.get(&source.root).is_some_and(|seen| seen.has_other_link(source)));
+        let mut compared = Vec::new();
+        for (root, dir) in roots {
+            let Some(seen) = seen.remove(root) else { continue };
+            // A tree that recorded nothing here may have been built from anything: then nothing
+            // is as recorded, and all looks new.
+            let of_root = origins.iter().map(|sources| -> Vec<&Source> {
+                sources.iter().filter(|source| source.root == *root).collect()
+            });
+            let mut records: Vec<_> = of_root.collect();
+            let is_left_over = |kept: &Source| {
+                let key = (kept.root.clone(), kept.path.clone());
+                let stays_away = key.1.is_some_and(|path| away.contains(&(key.0, path)));
+                !(seen.holds(kept) || stays_away && seen.lacks(kept))
+            };
+            let of_root = || kept.iter().filter(|kept| kept.root == *root);
+            let is_left_over = of_root().any(is_left_over);
+            if is_link_changed || is_left_over {
+                records = vec![Vec::new()];
+            }
+            let kept = of_root().filter_map(|kept| kept.path.clone()).collect();
+            let refresh = refresh(&records, &kept, &seen.observed, bound);
+            compared.push((dir.as_path(), seen, refresh));
+        }
+        Self { excluded, roots: compared }
+    }
+
+    /// Returns the files of the roots that are not as a generation recorded them, are new or are gone.
+    pub(super) fn changed(
+        &self,
+        manifest: &Manifest,
+        roots: &BTreeMap<Root, PathBuf>,
+    ) -> BTreeSet<(Root, RelPath)> {
+        let is_file = |source: &&Source| source.kind != SourceKind::Dir;
+        let of_files = manifest.sources.iter().filter(is_file);
+        let before = of_files
+            .filter_map(|source| Some(((&source.root, source.path.as_ref()?), source.content())));
+        let mut before: BTreeMap<_, _> = before.collect();
+        let mut changed = BTreeSet::new();
+        for (root, dir) in roots {
+            let Some((_, seen, _)) = self.roots.iter().find(|(seen, ..)| *seen == dir) else {
+                continue;
+            };
+            for now in seen.sources().iter().filter(|now| now.kind != SourceKind::Dir) {
+                let Some(path) = &now.path else { continue };
+                let was = before.remove(&(root, path));
+                if was.is_none() || was != now.content() {
+                    changed.insert((root.clone(), path.clone()));
+                }
+            }
+        }
+        changed.extend(before.into_keys().map(|(root, path)| (root.clone(), path.clone())));
+        changed
+    }
+
+    /// Returns what is in the roots.
+    pub(super) fn contents(&self, roots: &BTreeMap<Root, PathBuf>) -> Contents {
+        let of_root = |(root, dir): (&Root, &PathBuf)| {
+            let (_, seen, _) = self.roots.iter().find(|(seen, ..)| *seen == dir)?;
+            Some(seen.contents(root).collect::<Vec<_>>())
+        };
+        roots.iter().filter_map(of_root).flatten().collect()
+    }
+
+    /// Returns what of a target directory belongs to the checkouts.
+    pub(super) fn checkout_files<'s>(&'s self, dir: &Path) -> CheckoutFiles {
+        let of_root = |(root, seen, _): &'s (&'a Path, Seen, Refresh)| (*root, seen.files());
+        CheckoutFiles::within(dir, self.roots.iter().map(of_root))
+    }
+
+    /// Returns target directories inside the roots that nobody restored.
+    pub(super) fn strange_targets(&self) -> impl Iterator<Item = &PathBuf> {
+        self.roots.iter().flat_map(|(_, seen, _)| &seen.strange_targets)
+    }
+
+    /// Returns every source with the mtime it has once all is done.
+    pub(super) fn outcome(&self, is_put_back: bool) -> Outcome<'_> {
+        let mut outcome = Outcome::new();
+        for (dir, seen, refresh) in &self.roots {
+            for now in &seen.observed {
+                outcome.insert((*dir, now.path.as_ref()), (now, now.mtime));
+            }
+            let put_back = refresh.put_back.iter().filter(|_| is_put_back);
+            for (index, mtime) in refresh.renewed.iter().chain(put_back) {
+                let now = &seen.observed[*index];
+                outcome.insert((*dir, now.path.as_ref()), (now, *mtime));
+            }
+        }
+        outcome
+    }
+
+    /// Makes everything look new that is not as recorded. Always sound, whatever trees are there.
+    pub(super) fn renew(&self) -> Result<()> {
+        for (dir, seen, refresh) in &self.roots {
+            let beneath = Beneath::open(dir)?;
+            for (index, mtime) in &refresh.renewed {
+                set_mtime(&beneath, seen.observed[*index].path.as_ref(), *mtime)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything as old as it was that is as recorded, unless it changed since it was
+    /// read. Sound only when every tree is in place. One whose mtime cannot be set stays as it is,
+    /// which costs a rebuild.
+    pub(super) fn put_back(&self) -> Result<SourcesReport> {
+        let mut report = SourcesReport::default();
+        for (dir, seen, refresh) in &self.roots {
+            let beneath = Beneath::open(dir)?;
+            let put_back = refresh.put_back.par_chunks(AT_A_TIME).map(|sources| {
+                let mut cursor = Cursor::new(&beneath);
+                let mut is_set = 0;
+                for (index, mtime) in sources {
+                    let (now, stat) = (&seen.observed[*index], &seen.stats[*index]);
+                    is_set += u64::from(self.put_one_back(now, stat, *mtime, &mut cursor)?);
+                }
+                Ok(is_set)
+            });
+            let is_set: u64 = put_back.collect::<Result<Vec<_>>>()?.into_iter().sum();
+            let lost = refresh.put_back.len() as u64 - is_set;
+            report.checked += refresh.checked;
+            report.restored += refresh.unchanged - lost;
+            report.changed += refresh.checked - refresh.unchanged + lost;
+        }
+        Ok(report)
+    }
+
+    /// Makes a source as old as `mtime`; tells whether it is, which it is not if it changed since it had
+    /// that `stat`.
+    fn put_one_back(
+        &self,
+        now: &Observed,
+        stat: &Stat,
+        mtime: Timestamp,
+        cursor: &mut Cursor<'_>,
+    ) -> Result<bool> {
+        // Of a file of git the newest of several mtimes is recorded. One that is older stays so, as where nothing
+        // is wiped.
+        if now.path.as_ref().is_some_and(is_of_git) && now.mtime <= mtime {
+            return Ok(true);
+        }
+        // Our own work changed the times of directories, but not those of git, and no names.
+        let is_own = |path: &&RelPath| now.kind != SourceKind::Dir || is_of_git(path);
+        if let Some(path) = now.path.as_ref().filter(is_own) {
+            let full = cursor.root().full(path);
+            let Some((dir, name, found)) = cursor.find(path)? else { return Ok(false) };
+            // In a target directory our own work gave it a second name for a while.
+            let is_ours = self.excluded.iter().any(|dir| full.starts_with(dir));
+            let is_same = if is_ours {
+                let which = |stat: &Stat| (stat.inode.dev, stat.inode.ino, stat.size, stat.mtime);
+                which(&found) == which(stat)
+            } else {
+                found.inode == stat.inode
+            };
+            return Ok(is_same && dir.set_mtime(&name, mtime).is_ok());
+        }
+        let (root, path) = (cursor.root(), now.path.as_ref());
+        let full = path.map_or(root.path().to_owned(), |path| root.full(path));
+        let is_same = names_digest(&full, self.excluded).ok() == now.digest;
+        Ok(is_same && set_mtime(root, path, mtime).is_ok())
+    }
+}
+
+fn set_mtime(root: &Beneath, path: Option<&RelPath>, mtime: Timestamp) -> crate::fs::Result<()> {
+    match path {
+        Some(path) => root.set_mtime(path, mtime),
+        None => root.set_own_mtime(mtime),
+    }
+}

@@ -1,0 +1,101 @@
+//! The units of a restored tree: those that cannot come back, and those that cargo is to build again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use crate::cargo::units::{Units, is_fingerprint};
+use crate::fs::At;
+use crate::fs::beneath::Beneath;
+use crate::fs::cursor::{AT_A_TIME, Cursor};
+use crate::job::Result;
+use crate::model::manifest::{Entry, EntryKind, Manifest};
+use crate::model::raw_path::RawPath;
+use crate::model::rel_path::RelPath;
+use crate::model::root::Root;
+use crate::model::unit_use::UnitDir;
+
+/// Takes the units out of a manifest that work only at other roots, and returns their names. Cargo
+/// would find them fresh although what it looks at is another checkout.
+pub(super) fn leave_bound(
+    manifest: &mut Manifest,
+    roots: &BTreeMap<Root, RawPath>,
+) -> BTreeSet<String> {
+    let is_moved = |(root, old): (&Root, &RawPath)| roots.get(root).is_some_and(|now| now != old);
+    if !manifest.header.roots.iter().any(is_moved) {
+        return BTreeSet::new();
+    }
+    let units = Units::among(manifest.entries.iter().map(|entry| &entry.path));
+    let free: BTreeSet<&UnitDir> = match manifest.header.binding {
+        Some(_) => manifest.units.iter().filter(|it| !it.is_bound).map(|it| &it.dir).collect(),
+        None => BTreeSet::new(),
+    };
+    let bound: BTreeSet<UnitDir> =
+        units.iter().filter(|unit| !free.contains(unit)).cloned().collect();
+    let is_bound = |path: &RelPath| units.of(path).is_some_and(|unit| bound.contains(unit));
+    manifest.entries.retain(|Entry { path, kind }| match kind {
+        // What cargo puts where users look for it is linked to what it built.
+        EntryKind::HardLink { of } => !is_bound(path) && !is_bound(of),
+        _ => !is_bound(path),
+    });
+    manifest.units.retain(|unit| !bound.contains(&unit.dir));
+    bound.iter().map(|unit| unit.crate_name().into_owned()).collect()
+}
+
+/// Makes every fingerprint of a restored tree look unread, so that the save can tell which ones
+/// cargo read meanwhile; returns those that did not. One that is not there any more is none.
+pub(super) fn forget_reads<'a>(dir: &Path, entries: &'a [Entry]) -> Result<Vec<&'a RelPath>> {
+    let tree = Beneath::open(dir)?;
+    let is_one = |Entry { path, kind }: &&Entry| {
+        matches!(kind, EntryKind::File(_) | EntryKind::HardLink { .. }) && is_fingerprint(path)
+    };
+    let files: Vec<_> = entries.iter().filter(is_one).map(|entry| &entry.path).collect();
+    let forgotten = files.par_chunks(AT_A_TIME).map(|files| {
+        let mut cursor = Cursor::new(&tree);
+        let mut forgotten = Vec::new();
+        for path in files {
+            if let Some((dir, name, stat)) = cursor.find(path)?
+                && stat.was_read()
+            {
+                dir.forget_reads(&name)?;
+                forgotten.push(*path);
+            }
+        }
+        Ok(forgotten)
+    });
+    Ok(forgotten.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// Units of a restored tree that cargo builds again: it finds no fingerprint of them.
+pub(super) struct Forgotten {
+    /// Of these only the runs of build scripts; where none of them is known as a run, all.
+    pub(super) runs: BTreeSet<UnitDir>,
+    /// These altogether.
+    pub(super) units: BTreeSet<UnitDir>,
+}
+
+impl Forgotten {
+    /// Removes the fingerprints from the tree in `dir`, which has these entries.
+    pub(super) fn forget(&self, dir: &Path, entries: &[Entry]) -> Result<()> {
+        if self.runs.is_empty() && self.units.is_empty() {
+            return Ok(());
+        }
+        let units = Units::among(entries.iter().map(|entry| &entry.path));
+        let of = |which: &BTreeSet<UnitDir>| -> BTreeSet<&RelPath> {
+            let is_one = |Entry { path, kind }: &&Entry| {
+                let is_forgotten = units.of(path).is_some_and(|unit| which.contains(unit));
+                is_forgotten && is_fingerprint(path) && !matches!(kind, EntryKind::Dir { .. })
+            };
+            entries.iter().filter(is_one).map(|entry| &entry.path).collect()
+        };
+        let scripts = of(&self.runs);
+        let is_run = |path: &&&RelPath| path.file_name().starts_with(b"run-build-script-");
+        let runs: BTreeSet<_> = scripts.iter().filter(is_run).copied().collect();
+        for path in of(&self.units).union(if runs.is_empty() { &scripts } else { &runs }) {
+            let full = dir.join(path.as_path());
+            std::fs::remove_file(&full).at("remove", &full)?;
+        }
+        Ok(())
+    }
+}

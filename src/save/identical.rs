@@ -1,0 +1,88 @@
+//! Whether a generation holds a tree already.
+
+use super::Saving;
+use crate::job::Place;
+use crate::job::{Result, sources};
+use crate::model::manifest::{Entry, EntryKind, GenerationId, KeptFile, Manifest};
+use crate::model::source::is_executable;
+use crate::tree::compare::{Known, has_same_bytes};
+
+impl Saving<'_> {
+    /// Returns the generation that holds the same tree already, if this job would be given it
+    /// for the same key.
+    pub(super) fn identical(
+        &self,
+        place: &Place,
+        known: Option<&Known>,
+        new: &Manifest,
+    ) -> Result<Option<GenerationId>> {
+        let serves = |id: &GenerationId| {
+            id.series.key == place.series_key
+                && id.series.area == place.area
+                && self.job.readable.contains(&id.series.scope)
+        };
+        // One that lost a pack cannot be restored, whatever it says.
+        let is_same = |old: &Manifest| self.store.has_packs(&old.header.packs) && is_same(old, new);
+        let known = known.filter(|known| serves(known.generation()));
+        if let Some(known) = known.filter(|known| is_same(known.manifest())) {
+            return Ok(Some(known.generation().clone()));
+        }
+        let (generations, _) = self.store.generations_of(&self.job.scope, &place.area)?;
+        let of_series = generations.into_iter().filter(|generation| serves(&generation.id));
+        let Some(newest) =
+            of_series.max_by_key(|generation| (generation.header.created, generation.id.number))
+        else {
+            return Ok(None);
+        };
+        // Compared already.
+        if known.is_some_and(|known| *known.generation() == newest.id) {
+            return Ok(None);
+        }
+        match self.store.read(self.lease, &newest.id) {
+            Ok(manifest) if is_same(&manifest) => Ok(Some(newest.id)),
+            // One that is gone or damaged is no reason not to save.
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Tells whether two manifests hold the same tree built from the same sources at the same roots,
+/// and the new one says no more of it: what a job left that failed is published again as whole by one that
+/// did not, and what an older version saved with the system, or as vouched for. A tree that nothing was built in is still of the
+/// system it was built on.
+///
+/// The mtimes of sources do not count: the older record goes with the older mtimes of the tree.
+/// In `CARGO_HOME` no mtime counts, for other jobs move those of directories, and cargo ignores
+/// them there.
+fn is_same(old: &Manifest, new: &Manifest) -> bool {
+    let mtimes_count = !new.header.series.area.is_shared();
+    let same_entry = |(a, b): (&Entry, &Entry)| {
+        a.path == b.path
+            && match (&a.kind, &b.kind) {
+                (EntryKind::File(a), EntryKind::File(b)) => {
+                    has_same_bytes(a, b)
+                        && a.mode == b.mode
+                        && (a.mtime == b.mtime || !mtimes_count)
+                }
+                (EntryKind::Dir { mode: a, mtime: at }, EntryKind::Dir { mode: b, mtime: bt }) => {
+                    a == b && (at == bt || !mtimes_count)
+                }
+                (a, b) => a == b,
+            }
+    };
+    let same_kept = |(a, b): (&KeptFile, &KeptFile)| {
+        (&a.root, &a.path) == (&b.root, &b.path)
+            && has_same_bytes(&a.facts, &b.facts)
+            && is_executable(a.facts.mode) == is_executable(b.facts.mode)
+    };
+    (new.header.partial || !old.header.partial)
+        && (old.header.vouched || !new.header.vouched)
+        && (old.header.system.is_some() || new.header.system.is_none())
+        && old.header.further == new.header.further
+        && old.entries.len() == new.entries.len()
+        && old.kept.len() == new.kept.len()
+        && (old.header.roots == new.header.roots || !mtimes_count)
+        && old.entries.iter().zip(&new.entries).all(same_entry)
+        && old.kept.iter().zip(&new.kept).all(same_kept)
+        && sources::are_same(&old.sources, &new.sources)
+}

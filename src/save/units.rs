@@ -1,0 +1,187 @@
+//! The units of a target: which of them a job used, and which leave the stored copy.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
+
+use super::Saving;
+use crate::cargo::artifacts::{Docs, Survey, survey};
+use crate::cargo::home::Shared;
+use crate::cargo::units::{Units, crate_of, incremental_of, is_fingerprint};
+use crate::fs::atime::notices_reads;
+use crate::fs::stat::Kind;
+use crate::fs::walk::{Found, Missed};
+use crate::job::Place;
+use crate::job::Result;
+use crate::model::manifest::{Binding, Header, Manifest, Unit};
+use crate::model::rel_path::RelPath;
+use crate::model::timestamp::Timestamp;
+use crate::model::unit_use::{MAX_AGE_DAYS, Origin, Shape, Sight, UnitDir, UnitPlan, UnitUse};
+use crate::tree::compare::Known;
+use crate::tree::missed::{leave_out_of_home, leave_out_of_target};
+
+/// Returns what the manifest remembers of the units that are stored.
+pub(super) fn units_of(plan: &UnitPlan) -> Vec<Unit> {
+    let unit =
+        |(dir, used): (&UnitDir, &UnitUse)| Unit { dir: dir.clone(), used: *used, is_bound: false };
+    plan.kept.iter().map(unit).collect()
+}
+
+/// Records which units work only where the roots are as they are.
+pub(super) fn bind(manifest: &mut Manifest, bound: &BTreeSet<UnitDir>) {
+    for unit in &mut manifest.units {
+        unit.is_bound = bound.contains(&unit.dir);
+    }
+    let count = manifest.units.iter().filter(|unit| unit.is_bound).count();
+    let binding = Binding { units: manifest.units.len() as u64, bound: count as u64 };
+    manifest.header.binding = Some(binding);
+}
+
+/// A tree without the units that leave.
+#[derive(Default)]
+pub(super) struct Left {
+    pub(super) found: Vec<Found>,
+    /// Every unit that was there.
+    pub(super) seen: BTreeMap<UnitDir, Sight>,
+    pub(super) plan: UnitPlan,
+}
+
+impl Left {
+    /// Says what leaves and why, and where it cannot be told what the job used.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = self.plan.lines();
+        if self.seen.values().any(|sight| sight.was_used.is_none()) {
+            notes.push(format!(
+                "its disk does not tell which units a job uses (is it mounted with `noatime`?): \
+                 they stay stored for {MAX_AGE_DAYS} days after they were built, used or not"
+            ));
+        }
+        notes
+    }
+}
+
+impl Saving<'_> {
+    /// Leaves out the units that the job no longer uses, and those of which a part was missed.
+    pub(super) fn leave_unused(
+        &self,
+        place: &Place,
+        mut found: Vec<Found>,
+        missed: &[Missed],
+        known: Option<&Known>,
+    ) -> Result<Left> {
+        if let Some(kind) = Shared::of(&place.area) {
+            leave_out_of_home(kind, &mut found, missed);
+            return Ok(Left { found, ..Left::default() });
+        }
+        let unread = leave_out_of_target(&mut found, missed);
+        let paths = found.iter().map(|found| &found.path);
+        let units = Units::among(paths.chain(missed.iter().map(|missed| &missed.path)));
+        let mut seen = sights(&units, &found, &place.dir)?;
+        let files = found.iter().filter(|found| found.stat.kind != Kind::Dir);
+        let files = files.map(|found| (&found.path, Some(found.stat.size)));
+        let Survey { hollow, unknown } = survey(&units, files, Docs::of(&place.area));
+        let shapes = [(Shape::Hollow, hollow), (Shape::Unknown, unknown), (Shape::Unread, unread)];
+        for (shape, units) in shapes {
+            for unit in units {
+                seen.entry(unit).and_modify(|sight| sight.shape = shape);
+            }
+        }
+        let (remembered, origin) = match known.map(Known::manifest) {
+            None => (BTreeMap::new(), Origin::Unknown),
+            Some(manifest) => (remembered(manifest), self.origin(place, manifest)),
+        };
+        let policy = self.options.units;
+        let plan = policy.plan(&seen, &remembered, origin, self.options.partial, self.options.now);
+        Ok(Left { found: without(&units, &plan, found), seen, plan })
+    }
+
+    /// Leaves out what was missed when files were read, and the units that it was part of.
+    pub(super) fn leave_missed(
+        &self,
+        place: &Place,
+        left: Left,
+        missed: &[Missed],
+        known: Option<&Known>,
+    ) -> Result<Left> {
+        let Left { found, seen, plan } = left;
+        let mut left = self.leave_unused(place, found, missed, known)?;
+        left.seen.extend(seen);
+        left.plan.pruned.extend(plan.pruned);
+        Ok(left)
+    }
+
+    fn origin(&self, place: &Place, manifest: &Manifest) -> Origin {
+        let Header { series, job, .. } = &manifest.header;
+        let is_same = series.key == place.series_key && *job == self.job.label;
+        if is_same { Origin::SameJob } else { Origin::OtherJob }
+    }
+}
+
+fn remembered(manifest: &Manifest) -> BTreeMap<UnitDir, UnitUse> {
+    manifest.units.iter().map(|unit| (unit.dir.clone(), unit.used)).collect()
+}
+
+/// Looks at the fingerprint of each unit: whether it was read, and when it was written.
+fn sights(units: &Units, found: &[Found], dir: &Path) -> Result<BTreeMap<UnitDir, Sight>> {
+    let mut seen: BTreeMap<UnitDir, Sight> = BTreeMap::new();
+    let notices = units.iter().next().is_none() || notices_reads(dir)?;
+    let was_used = notices.then_some(false);
+    let unseen = Sight { was_used, built: Timestamp::default(), shape: Shape::Known };
+    for unit in units.iter() {
+        seen.insert(unit.clone(), unseen);
+    }
+    for Found { path, stat } in found {
+        if stat.kind == Kind::File
+            && is_fingerprint(path)
+            && let Some(sight) = units.of(path).and_then(|unit| seen.get_mut(unit))
+        {
+            sight.built = sight.built.max(stat.mtime);
+            if stat.was_read() {
+                sight.was_used = sight.was_used.map(|_| true);
+            }
+        }
+    }
+    Ok(seen)
+}
+
+/// Drops what belongs to units that leave, and the directories of `incremental` that were theirs.
+fn without(units: &Units, plan: &UnitPlan, found: Vec<Found>) -> Vec<Found> {
+    if plan.pruned.is_empty() {
+        return found;
+    }
+    let dropped = surplus_incremental(units, plan, &found);
+    let stays = |found: &Found| {
+        let is_of_pruned = units.of(&found.path).is_some_and(|unit| plan.pruned.contains_key(unit));
+        let incremental = incremental_of(&found.path).map(|(dir, _)| dir);
+        !is_of_pruned && !incremental.is_some_and(|dir| dropped.contains(&dir))
+    };
+    found.into_iter().filter(stays).collect()
+}
+
+/// Returns the directories of `incremental` that no unit that stays can need.
+///
+/// Their names carry another hash than the unit's, so only the crate tells whose they are: for each unit of
+/// a crate that leaves, the oldest of its directories goes, but as many stay as units of it do.
+fn surplus_incremental(units: &Units, plan: &UnitPlan, found: &[Found]) -> HashSet<RelPath> {
+    let mut staying: HashMap<_, BTreeSet<&UnitDir>> = HashMap::new();
+    let mut leaving: HashMap<_, BTreeSet<&UnitDir>> = HashMap::new();
+    let mut sessions: HashMap<_, Vec<(Timestamp, RelPath)>> = HashMap::new();
+    for Found { path, stat } in found {
+        if let Some((dir, of)) = incremental_of(path) {
+            if dir == *path {
+                sessions.entry(of).or_default().push((stat.mtime, dir));
+            }
+        } else if let (Some(of), Some(unit)) = (crate_of(path), units.of(path)) {
+            let group = if plan.kept.contains_key(unit) { &mut staying } else { &mut leaving };
+            group.entry(of).or_default().insert(unit);
+        }
+    }
+    let mut surplus = HashSet::new();
+    for (of, mut dirs) in sessions {
+        dirs.sort();
+        let stay = staying.get(&of).map_or(0, BTreeSet::len);
+        let leave = leaving.get(&of).map_or(0, BTreeSet::len);
+        let go = dirs.len().saturating_sub(stay).min(leave);
+        surplus.extend(dirs.into_iter().take(go).map(|(_, dir)| dir));
+    }
+    surplus
+}

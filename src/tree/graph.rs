@@ -1,0 +1,312 @@
+//! Recording which units of a tree can become stale, and by what.
+
+mod package;
+mod read;
+mod replaced;
+mod surroundings;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::cargo::fingerprint::{Check, Variable};
+use crate::cargo::meaning::of_profiles;
+use crate::cargo::seen::Manifests;
+use crate::cargo::units::Units;
+use crate::cargo::workspace::package_name;
+use crate::fs::walk::Found;
+use crate::model::digest::Digest;
+use crate::model::manifest::Source;
+use crate::model::raw_path::RawPath;
+use crate::model::rel_path::RelPath;
+use crate::model::root::Root;
+use crate::model::unit_graph::{GraphPackage, GraphUnit, GraphVariable, UnitGraph};
+use crate::model::unit_use::UnitDir;
+use read::{Read, read};
+pub(crate) use surroundings::Surroundings;
+
+/// What was recorded of the units of a tree.
+pub(crate) struct Recorded {
+    /// Those that are not replaced by a newer one already.
+    pub(crate) graph: UnitGraph,
+    /// Those that work only where the roots are: see [`Unit::is_bound`]. Units whose binding is unknown count
+    /// as bound.
+    ///
+    /// [`Unit::is_bound`]: crate::model::manifest::Unit::is_bound
+    pub(crate) bound: BTreeSet<UnitDir>,
+    /// Whether it is known of every unit what it was built from.
+    pub(crate) is_clear: bool,
+}
+
+/// Records the units of the tree that was `found`, and which of them the job used.
+pub(crate) fn record(
+    found: &[Found],
+    around: &Surroundings<'_>,
+    is_used: impl Fn(&UnitDir) -> bool,
+) -> Recorded {
+    let units = Units::among(found.iter().map(|found| &found.path));
+    let read = read(around, found, &units);
+    Recorder::new(around, &read).record(is_used)
+}
+
+/// Puts together what was read.
+struct Recorder<'a> {
+    around: &'a Surroundings<'a>,
+    read: &'a [Read<'a>],
+    numbers: HashMap<(&'a Root, Option<&'a RelPath>), u32>,
+    others: HashMap<PathBuf, u32>,
+    packages: BTreeMap<GraphPackage, u32>,
+    variables: BTreeMap<GraphVariable, u32>,
+    /// By the directory of a file: the real one.
+    resolved: HashMap<PathBuf, Option<PathBuf>>,
+    manifests: Manifests,
+    bound: BTreeSet<UnitDir>,
+}
+
+impl<'a> Recorder<'a> {
+    fn new(around: &'a Surroundings<'a>, read: &'a [Read<'a>]) -> Self {
+        let key = |source: &'a Source| (&source.root, source.path.as_ref());
+        let numbers = (0..).zip(around.sources).map(|(number, source)| (key(source), number));
+        Self {
+            around,
+            read,
+            numbers: numbers.collect(),
+            others: HashMap::new(),
+            packages: BTreeMap::new(),
+            variables: BTreeMap::new(),
+            resolved: HashMap::new(),
+            manifests: Manifests::default(),
+            bound: BTreeSet::new(),
+        }
+    }
+
+    fn record(mut self, is_used: impl Fn(&UnitDir) -> bool) -> Recorded {
+        let deps = self.deps();
+        let dirs = self.package_dirs(&deps);
+        let all = 0..self.read.len();
+        let mut units: Vec<_> = all.clone().map(|index| self.unit(index, &dirs)).collect();
+        for (unit, deps) in units.iter_mut().zip(&deps) {
+            unit.is_unfinished |= deps.contains(&None);
+        }
+        let replaced = self.replaced(&units, &deps, &dirs);
+        for (unit, read) in units.iter_mut().zip(self.read) {
+            unit.is_unused = !is_used(read.unit);
+        }
+        let wanted: Vec<_> = all.filter(|index| !replaced.contains(index)).collect();
+        let place: HashMap<usize, u32> = wanted.iter().copied().zip(0..).collect();
+        for (unit, deps) in units.iter_mut().zip(&deps) {
+            let deps = || deps.iter().flatten();
+            unit.is_unfinished |= deps().any(|dep| replaced.contains(dep));
+            unit.deps = deps().filter_map(|dep| place.get(dep).copied()).collect();
+        }
+        let graph = UnitGraph {
+            packages: listed(self.packages),
+            variables: listed(self.variables),
+            others: listed(self.others)
+                .iter()
+                .map(|path| RawPath::of(path.as_os_str().as_bytes()))
+                .collect(),
+            units: wanted.into_iter().map(|index| std::mem::take(&mut units[index])).collect(),
+            profiles: Some(of_profiles(self.around.workspace_root)),
+        };
+        let is_clear = !self.read.iter().any(|read| read.is_unclear);
+        Recorded { graph, bound: self.bound, is_clear }
+    }
+
+    /// Returns, for each unit, the units it depends on; none for one that is not there as it was.
+    fn deps(&self) -> Vec<Vec<Option<usize>>> {
+        let mut by_hash: HashMap<u64, Vec<usize>> = HashMap::new();
+        for (index, read) in self.read.iter().enumerate() {
+            if let Some(hash) = read.hash {
+                by_hash.entry(hash).or_default().push(index);
+            }
+        }
+        // Two target directories, one within the other, may hold the same unit.
+        let likeness = |a: &UnitDir, b: &UnitDir| {
+            let pairs = a.path().as_bytes().iter().zip(b.path().as_bytes());
+            pairs.take_while(|(a, b)| a == b).count()
+        };
+        let dep = |read: &Read<'_>, hash: &u64| {
+            let alike = by_hash.get(hash)?.iter().copied();
+            alike.max_by_key(|index| likeness(read.unit, self.read[*index].unit))
+        };
+        let deps = |read: &Read<'_>| read.print.deps.iter().map(|hash| dep(read, hash)).collect();
+        self.read.iter().map(deps).collect()
+    }
+
+    /// Returns the directory of the package of each unit, as far as it can be known.
+    fn package_dirs(&mut self, deps: &[Vec<Option<usize>>]) -> Vec<Option<PathBuf>> {
+        let mut by_parent: HashMap<PathBuf, Option<PathBuf>> = HashMap::new();
+        let mut dirs: Vec<Option<PathBuf>> = Vec::new();
+        for read in self.read {
+            let parent = read.main.as_ref().and_then(|main| main.parent());
+            dirs.push(parent.and_then(|parent| {
+                let dir = by_parent.entry(parent.to_owned()).or_insert_with(|| {
+                    let is_package = |dir: &&Path| dir.join("Cargo.toml").is_file();
+                    parent.ancestors().find(is_package).map(Path::to_owned)
+                });
+                dir.clone()
+            }));
+        }
+        // A script that runs is of the package of the script that was compiled; documentation has no
+        // dep-info either.
+        let name = |index: usize| self.read[index].unit.crate_name();
+        let mut by_name: HashMap<_, PathBuf> = self.named_packages();
+        for (index, dir) in dirs.iter().enumerate() {
+            if let Some(dir) = dir {
+                by_name.insert(name(index).into_owned(), dir.clone());
+            }
+        }
+        let of_dep = |index: usize| {
+            let mut own = deps[index].iter().flatten().filter(|dep| name(**dep) == name(index));
+            own.find_map(|dep| dirs[*dep].clone())
+        };
+        let guessed: Vec<_> = (0..dirs.len())
+            .map(|index| {
+                let known = dirs[index].clone().or_else(|| of_dep(index));
+                known.or_else(|| by_name.get(name(index).as_ref()).cloned())
+            })
+            .collect();
+        guessed
+    }
+
+    /// Returns the directories of the packages in the roots, by name.
+    fn named_packages(&self) -> HashMap<String, PathBuf> {
+        let is_without_dep_info = |read: &Read<'_>| {
+            read.print.checks.iter().any(|check| matches!(check, Check::Package { .. }))
+        };
+        if !self.read.iter().any(is_without_dep_info) {
+            return HashMap::new();
+        }
+        let sources = self.around.sources.iter().filter_map(|source| {
+            let path = source.path.as_ref()?;
+            (path.file_name() == b"Cargo.toml")
+                .then(|| self.around.roots.get(&source.root).map(|dir| dir.join(path.as_path())))?
+        });
+        let named = sources.filter_map(|path| {
+            let dir = path.parent()?;
+            Some((package_name(dir)?, dir.to_owned()))
+        });
+        named.collect()
+    }
+
+    fn unit(&mut self, index: usize, dirs: &[Option<PathBuf>]) -> GraphUnit {
+        let read = &self.read[index];
+        let dir = dirs[index].as_deref();
+        let own_dir = dir.filter(|dir| !dir.starts_with(self.around.cargo_home));
+        let mut unit = GraphUnit {
+            dir: Some(read.unit.clone()),
+            role: Some(read.role),
+            package: self.package(read, dir),
+            built: read.built,
+            is_unfinished: read.hash.is_none(),
+            ..GraphUnit::default()
+        };
+        let is_outside = own_dir.is_some_and(|dir| !dir.starts_with(self.around.workspace_root));
+        // A build script is told where its package is, and may write that anywhere.
+        let is_run = own_dir.is_some() && read.kind.starts_with(b"run-build-script-");
+        let mut is_bound = is_outside || is_run || read.is_unclear || read.has_root;
+        // Cargo looks for these wherever the package lies.
+        let own = read.own.iter().filter_map(|path| Some(dir?.join(path)));
+        let mut relative: BTreeSet<_> = own.filter(|path| !self.around.is_excluded(path)).collect();
+        let mut paths: BTreeSet<PathBuf> = read.files.iter().cloned().collect();
+        for check in &read.print.checks {
+            match check {
+                Check::Changed { paths: named, .. } => {
+                    let wanted = named.iter().filter(|path| path.is_absolute() || dir.is_some());
+                    for path in wanted {
+                        let full = dir.map_or(path.clone(), |dir| dir.join(path));
+                        let list = if path.is_absolute() { &mut paths } else { &mut relative };
+                        list.extend(Some(full).filter(|full| !self.around.is_excluded(full)));
+                    }
+                }
+                Check::Package { newest, mtime } => {
+                    unit.whole_package = own_dir.is_some();
+                    unit.newest = mtime.filter(|mtime| unit.whole_package && *mtime > unit.built);
+                    paths.extend(own_dir.map(|dir| dir.join(newest)));
+                }
+                Check::Content(_) => unit.by_content = true,
+                Check::DepInfo(_) | Check::Variable(_) | Check::Other => {}
+            }
+        }
+        for path in relative {
+            unit.files.extend(self.resolve(&path).map(|path| self.number(path)));
+        }
+        let is_below = |path: &Path| own_dir.is_some_and(|dir| path.starts_with(dir));
+        let paths = paths.into_iter().map(|path| (is_below(&path), path));
+        for (was_below, path) in
+            paths.chain(read.elsewhere.iter().map(|path| (false, path.clone())))
+        {
+            let Some(path) = self.resolve(&path) else { continue };
+            if was_below && is_below(&path) {
+                unit.files.push(self.number(path));
+            } else {
+                is_bound |= self.around.roots.values().any(|root| path.starts_with(root));
+                unit.fixed.push(self.number(path));
+            }
+        }
+        unit.is_bound = is_bound;
+        if is_bound {
+            self.bound.insert(read.unit.clone());
+        }
+        for variable in &read.variables {
+            unit.variables.extend(self.variable(variable));
+        }
+        unit
+    }
+
+    /// Returns the index of a variable, if what the unit saw of it is what this job sees. One that was
+    /// set for the build alone says nothing to a restore.
+    fn variable(&mut self, variable: &Variable) -> Option<u32> {
+        let value = self.around.environment.get(&variable.name);
+        if value != variable.value.as_deref().map(OsStr::new) {
+            return None;
+        }
+        let value = value.map(|value| Digest::of(value.as_bytes()));
+        let variable = GraphVariable { name: variable.name.clone(), value };
+        Some(index(&mut self.variables, variable))
+    }
+
+    /// Returns `path` without `..` and links to directories. One that is missing stays as it is.
+    fn resolve(&mut self, path: &Path) -> Option<PathBuf> {
+        let (parent, name) = (path.parent()?, path.file_name());
+        let Some(name) = name else { return path.canonicalize().ok() };
+        let real = self
+            .resolved
+            .entry(parent.to_owned())
+            .or_insert_with(|| parent.canonicalize().ok())
+            .as_deref();
+        Some(real.unwrap_or(parent).join(name))
+    }
+
+    /// Returns the number of a path.
+    fn number(&mut self, path: PathBuf) -> u32 {
+        let mut inside: Vec<_> =
+            self.around.roots.iter().filter(|(_, dir)| path.starts_with(dir)).collect();
+        inside.sort_by_key(|(_, dir)| std::cmp::Reverse(dir.components().count()));
+        let known = inside.into_iter().find_map(|(root, dir)| {
+            let below = path.strip_prefix(dir).ok()?.as_os_str().as_bytes();
+            let below = RelPath::parse(below).ok();
+            self.numbers.get(&(root, below.as_ref())).copied()
+        });
+        known.unwrap_or_else(|| {
+            let count = u32::try_from(self.around.sources.len()).unwrap_or(u32::MAX);
+            let next = u32::try_from(self.others.len()).unwrap_or(u32::MAX);
+            count.saturating_add(*self.others.entry(path).or_insert(next))
+        })
+    }
+}
+
+/// Returns the index of `value`, which is its place in the order in which values came.
+fn index<T: Ord>(values: &mut BTreeMap<T, u32>, value: T) -> u32 {
+    let next = u32::try_from(values.len()).unwrap_or(u32::MAX);
+    *values.entry(value).or_insert(next)
+}
+
+/// Returns the values in the order of their indices.
+fn listed<T>(values: impl IntoIterator<Item = (T, u32)>) -> Vec<T> {
+    let mut values: Vec<_> = values.into_iter().collect();
+    values.sort_by_key(|(_, index)| *index);
+    values.into_iter().map(|(value, _)| value).collect()
+}

@@ -1,0 +1,94 @@
+//! What of an area could not be read: what is of no use without it, and how it is told.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
+
+use crate::cargo::artifacts::is_documentation;
+use crate::cargo::home::{Shared, unit};
+use crate::cargo::units::{Units, incremental_of, is_fingerprint};
+use crate::fs::stat::Kind;
+use crate::fs::walk::{Found, Missed, Why};
+use crate::job::Error;
+use crate::model::rel_path::RelPath;
+use crate::model::unit_use::UnitDir;
+
+/// Returns why a file could not be read, if it is the file: any other error is returned as it is.
+pub(crate) fn why(error: Error) -> Result<Why, Error> {
+    match error {
+        Error::Changed(_) => Ok(Why::Changed),
+        Error::Io(error) => Ok(Why::of(error)?),
+        other => Err(other),
+    }
+}
+
+/// Says what is left out of `dir`, naming one path.
+pub(crate) fn warning(dir: &Path, missed: &[Missed]) -> Option<String> {
+    let rank = |missed: &&Missed| match missed.why {
+        Why::Refused(_) => 0,
+        Why::Changed => 1,
+        Why::Gone => 2,
+    };
+    let Missed { path, why } = missed.iter().min_by_key(rank)?;
+    let why = match why {
+        Why::Refused(error) => error.to_string(),
+        Why::Changed => "it changed while it was read".to_owned(),
+        Why::Gone => "it was removed meanwhile".to_owned(),
+    };
+    let subject = and_others(&dir.join(path.as_path()), missed.len());
+    Some(format!("{subject} left out: {why}"))
+}
+
+/// Names a path, and says how many there are beside it.
+pub(crate) fn and_others(path: &Path, count: usize) -> String {
+    let path = path.display();
+    match count {
+        0 | 1 => format!("`{path}` is"),
+        2 => format!("`{path}` and 1 other are"),
+        _ => format!("`{path}` and {} others are", count - 1),
+    }
+}
+
+/// Leaves out of `CARGO_HOME` what was missed, and the crate, database or checkout that it was part of.
+pub(crate) fn leave_out_of_home(kind: Shared, found: &mut Vec<Found>, missed: &[Missed]) {
+    let whole = |missed: &Missed| unit(kind, &missed.path).unwrap_or_else(|| missed.path.clone());
+    leave_out(found, &missed.iter().map(whole).collect());
+}
+
+/// Leaves out of a target what was missed, its other names, and the session of incremental compilation that it
+/// was part of. Returns the units of which a part was missed.
+pub(crate) fn leave_out_of_target(found: &mut Vec<Found>, missed: &[Missed]) -> BTreeSet<UnitDir> {
+    let mut paths: HashSet<RelPath> = missed.iter().map(|missed| missed.path.clone()).collect();
+    let inode = |found: &Found| (found.stat.inode.dev, found.stat.inode.ino);
+    let is_linked = |found: &&Found| found.stat.kind == Kind::File && found.stat.links > 1;
+    let linked = || found.iter().filter(is_linked);
+    let inodes: HashSet<_> =
+        linked().filter(|found| paths.contains(&found.path)).map(inode).collect();
+    let names = linked().filter(|found| inodes.contains(&inode(found)));
+    paths.extend(names.map(|found| found.path.clone()).collect::<Vec<_>>());
+
+    let units = Units::among(found.iter().map(|found| &found.path).chain(&paths));
+    let mut touched: BTreeSet<UnitDir> =
+        paths.iter().filter_map(|path| units.of(path)).cloned().collect();
+    if paths.iter().any(is_documentation) {
+        let documented = found.iter().filter(|found| is_documented(&found.path));
+        touched.extend(documented.filter_map(|found| units.of(&found.path)).cloned());
+    }
+    let sessions = paths.iter().filter_map(|path| Some(incremental_of(path)?.0));
+    let gone = paths.iter().cloned().chain(sessions).collect();
+    leave_out(found, &gone);
+    touched
+}
+
+/// Tells whether a path is the fingerprint of a unit that wrote documentation.
+fn is_documented(path: &RelPath) -> bool {
+    is_fingerprint(path) && path.file_name().starts_with(b"doc-")
+}
+
+fn leave_out(found: &mut Vec<Found>, gone: &HashSet<RelPath>) {
+    let is_gone = |path: &RelPath| {
+        std::iter::successors(Some(path.clone()), RelPath::parent).any(|path| gone.contains(&path))
+    };
+    if !gone.is_empty() {
+        found.retain(|found| !is_gone(&found.path));
+    }
+}

@@ -1,0 +1,211 @@
+//! guard: keeps every filesystem that a job uses from filling up, as far as the store can help.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::gc::{GcReport, Mode, gc};
+use super::hot::relieve;
+use crate::cargo::dirs;
+use crate::fs::space::filesystem_of;
+use crate::job::Result;
+use crate::job::report::chain;
+use crate::model::environment::Environment;
+use crate::model::filesystem::Filesystem;
+use crate::model::pressure::{Pressure, Strain};
+use crate::model::retention::Policy;
+use crate::model::scope::Scope;
+use crate::model::timestamp::Timestamp;
+use crate::store::Store;
+
+/// What a job uses a path for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// The store.
+    Store,
+    /// What is checked out.
+    Workspace,
+    /// A target or build directory.
+    Target,
+    /// `CARGO_HOME`.
+    CargoHome,
+    /// Temporary files.
+    TempDir,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Store => "store",
+            Self::Workspace => "workspace",
+            Self::Target => "target directory",
+            Self::CargoHome => "CARGO_HOME",
+            Self::TempDir => "temporary files",
+        })
+    }
+}
+
+/// What the guard saw and did.
+#[derive(Clone, Debug, Serialize)]
+pub struct GuardReport {
+    /// Each filesystem once, the store's first.
+    pub filesystems: Vec<Watched>,
+    /// What was expired and evicted.
+    pub gc: GcReport,
+    /// What people should know.
+    pub warnings: Vec<String>,
+}
+
+/// One filesystem that matters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Watched {
+    /// What is on it.
+    pub places: Vec<Place>,
+    /// How full it was.
+    pub before: Filesystem,
+    /// How full it is; in a dry run the same.
+    pub after: Filesystem,
+}
+
+/// Returns every path whose filesystem matters to a job: of its checkouts, of their target
+/// directories, of cargo's home and of temporary files.
+///
+/// A directory that is no repo has no target: the rest is guarded all the same.
+pub fn places(
+    repo: &Path,
+    dependencies: impl IntoIterator<Item = PathBuf>,
+    cargo_home: Option<&Path>,
+    target_dir: Option<&Path>,
+    environment: &Environment,
+) -> Vec<(Place, PathBuf)> {
+    let mut places = Vec::new();
+    if let Ok(home) = dirs::cargo_home(environment, cargo_home, repo) {
+        places.push((Place::CargoHome, home));
+    }
+    let temp_dir = environment.get("TMPDIR").map_or(Path::new("/tmp"), Path::new);
+    places.push((Place::TempDir, temp_dir.to_owned()));
+    let own = std::iter::once((repo.to_owned(), target_dir));
+    let dependencies = dependencies.into_iter().map(|path| (path, None));
+    for (checkout, target_dir) in own.chain(dependencies) {
+        if let Ok(dirs) = dirs::dirs(&checkout, environment, target_dir) {
+            places.push((Place::Target, dirs.target_dir));
+            places.extend(dirs.build_dir.map(|dir| (Place::Target, dir)));
+        }
+        places.push((Place::Workspace, checkout));
+    }
+    places
+}
+
+/// Measures the filesystems of the store and of `paths`, makes room in the store if its own is
+/// too full, and warns of everything that the store cannot help.
+///
+/// A path that does not exist yet counts as on the filesystem that would hold it. What
+/// `readable` scopes hold is what the job is about to restore: other lanes make room first.
+pub fn guard(
+    store: &Store,
+    paths: &[(Place, PathBuf)],
+    pressure: &Pressure,
+    policy: &Policy,
+    readable: &[Scope],
+    now: Timestamp,
+    mode: Mode,
+) -> Result<GuardReport> {
+    let mut warnings = warnings_of_place(store.root(), paths);
+    let mut filesystems = measure(store, paths, &mut warnings)?;
+    let mut gc = gc(store, policy, Some(pressure), readable, now, mode)?;
+    for watched in &mut filesystems {
+        if !watched.places.contains(&Place::Store) {
+            let (dropped, failures) = relieve(store, &watched.before, pressure, policy, now, mode)?;
+            warnings.extend(failures.iter().map(|error| chain(error)));
+            gc.bytes += dropped.iter().map(|dir| dir.frees_bytes).sum::<u64>();
+            gc.dirs.extend(dropped);
+        }
+        watched.after = filesystem_of(&watched.before.path)?;
+        let of_store = watched.places.contains(&Place::Store);
+        // In a dry run the store's own is full as before; the report of gc says what would be.
+        if !(of_store && mode == Mode::DryRun) {
+            warnings.extend(warning_of(watched, &pressure.strains(&watched.after)));
+        }
+    }
+    Ok(GuardReport { filesystems, gc, warnings })
+}
+
+/// Returns each filesystem once. One that cannot be asked is a warning, so that it keeps no
+/// other from being guarded.
+fn measure(
+    store: &Store,
+    paths: &[(Place, PathBuf)],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Watched>> {
+    let of_store = filesystem_of(store.root())?;
+    let mut filesystems =
+        vec![Watched { places: vec![Place::Store], after: of_store.clone(), before: of_store }];
+    for (place, path) in paths {
+        let filesystem = match filesystem_of(path) {
+            Ok(filesystem) => filesystem,
+            Err(error) => {
+                warnings.push(chain(&error));
+                continue;
+            }
+        };
+        let known = |watched: &&mut Watched| watched.before.device == filesystem.device;
+        match filesystems.iter_mut().find(known) {
+            Some(watched) if watched.places.contains(place) => {}
+            Some(watched) => watched.places.push(*place),
+            None => filesystems.push(Watched {
+                places: vec![*place],
+                after: filesystem.clone(),
+                before: filesystem,
+            }),
+        }
+    }
+    Ok(filesystems)
+}
+
+/// Says that a filesystem is too full, and what that will look like: a linker that writes
+/// through a memory map gets no error when the disk is full, but a signal.
+fn warning_of(watched: &Watched, strains: &[Strain]) -> Option<String> {
+    if strains.is_empty() {
+        return None;
+    }
+    let list = |texts: Vec<String>| texts.join(", ");
+    let places = list(watched.places.iter().map(ToString::to_string).collect());
+    let strains = list(strains.iter().map(ToString::to_string).collect());
+    let path = watched.after.path.display();
+    let helpless = if watched.places.contains(&Place::Store) {
+        "even with all gone that may go"
+    } else {
+        "and nothing of the store that may go is there"
+    };
+    Some(format!(
+        "`{path}` ({places}): {strains}, {helpless}; a build that fails there with `Bus error` or \
+         `No space left on device` fails for the disk, not for the linker"
+    ))
+}
+
+/// Warns of a root that does not last.
+fn warnings_of_place(root: &Path, paths: &[(Place, PathBuf)]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let shown = root.display();
+    if filesystem_of(root).is_ok_and(|filesystem| filesystem.is_memory) {
+        warnings.push(format!(
+            "the store `{shown}` is on a tmpfs: it takes memory from the build and is gone after a reboot"
+        ));
+    }
+    for (_, workspace) in paths.iter().filter(|(place, _)| *place == Place::Workspace) {
+        // The root is canonical; a workspace that does not exist holds no store.
+        if workspace.canonicalize().is_ok_and(|workspace| root.starts_with(workspace)) {
+            let workspace = workspace.display();
+            warnings.push(format!(
+                "the store `{shown}` is in the workspace `{workspace}`: `git clean -ffdx` of the next \
+                 checkout removes it"
+            ));
+        }
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! Which units the next saves leave out, foreseen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::gc::GcReport;
+use super::survey::survey_of;
+use crate::job::Result;
+use crate::model::manifest::{GenerationId, Unit};
+use crate::model::unit_use::UnitPolicy;
+use crate::store::{Generation, Store};
+
+/// Units of a generation that the next save of its job leaves out unless that job uses them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IdleUnits {
+    /// The generation.
+    pub generation: GenerationId,
+    /// What kind of job saved it.
+    pub job: String,
+    /// How many units it has.
+    pub of: usize,
+    /// Those that are about to leave, as they lie in the target.
+    pub units: Vec<String>,
+    /// The packages that they are units of.
+    pub crates: BTreeSet<String>,
+}
+
+/// Returns what leaves the newest generation of each series and kind of job with its next save, of
+/// those generations that stay after `gc`. A generation that cannot be read has nothing to tell.
+pub fn idle_units(store: &Store, gc: &GcReport, policy: UnitPolicy) -> Result<Vec<IdleUnits>> {
+    let (generations, _) = store.generations()?;
+    let goes = |id: &GenerationId| gc.expired.iter().any(|expired| expired.id == *id);
+    let mut newest: BTreeMap<_, Generation> = BTreeMap::new();
+    for generation in generations {
+        let is_shared = generation.id.series.area.is_shared();
+        if is_shared || goes(&generation.id) {
+            continue;
+        }
+        let kind = (generation.id.series.clone(), generation.header.job.clone());
+        let is_newer = newest.get(&kind).is_none_or(|known| known.id.number < generation.id.number);
+        if is_newer {
+            newest.insert(kind, generation);
+        }
+    }
+    let mut idle = Vec::new();
+    for ((_, job), Generation { id, .. }) in newest {
+        let Ok(manifest) = store.read_unleased(&id) else { continue };
+        // A save keeps these whether they are used or not.
+        let unknown = survey_of(&manifest).unknown;
+        let is_leaving =
+            |unit: &&Unit| policy.is_about_to_leave(unit.used) && !unknown.contains(&unit.dir);
+        let leaving: Vec<&Unit> = manifest.units.iter().filter(is_leaving).collect();
+        if !leaving.is_empty() {
+            idle.push(IdleUnits {
+                generation: id,
+                job,
+                of: manifest.units.len(),
+                units: leaving.iter().map(|unit| unit.dir.to_string()).collect(),
+                crates: leaving.iter().map(|unit| unit.dir.crate_name().into_owned()).collect(),
+            });
+        }
+    }
+    Ok(idle)
+}

@@ -1,0 +1,116 @@
+//! Removing what is wrong in a `CARGO_HOME`, so that cargo fetches it again.
+
+use std::collections::HashSet;
+
+use super::{LeftBy, Part, Vouching, Wrong};
+use crate::cargo::home::{RegistryPart, Shared, registry_part, unit};
+use crate::fs::beneath::Beneath;
+use crate::fs::space::now_at;
+use crate::fs::stat::Kind;
+use crate::job::Result;
+use crate::job::locks::keep_packages_unused;
+use crate::job::report::chain;
+use crate::model::rel_path::RelPath;
+use crate::tree::staged::Staged;
+use crate::tree::walk::walk;
+
+/// How many paths are named; the others are counted.
+const SHOWN: usize = 5;
+
+/// What became of what was wrong.
+pub(crate) struct Removal {
+    /// The same for people.
+    pub(crate) lines: Vec<String>,
+    /// Whether nothing of it is there any more.
+    pub(crate) is_done: bool,
+}
+
+impl Vouching<'_> {
+    /// Removes what is `wrong`, and says for each what became of it, which `fate` says first: `is not saved`.
+    ///
+    /// Nothing is removed that cargo is writing or reading: both of its locks are held. Then it is judged once more. Each
+    /// goes by one rename.
+    pub(crate) fn remove(
+        &self,
+        part: Part<'_>,
+        wrong: &[Wrong],
+        (fate, left_by): (&str, LeftBy),
+    ) -> Removal {
+        if wrong.is_empty() {
+            return Removal { lines: Vec::new(), is_done: true };
+        }
+        let removed = self.try_remove(part, wrong, left_by);
+        let end = match &removed {
+            Ok(_) => "it is removed, and cargo fetches it again".to_owned(),
+            Err(error) => format!("it cannot be removed: {}", chain(error)),
+        };
+        let mended = "it is as it should be by now".to_owned();
+        let line = |Wrong { path, why }: &Wrong| {
+            let is_mended = removed.as_ref().is_ok_and(|removed| !removed.contains(path));
+            let end = if is_mended { &mended } else { &end };
+            let path = part.dir.join(path.as_path());
+            format!("`{}` {fate}: {why}; {end}", path.display())
+        };
+        let mut lines: Vec<_> = wrong.iter().take(SHOWN).map(line).collect();
+        let others = wrong.len().saturating_sub(SHOWN);
+        if others > 0 {
+            lines.push(format!("{others} others in `{}` likewise", part.dir.display()));
+        }
+        Removal { lines, is_done: removed.is_ok() }
+    }
+
+    /// Returns what was removed: what is wrong still.
+    fn try_remove(
+        &self,
+        part: Part<'_>,
+        wrong: &[Wrong],
+        left_by: LeftBy,
+    ) -> Result<HashSet<RelPath>> {
+        let _locks = keep_packages_unused(&self.job.cargo_home, self.progress)?;
+        let wrong = self.still_wrong(part, wrong, left_by)?;
+        if wrong.is_empty() {
+            return Ok(wrong);
+        }
+        let home = Beneath::open(part.dir)?;
+        let staged = Staged::within(self.lease, part.dir, part.dir)?;
+        let aside = Beneath::open(staged.path())?;
+        for path in &wrong {
+            aside.create_parents(path)?;
+            aside.rename_from(path, &home, path)?;
+        }
+        Ok(wrong)
+    }
+
+    fn still_wrong(
+        &self,
+        part: Part<'_>,
+        wrong: &[Wrong],
+        left_by: LeftBy,
+    ) -> Result<HashSet<RelPath>> {
+        let mut tops: HashSet<RelPath> = wrong.iter().map(|wrong| wrong.path.clone()).collect();
+        // A source is judged by its crate file.
+        tops.extend(wrong.iter().filter_map(|wrong| crate_file_of(part.kind, &wrong.path)));
+        let above = |path: &RelPath| std::iter::successors(path.parent(), RelPath::parent);
+        let parents: HashSet<_> = tops.iter().flat_map(above).collect();
+        let is_of = |path: &RelPath| {
+            tops.contains(path) || unit(part.kind, path).is_some_and(|unit| tops.contains(&unit))
+        };
+        let walked = walk(part.dir, |path, what| {
+            is_of(path) || what == Kind::Dir && parents.contains(path)
+        })?;
+        let now = now_at(self.store.root())?;
+        let found = self
+            .judge(part, &walked.found, now, left_by)?
+            .wrong
+            .into_iter()
+            .map(|wrong| wrong.path);
+        Ok(found.filter(|path| wrong.iter().any(|wrong| wrong.path == *path)).collect())
+    }
+}
+
+fn crate_file_of(kind: Shared, path: &RelPath) -> Option<RelPath> {
+    match (kind, registry_part(path)) {
+        (Shared::Registry, RegistryPart::Source(of)) => of.file(),
+        _ => None,
+    }
+}
