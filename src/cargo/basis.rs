@@ -26,6 +26,13 @@ pub enum Basis {
     Manifests(usize),
 }
 
+impl Basis {
+    /// Tells whether git tracks the lock file: then nobody can have written another one without a trace.
+    pub fn is_tracked(&self) -> bool {
+        matches!(self, Self::TrackedLock(_))
+    }
+}
+
 impl fmt::Display for Basis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

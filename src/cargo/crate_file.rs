@@ -54,6 +54,12 @@ impl fmt::Display for Difference {
     }
 }
 
+/// Tells whether a path in a source is what an instrumented build script wrote as it ran there: it is nobody's source, and
+/// is neither judged nor saved unless the crate brings one of that name.
+pub fn is_raw_profile(path: &RelPath) -> bool {
+    path.as_bytes().ends_with(b".profraw")
+}
+
 /// Returns how the source `found` in `dir` differs from what the `.crate` file at `path` unpacks to, if it does.
 ///
 /// `name` is `<name>-<version>`; paths of `found` are below `dir`. One that was changed since it was found differs. Memory
@@ -195,7 +201,7 @@ impl Comparing<'_> {
         let is_expected = |path: &RelPath, stat: &Stat| match stat.kind {
             _ if self.expected.contains_key(path) => true,
             Kind::Dir => dirs.contains(path),
-            Kind::File => path.as_bytes() == MARK,
+            Kind::File => path.as_bytes() == MARK || is_raw_profile(path),
             Kind::Symlink | Kind::Special => false,
         };
         let more = self.found.iter().find(|(path, stat)| !is_expected(path, stat));

@@ -14,6 +14,7 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use super::git_config;
 use super::git_objects::{Hashing, ObjectId, Objects};
 use crate::fs::beneath::open_regular;
+use crate::fs::regular;
 use crate::fs::stat::{Kind, Stat};
 use crate::model::environment::Environment;
 use crate::model::rel_path::RelPath;
@@ -124,12 +125,28 @@ impl Looking<'_> {
             let is_dir = self.found.get(&path).is_none_or(|stat| stat.kind == Kind::Dir);
             if has_any {
                 self.look(Some(&path), commit, depth + 1)?;
-            } else if !is_dir {
-                // One that is not to be updated is an empty directory.
+            } else if !is_dir || !self.is_left_empty(at, &path) {
                 return wrong(format!("`{path}` is not as in its revision"));
             }
         }
         Ok(())
+    }
+
+    /// Tells whether cargo leaves the submodule at `path` out of the checkout `at`: its `.gitmodules` says `update = none`.
+    fn is_left_empty(&self, at: Option<&RelPath>, path: &RelPath) -> bool {
+        let Ok(file) = join(at, b".gitmodules") else { return false };
+        let Ok(text) = regular::read(&self.dir.join(file.as_path())) else { return false };
+        let text = String::from_utf8_lossy(&text);
+        let below = at.map_or(0, |at| at.as_bytes().len() + 1);
+        let name = String::from_utf8_lossy(&path.as_bytes()[below..]);
+        text.split('[').any(|section| {
+            let says = |key: &str, value: &str| {
+                section.lines().filter_map(|line| line.split_once('=')).any(|(it, said)| {
+                    it.trim().eq_ignore_ascii_case(key) && said.trim().trim_matches('"') == value
+                })
+            };
+            says("path", &name) && says("update", "none")
+        })
     }
 
     /// Refuses a repository that names programs, or that is at another commit.

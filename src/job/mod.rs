@@ -104,6 +104,8 @@ pub struct Job {
     pub wanted: Wanted,
     /// Whether any lock file was found.
     pub has_lock: bool,
+    /// Whether git tracks the lock file of the repo.
+    pub is_locked: bool,
     /// Every target and build directory of the repo and its dependencies, wanted or not, and the further
     /// targets that are kept.
     pub target_dirs: Vec<PathBuf>,

@@ -51,6 +51,7 @@ impl Job {
             workspaces: workspaces(&asked),
             wanted: Wanted::default(),
             has_lock: false,
+            is_locked: key.basis.is_tracked(),
             scratch: ask.scratch.clone(),
             provenance: ask.provenance.clone(),
             warnings: key.warnings.clone(),

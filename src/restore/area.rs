@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-
 use super::hot::Taking;
 use super::lookup::Choice;
 use super::place::{Placing, place};

@@ -14,12 +14,12 @@ use crate::job::report::{AreaReport, chain};
 use crate::job::sources::Glance;
 use crate::job::{Error, Result};
 use crate::model::area::Area;
-use crate::model::leftovers::Leftovers;
+use crate::model::leftovers::{Foreign, Leftovers};
 use crate::model::manifest::Manifest;
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 use crate::store::Vouched;
-use crate::vouch::{LeftBy, Part, Restored, Vouching, Wrong};
+use crate::vouch::{LeftBy, Part, Restored, Unproven, Vouching, Wrong};
 
 /// The parts of a home, as the directories of one are listed.
 const PARTS: [(Shared, Area); 2] = [(Shared::Registry, Area::Registry), (Shared::Git, Area::Git)];
@@ -37,12 +37,14 @@ impl<'a> Restoring<'a> {
         for area in areas.iter_mut().filter(|area| area.choice.is_none()) {
             let Some(kind) = Shared::of(&area.place.area) else { continue };
             let part = Part { kind, dir: &area.place.dir };
-            let mended = self.mend_unrestored(part, &mut area.report.warnings);
-            area.report.warnings.extend(mended.err().map(|error| chain(&error)));
+            let AreaReport { notes, warnings, .. } = &mut area.report;
+            let mended = self.mend_unrestored(part, notes, warnings);
+            warnings.extend(mended.err().map(|error| chain(&error)));
         }
+        let mut notes = Vec::new();
         for ((kind, area), dir) in PARTS.into_iter().zip(&home_dirs(self.job)) {
             if self.sees_to(&area) && !areas.iter().any(|it| it.place.area == area) {
-                let mended = self.mend_unrestored(Part { kind, dir }, warnings);
+                let mended = self.mend_unrestored(Part { kind, dir }, &mut notes, warnings);
                 warnings.extend(mended.err().map(|error| chain(&error)));
             }
         }
@@ -77,6 +79,7 @@ impl<'a> Restoring<'a> {
         report: &mut AreaReport,
     ) -> Result<Placed> {
         let part = Part { kind, dir: &place.dir };
+        let is_proven = self.set_unproven_aside(part, Some(manifest), &mut report.notes)?;
         let warnings = &mut report.warnings;
         let is_vouched = self.is_vouched(part)?;
         let mut wrong = if is_vouched { None } else { Some(self.clear_ways(part, warnings)?) };
@@ -109,8 +112,41 @@ impl<'a> Restoring<'a> {
             // An older version saved it.
             self.vouching().look_over(part, self.left_by(part))?
         };
-        self.mend(part, &rest, warnings)?;
+        self.mend(part, &rest, is_proven, warnings)?;
         Ok(placed)
+    }
+
+    /// Sets aside what nothing proves of a part of the home that another lane left, unless the job keeps leftovers. Tells
+    /// whether no such thing is there any more.
+    fn set_unproven_aside(
+        &self,
+        part: Part<'_>,
+        saved: Option<&Manifest>,
+        notes: &mut Vec<String>,
+    ) -> Result<bool> {
+        // Who adopts this program loses nothing of the home.
+        let is_of_other = matches!(self.owners().foreign(part.dir), Some(Foreign::Of(_)));
+        if self.options.leftovers == Leftovers::Keep || !is_of_other {
+            return Ok(true);
+        }
+        match self.vouching().set_unproven_aside(part, saved) {
+            Ok(Unproven::None) => Ok(true),
+            Ok(Unproven::SetAside(note)) => {
+                notes.push(note);
+                Ok(true)
+            }
+            Ok(Unproven::Stays) => Ok(false),
+            // What a lock file says is looked at all the same.
+            Err(error @ Error::Busy { .. }) => {
+                let dir = part.dir.display();
+                notes.push(format!(
+                    "not all that another lane left in `{dir}` is set aside: {}",
+                    chain(&error)
+                ));
+                Ok(self.job.is_locked)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Looks a part of the home over, and removes what stands where cargo has directories that lead to others: nothing is
@@ -128,20 +164,32 @@ impl<'a> Restoring<'a> {
     }
 
     /// Sees to it that cargo finds nothing wrong in a part of the home where nothing was restored.
-    fn mend_unrestored(&self, part: Part<'_>, warnings: &mut Vec<String>) -> Result<()> {
+    fn mend_unrestored(
+        &self,
+        part: Part<'_>,
+        notes: &mut Vec<String>,
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
+        let is_proven = self.set_unproven_aside(part, None, notes)?;
         if self.is_vouched(part)? {
             return Ok(());
         }
         let wrong = self.look_over(part)?;
-        self.mend(part, &wrong, warnings)
+        self.mend(part, &wrong, is_proven, warnings)
     }
 
-    /// Removes what is wrong. Then the job answers for what is there.
-    fn mend(&self, part: Part<'_>, wrong: &[Wrong], warnings: &mut Vec<String>) -> Result<()> {
+    /// Removes what is wrong. Then the job answers for what is there, if it is proven.
+    fn mend(
+        &self,
+        part: Part<'_>,
+        wrong: &[Wrong],
+        is_proven: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
         let left_by = self.left_by(part);
         let removal = self.vouching().remove(part, wrong, ("is wrong", left_by));
         warnings.extend(removal.lines);
-        if removal.is_done && left_by == LeftBy::Foreign {
+        if removal.is_done && is_proven && left_by == LeftBy::Foreign {
             self.owners().take(part.dir)?;
         }
         Ok(())

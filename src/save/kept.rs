@@ -91,9 +91,11 @@ pub(super) fn find(
     });
     let each: Vec<Result<_>> = each.collect();
     let (mut read, mut missed) = (Vec::new(), Vec::new());
+    let mut crate_roots = BTreeSet::new();
     for (Found { path, .. }, files) in dep_infos.into_iter().zip(each) {
         match files {
-            Ok(files) => {
+            Ok(Named { files, crate_root }) => {
+                crate_roots.extend(crate_root);
                 let is_of_script = path.file_name().starts_with(b"build_script_");
                 read.push((is_of_script && !files.is_empty(), files));
             }
@@ -118,6 +120,8 @@ pub(super) fn find(
             writers.extend((!same.is_empty()).then_some((file, same)));
         }
     }
+    // Without its crate root cargo has no such unit: what left that here is no build script.
+    named.retain(|file| !crate_roots.contains(file));
     named.extend(writers.keys().cloned());
     named.retain(|file| !is_brought(file));
     let mut keep = Vec::new();
@@ -140,16 +144,25 @@ fn files_in_roots(
     workspace_root: &Path,
     roots: &BTreeMap<Root, PathBuf>,
     excluded: &[PathBuf],
-) -> Result<Vec<(Root, RelPath)>> {
+) -> Result<Named> {
     let bytes = read(path).at("read", path)?;
     let is_excluded = |file: &PathBuf| excluded.iter().any(|dir| file.starts_with(dir));
     let files = dep_info::files(&bytes).into_iter().map(|file| workspace_root.join(file));
-    let inside = files
-        .filter(|file| !is_excluded(file))
-        .filter_map(|file| resolve(&file))
-        .filter(|file| !is_excluded(file))
-        .filter_map(|file| in_root(roots, &file));
-    Ok(inside.filter(|(_, path)| !is_of_git(path)).collect())
+    let inside = |file: PathBuf| {
+        let file = Some(file).filter(|file| !is_excluded(file)).and_then(|file| resolve(&file));
+        let file = in_root(roots, &file.filter(|file| !is_excluded(file))?)?;
+        (!is_of_git(&file.1)).then_some(file)
+    };
+    let files: Vec<_> = files.map(inside).collect();
+    let crate_root = files.first().cloned().flatten();
+    Ok(Named { files: files.into_iter().flatten().collect(), crate_root })
+}
+
+/// The files inside the roots that a dep-info names.
+struct Named {
+    files: Vec<(Root, RelPath)>,
+    /// The first file that rustc read, if it is one of them.
+    crate_root: Option<(Root, RelPath)>,
 }
 
 impl Run<'_> {

@@ -156,10 +156,13 @@ fn save_all(
     let mut guards: Vec<_> = job.places.iter().map(guard).collect();
     let has_target = job.places.iter().any(|place| !place.area.is_shared());
     let (mut sources, mut job) = (Vec::new(), job);
+    let mut is_wider = false;
     if has_target {
         let (recorded, found) = sources::record(&job)?;
         sources = recorded;
+        let before = job.wanted.clone();
         job = with_found(job, found);
+        is_wider = job.wanted != before;
         if job.places.len() > guards.len() {
             guards.extend(job.places[guards.len()..].iter().map(guard));
             sources = sources::record(&job)?.0;
@@ -179,7 +182,7 @@ fn save_all(
         progress,
     };
     if has_target {
-        saving.look_for_left_sources()?;
+        saving.look_for_left_sources(is_wider)?;
     }
     let areas = job.places.par_iter().zip(guards).map(|(place, guard)| saving.report(place, guard));
     let areas: Vec<_> = areas.collect();

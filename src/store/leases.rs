@@ -273,6 +273,12 @@ impl Lease {
     pub fn staging_name(&self) -> String {
         staging_name(&self.id)
     }
+
+    /// Returns a number that this process did not stage under before: what it staged for the same place may still be
+    /// on its way out.
+    pub fn next_staged(&self) -> u64 {
+        self.staged.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 impl Drop for Lease {

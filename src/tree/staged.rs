@@ -209,7 +209,7 @@ fn create(lease: &Lease, parent: &Path, dir: &Path) -> Result<MarkedDir> {
     let of = dir.file_name().unwrap_or_default().to_string_lossy();
     // No symlink leads to what is marked.
     let parent = parent.canonicalize().at("resolve", parent)?;
-    let dir = parent.join(format!("{}-{of}", lease.staging_name()));
+    let dir = parent.join(format!("{}-{}-{of}", lease.staging_name(), lease.next_staged()));
     let room = dir.with_added_extension("room");
     for path in [&dir, &room] {
         lease.name(&Use::Staging(RawPath::of(path.as_os_str().as_encoded_bytes())))?;
@@ -247,5 +247,24 @@ impl Drop for Staged {
     fn drop(&mut self) {
         // What stays behind after an error here is removed by the next `reclaim`.
         drop(self.dir.remove());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Purpose, Store};
+
+    #[test]
+    fn what_was_set_aside_and_is_on_its_way_out_is_in_nobodys_way() -> Result<()> {
+        let dir = tempfile::tempdir().at("create a directory", Path::new("temporary"))?;
+        let store = Store::open_or_init(&dir.path().join("store"))?;
+        let lease = store.lease(Purpose::Restore)?;
+        let place = dir.path().join("target");
+        let first = Staged::beside(&lease, &place)?;
+        std::fs::write(first.path().join("a"), "a").at("write", first.path())?;
+        let second = Staged::beside(&lease, &place)?;
+        assert_ne!(first.path(), second.path());
+        Ok(())
     }
 }

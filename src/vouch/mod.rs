@@ -12,12 +12,14 @@ mod registry;
 mod removal;
 mod restored;
 mod tag;
+mod unproven;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::look::look_at_home;
-use crate::cargo::home::{Shared, unit};
+use crate::cargo::crate_file::is_raw_profile;
+use crate::cargo::home::{RegistryPart, Shared, registry_part, unit};
 use crate::fs::space::now_at;
 use crate::fs::stat::Kind;
 use crate::fs::walk::Found;
@@ -32,6 +34,7 @@ use crate::store::{Lease, SETTLED_NANOS, Store, Vouched, VouchedPart};
 use crate::tree::missed::and_others;
 
 pub(crate) use restored::Restored;
+pub(crate) use unproven::Unproven;
 
 /// A part of a `CARGO_HOME` that lock files can be asked about.
 #[derive(Clone, Copy, Debug)]
@@ -157,6 +160,8 @@ impl Vouching<'_> {
         report: &mut AreaReport,
     ) -> Result<LeftOut> {
         let judgement = self.judge(part, found, now, LeftBy::Readable)?;
+        let is_profile = |path: &RelPath| matches!(registry_part(path), RegistryPart::Source(_) if is_raw_profile(path));
+        found.retain(|found| part.kind != Shared::Registry || !is_profile(&found.path));
         let Judgement { wrong, strange, is_complete } = judgement;
         if wrong.is_empty() && strange.is_empty() {
             return Ok(LeftOut { is_complete, left_source: None });

@@ -274,8 +274,10 @@ fn what_is_wrong_in_git_is_replaced_before_cargo_sees_it() -> Result {
 fn submodules_are_the_commits_that_the_revision_names() -> Result {
     type Change = fn(&Host, &Path) -> Result;
     #[rustfmt::skip]
-    let cases: [(&str, Change, Option<&str>); 4] = [
+    let cases: [(&str, Change, Option<&str>); 6] = [
         ("nothing",        |_, _| Ok(()),                                            None),
+        ("emptied",        |_, sub| { fs::remove_dir_all(sub)?; Ok(fs::create_dir(sub)?) }, Some("`deep/sub` is not as in its revision")),
+        ("left empty, as it says", |_, _| Ok(()),                                    None),
         ("edited",         |_, sub| write(sub, "src/lib.rs", "//! evil\n"),          Some("`deep/sub/src/lib.rs` is not as in its revision")),
         ("a further file", |_, sub| write(sub, "build.rs", "fn main() {}"),          Some("`deep/sub/build.rs` is not in its revision")),
         ("a link",         |_, sub| { fs::remove_dir_all(sub)?; link(sub.parent().ok_or("no parent")?, "sub", "/etc") }, Some("`deep/sub` is not as in its revision")),
@@ -287,10 +289,21 @@ fn submodules_are_the_commits_that_the_revision_names() -> Result {
             let url = format!("file://{}", origin.display());
             let add = ["-c", "protocol.file.allow=always", "submodule", "add", "-q", &url];
             host.git(lib, &[&add[..], &["deep/sub"]].concat())?;
+            if why.starts_with("left empty") {
+                host.git(
+                    lib,
+                    &["config", "-f", ".gitmodules", "submodule.deep/sub.update", "none"],
+                )?;
+                host.git(lib, &["add", "-A"])?;
+            }
             host.git(lib, &["commit", "-q", "-m", "with a submodule"])
         })?;
         let sub = fetched.home().join(&fetched.checkout).join("deep/sub");
-        assert_eq!(fs::read_to_string(sub.join("src/lib.rs"))?, "//! sub\n", "{why}");
+        if why.starts_with("left empty") {
+            assert!(!sub.join("src/lib.rs").exists(), "{why}");
+        } else {
+            assert_eq!(fs::read_to_string(sub.join("src/lib.rs"))?, "//! sub\n", "{why}");
+        }
         change(&fetched.host, &sub)?;
         let saved = fetched.host.save()?.done()?;
         match want {

@@ -247,3 +247,27 @@ fn beside_a_target_that_nobody_restored_nothing_is_put_back() -> Result {
     assert_eq!(shop.build(Wiped)?.prints["say"], "two");
     Ok(())
 }
+
+/// Cargo makes units of `build.rs` and of what lies in `src/bin` by their names: what left them there is no build script.
+#[test]
+fn a_crate_root_that_somebody_left_does_not_come_back() -> Result {
+    for (path, text) in
+        [("app/build.rs", "fn main() {}\n"), ("app/src/bin/more.rs", "fn main() {}\n")]
+    {
+        let shop = Workshop::new(&[
+            ("app/Cargo.toml", &manifest("app", &[])),
+            ("app/.gitignore", "/target\n"),
+            ("app/src/main.rs", "fn main() {\nprintln!(\"say=one\");\n}\n"),
+        ])?;
+        shop.commit()?;
+        shop.clone_anew()?;
+        shop.restore()?;
+        shop.edit(Wiped, &[Write(path, text)])?;
+        shop.build(Wiped)?;
+        shop.save()?;
+        shop.clone_anew()?;
+        let restored = shop.restore()?;
+        assert_eq!(restored["kept_files"], json!(null), "{path}");
+    }
+    Ok(())
+}

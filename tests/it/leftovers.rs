@@ -18,7 +18,7 @@ use crate::support::{
 
 /// Who a job is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Event {
+pub(crate) enum Event {
     Push,
     Branch(&'static str),
     PullRequest(u64),
@@ -52,7 +52,7 @@ const DIRS: [&str; 4] = [
 ];
 
 /// A runner whose repository has a dependency beside it, a workspace in it, and a build directory apart.
-fn runner() -> Result<FakeRunner> {
+pub(crate) fn runner() -> Result<FakeRunner> {
     let runner = FakeRunner::new()?;
     runner.commit(&[
         (".gitignore", "target\n/built\n"),
@@ -70,7 +70,7 @@ fn runner() -> Result<FakeRunner> {
 }
 
 /// Checks everything out as if nothing had ever been there.
-fn check_out(runner: &FakeRunner) -> Result {
+pub(crate) fn check_out(runner: &FakeRunner) -> Result {
     runner.check_out()?;
     let lib = runner.path("_work/app/lib");
     if lib.exists() {
@@ -80,7 +80,7 @@ fn check_out(runner: &FakeRunner) -> Result {
     succeed(git.args(["clone", "-q"]).arg(runner.path("origin/lib")).arg(lib))
 }
 
-fn job<'r>(runner: &'r FakeRunner, event: Event, inputs: &[(&str, &str)]) -> Job<'r> {
+pub(crate) fn job<'r>(runner: &'r FakeRunner, event: Event, inputs: &[(&str, &str)]) -> Job<'r> {
     let mut job = runner.job(&[("dependencies", "lib"), ("hot-trees", "0")]);
     for (name, value) in inputs {
         job.input(name, value);
@@ -100,7 +100,7 @@ fn job<'r>(runner: &'r FakeRunner, event: Event, inputs: &[(&str, &str)]) -> Job
 }
 
 /// Builds, as far as anybody can tell: `who` leaves a file in each directory.
-fn build(runner: &FakeRunner, who: &str) -> Result {
+pub(crate) fn build(runner: &FakeRunner, who: &str) -> Result {
     build_in(runner, &DIRS, who)
 }
 
@@ -113,7 +113,7 @@ fn build_in(runner: &FakeRunner, dirs: &[&str], who: &str) -> Result {
 }
 
 /// Returns the directories in which there is what `who` built.
-fn built_by(runner: &FakeRunner, who: &str) -> BTreeSet<&'static str> {
+pub(crate) fn built_by(runner: &FakeRunner, who: &str) -> BTreeSet<&'static str> {
     let is_there = |dir: &&str| runner.path(dir).join(format!("debug/by-{who}")).exists();
     DIRS.into_iter().filter(is_there).collect()
 }
@@ -210,7 +210,7 @@ fn a_job_builds_on_nothing_that_a_lane_left_which_it_may_not_read() -> Result {
 }
 
 /// The sources in the shared home of cargo that a build compiles: of a crate of a registry, and of a git dependency.
-fn home_sources() -> [String; 2] {
+pub(crate) fn home_sources() -> [String; 2] {
     let crate_dir = format!("home/.cargo/registry/src/{INDEX}/{FOO}");
     [format!("{crate_dir}/src/lib.rs"), format!("home/.cargo/git/checkouts/{GIT}/src/lib.rs")]
 }
@@ -221,13 +221,13 @@ const FOO: &str = "foo-1.0.0";
 const GIT: &str = "lib-0123456789abcdef/COMMIT";
 
 /// Returns where one of [`home_sources`] is.
-fn at(runner: &FakeRunner, path: &str) -> Result<PathBuf> {
+pub(crate) fn at(runner: &FakeRunner, path: &str) -> Result<PathBuf> {
     let commit = runner.head(&runner.path("origin/git/lib"))?;
     Ok(runner.path(&path.replace("COMMIT", &commit[..7])))
 }
 
 /// Lets the repository depend on a crate and on a git repository, and fetches both as cargo does.
-fn depend(runner: &FakeRunner) -> Result {
+pub(crate) fn depend(runner: &FakeRunner) -> Result {
     let origin = runner.path("origin/git/lib");
     let commit = make_repository(&origin, "// good\n")?;
     lock(&runner.path("origin/app"), "app", &[FOO])?;
@@ -240,7 +240,7 @@ fn depend(runner: &FakeRunner) -> Result {
 }
 
 /// Returns the sources in the home that are not as they were fetched.
-fn edited(runner: &FakeRunner) -> Result<Vec<String>> {
+pub(crate) fn edited(runner: &FakeRunner) -> Result<Vec<String>> {
     let mut edited = Vec::new();
     for path in home_sources() {
         let text = fs::read_to_string(at(runner, &path)?).unwrap_or_default();
@@ -375,6 +375,31 @@ fn a_target_built_from_a_source_that_changed_in_the_same_job_is_saved() -> Resul
     check_out(&runner)?;
     job(&runner, Push, &[]).main()?.ok()?;
     assert!(built_by(&runner, "first").contains("_work/app/app/target"), "{}", post.log);
+    Ok(())
+}
+
+/// An instrumented build script leaves its profile where it runs: in the source of its crate, which was restored.
+#[test]
+fn a_target_is_saved_though_a_build_script_left_a_profile_in_its_source() -> Result {
+    let runner = runner()?;
+    depend(&runner)?;
+    let profile = at(&runner, &home_sources()[0])?.with_file_name("default_1_2.profraw");
+    for who in ["first", "second"] {
+        if who == "second" {
+            fs::remove_dir_all(runner.path("home/.cargo"))?;
+        }
+        check_out(&runner)?;
+        let mut push = job(&runner, Push, &[]);
+        push.main()?.ok()?;
+        assert!(!profile.exists(), "{who}");
+        fs::write(&profile, "raw")?;
+        build(&runner, who)?;
+        let post = push.post("success")?.ok()?;
+        assert_eq!(post.annotations("warning"), [""; 0], "{who}: {}", post.log);
+    }
+    check_out(&runner)?;
+    job(&runner, Push, &[]).main()?.ok()?;
+    assert!(built_by(&runner, "second").contains("_work/app/app/target"));
     Ok(())
 }
 

@@ -53,3 +53,4 @@ mod systems;
 mod targets;
 mod toolchains;
 mod units;
+mod unproven;
