@@ -2,7 +2,13 @@
 //!
 //! Cargo makes `tmp/` in a build directory, and in that of a target triple, for integration tests
 //! (`CARGO_TARGET_TMPDIR`), but only when it compiles one. So the directory itself is no scratch: a test that
-//! cargo finds fresh relies on it.
+//! cargo finds fresh relies on it. A tool that builds in a directory inside the target directory, as `cargo
+//! llvm-cov` and `cargo miri` do, has a `tmp/` below a triple there too: a triple has two hyphens at least, and no
+//! directory of cargo's has, so that packages called `tmp` in `debug/build` stay what they are.
+//!
+//! Rustc works in `s-<time>-<random>-working` of `incremental/<crate>` and gives it another name when it is done
+//! (`rustc_incremental::persist::fs`). One that is still called so when no build runs was left by a rustc that was
+//! killed: the next rustc removes it unread.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,7 +20,14 @@ use crate::model::manifest::{Entry, EntryKind, Manifest};
 use crate::model::rel_path::RelPath;
 
 /// The patterns of what is scratch by default.
-pub const DEFAULT: [&str; 4] = ["/tmp/*", "/*/tmp/*", "!/doc/tmp/*", "*.profraw"];
+pub const DEFAULT: [&str; 6] = [
+    "/tmp/*",
+    "/*/tmp/*",
+    "/*/*-*-*/tmp/*",
+    "!/doc/tmp/*",
+    "*.profraw",
+    "**/incremental/*/s-*-working/",
+];
 
 /// Which paths of a target directory are scratch: neither saved nor restored.
 #[derive(Clone, Debug)]
@@ -109,9 +122,20 @@ mod tests {
             ("tmp/a",                           Kind::File, true),
             ("wasm32-wasip1/tmp",               Kind::Dir,  false),
             ("wasm32-wasip1/tmp/a",             Kind::File, true),
+            ("miri/x86_64-unknown-linux-gnu/tmp", Kind::Dir, false),
+            ("miri/x86_64-unknown-linux-gnu/tmp/a", Kind::Dir, true),
+            ("llvm-cov-target/aarch64-apple-darwin/tmp/a", Kind::File, true),
             ("doc/tmp/index.html",              Kind::File, false),
             ("debug/build/tmp/0123456789abcdef", Kind::Dir, false),
+            ("x86_64-unknown-linux-gnu/debug/build/tmp/0123456789abcdef", Kind::Dir, false),
+            ("debug/build/a-b-0123456789abcdef/out/tmp/a", Kind::File, false),
+            ("debug/build/a-b-c/0123456789abcdef/tmp/a", Kind::File, false),
             ("debug/tmp.rs",                    Kind::File, false),
+            ("debug/incremental/a-1/s-h-0-working", Kind::Dir, true),
+            ("miri/x86_64-unknown-linux-gnu/debug/incremental/a-1/s-h-0-working", Kind::Dir, true),
+            ("debug/incremental/a-1/s-h-0-1x",  Kind::Dir,  false),
+            ("debug/incremental/a-1/s-h-0.lock", Kind::File, false),
+            ("debug/build/a-1/out/s-h-0-working", Kind::Dir, false),
             ("a.profraw",                       Kind::File, true),
             ("debug/deps/a-1.profraw",          Kind::File, true),
             ("debug/a.profdata",                Kind::File, false),

@@ -85,7 +85,8 @@ pub(super) struct PlaceArgs {
 #[derive(Debug, Args)]
 struct ScratchArgs {
     /// What of target directories is neither saved nor restored: patterns as of gitignore, one each time; ''
-    /// for nothing [default: /tmp/*, /*/tmp/*, !/doc/tmp/*, *.profraw]
+    /// for nothing [default: /tmp/*, /*/tmp/*, /*/*-*-*/tmp/*, !/doc/tmp/*, *.profraw,
+    /// **/incremental/*/s-*-working/]
     #[arg(long = "scratch", value_name = "PATTERN")]
     patterns: Option<Vec<String>>,
 }

@@ -220,9 +220,18 @@ fn what_comes_and_goes_while_it_is_read_fails_no_save() -> Result {
 /// Writes what runs leave behind, and returns the paths that are none of that.
 fn leave_scratch(target: &Path) -> Result<Vec<&'static str>> {
     build(target)?;
-    let kept =
-        vec!["tmp", "wasm32-wasip1/tmp", "doc/tmp/index.html", "debug/tmp.rs", "debug/x/tmp/y"];
-    for file in &kept[2..] {
+    let kept = vec![
+        "tmp",
+        "wasm32-wasip1/tmp",
+        "miri/x86_64-unknown-linux-gnu/tmp",
+        "doc/tmp/index.html",
+        "debug/tmp.rs",
+        "debug/x/tmp/y",
+        "debug/build/tmp/0123456789abcdef/out/y",
+        "debug/incremental/app-1/s-h0-1.lock",
+        "debug/incremental/app-1/s-h0-1-2x/dep-graph.bin",
+    ];
+    for file in &kept[3..] {
         write(target, file, "kept")?;
     }
     for file in SCRATCH {
@@ -231,10 +240,12 @@ fn leave_scratch(target: &Path) -> Result<Vec<&'static str>> {
     Ok(kept)
 }
 
-const SCRATCH: [&str; 5] = [
+const SCRATCH: [&str; 7] = [
     "tmp/db/1.sqlite",
     "tmp/socket.pid",
     "wasm32-wasip1/tmp/x",
+    "miri/x86_64-unknown-linux-gnu/tmp/x",
+    "debug/incremental/app-1/s-h1-1-working/query-cache.bin",
     "run-1.profraw",
     "debug/deps/run-2.profraw",
 ];
