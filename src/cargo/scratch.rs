@@ -16,7 +16,8 @@ use std::sync::Arc;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::fs::stat::Kind;
-use crate::model::manifest::{Entry, EntryKind, Manifest};
+use crate::model::kept::is_read;
+use crate::model::manifest::{Entry, EntryKind, KeptFile, Manifest};
 use crate::model::rel_path::RelPath;
 
 /// The patterns of what is scratch by default.
@@ -31,7 +32,12 @@ pub const DEFAULT: [&str; 6] = [
 
 /// Which paths of a target directory are scratch: neither saved nor restored.
 #[derive(Clone, Debug)]
-pub struct Scratch(Arc<Gitignore>);
+pub struct Scratch {
+    /// All patterns.
+    all: Arc<Gitignore>,
+    /// Those without a slash, which say nothing of where a file lies.
+    of_names: Arc<Gitignore>,
+}
 
 /// A pattern that means nothing.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +52,8 @@ pub struct ParseScratchError {
 impl Scratch {
     /// Returns one that names nothing.
     pub fn none() -> Self {
-        Self(Arc::new(Gitignore::empty()))
+        let none = Arc::new(Gitignore::empty());
+        Self { all: Arc::clone(&none), of_names: none }
     }
 
     /// Parses lines of patterns as of gitignore, relative to the target directory; a later one overrides an
@@ -54,32 +61,48 @@ impl Scratch {
     pub fn parse<'a>(
         patterns: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, ParseScratchError> {
-        let mut builder = GitignoreBuilder::new("");
+        let (mut all, mut of_names) = (GitignoreBuilder::new(""), GitignoreBuilder::new(""));
         for text in patterns.into_iter().flat_map(str::lines) {
             let refused = |error: ignore::Error| ParseScratchError {
                 text: text.to_owned(),
                 reason: error.to_string(),
             };
-            builder.add_line(None, text).map_err(refused)?;
+            all.add_line(None, text).map_err(refused)?;
+            if !text.contains('/') {
+                of_names.add_line(None, text).map_err(refused)?;
+            }
         }
-        let built = builder.build().map_err(|error| ParseScratchError {
-            text: "these together".to_owned(),
-            reason: error.to_string(),
-        });
-        Ok(Self(Arc::new(built?)))
+        let built = |patterns: GitignoreBuilder| {
+            let refused = |error: ignore::Error| ParseScratchError {
+                text: "these together".to_owned(),
+                reason: error.to_string(),
+            };
+            patterns.build().map(Arc::new).map_err(refused)
+        };
+        Ok(Self { all: built(all)?, of_names: built(of_names)? })
     }
 
     /// Tells whether a path is scratch by its own name. What is below a directory that is scratch is not asked
     /// about.
     pub fn names(&self, path: &RelPath, kind: Kind) -> bool {
-        !self.0.is_empty() && self.0.matched(path.as_path(), kind == Kind::Dir).is_ignore()
+        !self.all.is_empty() && self.all.matched(path.as_path(), kind == Kind::Dir).is_ignore()
     }
 
-    /// Takes scratch out of a manifest that an older version saved, or a job with other patterns.
+    /// Tells whether a file is scratch wherever it lies: a pattern without a slash names it.
+    pub fn names_anywhere(&self, path: &RelPath) -> bool {
+        !self.of_names.is_empty() && self.of_names.matched(path.as_path(), false).is_ignore()
+    }
+
+    /// Takes scratch out of a manifest that an older version saved, or a job with other patterns; also kept files
+    /// that are scratch wherever they lie, unless a unit was built from them.
     pub fn leave_out_of(&self, manifest: &mut Manifest) {
-        if self.0.is_empty() {
+        if self.all.is_empty() {
             return;
         }
+        let is_scratch =
+            |kept: &KeptFile| self.names_anywhere(&kept.path) && !is_read(manifest, kept);
+        let kept = manifest.kept.iter().filter(|kept| !is_scratch(kept)).cloned().collect();
+        manifest.kept = kept;
         let mut dir: Option<RelPath> = None;
         let mut left: HashSet<RelPath> = HashSet::new();
         manifest.entries.retain(|Entry { path, kind }| {
@@ -145,6 +168,24 @@ mod tests {
             assert_eq!(scratch.names(&path, kind), want, "{text} {kind:?}");
             assert!(!Scratch::none().names(&path, kind), "{text} {kind:?}");
         }
+    }
+
+    #[test]
+    fn outside_of_target_directories_only_names_count() -> Result<(), ParseScratchError> {
+        let scratch = Scratch::parse(["/tmp/*", "a/*.log", "*.profraw", "!kept.profraw", "made/"])?;
+        for (text, want) in [
+            ("tmp/a", false),
+            ("a/x.log", false),
+            ("app/src/x.profraw", true),
+            ("kept.profraw", false),
+            ("made", false),
+            ("made/x.rs", false),
+        ] {
+            let path = RelPath::parse(text.as_bytes()).expect("a path below a root");
+            assert_eq!(scratch.names_anywhere(&path), want, "{text}");
+            assert!(!Scratch::none().names_anywhere(&path), "{text}");
+        }
+        Ok(())
     }
 
     #[test]

@@ -92,6 +92,11 @@ fn writers(manifest: &Manifest, kept: &KeptFile) -> Vec<usize> {
     writers.map(|(index, _)| index).collect()
 }
 
+/// Tells whether a unit of a generation was built from a file that was kept with it.
+pub fn is_read(manifest: &Manifest, kept: &KeptFile) -> bool {
+    !readers(manifest, kept).is_empty()
+}
+
 /// Returns the units that read a file.
 fn readers(manifest: &Manifest, kept: &KeptFile) -> Vec<usize> {
     let is_it = |number: u32| {

@@ -5,7 +5,8 @@
 //! it, does not know it, or tracks an older state of it; and a build script that cargo finds fresh
 //! does not write it again. (A tracked file that was edited is kept only where there is a build script,
 //! which may have done that.) What such a script wrote is kept although nothing was compiled from it
-//! yet: the job may have failed first, or have built another target.
+//! yet: the job may have failed first, or have built another target. Scratch is not kept so: a script that is
+//! instrumented for coverage writes its raw profile into its package.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -71,7 +72,9 @@ pub(super) fn find(
     graph: &UnitGraph,
     before: Option<&Manifest>,
 ) -> Result<(Vec<Keep>, Vec<Missed>)> {
-    let Surroundings { dir, workspace_root, roots, sources, excluded, environment, .. } = *around;
+    let Surroundings {
+        dir, workspace_root, roots, sources, excluded, scratch, environment, ..
+    } = *around;
     let of_git: BTreeMap<&Root, Tracked> = roots
         .iter()
         .map(|(root, dir)| {
@@ -122,7 +125,9 @@ pub(super) fn find(
     }
     // Without its crate root cargo has no such unit: what left that here is no build script.
     named.retain(|file| !crate_roots.contains(file));
-    named.extend(writers.keys().cloned());
+    // A unit that was compiled from a file needs it, whatever it is called.
+    let is_scratch = |file: &(Root, RelPath)| scratch.names_anywhere(&file.1);
+    named.extend(writers.keys().filter(|file| !is_scratch(file)).cloned());
     named.retain(|file| !is_brought(file));
     let mut keep = Vec::new();
     for (root, path) in named {

@@ -271,3 +271,51 @@ fn a_crate_root_that_somebody_left_does_not_come_back() -> Result {
     }
     Ok(())
 }
+
+/// An instrumented build script writes its raw profile where it runs. Nobody noticed, for no test was built for
+/// coverage.
+#[test]
+fn scratch_among_the_sources_is_neither_kept_nor_put_back_nor_missed() -> Result {
+    let script = "fn main() {\nprintln!(\"cargo::rerun-if-changed=in.txt\");\n\
+                  std::fs::write(\"run.profraw\", \"raw\").unwrap();\n\
+                  std::fs::write(\"src/said.profraw\", \"one\").unwrap();\n}\n";
+    let mut shop = Workshop::new(&[
+        ("app/Cargo.toml", &manifest("app", &[])),
+        ("app/.gitignore", "/target\n/src/said.profraw\n"),
+        ("app/build.rs", script),
+        ("app/in.txt", "one"),
+        (
+            "app/src/main.rs",
+            "fn main() {\nprintln!(\"say={}\", include_str!(\"said.profraw\"));\n}\n",
+        ),
+    ])?;
+    // The last generation is one of a job that kept it.
+    for (why, options) in [("first", &[][..]), ("saved", &["--scratch", ""]), ("put back", &[])] {
+        shop.commit()?;
+        shop.clone_anew()?;
+        let restored = shop.restore()?;
+        let built = shop.build(Wiped)?;
+        assert_eq!(built.prints["say"], "one", "{why}");
+        if why != "first" {
+            // A unit was compiled from the other.
+            assert_eq!(restored["kept_files"], json!(["src/said.profraw"]), "{why}");
+            assert_eq!(restored["rebuilds"], json!(null), "{why}: {restored}");
+            assert_eq!(built.compiled.len(), 0, "{why}: {:?}", built.compiled);
+            assert!(!shop.path(Wiped, "app/run.profraw").exists(), "{why}");
+        }
+        if why == "saved" {
+            shop.edit(Wiped, &[Touch("app/in.txt")])?;
+            shop.build(Wiped)?;
+        }
+        shop.options = options.to_vec();
+        shop.save()?;
+        if why == "saved" {
+            shop.clone_anew()?;
+            let kept = shop.restore()?;
+            let both = json!(["run.profraw", "src/said.profraw"]);
+            assert_eq!(kept["kept_files"], both, "a job that keeps all");
+        }
+        shop.options.clear();
+    }
+    Ok(())
+}

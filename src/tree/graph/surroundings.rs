@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use crate::cargo::scratch::Scratch;
 use crate::job::{Job, Place};
 use crate::model::environment::Environment;
 use crate::model::manifest::Source;
@@ -24,6 +25,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) checkout_files: HashSet<PathBuf>,
     /// `CARGO_HOME`: cargo looks at no mtime there.
     pub(crate) cargo_home: &'a Path,
+    /// What is scratch.
+    pub(crate) scratch: &'a Scratch,
     /// The variables of the job.
     pub(crate) environment: &'a Environment,
 }
@@ -31,7 +34,7 @@ pub(crate) struct Surroundings<'a> {
 impl<'a> Surroundings<'a> {
     /// Returns those of the target at `place` of a job that has these `sources`.
     pub(crate) fn of(job: &'a Job, place: &'a Place, sources: &'a [Source]) -> Self {
-        let Job { roots, excluded, cargo_home, environment, .. } = job;
+        let Job { roots, excluded, cargo_home, scratch, environment, .. } = job;
         let full =
             |source: &Source| Some(roots.get(&source.root)?.join(source.path.as_ref()?.as_path()));
         let is_excluded = |path: &PathBuf| excluded.iter().any(|dir| path.starts_with(dir));
@@ -43,6 +46,7 @@ impl<'a> Surroundings<'a> {
             excluded,
             checkout_files: sources.iter().filter_map(full).filter(is_excluded).collect(),
             cargo_home,
+            scratch,
             environment,
         }
     }
