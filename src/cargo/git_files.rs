@@ -39,7 +39,13 @@ pub struct GitFile {
 /// Returns git's own files below `root`, those of submodules among them. What cannot be read is left out,
 /// and a repository whose form is not known altogether: it looks new.
 pub fn git_files(root: &Path) -> Vec<GitFile> {
-    let mut files = Vec::new();
+    let of_dir = |dir: PathBuf| Repository::read(&dir).map(|it| it.files(root)).unwrap_or_default();
+    git_dirs(root).into_iter().flat_map(of_dir).collect()
+}
+
+/// Returns the git directories below `root`: its own, then those of its submodules.
+pub(super) fn git_dirs(root: &Path) -> Vec<PathBuf> {
+    let mut git_dirs = Vec::new();
     let mut dirs = vec![root.join(".git")];
     while let Some(dir) = dirs.pop() {
         // Times are set through no symlink.
@@ -47,13 +53,13 @@ pub fn git_files(root: &Path) -> Vec<GitFile> {
             continue;
         }
         if dir.join("HEAD").is_file() {
-            files.extend(Repository::read(&dir).map(|it| it.files(root)).unwrap_or_default());
             dirs.push(dir.join("modules"));
+            git_dirs.push(dir);
         } else {
             dirs.extend(children(&dir).unwrap_or_default());
         }
     }
-    files
+    git_dirs
 }
 
 /// The answers that git would give in a git directory.

@@ -27,6 +27,7 @@ pub mod fingerprint;
 mod git_config;
 pub mod git_database;
 pub mod git_files;
+pub mod git_index;
 mod git_objects;
 pub mod git_repository;
 pub mod home;

@@ -3,6 +3,7 @@
 mod ahead;
 mod area;
 mod aside;
+mod git_index;
 mod heal;
 mod home;
 mod hot;
@@ -167,6 +168,7 @@ pub fn restore(
                 strangers.join(", ")
             ));
         }
+        restoring.refresh_indexes(&refreshing, strangers.is_empty());
         kept_files = kept.iter().map(|(root, path)| shown_in(root, Some(path))).collect();
         blind_inputs = restoring.blind_inputs(&areas, &refreshing);
         rebuilds = restoring.rebuilds(&areas, &refreshing.outcome(strangers.is_empty()));

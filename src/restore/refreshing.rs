@@ -177,6 +177,18 @@ impl<'a> Refreshing<'a> {
         self.roots.iter().flat_map(|(_, seen, _)| &seen.strange_targets)
     }
 
+    /// Returns the roots in which a file that git may track has another mtime once all is done.
+    pub(super) fn touched(&self, is_put_back: bool) -> impl Iterator<Item = &'a Path> {
+        let touched = self.roots.iter().filter(move |(_, seen, refresh)| {
+            let put_back = refresh.put_back.iter().filter(|_| is_put_back);
+            refresh.renewed.iter().chain(put_back).any(|(index, _)| {
+                let now = &seen.observed[*index];
+                now.kind != SourceKind::Dir && !now.path.as_ref().is_some_and(is_of_git)
+            })
+        });
+        touched.map(|(dir, ..)| *dir)
+    }
+
     /// Returns every source with the mtime it has once all is done.
     pub(super) fn outcome(&self, is_put_back: bool) -> Outcome<'_> {
         let mut outcome = Outcome::new();

@@ -1,9 +1,17 @@
-//! Build scripts that watch git's own files, as those do that compile a commit into a program.
+//! Build scripts that watch git's own files, as those do that compile a commit into a program; and what git itself
+//! says of a checkout after a restore.
+//!
+//! A restore gave the sources their mtimes and left the index as it was. No test asked git afterwards, and commands
+//! for people, such as `git status`, compare contents by themselves.
 
-use crate::workshop::Edit::{Git, Remove, Write};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::mtime;
+use crate::workshop::Edit::{Backdate, Git, Remove, Touch, Write};
 use crate::workshop::Ours::Same;
 use crate::workshop::Side::{Kept, Wiped};
-use crate::workshop::{Result, Step, Workshop, manifest, nothing_is};
+use crate::workshop::{Edit, Result, Step, Workshop, manifest, nothing_is};
 
 /// A build script that watches `watched` and compiles in what git answers to `asked`.
 fn script(watched: &[&str], asked: &str) -> String {
@@ -137,5 +145,201 @@ fn a_commit_that_the_job_made_after_its_build_was_not_built() -> Result {
     shop.clone_anew()?;
     shop.restore()?;
     assert_eq!(shop.build(Wiped)?.prints["said"], "two");
+    Ok(())
+}
+
+/// Fails unless git finds the files of a repo as they are committed, without comparing contents for it.
+fn expect_clean(shop: &Workshop, repo: &str, why: &str) -> Result {
+    for asked in [&["diff-index", "--quiet", "HEAD"][..], &["diff-files", "--quiet"]] {
+        shop.git(Wiped, repo, asked)
+            .map_err(|error| format!("{why}: {repo}: {asked:?}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Returns what is in the app and its git directory and belongs neither to git nor to the repo.
+fn left_behind(shop: &Workshop) -> Result<Vec<String>> {
+    let mut left = Vec::new();
+    for dir in ["app", "app/.git"] {
+        for entry in fs::read_dir(shop.path(Wiped, dir))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name.contains("runner-cache") || name == "index.lock" {
+                left.push(name);
+            }
+        }
+    }
+    Ok(left)
+}
+
+#[test]
+fn git_finds_a_checkout_clean_after_a_restore_and_writes_no_file_anew() -> Result {
+    let mut shop = Workshop::new(&[
+        ("app/Cargo.toml", &(manifest("app", &["sub"]) + "[workspace]\n")),
+        ("app/.gitignore", "/target\n"),
+        ("app/src/main.rs", "fn main() {\nprintln!(\"sub={}\", sub::SUB);\n}\n"),
+        ("app/docs/page.md", "a page\n"),
+        ("app/sub/Cargo.toml", &manifest("sub", &[])),
+        ("app/sub/src/lib.rs", "pub const SUB: u8 = 1;\n"),
+    ])?;
+    shop.as_submodule("app", "sub")?;
+    nothing_is(&shop.open("cold", "sub=1", "sub app")?);
+    let of_root = mtime(&shop.path(Wiped, "app"))?;
+    let url = format!("file://{}", shop.path(Kept, "app").display());
+    let shallow = ["clone", "-q", "--depth", "1", "--recurse-submodules", &url, "app"];
+    let cases: [(&str, &[Edit<'_>]); 4] = [
+        ("a clone", &[]),
+        ("a checkout of one commit", &[Remove("app"), Git("", &shallow)]),
+        ("times of inodes do not count", &[Git("app", &["config", "core.trustctime", "false"])]),
+        ("a sparse index", &[Git("app", &["sparse-checkout", "set", "--sparse-index", "src"])]),
+    ];
+    for (why, edits) in cases {
+        shop.clone_anew()?;
+        shop.edit(Wiped, edits)?;
+        let index = shop.path(Wiped, "app/.git/index");
+        let before = mtime(&index)?;
+        shop.restore()?;
+        assert_eq!(mtime(&index)?, before, "{why}: the index looks younger");
+        if why == "a clone" {
+            assert_eq!(mtime(&shop.path(Wiped, "app"))?, of_root, "the root looks younger");
+        }
+        assert_eq!(left_behind(&shop)?, [] as [&str; 0], "{why}");
+        for repo in ["app", "app/sub"] {
+            expect_clean(&shop, repo, why)?;
+            for written in [&["checkout", "-q", "."][..], &["reset", "-q", "--hard"]] {
+                shop.git(Wiped, repo, written)?;
+            }
+        }
+        assert_eq!(shop.build(Wiped)?.compiled.len(), 0, "{why}");
+    }
+    shop.clone_anew()?;
+    let index = shop.path(Wiped, "app/.git/index");
+    fs::remove_file(&index)?;
+    shop.restore()?;
+    assert!(!index.exists(), "an index that was not there is there");
+    Ok(())
+}
+
+#[test]
+fn a_file_that_was_edited_stays_changed_for_git() -> Result {
+    let mut shop = workshop(&["in.txt"], SUBJECT)?;
+    shop.edit(Kept, &[Write("app/in.txt", "one"), Write("app/racy.txt", "one")])?;
+    shop.commit()?;
+    nothing_is(&shop.open("cold", "said=a-step", ALL)?);
+    shop.clone_anew()?;
+    shop.edit(Wiped, &[Write("app/in.txt", "two")])?;
+    shop.restore()?;
+    assert_eq!(shop.git(Wiped, "app", &["diff-files", "--name-only"])?.trim(), "in.txt");
+
+    // Git knows this edit only by its content: size, inode and mtime are those of the file that it knows.
+    shop.clone_anew()?;
+    shop.edit(
+        Wiped,
+        &[
+            Git("app", &["config", "core.trustctime", "false"]),
+            Backdate("app/racy.txt"),
+            Git("app", &["update-index", "-q", "--refresh"]),
+            Write("app/racy.txt", "two"),
+            Backdate("app/racy.txt"),
+            Backdate("app/.git/index"),
+        ],
+    )?;
+    shop.build(Wiped)?;
+    shop.save()?;
+    shop.edit(Wiped, &[Touch("app/in.txt")])?;
+    shop.restore()?;
+    assert_eq!(shop.git(Wiped, "app", &["diff-files", "--name-only"])?.trim(), "racy.txt");
+    Ok(())
+}
+
+/// A git that notes what it is asked, and does `instead` when it is to refresh an index.
+fn another_git(shop: &mut Workshop, instead: &str) -> Result {
+    let path = shop.command("env", Wiped, "").output()?.stdout;
+    let path = String::from_utf8(path)?;
+    let path = path.lines().find_map(|line| line.strip_prefix("PATH=")).ok_or("no PATH")?;
+    let bin = shop.store().with_file_name("bin");
+    fs::create_dir_all(&bin)?;
+    let log = bin.join("log");
+    let script = format!(
+        "#!/bin/sh\nPATH='{path}'\n\
+         case \"$*\" in *update-index*) echo \"$*\" >>'{}'; {instead} ;; esac\n\
+         exec git \"$@\"\n",
+        log.display()
+    );
+    fs::write(bin.join("git"), script)?;
+    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755))?;
+    shop.environment = vec![("PATH", format!("{}:{path}", bin.display()))];
+    Ok(())
+}
+
+#[test]
+fn git_is_asked_only_where_a_time_changed() -> Result {
+    let mut shop = workshop(&["in.txt"], SUBJECT)?;
+    shop.edit(Kept, &[Write("app/in.txt", "one")])?;
+    shop.commit()?;
+    nothing_is(&shop.open("cold", "said=a-step", ALL)?);
+    shop.clone_anew()?;
+    another_git(&mut shop, "")?;
+    let log = shop.store().with_file_name("bin").join("log");
+    for (why, edits, want) in [
+        ("a new checkout", &[][..], 1),
+        ("nothing to do", &[], 1),
+        ("one file looks new", &[Touch("app/src/main.rs")], 2),
+    ] {
+        shop.edit(Wiped, edits)?;
+        shop.restore()?;
+        let asked = fs::read_to_string(&log)?.lines().count();
+        assert_eq!(asked, want, "{why}");
+        if why == "a new checkout" {
+            shop.build(Wiped)?;
+            shop.save()?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_restore_that_is_killed_while_git_works_leaves_no_lock() -> Result {
+    let mut shop = workshop(&["in.txt"], SUBJECT)?;
+    shop.edit(Kept, &[Write("app/in.txt", "one")])?;
+    shop.commit()?;
+    nothing_is(&shop.open("cold", "said=a-step", ALL)?);
+    for (why, instead) in [
+        ("we are", "kill -9 $PPID"),
+        ("both are", ": >\"${GIT_INDEX_FILE:-.git/index}.lock\"; kill -9 $PPID; exit 1"),
+    ] {
+        shop.clone_anew()?;
+        another_git(&mut shop, instead)?;
+        let killed = shop.runner_cache_command("restore").output()?;
+        assert!(!killed.status.success(), "{why}");
+        shop.environment.clear();
+        shop.git(Wiped, "app", &["checkout", "-q", "-f", "."])
+            .map_err(|error| format!("{why}: {error}"))?;
+        shop.restore()?;
+        expect_clean(&shop, "app", why)?;
+        assert_eq!(left_behind(&shop)?, [] as [&str; 0], "{why}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_index_that_somebody_has_in_hand_stays_as_it_is() -> Result {
+    let mut shop = workshop(&["in.txt"], SUBJECT)?;
+    shop.edit(Kept, &[Write("app/in.txt", "one")])?;
+    shop.commit()?;
+    nothing_is(&shop.open("cold", "said=a-step", ALL)?);
+    for instead in [": >.git/index.lock", "git rm -q --cached in.txt"] {
+        let instead = format!("( unset GIT_INDEX_FILE; {instead} )");
+        shop.clone_anew()?;
+        another_git(&mut shop, &instead)?;
+        shop.restore()?;
+        shop.environment.clear();
+        if instead.contains("lock") {
+            fs::remove_file(shop.path(Wiped, "app/.git/index.lock"))?;
+            assert!(expect_clean(&shop, "app", "").is_err(), "it was replaced");
+        } else {
+            let staged = shop.git(Wiped, "app", &["diff", "--cached", "--name-only"])?;
+            assert_eq!(staged.trim(), "in.txt", "what was done to it is lost");
+        }
+    }
     Ok(())
 }
