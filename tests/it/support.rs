@@ -239,8 +239,10 @@ impl Host {
             let is_busy = ["staging", "trash", "leases"].map(|dir| self.root().join(dir));
             // A lease that is over stays until the next one.
             let is_over = path.extension().is_some_and(|extension| extension == "over");
+            // A record that another thread was writing when the process was killed: gc removes it after an hour.
+            let is_record = name.as_bytes().starts_with(b".tmp") && parent == is_busy[0];
             if name.as_bytes().starts_with(b".runner-cache-")
-                || !is_over && is_busy.iter().any(|b| b == parent)
+                || !is_over && !is_record && is_busy.iter().any(|b| b == parent)
             {
                 left.push(path);
             }
