@@ -333,6 +333,11 @@ pub(super) fn flaw_of_git_dir<'a>(
     }
 }
 
+/// Returns the commit that a checkout says it is at, in hex.
+pub fn commit_of(checkout: &Path) -> Option<String> {
+    head(&checkout.join(".git")).map(|commit| commit.to_string())
+}
+
 /// Returns the commit that a repository is at.
 fn head(git_dir: &Path) -> Option<ObjectId> {
     let head = read_small(&git_dir.join("HEAD")).ok()?;

@@ -14,12 +14,12 @@ use crate::job::report::{AreaReport, chain};
 use crate::job::sources::Glance;
 use crate::job::{Error, Result};
 use crate::model::area::Area;
-use crate::model::leftovers::{Foreign, Leftovers};
+use crate::model::leftovers::Leftovers;
 use crate::model::manifest::Manifest;
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 use crate::store::Vouched;
-use crate::vouch::{LeftBy, Part, Restored, Unproven, Vouching, Wrong};
+use crate::vouch::{LeftBy, Part, Restored, Vouching, Wrong};
 
 /// The parts of a home, as the directories of one are listed.
 const PARTS: [(Shared, Area); 2] = [(Shared::Registry, Area::Registry), (Shared::Git, Area::Git)];
@@ -79,7 +79,7 @@ impl<'a> Restoring<'a> {
         report: &mut AreaReport,
     ) -> Result<Placed> {
         let part = Part { kind, dir: &place.dir };
-        let is_proven = self.set_unproven_aside(part, Some(manifest), &mut report.notes)?;
+        self.set_changed_aside(part, Some(manifest), &mut report.notes)?;
         let warnings = &mut report.warnings;
         let is_vouched = self.is_vouched(part)?;
         let mut wrong = if is_vouched { None } else { Some(self.clear_ways(part, warnings)?) };
@@ -112,41 +112,31 @@ impl<'a> Restoring<'a> {
             // An older version saved it.
             self.vouching().look_over(part, self.left_by(part))?
         };
-        self.mend(part, &rest, is_proven, warnings)?;
+        self.mend(part, &rest, warnings)?;
         Ok(placed)
     }
 
-    /// Sets aside what nothing proves of a part of the home that another lane left, unless the job keeps leftovers. Tells
-    /// whether no such thing is there any more.
-    fn set_unproven_aside(
+    /// Sets aside what another lane changed in a part of the home and no lock file proves, unless the job keeps leftovers.
+    fn set_changed_aside(
         &self,
         part: Part<'_>,
         saved: Option<&Manifest>,
         notes: &mut Vec<String>,
-    ) -> Result<bool> {
-        // Who adopts this program loses nothing of the home.
-        let is_of_other = matches!(self.owners().foreign(part.dir), Some(Foreign::Of(_)));
-        if self.options.leftovers == Leftovers::Keep || !is_of_other {
-            return Ok(true);
+    ) -> Result<()> {
+        if self.options.leftovers == Leftovers::Keep || self.left_by(part) == LeftBy::Readable {
+            return Ok(());
         }
-        match self.vouching().set_unproven_aside(part, saved) {
-            Ok(Unproven::None) => Ok(true),
-            Ok(Unproven::SetAside(note)) => {
-                notes.push(note);
-                Ok(true)
-            }
-            Ok(Unproven::Stays) => Ok(false),
+        match self.vouching().set_changed_aside(part, saved) {
+            Ok(note) => notes.extend(note),
             // What a lock file says is looked at all the same.
             Err(error @ Error::Busy { .. }) => {
                 let dir = part.dir.display();
-                notes.push(format!(
-                    "not all that another lane left in `{dir}` is set aside: {}",
-                    chain(&error)
-                ));
-                Ok(self.job.is_locked)
+                let why = chain(&error);
+                notes.push(format!("what another lane changed in `{dir}` is not set aside: {why}"));
             }
-            Err(error) => Err(error),
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 
     /// Looks a part of the home over, and removes what stands where cargo has directories that lead to others: nothing is
@@ -170,26 +160,20 @@ impl<'a> Restoring<'a> {
         notes: &mut Vec<String>,
         warnings: &mut Vec<String>,
     ) -> Result<()> {
-        let is_proven = self.set_unproven_aside(part, None, notes)?;
+        self.set_changed_aside(part, None, notes)?;
         if self.is_vouched(part)? {
             return Ok(());
         }
         let wrong = self.look_over(part)?;
-        self.mend(part, &wrong, is_proven, warnings)
+        self.mend(part, &wrong, warnings)
     }
 
-    /// Removes what is wrong. Then the job answers for what is there, if it is proven.
-    fn mend(
-        &self,
-        part: Part<'_>,
-        wrong: &[Wrong],
-        is_proven: bool,
-        warnings: &mut Vec<String>,
-    ) -> Result<()> {
+    /// Removes what is wrong. Then the job answers for what is there.
+    fn mend(&self, part: Part<'_>, wrong: &[Wrong], warnings: &mut Vec<String>) -> Result<()> {
         let left_by = self.left_by(part);
         let removal = self.vouching().remove(part, wrong, ("is wrong", left_by));
         warnings.extend(removal.lines);
-        if removal.is_done && is_proven && left_by == LeftBy::Foreign {
+        if removal.is_done && left_by == LeftBy::Foreign {
             self.owners().take(part.dir)?;
         }
         Ok(())

@@ -1,11 +1,11 @@
 //! What a target may be built from that no lock file names: then it is not saved.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{Result, Saving};
 use crate::cargo::home::Shared;
 use crate::job::owners::home_dirs;
-use crate::model::leftovers::{Foreign, SavedFrom};
+use crate::model::leftovers::SavedFrom;
 use crate::vouch::{LeftBy, Part};
 
 impl Saving<'_> {
@@ -20,9 +20,6 @@ impl Saving<'_> {
         let dirs = home_dirs(self.job);
         let parts = [Shared::Registry, Shared::Git].into_iter().zip(&dirs);
         for (kind, dir) in parts.filter(|(_, dir)| dir.is_dir()) {
-            if self.is_unproven(dir) {
-                self.note_left(Some(dir.clone()));
-            }
             if is_wider || self.owners().foreign(dir).is_some() {
                 let part = Part { kind, dir };
                 let wrong = self.vouching().look_over(part, LeftBy::Readable)?;
@@ -30,19 +27,6 @@ impl Saving<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Tells whether a part of the home is what another lane left before this job began, and nothing says how it was: no
-    /// lock file that git tracks, and no generation. What another lane takes in hand meanwhile was there before.
-    pub(super) fn is_unproven(&self, dir: &Path) -> bool {
-        let owners = self.owners();
-        let is_of_other = matches!(owners.foreign(dir), Some(Foreign::Of(_)));
-        let began = self.job.target_dirs.iter().filter_map(|dir| owners.of(dir));
-        let began = began.filter(|own| own.scope.as_ref() == Some(&self.job.scope));
-        let began = began.map(|own| own.since).min();
-        let was_before =
-            || owners.of(dir).is_some_and(|it| began.is_none_or(|began| it.since < began));
-        self.options.from != SavedFrom::Anyone && !self.job.is_locked && is_of_other && was_before()
     }
 
     /// Notes that a build may have compiled `source`, which is wrong.

@@ -15,7 +15,8 @@ impl Saving<'_> {
         let source = self.left_source.get().filter(|_| !place.area.is_shared())?;
         let source = source.display();
         Some(format!(
-            "`{dir}` is not saved: it may be built from `{source}`, which no Cargo.lock says and another job left"
+            "`{dir}` is not saved: it may be built from `{source}`, which is not what Cargo.lock says and was left by \
+             another job"
         ))
     }
 
@@ -25,9 +26,7 @@ impl Saving<'_> {
             let home = &self.job.cargo_home;
             let is_any = self.options.from == SavedFrom::Anyone || !self.store.is_home(home);
             let scope = self.store.home_scope(home);
-            let of_home = || foreign(scope.as_ref(), &self.job.readable);
-            let unproven = self.is_unproven(&place.dir).then(|| self.owners().foreign(&place.dir));
-            return unproven.flatten().or_else(|| if is_any { None } else { of_home() });
+            return (!is_any).then(|| foreign(scope.as_ref(), &self.job.readable)).flatten();
         }
         let owners = self.owners();
         let is_found = matches!(place.area, Area::Further(_));

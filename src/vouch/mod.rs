@@ -34,7 +34,6 @@ use crate::store::{Lease, SETTLED_NANOS, Store, Vouched, VouchedPart};
 use crate::tree::missed::and_others;
 
 pub(crate) use restored::Restored;
-pub(crate) use unproven::Unproven;
 
 /// A part of a `CARGO_HOME` that lock files can be asked about.
 #[derive(Clone, Copy, Debug)]

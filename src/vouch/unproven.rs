@@ -1,8 +1,11 @@
-//! Setting aside what a job of another lane may have changed in a `CARGO_HOME`, where no lock file says how it was.
+//! Replacing what a job of another lane changed in a `CARGO_HOME`, where no lock file says how it was.
 //!
-//! A lock file that git tracks proves crates and the files of git checkouts. It says nothing of an index, of the refs of
-//! git repositories, and of crates that it does not name: without such a lock file cargo makes one from what lies there.
-//! Of these only what a generation of this lane holds, byte for byte, is left for cargo to find.
+//! A lock file that git tracks proves crates and the files of git checkouts. It says nothing of what lies in the `.git` of
+//! a checkout, nor of an index; and without such a lock file cargo makes one from what lies there. These are compared with
+//! the generation that is about to be restored. What that lacks is compared with what cargo made it of: a source with its
+//! `.crate` file, a checkout with the commit that its name abbreviates.
+//!
+//! Only what comes back at once goes: other jobs may use the home, and may fetch nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,8 +13,11 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::{Part, Vouching};
-use crate::cargo::home::{CrateOf, STAGED_PREFIX, Shared, unit};
+use crate::cargo::crate_file::{Difference, difference};
+use crate::cargo::git_repository::{Looked, commit_of, look_at_checkout};
+use crate::cargo::home::{RegistryPart, STAGED_PREFIX, Shared, registry_part, unit};
 use crate::fs::beneath::Beneath;
+use crate::fs::regular::read_to_string;
 use crate::fs::stat::{Kind, Stat};
 use crate::fs::walk::Walked;
 use crate::job::Result;
@@ -24,72 +30,49 @@ use crate::tree::missed::why;
 use crate::tree::staged::Staged;
 use crate::tree::walk::walk;
 
-/// What became of what nothing proves.
-#[derive(Debug)]
-pub(crate) enum Unproven {
-    /// There was nothing.
-    None,
-    /// It is not there any more; how that is said.
-    SetAside(String),
-    /// Some of it stays, and cargo builds with it.
-    Stays,
-}
+/// What was found of something in a home, by path: a file, or a directory with all that is in it.
+type There<'a> = BTreeMap<&'a RelPath, &'a Stat>;
 
 impl Vouching<'_> {
-    /// Removes what nothing proves of a part of a home that a job left which this one may not read. What `saved` holds, a
-    /// generation of this lane, stays.
+    /// Removes what another lane changed in a part of a home, as far as `saved`, a generation of this lane, or a `.crate`
+    /// file shows it. Returns how that is said, if there was anything.
     ///
     /// Both of cargo's locks are held for the renames. After an error everything is where it was.
-    pub(crate) fn set_unproven_aside(
+    pub(crate) fn set_changed_aside(
         &self,
         part: Part<'_>,
         saved: Option<&Manifest>,
-    ) -> Result<Unproven> {
-        if !part.dir.is_dir() || self.unproven(part, saved)?.is_empty() {
-            return Ok(Unproven::None);
+    ) -> Result<Option<String>> {
+        let changed = || self.changed(part, saved);
+        let is_same = || -> Result<bool> {
+            let _lock = keep_packages_still(&self.job.cargo_home, self.progress)?;
+            Ok(changed()?.is_empty())
+        };
+        if !part.dir.is_dir() || is_same()? {
+            return Ok(None);
         }
         let _locks = keep_packages_unused(&self.job.cargo_home, self.progress)?;
-        let all = self.unproven_unlocked(part, saved)?;
-        let may_go = |top: &RelPath| self.is_made_anew(part, top, saved);
-        let (unproven, staying): (Vec<_>, Vec<_>) = all.into_iter().partition(may_go);
+        let changed = changed()?;
         let home = Beneath::open(part.dir)?;
         let staged = Staged::within(self.lease, part.dir, part.dir)?;
         let aside = Beneath::open(staged.path())?;
-        for path in &unproven {
+        for path in &changed {
             aside.create_parents(path)?;
             aside.rename_from(path, &home, path)?;
         }
-        // A lock file that git tracks says enough of the rest.
-        if !staying.is_empty() && !self.job.is_locked {
-            return Ok(Unproven::Stays);
-        }
-        let count = match unproven.len() {
-            0 => return Ok(Unproven::None),
-            1 => "1 part".to_owned(),
-            parts => format!("{parts} parts"),
-        };
-        Ok(Unproven::SetAside(format!(
-            "{count} of `{}` set aside: a job of another lane may have changed them, and no lock file that git tracks says \
-             what they were",
-            part.dir.display()
+        let parts = if changed.len() == 1 { "part" } else { "parts" };
+        let (count, dir) = (changed.len(), part.dir.display());
+        Ok(Some(format!(
+            "{count} {parts} of `{dir}` that a job of another lane changed are set aside"
         )))
     }
 
-    fn unproven(&self, part: Part<'_>, saved: Option<&Manifest>) -> Result<BTreeSet<RelPath>> {
-        let _lock = keep_packages_still(&self.job.cargo_home, self.progress)?;
-        self.unproven_unlocked(part, saved)
-    }
-
-    /// The same, while the caller keeps cargo out.
-    fn unproven_unlocked(
-        &self,
-        part: Part<'_>,
-        saved: Option<&Manifest>,
-    ) -> Result<BTreeSet<RelPath>> {
-        let Walked { found, missed } =
+    /// Returns what was changed, while the caller keeps cargo out.
+    fn changed(&self, part: Part<'_>, saved: Option<&Manifest>) -> Result<BTreeSet<RelPath>> {
+        let Walked { found, .. } =
             walk(part.dir, |path, kind| self.needs_proof(part.kind, path, kind))?;
         let top = |path: &RelPath| unit(part.kind, path).unwrap_or_else(|| path.clone());
-        let mut there: BTreeMap<RelPath, BTreeMap<&RelPath, &Stat>> = BTreeMap::new();
+        let mut there: BTreeMap<RelPath, There<'_>> = BTreeMap::new();
         for found in &found {
             let is_way = unit(part.kind, &found.path).is_none() && found.stat.kind == Kind::Dir;
             if !is_way {
@@ -101,39 +84,39 @@ impl Vouching<'_> {
             kept.entry(top(&entry.path)).or_default().push(entry);
         }
         let home = Beneath::open(part.dir)?;
-        let is_proven = |(top, found): &(&RelPath, &BTreeMap<&RelPath, &Stat>)| {
+        let verdict = |(top, found): (&RelPath, &There<'_>)| {
             self.progress.go_on()?;
-            let (Some(saved), Some(entries)) = (saved, kept.get(*top)) else { return Ok(false) };
-            is_as_saved(&home, saved, entries, found)
+            let is_changed = match (saved, kept.get(top)) {
+                (Some(saved), Some(entries)) => !is_as_saved(&home, saved, entries, found)?,
+                _ if part.kind == Shared::Registry => is_other_than_its_crate(&home, top, found),
+                _ => self.is_other_than_its_commit(&home, top, found),
+            };
+            Ok(is_changed.then(|| top.clone()))
         };
-        let verdicts: Vec<_> = there.iter().collect();
-        let verdicts = verdicts.into_par_iter().map(|it| Ok((it.0.clone(), is_proven(&it)?)));
-        let verdicts = verdicts.collect::<Result<Vec<_>>>()?;
-        let unproven = verdicts.into_iter().filter(|(_, is_proven)| !is_proven).map(|(top, _)| top);
-        Ok(unproven.chain(missed.iter().map(|missed| top(&missed.path))).collect())
+        let there: Vec<_> = there.iter().collect();
+        let verdicts = there.into_par_iter().map(verdict).collect::<Result<Vec<_>>>()?;
+        Ok(verdicts.into_iter().flatten().collect())
     }
 
-    /// Tells whether something comes again that is removed: from the generation, from what lies beside it, or, unless a
-    /// lock file says enough of it, from where cargo fetches it. Where nothing was ever saved and cargo may fetch nothing,
-    /// it could build nothing without it.
-    fn is_made_anew(&self, part: Part<'_>, top: &RelPath, saved: Option<&Manifest>) -> bool {
-        let is_there = |below: RelPath| part.dir.join(below.as_path()).exists();
+    /// Tells whether a checkout is not the commit that its name abbreviates. Cargo makes it again of the repository, if
+    /// that is there.
+    fn is_other_than_its_commit(&self, home: &Beneath, top: &RelPath, found: &There<'_>) -> bool {
         let names: Vec<_> = top.components().collect();
-        let origin = match (part.kind, &names[..]) {
-            (Shared::Registry, [b"src", registry, name]) => CrateOf { registry, name }.file(),
-            (Shared::Git, [b"checkouts", repository, _]) => {
-                RelPath::parse(&[b"db/", *repository].concat()).ok()
-            }
-            _ => None,
-        };
-        let is_saved = saved.is_some_and(|saved| saved.entry(top).is_some());
-        let is_fetched = !self.job.is_locked && (saved.is_some() || !self.is_offline());
-        is_saved || is_fetched || origin.is_some_and(is_there)
-    }
-
-    fn is_offline(&self) -> bool {
-        let offline = self.job.environment.get("CARGO_NET_OFFLINE");
-        offline.is_some_and(|value| value == "true")
+        let [b"checkouts", repository, short] = names[..] else { return false };
+        let database = RelPath::parse(&[b"db/", repository].concat());
+        if !database.is_ok_and(|database| home.full(&database).is_dir()) {
+            return false;
+        }
+        let dir = home.full(top);
+        let commit = commit_of(&dir).filter(|commit| commit.as_bytes().starts_with(short));
+        let Some(commit) = commit else { return true };
+        let found = below(top, found);
+        // Whether its repository has them too nobody asks: it is made again with those that that has.
+        if has_tags(&dir, &found) {
+            return true;
+        }
+        let looked = look_at_checkout(&dir, &found, commit.as_bytes(), &self.job.environment);
+        !matches!(looked, Ok(Looked::Right | Looked::Unknown))
     }
 
     /// Tells whether something in a home, or what it may hold, is nothing that a lock file proves.
@@ -146,24 +129,28 @@ impl Vouching<'_> {
         if is_staged(first) || is_staged(second) {
             return false;
         }
+        let wanted = &self.job.wanted;
         match (part, self.job.is_locked) {
-            (_, false) => first != Some(b"CACHEDIR.TAG"),
-            (Shared::Git, true) if kind == Kind::Dir => self.job.wanted.may_hold(part, path),
-            (Shared::Git, true) => self.job.wanted.wants(part, path),
+            (Shared::Registry, false) => first != Some(b"CACHEDIR.TAG"),
             // Where a registry is, its index says.
             (Shared::Registry, true) => {
                 first == Some(b"index") && third.is_none_or(|name| name == b"config.json")
             }
+            // A repository changes with each fetch.
+            (Shared::Git, _) if first != Some(b"checkouts") => false,
+            (Shared::Git, false) => true,
+            (Shared::Git, true) if kind == Kind::Dir => wanted.may_hold(part, path),
+            (Shared::Git, true) => wanted.wants(part, path),
         }
     }
 }
 
-/// Tells whether a part holds what a generation says, names, bytes and executable bits.
+/// Tells whether something holds what a generation says: names, bytes and executable bits.
 fn is_as_saved(
     home: &Beneath,
     saved: &Manifest,
     entries: &[&Entry],
-    found: &BTreeMap<&RelPath, &Stat>,
+    found: &There<'_>,
 ) -> Result<bool> {
     if entries.len() != found.len() {
         return Ok(false);
@@ -178,10 +165,8 @@ fn is_as_saved(
                 _ => false,
             },
             EntryKind::Symlink { target, .. } => {
-                let leads_to = |path: &Path| std::fs::read_link(path).ok();
-                stat.kind == Kind::Symlink
-                    && leads_to(&home.full(path))
-                        .is_some_and(|to| to.as_os_str().as_encoded_bytes() == target.as_bytes())
+                let now = std::fs::read_link(home.full(path)).ok();
+                now.is_some_and(|now| now.as_os_str().as_encoded_bytes() == target.as_bytes())
             }
         };
         if !is_same {
@@ -195,7 +180,41 @@ fn is_file(home: &Beneath, path: &RelPath, stat: &Stat, facts: &FileFacts) -> Re
     let looks_same = stat.kind == Kind::File
         && stat.size == facts.size
         && is_executable(stat.mode) == is_executable(facts.mode);
-    // What cannot be read proves nothing.
+    // What cannot be read is not what it should be.
     let has_its_bytes = || holds(home, path, facts).or_else(|error| why(error).map(|_| false));
     Ok(looks_same && has_its_bytes()?)
+}
+
+/// Tells whether something is a source that its `.crate` file, which is there, does not unpack to. Cargo unpacks it again.
+fn is_other_than_its_crate(home: &Beneath, top: &RelPath, found: &There<'_>) -> bool {
+    let RegistryPart::Source(of) = registry_part(top) else { return false };
+    let file = of.file().map(|file| home.full(&file));
+    let Some(file) = file.filter(|file| file.symlink_metadata().is_ok_and(|it| it.is_file()))
+    else {
+        return false;
+    };
+    let different = difference(&file, of.name, &home.full(top), &below(top, found));
+    // What no `.crate` file is says nothing, and cargo could not unpack it.
+    !matches!(different, Ok(None | Some(Difference::Refused(_))) | Err(_))
+}
+
+/// Returns what was found below a directory.
+fn below(top: &RelPath, found: &There<'_>) -> BTreeMap<RelPath, Stat> {
+    let below = |(path, stat): (&&RelPath, &&Stat)| {
+        let rest = path.as_bytes().get(top.as_bytes().len() + 1..)?;
+        Some((RelPath::parse(rest).ok()?, **stat))
+    };
+    found.iter().filter_map(below).collect()
+}
+
+/// Tells whether a checkout has tags, or objects in place of others.
+fn has_tags(dir: &Path, found: &BTreeMap<RelPath, Stat>) -> bool {
+    const REFS: [&str; 2] = ["refs/tags/", "refs/replace/"];
+    let is_one = |path: &RelPath| {
+        let below = path.as_bytes().strip_prefix(b".git/").unwrap_or_default();
+        REFS.iter().any(|refs| below.starts_with(refs.as_bytes()))
+    };
+    let is_file = |(path, stat): (&RelPath, &Stat)| stat.kind != Kind::Dir && is_one(path);
+    let packed = read_to_string(&dir.join(".git/packed-refs")).unwrap_or_default();
+    found.iter().any(is_file) || REFS.iter().any(|refs| packed.contains(refs))
 }

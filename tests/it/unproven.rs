@@ -1,10 +1,11 @@
-//! What another lane left in a shared home of cargo where no lock file says how it was.
+//! What another lane changed in a shared home of cargo where no lock file says how it was.
 //!
 //! The lock file was taken for the proof of everything. But a repository may commit none, and a lock file says nothing of
-//! refs, of an index, and of what a workspace locks that nobody knew of yet. Each of these brought what a pull request
-//! had written into what a push saved.
+//! the `.git` of a checkout, of an index, and of what a workspace locks that nobody knew of yet. Each of these brought what
+//! a pull request had written into what a push saved.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::fake_runner::FakeRunner;
 use crate::leftovers::Event::{PullRequest, Push};
@@ -36,54 +37,61 @@ fn crate_file(name: &str) -> String {
     format!("home/.cargo/registry/cache/{INDEX}/{name}.crate")
 }
 
-/// Whatever a pull request can write into the home: sources, crate files, a further crate, the index, a tag, a ref.
+/// Whatever a pull request can change in the home: sources, a crate file, the index, a tag.
 fn change_all(runner: &FakeRunner) -> Result {
+    change_sources(runner)?;
+    let home = runner.path("home/.cargo");
+    fs::write(runner.path(&crate_file(FOO)), "evil")?;
+    write(&home, format!("registry/index/{INDEX}/config.json"), "{\"dl\":\"evil\"}")?;
+    write(&home, summaries(), "evil")?;
+    tag(&checkout(runner)?)
+}
+
+fn change_sources(runner: &FakeRunner) -> Result {
     for path in home_sources() {
         let path = at(runner, &path)?;
         let text = fs::read_to_string(&path)?;
         fs::write(&path, text + "// evil\n")?;
     }
-    let home = runner.path("home/.cargo");
-    fs::write(runner.path(&crate_file(FOO)), "evil")?;
-    write(&home, format!("registry/index/{INDEX}/config.json"), "{\"dl\":\"evil\"}")?;
-    write(&home, format!("registry/index/{INDEX}/.cache/3/f/foo"), "evil")?;
-    install_crate(&home, BAR)?;
-    let checkout = at(runner, &home_sources()[1])?;
-    let checkout = checkout.ancestors().nth(2).ok_or("a checkout has a source")?;
-    for repository in [checkout, &home.join("git/db/lib-0123456789abcdef")] {
-        let mut git = isolated("git", repository, repository);
-        succeed(git.args(["-c", "safe.bareRepository=all", "tag", "evil"]))?;
-    }
     Ok(())
+}
+
+/// What an index says of a crate.
+fn summaries() -> String {
+    format!("registry/index/{INDEX}/.cache/3/f/foo")
+}
+
+fn checkout(runner: &FakeRunner) -> Result<PathBuf> {
+    let source = at(runner, &home_sources()[1])?;
+    Ok(source.ancestors().nth(2).ok_or("a checkout has a source")?.to_owned())
+}
+
+fn tag(repository: &Path) -> Result {
+    succeed(isolated("git", repository, repository).args(["tag", "evil"]))
 }
 
 /// Returns what is in the home that a pull request wrote there.
 fn changed(runner: &FakeRunner) -> Result<Vec<String>> {
     let mut changed = edited(runner)?;
     let home = runner.path("home/.cargo");
-    let mut dirs = vec![home.join("registry"), home.join("git")];
-    while let Some(dir) = dirs.pop() {
-        let Ok(entries) = fs::read_dir(&dir) else { continue };
-        for entry in entries {
-            let path = entry?.path();
-            let name = path.to_string_lossy().into_owned();
-            let is_evil = fs::read(&path).is_ok_and(|bytes| bytes.starts_with(b"evil"));
-            if is_evil || name.ends_with("/evil") || name.contains(BAR) {
-                changed.push(name);
-            }
-            if path.is_dir() {
-                dirs.push(path);
-            }
-        }
+    for path in [format!("registry/index/{INDEX}/config.json"), summaries()] {
+        let text = fs::read_to_string(home.join(&path))?;
+        changed.extend(text.contains("evil").then_some(path));
     }
+    if fs::read(runner.path(&crate_file(FOO)))? == b"evil" {
+        changed.push(crate_file(FOO));
+    }
+    changed
+        .extend(checkout(runner)?.join(".git/refs/tags/evil").exists().then(|| "a tag".to_owned()));
     Ok(changed)
 }
 
 #[test]
-fn without_a_lock_file_a_push_finds_what_its_lane_saved_and_nothing_else() -> Result {
+fn without_a_lock_file_what_another_lane_changed_is_as_this_one_saved_it() -> Result {
     let runner = runner()?;
     depend(&runner)?;
     unlock(&runner)?;
+    write(&runner.path("home/.cargo"), summaries(), "good")?;
     let mut first = job(&runner, Push, &[]);
     first.main()?.ok()?;
     generate_lock(&runner)?;
@@ -91,17 +99,17 @@ fn without_a_lock_file_a_push_finds_what_its_lane_saved_and_nothing_else() -> Re
     first.post("success")?.ok()?;
     check_out(&runner)?;
     job(&runner, PullRequest(7), &[]).main()?.ok()?;
+    install_crate(&runner.path("home/.cargo"), BAR)?;
     change_all(&runner)?;
+    assert_eq!(changed(&runner)?.len(), 6, "{:?}", changed(&runner)?);
 
     check_out(&runner)?;
     let mut second = job(&runner, Push, &[]);
     let main = second.main()?.ok()?;
     assert_eq!(changed(&runner)?, [""; 0], "{}", main.log);
-    assert!(main.log.contains("set aside: a job of another lane may have changed"), "{}", main.log);
-    for path in home_sources().into_iter().chain([crate_file(FOO)]) {
-        assert!(at(&runner, &path)?.exists(), "{path} came back: {}", main.log);
-    }
+    assert!(main.log.contains("that a job of another lane changed are set aside"), "{}", main.log);
     assert_eq!(main.annotations("warning"), [""; 0], "{}", main.log);
+    assert!(runner.path(&crate_file(BAR)).exists(), "another job may need it: {}", main.log);
     generate_lock(&runner)?;
     build(&runner, "second")?;
     let post = second.post("success")?.ok()?;
@@ -113,50 +121,24 @@ fn without_a_lock_file_a_push_finds_what_its_lane_saved_and_nothing_else() -> Re
     Ok(())
 }
 
-/// Where cargo may fetch, all of it goes. Where it may not, only what it makes of what is there; the rest is built with,
-/// and nothing is saved.
+/// Nothing was saved yet: cargo unpacks the crate again, and makes the checkout again.
 #[test]
-fn without_a_lock_file_and_a_generation_nothing_that_a_lane_left_is_saved() -> Result {
-    for is_offline in [false, true] {
-        let why = format!("offline: {is_offline}");
+fn without_a_lock_file_and_a_generation_sources_are_those_of_their_crates_and_commits() -> Result {
+    for is_edited in [true, false] {
         let runner = runner()?;
         depend(&runner)?;
         unlock(&runner)?;
         job(&runner, PullRequest(7), &[]).main()?.ok()?;
-        change_all(&runner)?;
-        let mut push = job(&runner, Push, &[]);
-        push.set("CARGO_NET_OFFLINE", if is_offline { "true" } else { "false" });
-        let main = push.main()?.ok()?;
-        assert_eq!(edited(&runner)?, [""; 0], "{why}: {}", main.log);
-        assert_eq!(runner.path(&crate_file(BAR)).exists(), is_offline, "{why}: {}", main.log);
-        if !is_offline {
-            assert_eq!(changed(&runner)?, [""; 0], "{why}: {}", main.log);
-            continue;
+        if is_edited {
+            change_sources(&runner)?;
         }
-        generate_lock(&runner)?;
-        build(&runner, "second")?;
-        let post = push.post("success")?.ok()?;
-        for area in ["registry", "git", "target", "built"] {
-            let refused =
-                post.log.lines().any(|line| line.contains(&format!("{area}` is not saved: ")));
-            assert!(refused, "{area}: {}", post.log);
-        }
-        check_out(&runner)?;
         let main = job(&runner, Push, &[]).main()?.ok()?;
-        assert_eq!(built_by(&runner, "second"), [].into(), "{}", main.log);
-    }
-    Ok(())
-}
-
-/// Who adopts the program has a home that nobody recorded: nothing of it goes.
-#[test]
-fn a_home_that_no_job_recorded_stays_as_it_is() -> Result {
-    let runner = runner()?;
-    depend(&runner)?;
-    unlock(&runner)?;
-    let main = job(&runner, Push, &[]).main()?.ok()?;
-    for path in home_sources().into_iter().chain([crate_file(FOO)]) {
-        assert!(at(&runner, &path)?.exists(), "{path}: {}", main.log);
+        assert_eq!(edited(&runner)?, [""; 0], "{}", main.log);
+        for path in home_sources() {
+            assert_eq!(at(&runner, &path)?.exists(), !is_edited, "{path}: {}", main.log);
+        }
+        assert!(runner.path(&crate_file(FOO)).exists(), "{}", main.log);
+        assert!(runner.path("home/.cargo/git/db/lib-0123456789abcdef").exists(), "{}", main.log);
     }
     Ok(())
 }
@@ -205,27 +187,20 @@ fn a_step_that_only_saves_refuses_what_a_post_step_would() -> Result {
     Ok(())
 }
 
-/// With a lock file the sources of a git dependency are proven; its refs, which a build script may ask for, are not.
+/// With a lock file the sources of a git dependency are proven; its tags, which a build script may ask for, are not.
 #[test]
-fn the_refs_of_a_git_dependency_are_those_that_its_lane_saved() -> Result {
-    for is_stored in [true, false] {
-        let runner = runner()?;
-        depend(&runner)?;
-        if is_stored {
-            let mut first = job(&runner, Push, &[]);
-            first.main()?.ok()?;
-            build(&runner, "first")?;
-            first.post("success")?.ok()?;
-        }
-        job(&runner, PullRequest(7), &[]).main()?.ok()?;
-        let checkout = at(&runner, &home_sources()[1])?;
-        let checkout = checkout.ancestors().nth(2).ok_or("a checkout has a source")?;
-        succeed(isolated("git", checkout, checkout).args(["tag", "evil"]))?;
-        let main = job(&runner, Push, &[]).main()?.ok()?;
-        assert!(!checkout.join(".git/refs/tags/evil").exists(), "{}", main.log);
-        assert_eq!(checkout.exists(), is_stored, "cargo makes it of its repository: {}", main.log);
-        let database = runner.path("home/.cargo/git/db/lib-0123456789abcdef");
-        assert!(database.exists(), "{}", main.log);
-    }
+fn the_git_directory_of_a_checkout_is_the_one_that_its_lane_saved() -> Result {
+    let runner = runner()?;
+    depend(&runner)?;
+    let mut first = job(&runner, Push, &[]);
+    first.main()?.ok()?;
+    build(&runner, "first")?;
+    first.post("success")?.ok()?;
+    job(&runner, PullRequest(7), &[]).main()?.ok()?;
+    let checkout = checkout(&runner)?;
+    tag(&checkout)?;
+    let main = job(&runner, Push, &[]).main()?.ok()?;
+    assert!(!checkout.join(".git/refs/tags/evil").exists(), "{}", main.log);
+    assert!(checkout.join("src/lib.rs").exists(), "{}", main.log);
     Ok(())
 }
