@@ -60,6 +60,24 @@ pub fn is_raw_profile(path: &RelPath) -> bool {
     path.as_bytes().ends_with(b".profraw")
 }
 
+/// Tells whether the `.crate` file at `path`, of the crate `<name>-<version>`, has a file at `below` in its source. One that
+/// cannot be read may have.
+pub fn brings(path: &Path, name: &[u8], below: &RelPath) -> bool {
+    let looked = || -> io::Result<bool> {
+        let file = open_regular(path)?;
+        let limit = MAX_UNPACKED.max(file.metadata()?.len().saturating_mul(MAX_RATIO));
+        let unpacked = Limited { bytes: GzDecoder::new(BufReader::new(file)), left: limit };
+        let want = [name, b"/", below.as_bytes()].concat();
+        for entry in Archive::new(unpacked).entries()? {
+            if *entry?.path_bytes() == *want {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    looked().unwrap_or(true)
+}
+
 /// Returns how the source `found` in `dir` differs from what the `.crate` file at `path` unpacks to, if it does.
 ///
 /// `name` is `<name>-<version>`; paths of `found` are below `dir`. One that was changed since it was found differs. Memory
@@ -292,6 +310,25 @@ mod tests {
         let found = found.map(|found| (found.path, found.stat)).collect();
         let found = difference(&file, NAME.as_bytes(), dir, &found)?;
         Ok(found.map(|difference| difference.to_string()))
+    }
+
+    #[test]
+    fn a_crate_brings_a_file_if_its_crate_file_has_it_or_cannot_be_read() -> TestResult {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("foo-1.0.0.crate");
+        pack(&path, &[("foo-1.0.0/tests/a.profraw", 0o644, b"raw")])?;
+        let brings = |below: &[u8]| {
+            Ok::<_, Box<dyn std::error::Error>>(super::brings(
+                &path,
+                NAME.as_bytes(),
+                &RelPath::parse(below)?,
+            ))
+        };
+        assert!(brings(b"tests/a.profraw")?);
+        assert!(!brings(b"tests/b.profraw")?);
+        fs::write(&path, "no archive")?;
+        assert!(brings(b"tests/b.profraw")?);
+        Ok(())
     }
 
     #[test]

@@ -139,7 +139,8 @@ impl Looking<'_> {
         let text = String::from_utf8_lossy(&text);
         let below = at.map_or(0, |at| at.as_bytes().len() + 1);
         let name = String::from_utf8_lossy(&path.as_bytes()[below..]);
-        text.split('[').any(|section| {
+        let sections = format!("\n{text}").replace('\r', "");
+        sections.split("\n[").any(|section| {
             let says = |key: &str, value: &str| {
                 section.lines().filter_map(|line| line.split_once('=')).any(|(it, said)| {
                     it.trim().eq_ignore_ascii_case(key) && said.trim().trim_matches('"') == value

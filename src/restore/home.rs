@@ -19,7 +19,7 @@ use crate::model::manifest::Manifest;
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 use crate::store::Vouched;
-use crate::vouch::{LeftBy, Part, Restored, Vouching, Wrong};
+use crate::vouch::{Changed, LeftBy, Part, Restored, Vouching, Wrong};
 
 /// The parts of a home, as the directories of one are listed.
 const PARTS: [(Shared, Area); 2] = [(Shared::Registry, Area::Registry), (Shared::Git, Area::Git)];
@@ -30,7 +30,11 @@ const UNFLUSHED_SECS: u32 = 600;
 
 impl<'a> Restoring<'a> {
     /// Restores the areas in `CARGO_HOME`, and sees to it that cargo finds nothing wrong in them, whoever left it.
-    pub(super) fn restore_shared(&self, warnings: &mut Vec<String>) -> Vec<Pending<'a>> {
+    pub(super) fn restore_shared(
+        &self,
+        notes: &mut Vec<String>,
+        warnings: &mut Vec<String>,
+    ) -> Vec<Pending<'a>> {
         self.take_home_in_hand(warnings);
         let mut areas = self.choose(|place| place.area.is_shared(), &mut Glance::default());
         self.put_all_in_place(&mut areas);
@@ -41,10 +45,9 @@ impl<'a> Restoring<'a> {
             let mended = self.mend_unrestored(part, notes, warnings);
             warnings.extend(mended.err().map(|error| chain(&error)));
         }
-        let mut notes = Vec::new();
         for ((kind, area), dir) in PARTS.into_iter().zip(&home_dirs(self.job)) {
             if self.sees_to(&area) && !areas.iter().any(|it| it.place.area == area) {
-                let mended = self.mend_unrestored(Part { kind, dir }, &mut notes, warnings);
+                let mended = self.mend_unrestored(Part { kind, dir }, notes, warnings);
                 warnings.extend(mended.err().map(|error| chain(&error)));
             }
         }
@@ -79,13 +82,16 @@ impl<'a> Restoring<'a> {
         report: &mut AreaReport,
     ) -> Result<Placed> {
         let part = Part { kind, dir: &place.dir };
-        self.set_changed_aside(part, Some(manifest), &mut report.notes)?;
-        let warnings = &mut report.warnings;
+        let AreaReport { notes, warnings, .. } = report;
+        let changed = self.changed(part, Some(manifest), warnings)?;
         let is_vouched = self.is_vouched(part)?;
         let mut wrong = if is_vouched { None } else { Some(self.clear_ways(part, warnings)?) };
         let placed = loop {
-            let paths: Option<HashSet<_>> =
-                wrong.as_ref().map(|wrong| wrong.iter().map(|wrong| wrong.path.clone()).collect());
+            let with_changed = |wrong: &Vec<Wrong>| {
+                let wrong = wrong.iter().map(|wrong| &wrong.path);
+                wrong.chain(&changed.saved).cloned().collect()
+            };
+            let paths: Option<HashSet<_>> = wrong.as_ref().map(with_changed);
             let home = Home {
                 kind,
                 root: &self.job.cargo_home,
@@ -112,31 +118,46 @@ impl<'a> Restoring<'a> {
             // An older version saved it.
             self.vouching().look_over(part, self.left_by(part))?
         };
-        self.mend(part, &rest, warnings)?;
+        let is_clean = self.remove_changed(part, &changed, notes, warnings);
+        self.mend(part, &rest, is_clean, warnings)?;
         Ok(placed)
     }
 
-    /// Sets aside what another lane changed in a part of the home and no lock file proves, unless the job keeps leftovers.
-    fn set_changed_aside(
+    /// Returns what a job that may not be read changed in a part of the home and no lock file proves, unless the job keeps
+    /// leftovers.
+    fn changed(
         &self,
         part: Part<'_>,
         saved: Option<&Manifest>,
-        notes: &mut Vec<String>,
-    ) -> Result<()> {
+        warnings: &mut Vec<String>,
+    ) -> Result<Changed> {
         if self.options.leftovers == Leftovers::Keep || self.left_by(part) == LeftBy::Readable {
-            return Ok(());
+            return Ok(Changed::default());
         }
-        match self.vouching().set_changed_aside(part, saved) {
-            Ok(note) => notes.extend(note),
+        match self.vouching().changed(part, saved) {
+            Err(Error::Stopped) => Err(Error::Stopped),
             // What a lock file says is looked at all the same.
-            Err(error @ Error::Busy { .. }) => {
-                let dir = part.dir.display();
-                let why = chain(&error);
-                notes.push(format!("what another lane changed in `{dir}` is not set aside: {why}"));
+            Err(error) => {
+                warnings.push(chain(&error));
+                Ok(Changed::default())
             }
-            Err(error) => return Err(error),
+            changed => changed,
         }
-        Ok(())
+    }
+
+    /// Removes what was changed and the generation lacks. Tells whether that is done.
+    fn remove_changed(
+        &self,
+        part: Part<'_>,
+        changed: &Changed,
+        notes: &mut Vec<String>,
+        warnings: &mut Vec<String>,
+    ) -> bool {
+        notes.extend(changed.note(part.dir));
+        let removed = self.vouching().remove_changed(part, &changed.made);
+        let is_done = removed.is_ok();
+        warnings.extend(removed.err().map(|error| chain(&error)));
+        is_done
     }
 
     /// Looks a part of the home over, and removes what stands where cargo has directories that lead to others: nothing is
@@ -160,20 +181,27 @@ impl<'a> Restoring<'a> {
         notes: &mut Vec<String>,
         warnings: &mut Vec<String>,
     ) -> Result<()> {
-        self.set_changed_aside(part, None, notes)?;
+        let changed = self.changed(part, None, warnings)?;
+        let is_clean = self.remove_changed(part, &changed, notes, warnings);
         if self.is_vouched(part)? {
             return Ok(());
         }
         let wrong = self.look_over(part)?;
-        self.mend(part, &wrong, warnings)
+        self.mend(part, &wrong, is_clean, warnings)
     }
 
-    /// Removes what is wrong. Then the job answers for what is there.
-    fn mend(&self, part: Part<'_>, wrong: &[Wrong], warnings: &mut Vec<String>) -> Result<()> {
+    /// Removes what is wrong. Then the job answers for what is there, if all else `is_clean`.
+    fn mend(
+        &self,
+        part: Part<'_>,
+        wrong: &[Wrong],
+        is_clean: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
         let left_by = self.left_by(part);
         let removal = self.vouching().remove(part, wrong, ("is wrong", left_by));
         warnings.extend(removal.lines);
-        if removal.is_done && left_by == LeftBy::Foreign {
+        if removal.is_done && is_clean && left_by == LeftBy::Foreign {
             self.owners().take(part.dir)?;
         }
         Ok(())

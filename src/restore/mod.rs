@@ -126,11 +126,11 @@ pub fn restore(
     let mut warnings = job.warnings.clone();
     warnings.extend(left_behind(reclaimed));
     let mut cleared = restoring.clear();
-    let mut of_home = Vec::new();
+    let (mut notes, mut of_home) = (Vec::new(), Vec::new());
     // What is in `CARGO_HOME` was built from none of the sources: it waits for nothing that is done to them.
     let ((targets, refreshing), shared) = rayon::join(
         || restoring.restore_targets(&mut cleared, &mut warnings),
-        || restoring.restore_shared(&mut of_home),
+        || restoring.restore_shared(&mut notes, &mut of_home),
     );
     warnings.append(&mut of_home);
     let areas: Vec<_> = shared.into_iter().chain(targets).collect();
@@ -176,8 +176,8 @@ pub fn restore(
     cleared.finish();
     warnings.append(&mut cleared.warnings);
     let areas = areas.into_iter().map(|area| area.report).collect();
-    let notes = job.components().get("rustc").and_then(|version| newer_than_tested(version));
-    let notes = notes.into_iter().chain(not_restored(cache_mode)).collect();
+    notes.extend(job.components().get("rustc").and_then(|version| newer_than_tested(version)));
+    notes.extend(not_restored(cache_mode));
     let seconds = started.elapsed().as_secs_f64();
     Ok(Report {
         sources,

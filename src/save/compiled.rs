@@ -1,4 +1,4 @@
-//! What a target may be built from that no lock file names: then it is not saved.
+//! Wrong sources in the home that targets may be built from: such targets are not saved.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ impl Saving<'_> {
     /// Notes a wrong source in a part of the home that a job left there which this one may not read, and that so stayed
     /// while this one built: whoever runs at the same time has the home in hand too. Where the home is in the hand of this
     /// job, its first step saw to it, and a save of that part sees the rest.
-    /// Of what lock files name that nobody knew of then (`is_wider`), nobody saw to anything.
+    /// Where lock files name more than the first step knew of (`is_wider`), nobody has looked at that yet.
     pub(super) fn look_for_left_sources(&self, is_wider: bool) -> Result<()> {
         if self.options.from == SavedFrom::Anyone {
             return Ok(());

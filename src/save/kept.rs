@@ -95,10 +95,12 @@ pub(super) fn find(
     let each: Vec<Result<_>> = each.collect();
     let (mut read, mut missed) = (Vec::new(), Vec::new());
     let mut crate_roots = BTreeSet::new();
+    let units = Units::among(found.iter().map(|found| &found.path));
     for (Found { path, .. }, files) in dep_infos.into_iter().zip(each) {
         match files {
             Ok(Named { files, crate_root }) => {
-                crate_roots.extend(crate_root);
+                // Cargo's own dep-info, beside the artifacts, is sorted.
+                crate_roots.extend(crate_root.filter(|_| units.of(path).is_some()));
                 let is_of_script = path.file_name().starts_with(b"build_script_");
                 read.push((is_of_script && !files.is_empty(), files));
             }

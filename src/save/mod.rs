@@ -115,7 +115,7 @@ pub(super) struct Saving<'a> {
     pub(super) further: Vec<FurtherTarget>,
     pub(super) boot: String,
     pub(super) index: OnceLock<Index>,
-    /// A source that targets may be built from though no lock file names it.
+    /// A source that targets may be built from and that is not what a lock file says.
     pub(super) left_source: OnceLock<PathBuf>,
     pub(super) progress: &'a Progress,
 }

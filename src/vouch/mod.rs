@@ -18,7 +18,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::look::look_at_home;
-use crate::cargo::crate_file::is_raw_profile;
+use crate::cargo::crate_file::{brings, is_raw_profile};
 use crate::cargo::home::{RegistryPart, Shared, registry_part, unit};
 use crate::fs::space::now_at;
 use crate::fs::stat::Kind;
@@ -34,6 +34,7 @@ use crate::store::{Lease, SETTLED_NANOS, Store, Vouched, VouchedPart};
 use crate::tree::missed::and_others;
 
 pub(crate) use restored::Restored;
+pub(crate) use unproven::Changed;
 
 /// A part of a `CARGO_HOME` that lock files can be asked about.
 #[derive(Clone, Copy, Debug)]
@@ -159,8 +160,7 @@ impl Vouching<'_> {
         report: &mut AreaReport,
     ) -> Result<LeftOut> {
         let judgement = self.judge(part, found, now, LeftBy::Readable)?;
-        let is_profile = |path: &RelPath| matches!(registry_part(path), RegistryPart::Source(_) if is_raw_profile(path));
-        found.retain(|found| part.kind != Shared::Registry || !is_profile(&found.path));
+        found.retain(|found| part.kind == Shared::Git || !is_profile(part.dir, &found.path));
         let Judgement { wrong, strange, is_complete } = judgement;
         if wrong.is_empty() && strange.is_empty() {
             return Ok(LeftOut { is_complete, left_source: None });
@@ -250,4 +250,14 @@ impl Vouching<'_> {
             Shared::Git => git::verdicts(self, part.dir, found, known, left_by),
         }
     }
+}
+
+/// Tells whether a path of `registry/` is a raw profile in the source of a crate that brings none of that name.
+fn is_profile(registry: &Path, path: &RelPath) -> bool {
+    let RegistryPart::Source(of) = registry_part(path) else { return false };
+    let parts = of.source().zip(of.file()).filter(|_| is_raw_profile(path));
+    let Some((source, file)) = parts else { return false };
+    let below = path.as_bytes().get(source.as_bytes().len() + 1..);
+    let below = below.and_then(|below| RelPath::parse(below).ok());
+    below.is_some_and(|below| !brings(&registry.join(file.as_path()), of.name, &below))
 }

@@ -76,7 +76,7 @@ impl Vouching<'_> {
         let aside = Beneath::open(staged.path())?;
         for path in &wrong {
             aside.create_parents(path)?;
-            aside.rename_from(path, &home, path)?;
+            home.move_to(path, &aside)?;
         }
         Ok(wrong)
     }

@@ -1,11 +1,12 @@
-//! Replacing what a job of another lane changed in a `CARGO_HOME`, where no lock file says how it was.
+//! What a job of another lane changed in a `CARGO_HOME`, where no lock file says how it was.
 //!
 //! A lock file that git tracks proves crates and the files of git checkouts. It says nothing of what lies in the `.git` of
 //! a checkout, nor of an index; and without such a lock file cargo makes one from what lies there. These are compared with
 //! the generation that is about to be restored. What that lacks is compared with what cargo made it of: a source with its
 //! `.crate` file, a checkout with the commit that its name abbreviates.
 //!
-//! Only what comes back at once goes: other jobs may use the home, and may fetch nothing.
+//! Nothing goes but what is replaced in one step, or what cargo makes again of what lies beside it: other jobs may use the
+//! home, and may fetch nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,7 +14,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::{Part, Vouching};
-use crate::cargo::crate_file::{Difference, difference};
+use crate::cargo::crate_file::{Difference, difference, is_raw_profile};
 use crate::cargo::git_repository::{Looked, commit_of, look_at_checkout};
 use crate::cargo::home::{RegistryPart, STAGED_PREFIX, Shared, registry_part, unit};
 use crate::fs::beneath::Beneath;
@@ -33,44 +34,66 @@ use crate::tree::walk::walk;
 /// What was found of something in a home, by path: a file, or a directory with all that is in it.
 type There<'a> = BTreeMap<&'a RelPath, &'a Stat>;
 
+/// What was changed, by path: a file, or a directory with all that is in it.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    /// What the generation has otherwise.
+    pub(crate) saved: BTreeSet<RelPath>,
+    /// What the generation lacks and cargo makes again.
+    pub(crate) made: BTreeSet<RelPath>,
+}
+
+impl Changed {
+    /// Says that there was something.
+    pub(crate) fn note(&self, dir: &Path) -> Option<String> {
+        let dir = dir.display();
+        let end = "by a job that this one may not read: what was saved, or what cargo makes anew, takes its place";
+        match self.saved.len() + self.made.len() {
+            0 => None,
+            1 => Some(format!("1 part of `{dir}` was changed {end}")),
+            count => Some(format!("{count} parts of `{dir}` were changed {end}")),
+        }
+    }
+}
+
 impl Vouching<'_> {
-    /// Removes what another lane changed in a part of a home, as far as `saved`, a generation of this lane, or a `.crate`
-    /// file shows it. Returns how that is said, if there was anything.
+    /// Returns what a job that may not be read changed in a part of a home, as far as `saved`, a generation of this lane,
+    /// a `.crate` file or the commit of a checkout shows it.
+    pub(crate) fn changed(&self, part: Part<'_>, saved: Option<&Manifest>) -> Result<Changed> {
+        if !part.dir.is_dir() {
+            return Ok(Changed::default());
+        }
+        let _lock = keep_packages_still(&self.job.cargo_home, self.progress)?;
+        self.changed_in(part, saved)
+    }
+
+    /// Removes what is still as it was `changed`; cargo makes it again.
     ///
-    /// Both of cargo's locks are held for the renames. After an error everything is where it was.
-    pub(crate) fn set_changed_aside(
-        &self,
-        part: Part<'_>,
-        saved: Option<&Manifest>,
-    ) -> Result<Option<String>> {
-        let changed = || self.changed(part, saved);
-        let is_same = || -> Result<bool> {
-            let _lock = keep_packages_still(&self.job.cargo_home, self.progress)?;
-            Ok(changed()?.is_empty())
-        };
-        if !part.dir.is_dir() || is_same()? {
-            return Ok(None);
+    /// Both of cargo's locks are held. After an error some of it may be gone.
+    pub(crate) fn remove_changed(&self, part: Part<'_>, changed: &BTreeSet<RelPath>) -> Result<()> {
+        if changed.is_empty() {
+            return Ok(());
         }
         let _locks = keep_packages_unused(&self.job.cargo_home, self.progress)?;
-        let changed = changed()?;
         let home = Beneath::open(part.dir)?;
         let staged = Staged::within(self.lease, part.dir, part.dir)?;
         let aside = Beneath::open(staged.path())?;
-        for path in &changed {
+        for path in self.changed_in(part, None)?.made.intersection(changed) {
             aside.create_parents(path)?;
-            aside.rename_from(path, &home, path)?;
+            home.move_to(path, &aside)?;
         }
-        let parts = if changed.len() == 1 { "part" } else { "parts" };
-        let (count, dir) = (changed.len(), part.dir.display());
-        Ok(Some(format!(
-            "{count} {parts} of `{dir}` that a job of another lane changed are set aside"
-        )))
+        Ok(())
     }
 
     /// Returns what was changed, while the caller keeps cargo out.
-    fn changed(&self, part: Part<'_>, saved: Option<&Manifest>) -> Result<BTreeSet<RelPath>> {
-        let Walked { found, .. } =
+    fn changed_in(&self, part: Part<'_>, saved: Option<&Manifest>) -> Result<Changed> {
+        let Walked { mut found, .. } =
             walk(part.dir, |path, kind| self.needs_proof(part.kind, path, kind))?;
+        // A raw profile is nobody's source.
+        let is_saved = |path: &RelPath| saved.is_some_and(|saved| saved.entry(path).is_some());
+        found.retain(|found| {
+            part.kind == Shared::Git || !is_raw_profile(&found.path) || is_saved(&found.path)
+        });
         let top = |path: &RelPath| unit(part.kind, path).unwrap_or_else(|| path.clone());
         let mut there: BTreeMap<RelPath, There<'_>> = BTreeMap::new();
         for found in &found {
@@ -86,16 +109,18 @@ impl Vouching<'_> {
         let home = Beneath::open(part.dir)?;
         let verdict = |(top, found): (&RelPath, &There<'_>)| {
             self.progress.go_on()?;
-            let is_changed = match (saved, kept.get(top)) {
+            Ok(match (saved, kept.get(top)) {
                 (Some(saved), Some(entries)) => !is_as_saved(&home, saved, entries, found)?,
                 _ if part.kind == Shared::Registry => is_other_than_its_crate(&home, top, found),
                 _ => self.is_other_than_its_commit(&home, top, found),
-            };
-            Ok(is_changed.then(|| top.clone()))
+            })
         };
         let there: Vec<_> = there.iter().collect();
-        let verdicts = there.into_par_iter().map(verdict).collect::<Result<Vec<_>>>()?;
-        Ok(verdicts.into_iter().flatten().collect())
+        let verdicts = there.par_iter().map(|it| verdict(*it)).collect::<Result<Vec<_>>>()?;
+        let changed = there.iter().zip(verdicts).filter(|(_, is_changed)| *is_changed);
+        let (saved, made) =
+            changed.map(|((top, _), _)| (*top).clone()).partition(|top| kept.contains_key(top));
+        Ok(Changed { saved, made })
     }
 
     /// Tells whether a checkout is not the commit that its name abbreviates. Cargo makes it again of the repository, if
@@ -111,12 +136,13 @@ impl Vouching<'_> {
         let commit = commit_of(&dir).filter(|commit| commit.as_bytes().starts_with(short));
         let Some(commit) = commit else { return true };
         let found = below(top, found);
-        // Whether its repository has them too nobody asks: it is made again with those that that has.
+        // Nobody asks whether the repository has the same: the checkout is made again, with what the repository has.
         if has_tags(&dir, &found) {
             return true;
         }
         let looked = look_at_checkout(&dir, &found, commit.as_bytes(), &self.job.environment);
-        !matches!(looked, Ok(Looked::Right | Looked::Unknown))
+        // What git ignores a build script wrote, which cargo need not run again.
+        matches!(looked, Ok(Looked::Wrong(_)))
     }
 
     /// Tells whether something in a home, or what it may hold, is nothing that a lock file proves.

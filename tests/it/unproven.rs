@@ -107,7 +107,7 @@ fn without_a_lock_file_what_another_lane_changed_is_as_this_one_saved_it() -> Re
     let mut second = job(&runner, Push, &[]);
     let main = second.main()?.ok()?;
     assert_eq!(changed(&runner)?, [""; 0], "{}", main.log);
-    assert!(main.log.contains("that a job of another lane changed are set aside"), "{}", main.log);
+    assert!(main.log.contains("were changed by a job that this one may not read"), "{}", main.log);
     assert_eq!(main.annotations("warning"), [""; 0], "{}", main.log);
     assert!(runner.path(&crate_file(BAR)).exists(), "another job may need it: {}", main.log);
     generate_lock(&runner)?;
@@ -124,19 +124,23 @@ fn without_a_lock_file_what_another_lane_changed_is_as_this_one_saved_it() -> Re
 /// Nothing was saved yet: cargo unpacks the crate again, and makes the checkout again.
 #[test]
 fn without_a_lock_file_and_a_generation_sources_are_those_of_their_crates_and_commits() -> Result {
-    for is_edited in [true, false] {
+    for (how, is_source_there, is_checkout_there) in
+        [("edited", false, false), ("tagged", true, false), ("left alone", true, true)]
+    {
         let runner = runner()?;
         depend(&runner)?;
         unlock(&runner)?;
         job(&runner, PullRequest(7), &[]).main()?.ok()?;
-        if is_edited {
-            change_sources(&runner)?;
+        match how {
+            "edited" => change_sources(&runner)?,
+            "tagged" => tag(&checkout(&runner)?)?,
+            _ => {}
         }
         let main = job(&runner, Push, &[]).main()?.ok()?;
         assert_eq!(edited(&runner)?, [""; 0], "{}", main.log);
-        for path in home_sources() {
-            assert_eq!(at(&runner, &path)?.exists(), !is_edited, "{path}: {}", main.log);
-        }
+        let [source, checkout] = home_sources();
+        assert_eq!(at(&runner, &source)?.exists(), is_source_there, "{how}: {}", main.log);
+        assert_eq!(at(&runner, &checkout)?.exists(), is_checkout_there, "{how}: {}", main.log);
         assert!(runner.path(&crate_file(FOO)).exists(), "{}", main.log);
         assert!(runner.path("home/.cargo/git/db/lib-0123456789abcdef").exists(), "{}", main.log);
     }
@@ -202,5 +206,42 @@ fn the_git_directory_of_a_checkout_is_the_one_that_its_lane_saved() -> Result {
     let main = job(&runner, Push, &[]).main()?.ok()?;
     assert!(!checkout.join(".git/refs/tags/evil").exists(), "{}", main.log);
     assert!(checkout.join("src/lib.rs").exists(), "{}", main.log);
+    Ok(())
+}
+
+/// A build reads there: what cargo makes again cannot go yet, and the next job tries again.
+#[test]
+fn while_a_build_reads_the_home_what_was_changed_stays_and_is_not_taken_over() -> Result {
+    let runner = runner()?;
+    depend(&runner)?;
+    unlock(&runner)?;
+    job(&runner, PullRequest(7), &[]).main()?.ok()?;
+    change_sources(&runner)?;
+    let lock = runner.path("home/.cargo/.package-cache-mutate");
+    let reading = fs::File::options().append(true).create(true).open(lock)?;
+    rustix::fs::flock(&reading, rustix::fs::FlockOperation::NonBlockingLockShared)?;
+    let main = job(&runner, Push, &[]).main()?.ok()?;
+    assert!(main.log.contains("a cargo build is at work there"), "{}", main.log);
+    assert_eq!(edited(&runner)?.len(), 2, "{}", main.log);
+    drop(reading);
+    let main = job(&runner, Push, &[]).main()?.ok()?;
+    assert_eq!(edited(&runner)?, [""; 0], "{}", main.log);
+    Ok(())
+}
+
+/// Where a registry is, no lock file says either.
+#[test]
+fn where_a_registry_is_says_what_its_lane_saved() -> Result {
+    let runner = runner()?;
+    depend(&runner)?;
+    let mut first = job(&runner, Push, &[]);
+    first.main()?.ok()?;
+    build(&runner, "first")?;
+    first.post("success")?.ok()?;
+    job(&runner, PullRequest(7), &[]).main()?.ok()?;
+    let config = runner.path(&format!("home/.cargo/registry/index/{INDEX}/config.json"));
+    fs::write(&config, "{\"dl\":\"evil\"}")?;
+    let main = job(&runner, Push, &[]).main()?.ok()?;
+    assert_eq!(fs::read_to_string(&config)?, "{}", "{}", main.log);
     Ok(())
 }
