@@ -379,6 +379,13 @@ class PowerCuts:
 # Many at once
 
 
+def remove_beside_others(directory):
+    """Removes a directory in which another process may be removing what a dead one staged."""
+    while directory.exists():
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(directory)
+
+
 class Storm:
     """Processes that save, restore, collect and verify one store at once, and are killed at any moment."""
 
@@ -427,7 +434,7 @@ class Storm:
         elif verb == "restore":
             target = restored
             if chance.random() < 0.5 and restored.exists():
-                shutil.rmtree(restored)
+                remove_beside_others(restored)
         elif verb == "gc":
             options = ("--generations", "2")
         done = host.run(verb, *options, target=target, kill_after=kill_after)
