@@ -36,7 +36,7 @@ impl GitIndex {
     /// Lets git note in `copy`, a copy of the index, the times of all files that it finds as it knows them. Git
     /// replaces the copy if there is anything to note. Ends early when `is_stopped`.
     ///
-    /// That git finds files changed is no error; that it cannot be started is.
+    /// Changed files are no error. A git that cannot be started is.
     pub fn refresh(
         &self,
         copy: &Path,

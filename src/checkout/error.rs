@@ -85,7 +85,7 @@ pub enum Error {
     Job(#[from] job::Error),
 }
 
-/// What a checkout returns.
+/// The result of a checkout.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl From<fs::Error> for Error {

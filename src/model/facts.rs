@@ -1,4 +1,4 @@
-//! What is known of a store, its series and its generations, for those who decide what goes.
+//! Facts about a store, its series and its generations, from which gc decides what to remove.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::scope::Lane;
 use super::system::System;
 use super::timestamp::Timestamp;
 
-/// What is known of a store.
+/// Facts about a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreFacts {
     /// Every series.
@@ -18,11 +18,11 @@ pub struct StoreFacts {
     pub packs: BTreeMap<Digest, u64>,
     /// Packs that stay whoever drops them: live leases name them.
     pub leased_packs: BTreeSet<Digest>,
-    /// What the hot trees, homes and mirrors that stay need on disk in bytes.
+    /// The bytes on disk of the hot trees, homes and mirrors that stay.
     pub dir_bytes: u64,
 }
 
-/// What is known of one series.
+/// Facts about one series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeriesFacts {
     /// Which it is.
@@ -33,12 +33,12 @@ pub struct SeriesFacts {
     pub generations: Vec<GenerationFacts>,
 }
 
-/// What is known of one generation.
+/// Facts about one generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GenerationFacts {
     /// Its number in the series.
     pub number: GenerationNumber,
-    /// What kind of job saved it.
+    /// The label of the job that saved it.
     pub job: String,
     /// Whether that job failed or was cancelled.
     pub partial: bool,

@@ -1,4 +1,4 @@
-//! What is known of a filesystem.
+//! Facts about a filesystem.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::quantity::Percent;
 
-/// What is known of one filesystem.
+/// Facts about one filesystem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Filesystem {
     /// The kernel's number for it.
@@ -16,9 +16,9 @@ pub struct Filesystem {
     pub path: PathBuf,
     /// Its size in bytes.
     pub total_bytes: u64,
-    /// What we may still write, in bytes.
+    /// The bytes that we may still write.
     pub free_bytes: u64,
-    /// What is written, in bytes.
+    /// The bytes in use.
     pub used_bytes: u64,
     /// How many inodes it has; 0 where they are made as needed.
     pub total_inodes: u64,

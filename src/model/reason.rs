@@ -36,9 +36,9 @@ pub enum Reason {
     Strained(Strain),
     /// The store is too large.
     TooLarge {
-        /// What its packs, manifests, mirrors and homes need.
+        /// The size of its packs, manifests, mirrors and homes.
         size: ByteSize,
-        /// What they may need.
+        /// The largest size allowed.
         max_size: ByteSize,
     },
 }

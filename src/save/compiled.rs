@@ -12,7 +12,7 @@ impl Saving<'_> {
     /// Notes a wrong source in a part of the home that a job left there which this one may not read, and that so stayed
     /// while this one built: whoever runs at the same time has the home in hand too. Where the home is in the hand of this
     /// job, its first step saw to it, and a save of that part sees the rest.
-    /// Where lock files name more than the first step knew of (`is_wider`), nobody has looked at that yet.
+    /// If the save found further lock files (`is_wider`), their crates are judged here for the first time.
     pub(super) fn look_for_left_sources(&self, is_wider: bool) -> Result<()> {
         if self.options.from == SavedFrom::Anyone {
             return Ok(());

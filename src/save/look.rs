@@ -1,4 +1,4 @@
-//! What of an area there is to save.
+//! Listing the files of an area that a save may store.
 
 use crate::cargo::home::Shared;
 use crate::fs::stat::Kind;

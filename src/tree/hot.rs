@@ -1,4 +1,4 @@
-//! What a hot tree is: the tree of a generation, to the byte and to the inode.
+//! Comparing a hot tree with its generation, to the byte and to the inode.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What keeps the store small and whole: gc, guard and verify.
+//! Keeping the store small and whole: gc, guard and verify.
 
 pub mod gc;
 pub mod guard;

@@ -1,12 +1,12 @@
-//! What a job of another lane changed in a `CARGO_HOME`, where no lock file says how it was.
+//! Changes that a job of another lane made in a `CARGO_HOME` and that no lock file shows.
 //!
-//! A lock file that git tracks proves crates and the files of git checkouts. It says nothing of what lies in the `.git` of
-//! a checkout, nor of an index; and without such a lock file cargo makes one from what lies there. These are compared with
-//! the generation that is about to be restored. What that lacks is compared with what cargo made it of: a source with its
-//! `.crate` file, a checkout with the commit that its name abbreviates.
+//! A lock file that git tracks proves crates and the files of git checkouts. It does not cover the `.git`
+//! directory of a checkout, nor an index. Without such a lock file cargo makes one from the index and the crates it finds.
+//! We compare all these with the generation that is about to be restored. If the generation lacks a source, we compare
+//! it with its `.crate` file; if it lacks a checkout, with the commit that the checkout's name abbreviates.
 //!
-//! Nothing goes but what is replaced in one step, or what cargo makes again of what lies beside it: other jobs may use the
-//! home, and may fetch nothing.
+//! Other jobs may use the home, and may be unable to fetch. So a changed part is either replaced in one step, or cargo can
+//! make it again from files that stay.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -31,20 +31,20 @@ use crate::tree::missed::why;
 use crate::tree::staged::Staged;
 use crate::tree::walk::walk;
 
-/// What was found of something in a home, by path: a file, or a directory with all that is in it.
+/// The paths of one part of a home: a file, or a directory with everything in it.
 type There<'a> = BTreeMap<&'a RelPath, &'a Stat>;
 
-/// What was changed, by path: a file, or a directory with all that is in it.
+/// The changed parts of a home, each a file or a directory with everything in it.
 #[derive(Debug, Default)]
 pub(crate) struct Changed {
-    /// What the generation has otherwise.
+    /// Parts that the generation has with other bytes.
     pub(crate) saved: BTreeSet<RelPath>,
-    /// What the generation lacks and cargo makes again.
+    /// Parts that the generation lacks and cargo makes again.
     pub(crate) made: BTreeSet<RelPath>,
 }
 
 impl Changed {
-    /// Says that there was something.
+    /// Says how many parts of `dir` were changed, if any.
     pub(crate) fn note(&self, dir: &Path) -> Option<String> {
         let dir = dir.display();
         let end = "by a job that this one may not read: what was saved, or what cargo makes anew, takes its place";
@@ -57,8 +57,8 @@ impl Changed {
 }
 
 impl Vouching<'_> {
-    /// Returns what a job that may not be read changed in a part of a home, as far as `saved`, a generation of this lane,
-    /// a `.crate` file or the commit of a checkout shows it.
+    /// Finds the parts that a job which this one may not read changed: those that differ from `saved`, a generation of this
+    /// lane, or from their `.crate` file or commit.
     pub(crate) fn changed(&self, part: Part<'_>, saved: Option<&Manifest>) -> Result<Changed> {
         if !part.dir.is_dir() {
             return Ok(Changed::default());
@@ -67,7 +67,7 @@ impl Vouching<'_> {
         self.changed_in(part, saved)
     }
 
-    /// Removes what is still as it was `changed`; cargo makes it again.
+    /// Removes those of `changed` that still differ; cargo makes them again.
     ///
     /// Both of cargo's locks are held. After an error some of it may be gone.
     pub(crate) fn remove_changed(&self, part: Part<'_>, changed: &BTreeSet<RelPath>) -> Result<()> {
@@ -85,11 +85,11 @@ impl Vouching<'_> {
         Ok(())
     }
 
-    /// Returns what was changed, while the caller keeps cargo out.
+    /// Finds the changed parts. The caller holds cargo's package lock.
     fn changed_in(&self, part: Part<'_>, saved: Option<&Manifest>) -> Result<Changed> {
         let Walked { mut found, .. } =
             walk(part.dir, |path, kind| self.needs_proof(part.kind, path, kind))?;
-        // A raw profile is nobody's source.
+        // An instrumented build script writes raw profiles; no crate is compiled from them.
         let is_saved = |path: &RelPath| saved.is_some_and(|saved| saved.entry(path).is_some());
         found.retain(|found| {
             part.kind == Shared::Git || !is_raw_profile(&found.path) || is_saved(&found.path)

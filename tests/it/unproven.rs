@@ -191,9 +191,8 @@ fn a_step_that_only_saves_refuses_what_a_post_step_would() -> Result {
     Ok(())
 }
 
-/// With a lock file the sources of a git dependency are proven; its tags, which a build script may ask for, are not.
-#[test]
-fn the_git_directory_of_a_checkout_is_the_one_that_its_lane_saved() -> Result {
+/// Returns a runner on which a push saved, and the main step of a pull request ran after it.
+fn saved_then_pull_request() -> Result<FakeRunner> {
     let runner = runner()?;
     depend(&runner)?;
     let mut first = job(&runner, Push, &[]);
@@ -201,6 +200,13 @@ fn the_git_directory_of_a_checkout_is_the_one_that_its_lane_saved() -> Result {
     build(&runner, "first")?;
     first.post("success")?.ok()?;
     job(&runner, PullRequest(7), &[]).main()?.ok()?;
+    Ok(runner)
+}
+
+/// With a lock file the sources of a git dependency are proven; its tags, which a build script may ask for, are not.
+#[test]
+fn the_git_directory_of_a_checkout_is_the_one_that_its_lane_saved() -> Result {
+    let runner = saved_then_pull_request()?;
     let checkout = checkout(&runner)?;
     tag(&checkout)?;
     let main = job(&runner, Push, &[]).main()?.ok()?;
@@ -232,13 +238,7 @@ fn while_a_build_reads_the_home_what_was_changed_stays_and_is_not_taken_over() -
 /// Where a registry is, no lock file says either.
 #[test]
 fn where_a_registry_is_says_what_its_lane_saved() -> Result {
-    let runner = runner()?;
-    depend(&runner)?;
-    let mut first = job(&runner, Push, &[]);
-    first.main()?.ok()?;
-    build(&runner, "first")?;
-    first.post("success")?.ok()?;
-    job(&runner, PullRequest(7), &[]).main()?.ok()?;
+    let runner = saved_then_pull_request()?;
     let config = runner.path(&format!("home/.cargo/registry/index/{INDEX}/config.json"));
     fs::write(&config, "{\"dl\":\"evil\"}")?;
     let main = job(&runner, Push, &[]).main()?.ok()?;
