@@ -53,14 +53,18 @@ pub fn reach(name: &str) -> Reach {
     let for_all =
         ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS"];
     let of_target = |suffix| name.starts_with("CARGO_TARGET_") && name.ends_with(suffix);
-    if for_all.contains(&name)
-        || name.starts_with("CARGO_PROFILE_")
+    let is_of_profile = name.starts_with("CARGO_PROFILE_");
+    let is_incremental = ["CARGO_INCREMENTAL", "CARGO_BUILD_INCREMENTAL"].contains(&name)
+        || is_of_profile && name.ends_with("_INCREMENTAL");
+    // Cargo builds nothing else incrementally.
+    if is_incremental {
+        Reach::PathPackages
+    } else if for_all.contains(&name)
+        || is_of_profile
         || of_target("_RUSTFLAGS")
         || of_target("_LINKER")
     {
         Reach::Everything
-    } else if ["CARGO_INCREMENTAL", "CARGO_BUILD_INCREMENTAL"].contains(&name) {
-        Reach::PathPackages
     } else {
         Reach::Nothing
     }
@@ -230,6 +234,7 @@ mod tests {
             ("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER", Everything),
             ("CARGO_PROFILE_DEV_OPT_LEVEL", Everything),
             ("CARGO_INCREMENTAL", PathPackages),
+            ("CARGO_PROFILE_DEV_INCREMENTAL", PathPackages),
             ("RUSTDOCFLAGS", Nothing),
             ("CFLAGS", Nothing),
             ("BLVM_SIGN", Nothing),

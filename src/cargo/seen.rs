@@ -88,6 +88,12 @@ impl Manifests {
         self.package(dir).is_some()
     }
 
+    /// Returns the version of the package in `dir`, a canonical path. One that is not in its own manifest counts
+    /// as not known.
+    pub fn version(&mut self, dir: &Path) -> Option<&str> {
+        self.package(dir)?.own.get("version")?.as_str()
+    }
+
     /// Returns what cargo sees of the manifest in `dir`, a canonical path, by the units of a target. `None` if there
     /// is no such package or target.
     pub fn seen(

@@ -7,7 +7,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::timestamp::Timestamp;
-use super::unit_graph::{GraphPackage, GraphUnit, UnitGraph};
+use super::unit_graph::{GraphUnit, UnitGraph};
 use super::unit_use::UnitDir;
 
 /// How many names a line shows.
@@ -163,11 +163,12 @@ pub fn with_lacking(mut rebuilds: Vec<Rebuild>, lacking: &BTreeSet<String>) -> V
 
 /// Returns why a unit is stale by itself.
 fn own_reason(graph: &UnitGraph, unit: &GraphUnit, now: &Now) -> Option<Reason> {
-    let GraphPackage { name, dir, .. } = graph.packages.get(unit.package as usize)?;
+    let package = graph.packages.get(unit.package as usize)?;
+    let name = &package.name;
     if unit.dir.as_ref().is_some_and(|dir| now.demanded.contains(dir)) {
         return Some(Reason::Demanded);
     }
-    if let Some(reason) = now.every_path_crate.as_ref().filter(|_| dir.is_some()) {
+    if let Some(reason) = now.every_path_crate.as_ref().filter(|_| package.is_path()) {
         return Some(reason.clone());
     }
     if let Some(version) = now.new_versions.get(name) {

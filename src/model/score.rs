@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::mark::Mark;
 use super::sketch::{Sketch, SketchUnit};
+use super::unit_graph::GraphPackage;
 use super::unit_use::UnitDir;
 
 /// How the inputs that a sketch names differ from the checkout to build.
@@ -56,9 +57,9 @@ pub type Wants = BTreeMap<(UnitDir, Mark), Wanted>;
 
 /// Returns the fate of each unit of a sketch. A unit shares the fate of those it depends on.
 pub fn fates(sketch: &Sketch, standing: &Standing) -> Vec<Fate> {
-    let is_path = |unit: &SketchUnit| {
+    let is_of_home = |unit: &SketchUnit| {
         let package = sketch.packages.get(unit.package as usize);
-        package.is_some_and(|package| package.dir.is_some())
+        package.is_none_or(|package| package.dir.is_none())
     };
     let is_of_other_package = |unit: &SketchUnit| {
         standing.other_packages.contains(&unit.package)
@@ -69,7 +70,7 @@ pub fn fates(sketch: &Sketch, standing: &Standing) -> Vec<Fate> {
         let profile = || unit.dir.profile_dir();
         standing.everything_differs
             || profile().is_some_and(|dir| standing.other_profiles.contains(dir.as_ref()))
-            || (standing.path_packages_differ && is_path(unit))
+            || (standing.path_packages_differ && is_of_path(sketch, unit))
             || is_of_other_package(unit)
     };
     let is_stale = |unit: &SketchUnit| {
@@ -77,7 +78,7 @@ pub fn fates(sketch: &Sketch, standing: &Standing) -> Vec<Fate> {
             || unit.is_stale
             || is_of_other_package(unit)
             || (standing.is_moved && unit.is_bound)
-            || (standing.home_is_moved && !is_path(unit))
+            || (standing.home_is_moved && is_of_home(unit))
             || unit.paths.iter().any(|path| standing.other_paths.contains(path))
             || unit.variables.iter().any(|variable| standing.other_variables.contains(variable))
     };
@@ -86,6 +87,11 @@ pub fn fates(sketch: &Sketch, standing: &Standing) -> Vec<Fate> {
     let stale = reached(sketch, &users, is_stale);
     let fate = |(other, stale): (bool, bool)| Fate { is_wanted: !other, is_fresh: !stale };
     others.into_iter().zip(stale).map(fate).collect()
+}
+
+/// Tells whether a unit is of a path package.
+fn is_of_path(sketch: &Sketch, unit: &SketchUnit) -> bool {
+    sketch.packages.get(unit.package as usize).is_some_and(GraphPackage::is_path)
 }
 
 /// Returns, for each unit, those that depend on it.
@@ -182,11 +188,28 @@ pub fn lacking<'a>(wants: &'a Wants, sketch: &Sketch, fates: &[Fate]) -> Vec<Lac
     lacking
 }
 
-/// Tells whether a tree that was built with other flags shows that they come to the same: of the units that the
-/// build looks for, it has at least one, and none of their roles under another hash alone.
-pub fn is_same_in_effect(wants: &Wants, sketch: &Sketch) -> bool {
-    let held: HashSet<_> = sketch.units.iter().map(|unit| (&unit.dir, unit.role)).collect();
-    let roles: HashSet<Mark> = sketch.units.iter().map(|unit| unit.role).collect();
+impl Standing {
+    /// Passes over flags that differ if the units of a tree that was built with them show that they come to the
+    /// same. Tells whether there are such flags.
+    pub fn see_through_flags(&mut self, wants: &Wants, sketch: &Sketch) -> bool {
+        let before = (self.everything_differs, self.path_packages_differ);
+        self.everything_differs &= !is_same_in_effect(wants, sketch, |_| true);
+        self.path_packages_differ &=
+            !is_same_in_effect(wants, sketch, |unit| is_of_path(sketch, unit));
+        before != (self.everything_differs, self.path_packages_differ)
+    }
+}
+
+/// Tells whether those of the units that `may_differ` are the same as with our flags: of the units that the build
+/// looks for, the tree has at least one of them, and none of their roles under another hash alone.
+fn is_same_in_effect(
+    wants: &Wants,
+    sketch: &Sketch,
+    may_differ: impl Fn(&SketchUnit) -> bool,
+) -> bool {
+    let units = || sketch.units.iter().filter(|unit| may_differ(unit));
+    let held: HashSet<_> = units().map(|unit| (&unit.dir, unit.role)).collect();
+    let roles: HashSet<Mark> = units().map(|unit| unit.role).collect();
     let itself = wants.iter().filter(|(_, wanted)| wanted.is_itself);
     let mut of_its_roles = itself.filter(|((_, role), _)| roles.contains(role)).peekable();
     of_its_roles.peek().is_some()

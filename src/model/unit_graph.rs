@@ -46,13 +46,14 @@ pub type Asks = BTreeMap<String, BTreeSet<String>>;
 pub struct GraphPackage {
     /// Its name.
     pub name: String,
-    /// Its absolute directory, of a path package.
+    /// Its absolute directory, if it does not lie in cargo's home.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub dir: Option<RawPath>,
     /// Whether that lies outside the root of the workspace: then cargo knows it by that path.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_outside: bool,
-    /// Its version, of a package of a registry, or the abbreviated commit, of one of a git repository.
+    /// Its version, of a package of a registry or of a directory source (`cargo vendor`), or the abbreviated
+    /// commit, of one of a git repository. A path package has none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub version: Option<String>,
     /// The target, of a path package. None where an older version saved it.
@@ -67,6 +68,14 @@ pub struct GraphPackage {
     /// The features that a path package asks for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub asks: Asks,
+}
+
+impl GraphPackage {
+    /// Tells whether it is a path package to cargo. What `cargo vendor` wrote is none, wherever it lies: cargo
+    /// never builds it incrementally.
+    pub fn is_path(&self) -> bool {
+        self.dir.is_some() && self.version.is_none()
+    }
 }
 
 /// A target of a package: its library, a program, a test.

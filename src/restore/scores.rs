@@ -10,7 +10,7 @@ use crate::job::{Job, Place};
 use crate::model::choice::Score;
 use crate::model::scope::Scope;
 use crate::model::score::{
-    Fate, Standing, Wants, add_earlier, fates, fresh_units, is_same_in_effect, lacking, wants_of,
+    Fate, Standing, Wants, add_earlier, fates, fresh_units, lacking, wants_of,
 };
 use crate::model::sketch::{Contents, Sketch};
 use crate::store::{self, Generation, Store};
@@ -43,8 +43,7 @@ struct Judged {
 impl Judged {
     /// Judges its units again if its flags, which differ, give the same units.
     fn see_through_flags(&mut self, wants: &Wants) {
-        if self.standing.everything_differs && is_same_in_effect(wants, &self.sketch) {
-            self.standing.everything_differs = false;
+        if self.standing.see_through_flags(wants, &self.sketch) {
             self.fates = fates(&self.sketch, &self.standing);
         }
     }

@@ -5,16 +5,18 @@ mod read;
 mod replaced;
 mod surroundings;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::cargo::fingerprint::{Check, Variable};
+use crate::cargo::lock_file::{LockFile, Package};
 use crate::cargo::meaning::of_profiles;
 use crate::cargo::seen::Manifests;
 use crate::cargo::units::Units;
 use crate::cargo::workspace::package_name;
+use crate::fs::regular;
 use crate::fs::walk::Found;
 use crate::model::digest::Digest;
 use crate::model::manifest::Source;
@@ -61,6 +63,8 @@ struct Recorder<'a> {
     /// By the directory of a file: the real one.
     resolved: HashMap<PathBuf, Option<PathBuf>>,
     manifests: Manifests,
+    /// Which packages come from a source, by name and version, as the lock file says.
+    from_sources: HashSet<(String, String)>,
     bound: BTreeSet<UnitDir>,
 }
 
@@ -77,6 +81,7 @@ impl<'a> Recorder<'a> {
             variables: BTreeMap::new(),
             resolved: HashMap::new(),
             manifests: Manifests::default(),
+            from_sources: from_sources(around.workspace_root),
             bound: BTreeSet::new(),
         }
     }
@@ -296,6 +301,19 @@ impl<'a> Recorder<'a> {
             count.saturating_add(*self.others.entry(path).or_insert(next))
         })
     }
+}
+
+/// Returns which packages come from a source, by name and version, as the lock file says of the workspace in `dir`.
+/// Where it says nothing, none.
+fn from_sources(dir: &Path) -> HashSet<(String, String)> {
+    let path = dir.join("Cargo.lock");
+    let text = regular::read(&path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let lock = text.and_then(|text| LockFile::parse(&text, &path).ok()).unwrap_or_default();
+    let (sourced, paths): (Vec<_>, Vec<_>) =
+        lock.packages.into_iter().partition(|package| package.source.is_some());
+    let key = |package: Package| (package.name, package.version);
+    let paths: HashSet<_> = paths.into_iter().map(key).collect();
+    sourced.into_iter().map(key).filter(|key| !paths.contains(key)).collect()
 }
 
 /// Returns the index of `value`, which is its place in the order in which values came.

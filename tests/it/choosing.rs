@@ -186,6 +186,45 @@ fn a_changed_profile_that_the_job_does_not_build_with_changes_no_choice() -> Res
     Ok(())
 }
 
+/// Cargo builds what was vendored as it builds what comes from a registry: never incrementally.
+#[test]
+fn incremental_compilation_makes_no_other_units_of_vendored_packages() -> Result {
+    const CONFIG: &str =
+        "[source.crates-io]\nreplace-with = 'vendored'\n[source.vendored]\ndirectory = 'vendor'\n";
+    let checksum = format!("{{\"files\":{{}},\"package\":\"{}\"}}", "0".repeat(64));
+    let app = format!("{}low = '0.1'\n[workspace]\nexclude = ['vendor']\n", manifest("app", &[]));
+    let low = manifest("low", &[]);
+    let mut shop = Workshop::new(&[
+        ("app/Cargo.toml", &app),
+        ("app/.cargo/config.toml", CONFIG),
+        ("app/.gitignore", "/target\n"),
+        ("app/src/main.rs", "fn main() { println!(\"low={}\", low::SAY); }\n"),
+        ("app/vendor/low/Cargo.toml", &low),
+        ("app/vendor/low/.cargo-checksum.json", &checksum),
+        ("app/vendor/low/src/lib.rs", "pub const SAY: u32 = 1;\n"),
+    ])?;
+    let mut job_with = |incremental: &str, name, bumped: bool| -> Result<Done> {
+        shop.environment = vec![("CARGO_INCREMENTAL", incremental.to_owned())];
+        if bumped {
+            let low = low.replace("0.1.0", "0.1.1");
+            shop.edit(Kept, &[Write("app/vendor/low/Cargo.toml", &low)])?;
+            let mut cargo = shop.command("cargo", Kept, "app");
+            let updated = cargo.args(["update", "--offline", "-q"]).output()?;
+            assert!(updated.status.success(), "{}", String::from_utf8_lossy(&updated.stderr));
+            shop.commit()?;
+        }
+        job(&mut shop, name, "build", false)
+    };
+    assert_eq!(job_with("1", "build", false)?.compiled, words("app low"));
+    let other = job_with("0", "other", false)?;
+    assert_eq!((other.compiled, other.foretold), (words("app"), words("app")), "{}", other.notes);
+    let bumped = job_with("0", "other", true)?;
+    assert_eq!(bumped.compiled, words("app low"));
+    let build = job_with("1", "build", false)?;
+    assert_eq!((build.compiled, build.foretold), (words("app"), words("app")), "{}", build.notes);
+    Ok(())
+}
+
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }

@@ -1,5 +1,5 @@
 use super::super::digest::Digest;
-use super::super::unit_graph::GraphVariable;
+use super::super::unit_graph::{GraphPackage, GraphVariable};
 use super::*;
 use crate::model::raw_path::RawPath;
 
@@ -128,6 +128,16 @@ fn each_crate_that_is_built_again_is_named_once_with_its_first_reason() {
         change(&mut now);
         assert_eq!(text(&rebuilds(&graph(), &now)), want, "{why}");
     }
+}
+
+#[test]
+fn flags_of_path_packages_do_not_concern_what_was_vendored() {
+    let mut graph = graph();
+    graph.packages[3].version = Some("1.0.0".to_owned());
+    let flags = Some(Reason::Flags(vec!["A".to_owned()]));
+    let names = rebuilds(&graph, &Now { every_path_crate: flags, ..as_built() });
+    let names: Vec<_> = names.iter().map(|rebuild| rebuild.name.as_str()).collect();
+    assert_eq!(names, ["app", "low", "mid"], "`apart` was vendored");
 }
 
 #[test]

@@ -94,6 +94,16 @@ fn a_unit_shares_the_fate_of_what_it_depends_on() {
 }
 
 #[test]
+fn what_was_vendored_is_no_path_package_but_does_not_lie_in_the_home() {
+    let mut sketch = sketch("App<Low Low serde");
+    sketch.packages[1].version = Some("1.0.0".to_owned());
+    let flags = Standing { path_packages_differ: true, ..Standing::default() };
+    assert_eq!(standing_of(&sketch, &flags).0, "Low serde");
+    let home = Standing { home_is_moved: true, ..Standing::default() };
+    assert_eq!(standing_of(&sketch, &home).1, "App Low");
+}
+
+#[test]
 fn a_hostile_sketch_causes_no_panic() {
     let mut sketch = sketch("a b");
     sketch.units[0].deps = vec![1, 0, 7];
@@ -177,11 +187,38 @@ fn flags_that_give_the_same_hashes_come_to_the_same() {
         ("nothing at all",                               "",                  false),
     ];
     for (why, held, want) in cases {
-        assert_eq!(is_same_in_effect(&wants, &sketch(held)), want, "{why}");
+        assert_eq!(is_same_in_effect(&wants, &sketch(held), |_| true), want, "{why}");
     }
     let changed = Standing { everything_differs: true, ..Standing::default() };
     let wants = wants_of(&last, &changed, &fates(&last, &changed));
-    assert!(!is_same_in_effect(&wants, &last), "the flags of this job changed");
+    assert!(!is_same_in_effect(&wants, &last, |_| true), "the flags of this job changed");
+}
+
+#[test]
+fn flags_of_path_packages_show_in_their_units_alone() {
+    let last = sketch("App:a<Mid Mid:m log:l");
+    let standing = Standing::default();
+    let wants = wants_of(&last, &standing, &fates(&last, &standing));
+    let both =
+        Standing { everything_differs: true, path_packages_differ: true, ..Standing::default() };
+    #[rustfmt::skip]
+    let cases = [
+        //  why                                 the tree                     all differ, path packages differ
+        ("the same units",                     "App:a<Mid Mid:m log:l",      false, false),
+        ("other units of path packages",       "App2:a<Mid2 Mid2:m log:l",   true,  true),
+        ("other units of a registry",          "App:a<Mid Mid:m log2:l",     true,  false),
+        ("none of path packages",              "log:l",                      false, true),
+    ];
+    for (why, held, everything, path_packages) in cases {
+        let mut standing = both.clone();
+        assert_eq!(
+            standing.see_through_flags(&wants, &sketch(held)),
+            !everything || !path_packages,
+            "{why}"
+        );
+        let seen = (standing.everything_differs, standing.path_packages_differ);
+        assert_eq!(seen, (everything, path_packages), "{why}");
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ impl Recorder<'_> {
         };
         if let Some(dir) = dir.filter(|dir| !dir.starts_with(home)) {
             package.dir = Some(RawPath::of(dir.as_os_str().as_bytes()));
+            package.version = self.version_of_source(&package.name, dir);
             package.is_outside = !dir.starts_with(self.around.workspace_root);
             package.features = read.features().map(|all| self.manifests.features(dir, &all));
             let reads = read.variables.iter().map(|variable| variable.name.clone());
@@ -35,5 +36,11 @@ impl Recorder<'_> {
             }
         }
         index(&mut self.packages, package)
+    }
+
+    /// Returns the version of the package in `dir` if it is there for a source, as `cargo vendor` writes them.
+    fn version_of_source(&mut self, name: &str, dir: &Path) -> Option<String> {
+        let key = (name.to_owned(), self.manifests.version(dir)?.to_owned());
+        self.from_sources.contains(&key).then_some(key.1)
     }
 }
