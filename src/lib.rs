@@ -6,10 +6,12 @@
 //!
 //! Layers import only downwards; `tests/architecture.rs` holds the table.
 
+pub mod action;
 pub mod cargo;
 pub mod chain;
 pub mod checkout;
 pub mod cli;
+pub mod front;
 pub mod fs;
 pub mod github;
 pub mod job;

@@ -22,6 +22,15 @@ pub struct KeyOptions {
     pub env_vars: Vec<String>,
 }
 
+/// A reason why a key may be another one than it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Nobody could ask the compiler which one it is, for this reason: only the toolchain file is part of the key.
+    NoToolchain(String),
+    /// A variable that changes what compilers produce is set to nothing. It counts as unset.
+    EmptyVariable(String),
+}
+
 /// The key of a repo, with everything that went into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepoKey {
@@ -37,8 +46,8 @@ pub struct RepoKey {
     pub basis: Basis,
     /// Everything that went in, by name, as [`super::explain::changes`] compares it.
     pub components: BTreeMap<String, String>,
-    /// What people should know about how the key came about.
-    pub warnings: Vec<String>,
+    /// Why it may be another one than it should be.
+    pub doubts: Vec<Doubt>,
 }
 
 /// Returns the key of the repo in the directory `repo`.
@@ -85,19 +94,12 @@ pub fn key_with(
     components.extend(variables);
 
     let to_nothing = set_to_nothing(environment);
-    let to_nothing = to_nothing.map(|name| format!("{name} is set to nothing; taken for unset"));
-    let warnings = toolchain.warning.clone().into_iter().chain(to_nothing).collect();
+    let to_nothing = to_nothing.map(|name| Doubt::EmptyVariable(name.to_owned()));
+    let unknown = toolchain.unknown.clone().map(Doubt::NoToolchain);
+    let doubts = unknown.into_iter().chain(to_nothing).collect();
     let toolchain = toolchain.digest();
     let key = name(deps, toolchain, environment_digest);
-    Ok(RepoKey {
-        key,
-        deps,
-        toolchain,
-        environment: environment_digest,
-        basis,
-        components,
-        warnings,
-    })
+    Ok(RepoKey { key, deps, toolchain, environment: environment_digest, basis, components, doubts })
 }
 
 /// Returns the digest of the manifests of the dependency in the directory `repo`, which say how
@@ -284,7 +286,7 @@ mod tests {
         let none = options(&[], &[]);
         let first = repo_key(dir.path(), &base, &none)?;
         assert_eq!(first.key.as_str(), format!("{}-{}", first.deps, first.toolchain));
-        assert_eq!(first.warnings, Vec::<String>::new());
+        assert_eq!(first.doubts, []);
 
         let silent = base.clone().with("CARGO_TERM_COLOR", "always").with("CARGO_HOME", "/x");
         let flags = base.clone().with("RUSTFLAGS", "-g").with("BLVM_X", "1");
@@ -371,7 +373,7 @@ mod tests {
         write(dir.path(), &[("Cargo.toml", MANIFEST)])?;
         let environment = environment(&dir.path().join("home")).with("CC", "");
         let found = repo_key(dir.path(), &environment, &KeyOptions::default())?;
-        assert_eq!(found.warnings, ["CC is set to nothing; taken for unset"]);
+        assert_eq!(found.doubts, [Doubt::EmptyVariable("CC".to_owned())]);
         assert_eq!(found.environment, None);
         Ok(())
     }

@@ -56,6 +56,12 @@ impl Scratch {
         Self { all: Arc::clone(&none), of_names: none }
     }
 
+    /// Returns the scratch that `patterns` name, or the default if nobody chose any.
+    pub fn chosen(patterns: Option<&[String]>) -> Result<Self, ParseScratchError> {
+        let chosen = patterns.map(|patterns| Self::parse(patterns.iter().map(String::as_str)));
+        chosen.unwrap_or_else(|| Ok(Self::default()))
+    }
+
     /// Parses lines of patterns as of gitignore, relative to the target directory; a later one overrides an
     /// earlier.
     pub fn parse<'a>(

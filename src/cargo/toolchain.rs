@@ -22,7 +22,7 @@ pub struct Toolchain {
     /// The `rust-toolchain` or `rust-toolchain.toml` that applies, and its content.
     pub file: Option<(PathBuf, Vec<u8>)>,
     /// Why `rustc` could not be asked, for people.
-    pub warning: Option<String>,
+    pub unknown: Option<String>,
 }
 
 /// What is to be asked of the compiler of a repo.
@@ -76,7 +76,7 @@ impl Toolchain {
     /// alone will do, with a warning.
     pub fn by(question: Question, answer: &Answer) -> Result<Self> {
         let Question { repo, rustc, file, .. } = question;
-        let (verbose_version, warning) = match answer {
+        let (verbose_version, unknown) = match answer {
             Some(output) if output.status.success() => {
                 (Some(String::from_utf8_lossy(&output.stdout).trim_end().to_owned()), None)
             }
@@ -90,8 +90,7 @@ impl Toolchain {
             None if file.is_none() => return Err(Error::NoToolchain(repo)),
             None => (None, Some(format!("no `{}` in PATH", rustc.display()))),
         };
-        let warning = warning.map(|why| format!("{why}; the key knows the toolchain file only"));
-        Ok(Self { verbose_version, file, warning })
+        Ok(Self { verbose_version, file, unknown })
     }
 
     /// Returns the digest of the compiler: of what it says of itself, or of the file where nobody
@@ -184,7 +183,7 @@ mod tests {
         for line in ["release: ", "commit-hash: ", "host: ", "LLVM version: "] {
             assert!(version.contains(line), "{line} in {version}");
         }
-        assert_eq!((toolchain.file, toolchain.warning), (None, None));
+        assert_eq!((toolchain.file, toolchain.unknown), (None, None));
         Ok(())
     }
 
@@ -246,7 +245,7 @@ mod tests {
         let refusing = Environment::default().with("PATH", &failing);
         let said = |environment: &Environment| -> std::result::Result<String, String> {
             match Toolchain::of(dir.path(), environment) {
-                Ok(toolchain) => Ok(toolchain.warning.unwrap_or_default()),
+                Ok(toolchain) => Ok(toolchain.unknown.unwrap_or_default()),
                 Err(error) => Err(error.to_string().replace(&*dir.path().to_string_lossy(), "@")),
             }
         };
@@ -271,7 +270,7 @@ mod tests {
         let digest = |version: Option<&str>, file: Option<(&str, &str)>| {
             let file = file.map(|(path, content)| (path.into(), content.into()));
             let verbose_version = version.map(str::to_owned);
-            Toolchain { verbose_version, file, warning: None }.digest()
+            Toolchain { verbose_version, file, unknown: None }.digest()
         };
         let [toml, other, plain] = ["/a/rust-toolchain.toml", "/b/c.toml", "/a/rust-toolchain"];
         #[rustfmt::skip]

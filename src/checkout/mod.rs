@@ -25,6 +25,7 @@ use self::mirror::{Provided, Wanted};
 use self::remote::Remote;
 use crate::job::progress::Progress;
 use crate::job::report::chain;
+use crate::job::warning::{Failure, Warning};
 use crate::model::environment::Environment;
 use crate::model::filesystem::as_text;
 use crate::model::git_ref::{CommitId, GitRef};
@@ -75,7 +76,7 @@ pub struct Checkout {
     /// How long it took.
     pub seconds: f64,
     /// What was noticed, for people.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Checks a dependency out: afterwards its place holds the files of the commit, beside what git
@@ -107,13 +108,13 @@ pub fn check_out(
     let mut warnings = Vec::new();
     let (draft, fetched) = match wanted.provide().and_then(draft) {
         Err(error @ Error::Mirror { .. }) => {
-            warnings.push(format!("{}; it is cloned anew", chain(&error)));
+            warnings.push(Warning::MirrorDamaged(Failure { code: "mirror", text: chain(&error) }));
             wanted.replace().and_then(draft)?
         }
         drafted => drafted?,
     };
     // Without the stamp the mirror goes sooner than it should.
-    warnings.extend(store.stamp_mirror(&mirror, now).err().map(|error| chain(&error)));
+    warnings.extend(store.stamp_mirror(&mirror, now).err().map(Warning::from));
     let kept = draft.put_in_place()?;
     Ok(Checkout {
         name: request.name.clone(),

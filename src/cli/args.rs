@@ -5,14 +5,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::print::{line, to_stderr};
-use super::{Error, Result};
+use super::Result;
 use crate::cargo::key::KeyOptions;
 use crate::cargo::scratch::Scratch;
-use crate::cargo::tracked::url_of_origin;
+use crate::front;
+use crate::front::clock::now;
+use crate::front::print::{line, to_stderr};
 use crate::github;
 use crate::github::runner::Runner;
 use crate::job::private_home::{self, Opened, User};
+use crate::job::repository::repository_of;
+use crate::job::store_root::on_host;
 use crate::job::{Ask, Job, Kept};
 use crate::model::cache_mode::CacheMode;
 use crate::model::cargo_home::{CargoHome, HomeOwner};
@@ -23,7 +26,6 @@ use crate::model::pressure::Pressure;
 use crate::model::quantity::{ByteSize, Percent};
 use crate::model::retention::Policy;
 use crate::model::scope::{Lane, Repository, Scope};
-use crate::model::timestamp::Timestamp;
 use crate::store::Store;
 
 /// Where the store is.
@@ -40,7 +42,7 @@ pub(super) struct RootArgs {
 impl RootArgs {
     /// Returns the root that was given, or the default.
     pub(super) fn path(&self) -> Result<PathBuf> {
-        super::root::choose(self.root.as_deref(), &environment())
+        absolute(&on_host(self.root.as_deref(), &environment())?)
     }
 
     /// Opens the store; it must be there.
@@ -109,15 +111,8 @@ impl LeftoversArgs {
 
 impl ScratchArgs {
     fn scratch(&self) -> Result<Scratch> {
-        scratch_of(self.patterns.as_deref())
+        Ok(Scratch::chosen(self.patterns.as_deref())?)
     }
-}
-
-/// Returns the scratch that was asked for, or the default.
-pub(super) fn scratch_of(patterns: Option<&[String]>) -> Result<Scratch> {
-    let Some(patterns) = patterns else { return Ok(Scratch::default()) };
-    let parsed = Scratch::parse(patterns.iter().map(String::as_str));
-    parsed.map_err(|error| Error::Refused(error.to_string()))
 }
 
 impl PlaceArgs {
@@ -183,7 +178,7 @@ impl ScopeArgs {
     pub(super) fn scope(&self, repo: &Path) -> Result<Scope> {
         let repository = match &self.repository {
             Some(repository) => repository.clone(),
-            None => repository_of(repo)?,
+            None => repository_of(repo, &environment())?,
         };
         Ok(Scope { repository, lane: self.lane.clone() })
     }
@@ -365,45 +360,10 @@ pub(super) fn cache_mode() -> CacheMode {
     mode
 }
 
-/// Returns the time by the clock of the host.
-pub(super) fn now() -> Timestamp {
-    std::time::SystemTime::now().into()
-}
-
 /// Returns `path` from the root of the filesystem on.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path)
-        .map_err(|source| Error::Io { action: "find the current directory", source })
-}
-
-/// Asks git for `owner/name` of the remote `origin`; a checkout without one is `local/<its name>`.
-pub(super) fn repository_of(repo: &Path) -> Result<Repository> {
-    let url = url_of_origin(repo, &environment());
-    if let Some(repository) = url.as_deref().and_then(repository_in_url) {
-        return Ok(repository);
-    }
-    let name = repo.file_name().unwrap_or_default().to_string_lossy();
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-    let name: String = name.chars().map(allowed).collect();
-    let text = format!("local/{name}");
-    text.parse()
-        .map_err(|_| Error::Refused(format!("cannot name the repository in `{}`", repo.display())))
-}
-
-/// Returns `owner/name` of a URL as GitHub and others write them; one that is a local path names
-/// no repository.
-fn repository_in_url(url: &str) -> Option<Repository> {
-    let path = match url.split_once("://") {
-        Some(("file", _)) => return None,
-        Some((_, rest)) => rest.split_once('/')?.1,
-        None if url.starts_with(['/', '.']) => return None,
-        None => url.split_once(':')?.1,
-    };
-    let path = path.trim_end_matches('/');
-    let path = path.strip_suffix(".git").unwrap_or(path);
-    let mut parts = path.rsplit('/');
-    let name = parts.next()?;
-    format!("{}/{name}", parts.next()?).parse().ok()
+        .map_err(|source| front::Error::Io { action: "find the current directory", source }.into())
 }
 
 fn parse_dependency(text: &str) -> std::result::Result<(Name, Option<PathBuf>), String> {
@@ -427,27 +387,4 @@ fn parse_area(text: &str) -> std::result::Result<Kept, String> {
 fn parse_leftovers(text: &str) -> std::result::Result<Leftovers, String> {
     let known = Leftovers::ALL.into_iter().find(|(word, _)| *word == text);
     known.map(|(_, leftovers)| leftovers).ok_or_else(|| "`set-aside` or `keep`".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_remote_names_its_repository() {
-        let cases = [
-            ("https://github.com/btcdecoded/blvm-node", Some("btcdecoded/blvm-node")),
-            ("https://token@github.example/btcdecoded/blvm-node.git", Some("btcdecoded/blvm-node")),
-            ("git@github.com:btcdecoded/blvm-node.git", Some("btcdecoded/blvm-node")),
-            ("ssh://git@host:22/a/b/", Some("a/b")),
-            ("/srv/mirrors/blvm-node.git", None),
-            ("../blvm-node", None),
-            ("file:///srv/a/b", None),
-            ("", None),
-        ];
-        for (url, want) in cases {
-            let got = repository_in_url(url);
-            assert_eq!(got.as_ref().map(Repository::as_str), want, "{url}");
-        }
-    }
 }

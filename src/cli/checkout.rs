@@ -5,11 +5,14 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use super::args::{RootArgs, absolute, environment, now};
-use super::print::{Text, line, print_json, to_stderr};
-use super::text::seconds;
-use super::{Error, Result, Status, progress};
-use crate::checkout::{self, Checkout, Request, check_out};
+use super::args::{RootArgs, absolute, environment};
+use super::{Error, Result, progress};
+use crate::checkout::{Request, check_out};
+use crate::front;
+use crate::front::Status;
+use crate::front::clock::now;
+use crate::front::print::{line, print_json, to_stderr};
+use crate::job::warning::Warning;
 use crate::model::git_ref::GitRef;
 use crate::model::names::Name;
 use crate::model::scope::Repository;
@@ -46,8 +49,8 @@ impl CheckoutArgs {
     pub(super) fn run(&self) -> Result<Status> {
         let store = self.root.open_or_init()?;
         let reclaimed = store.reclaim()?;
-        for left in reclaimed.warnings() {
-            to_stderr(&line!("warning: {left}"));
+        for left in reclaimed.left {
+            to_stderr(&line!("warning: {}", Warning::LeftBehind(left)));
         }
         let lease = store.lease(Purpose::Checkout)?;
         let request = self.request()?;
@@ -55,7 +58,7 @@ impl CheckoutArgs {
             check_out(&store, &lease, &request, &environment(), now(), progress)
         })?;
         let checkout = checkout?;
-        to_stderr(&text(&checkout));
+        to_stderr(&front::checkout::text(&checkout));
         if self.json {
             print_json(&checkout)?;
         }
@@ -72,13 +75,13 @@ impl CheckoutArgs {
         let environment = environment();
         let text = |name| environment.get(name).and_then(|value| value.to_str());
         let token = text("GITHUB_TOKEN").map(str::trim).map(str::parse).transpose();
-        let token = token.map_err(|error| Error::Refused(format!("GITHUB_TOKEN: {error}")))?;
+        let token = token.map_err(|error| Error::refused(format!("GITHUB_TOKEN: {error}")))?;
         let server = match &self.server {
             Some(server) => server.clone(),
             None => text("GITHUB_SERVER_URL")
                 .unwrap_or("https://github.com")
                 .parse()
-                .map_err(|error| Error::Refused(format!("GITHUB_SERVER_URL: {error}")))?,
+                .map_err(|error| Error::refused(format!("GITHUB_SERVER_URL: {error}")))?,
         };
         let submodules = self.submodules;
         Ok(Request { name, repository, git_ref, dest, repo, server, token, submodules })
@@ -114,65 +117,6 @@ impl FromStr for Wanted {
         let name = repository.name().parse().map_err(|error| format!("{error}"))?;
         Ok(Self { repository, name, git_ref, path })
     }
-}
-
-/// Returns what was checked out, for people.
-pub(super) fn text(checkout: &Checkout) -> Text {
-    let mut text = Text::default();
-    for warning in &checkout.warnings {
-        line!(text, "warning: {warning}");
-    }
-    let repository = checkout.repository.as_str();
-    let how = match (checkout.kept, checkout.fetched) {
-        (true, _) => "there already",
-        (false, true) => "fetched",
-        (false, false) => "from the mirror",
-    };
-    line!(
-        text,
-        "checked out {repository} at {} to `{}` in {}: {how}",
-        checkout.sha,
-        checkout.path.display(),
-        seconds(checkout.seconds)
-    );
-    text
-}
-
-/// Returns what to do about a checkout that failed, if we know.
-pub(super) fn hint(error: &checkout::Error) -> Option<String> {
-    use checkout::Error;
-    let hint = match error {
-        Error::GitMissing | Error::GitTooOld { .. } => {
-            "install git 2.31 or newer on the runner, or in the job's container".to_owned()
-        }
-        Error::Denied { .. } => {
-            "if the name is right, give a token that may read it (`contents: read`); the GITHUB_TOKEN of a \
-             workflow opens no other private repository"
-                .to_owned()
-        }
-        Error::Unreachable { .. } => {
-            "look at the network and proxy of the runner; a commit by all its digits needs no server once the \
-             host has it"
-                .to_owned()
-        }
-        Error::RefMissing { what, similar, .. } if similar.is_empty() => {
-            if what.starts_with("branch") {
-                "give a branch, a tag, a full ref (refs/…) or all digits of a commit".to_owned()
-            } else {
-                "look whether it was pushed to this repository".to_owned()
-            }
-        }
-        Error::RefMissing { similar, .. } => {
-            let names: Vec<_> = similar.iter().map(|name| format!("`{name}`")).collect();
-            format!("it has {}", names.join(", "))
-        }
-        Error::Taken { .. } => {
-            "remove what is there, or give another path: owner/name@ref=path".to_owned()
-        }
-        Error::Mirror { path, .. } => format!("remove `{}`, and it is cloned anew", path.display()),
-        _ => return None,
-    };
-    Some(hint)
 }
 
 #[cfg(test)]

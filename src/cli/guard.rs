@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::{CheckoutArgs, PlaceArgs, RetentionArgs, RootArgs, ScopeArgs, environment, now};
-use super::print::{Text, line, print_json, to_stderr};
-use super::text::bytes;
-use super::{Result, Status, gc};
+use super::Result;
+use super::args::{CheckoutArgs, PlaceArgs, RetentionArgs, RootArgs, ScopeArgs, environment};
+use crate::front::clock::now;
+use crate::front::print::{line, print_json, to_stderr};
+use crate::front::{Status, disk};
 use crate::model::cargo_home::CargoHome;
 use crate::store::Store;
 use crate::upkeep::gc::Mode;
-use crate::upkeep::guard::{GuardReport, Place, guard, places};
+use crate::upkeep::guard::{Place, guard, places};
 
 /// Options of `guard`.
 #[derive(Debug, Args)]
@@ -43,7 +44,7 @@ impl GuardArgs {
         let readable = self.scope.readable(&self.checkouts.repo()?).unwrap_or_default();
         let report =
             guard(&store, &self.paths(&store)?, &pressure, &policy, &readable, now(), mode)?;
-        to_stderr(&lines(&report, mode));
+        to_stderr(&disk::of_guard(&report, mode));
         for warning in &report.warnings {
             to_stderr(&line!("warning: {warning}"));
         }
@@ -63,24 +64,4 @@ impl GuardArgs {
         let target = self.places.target_dir();
         Ok(places(&repo, dependencies.into_values(), home.as_deref(), target, &environment()))
     }
-}
-
-/// Returns what a guard saw and did, for people; its warnings are not among it.
-pub(super) fn lines(report: &GuardReport, mode: Mode) -> Text {
-    let mut text = Text::default();
-    for watched in &report.filesystems {
-        let places: Vec<_> = watched.places.iter().map(ToString::to_string).collect();
-        let (before, after) = (&watched.before, &watched.after);
-        line!(
-            text,
-            "`{}` ({}): {} used, {} free of {}",
-            before.path.display(),
-            places.join(", "),
-            after.used(),
-            bytes(after.free_bytes),
-            bytes(after.total_bytes)
-        );
-    }
-    text.append(&gc::text(&report.gc, mode));
-    text
 }

@@ -6,11 +6,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::args::{RepoArgs, RootArgs, ScopeArgs, environment};
-use super::print::{Text, line, print_json, to_stderr, to_stdout};
-use super::text::{self, first_line};
-use super::{Error, Result, Status};
+use super::{Error, Result};
 use crate::cargo::key::{KeyOptions, RepoKey, repo_key};
 use crate::cargo::system::system;
+use crate::front;
+use crate::front::Status;
+use crate::front::print::{Text, line, print_json, to_stderr, to_stdout};
+use crate::front::text::{self, first_line};
 use crate::job;
 use crate::job::explain::explain;
 use crate::model::names::Name;
@@ -59,8 +61,8 @@ impl KeyArgs {
     pub(super) fn run(&self) -> Result<Status> {
         let environment = environment();
         let key = repo_key(&self.repo.repo()?, &environment, &self.repo.key_options())?;
-        for warning in &key.warnings {
-            to_stderr(&line!("warning: {warning}"));
+        for doubt in &key.doubts {
+            to_stderr(&line!("warning: {doubt}"));
         }
         let mut of_dependencies = BTreeMap::new();
         for (name, path) in self.repo.dependencies()? {
@@ -89,7 +91,9 @@ impl KeyArgs {
         let since = match self.root.open() {
             Ok(store) => explain(&store, &self.scope.readable(&repo)?, &key.components, &system)?,
             // Without a store there is nothing to compare with.
-            Err(Error::Job(job::Error::Store(store::Error::Missing(_)))) => None,
+            Err(Error::Front(front::Error::Job(job::Error::Store(store::Error::Missing(_))))) => {
+                None
+            }
             Err(error) => return Err(error),
         };
         Ok(Explanation {

@@ -3,10 +3,11 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::Result;
 use super::args::RootArgs;
-use super::print::{Text, line, print_json, to_stderr, to_stdout};
-use super::text::{bytes, short_key};
-use super::{Result, Status};
+use crate::front::Status;
+use crate::front::print::{Text, line, print_json, to_stderr, to_stdout};
+use crate::front::text::{bytes, short_key};
 use crate::job::report::chain;
 use crate::model::area::{Area, as_shown};
 use crate::model::names::Name;

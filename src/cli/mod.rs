@@ -1,23 +1,19 @@
 //! The command line: the only code that prints, reads arguments and the environment, and chooses
 //! exit statuses.
 
-mod action;
 mod args;
 mod chain;
 mod checkout;
+mod error;
 mod gc;
 mod guard;
 mod key;
 mod list;
-mod print;
 mod progress;
-mod report;
 mod restore;
-mod root;
 mod save;
 mod show;
-mod signals;
-mod text;
+mod step;
 mod usage;
 mod verify;
 
@@ -25,33 +21,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::front::signals::survive_file_size_limit;
+use crate::front::{self, Status};
 use crate::fs::crash::{Fate, arm};
-use crate::job;
-
-/// How the program ended, as the shell sees it. Part of the interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Everything was done; a miss is no error.
-    Done = 0,
-    /// Something failed.
-    Failed = 1,
-    /// The command line was wrong.
-    Usage = 2,
-    /// Nothing was found, and `--fail-on-cache-miss` was given.
-    Miss = 3,
-    /// `verify` found damage.
-    Damage = 4,
-    /// SIGINT ended it early: 128 and the number of the signal, as shells have it.
-    Interrupted = 130,
-    /// SIGTERM ended it early.
-    Terminated = 143,
-}
-
-impl From<Status> for ExitCode {
-    fn from(status: Status) -> Self {
-        Self::from(status as u8)
-    }
-}
 
 /// Keeps what cargo built on a self-hosted runner, so that it is not built again.
 #[derive(Debug, Parser)]
@@ -85,7 +57,7 @@ enum Command {
     Chain(chain::ChainArgs),
     /// Be a step of the Action
     #[command(hide = true)]
-    Action(action::ActionArgs),
+    Action(step::StepArgs),
 }
 
 impl Command {
@@ -117,9 +89,9 @@ pub fn main() -> ExitCode {
     }
     let words: Vec<_> = std::env::args_os().collect();
     let run = |cli: Cli| {
-        let ran = signals::survive_file_size_limit().and_then(|()| cli.command.run());
+        let ran = survive_file_size_limit().map_err(Error::from).and_then(|()| cli.command.run());
         ran.unwrap_or_else(|error| {
-            report::error(&error);
+            error::report(&error);
             Status::Failed
         })
     };
@@ -130,11 +102,7 @@ pub fn main() -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
-    Job(#[from] job::Error),
-    #[error(transparent)]
-    Checkout(#[from] crate::checkout::Error),
-    #[error("cannot {action}")]
-    Io { action: &'static str, source: std::io::Error },
+    Front(#[from] front::Error),
     #[error("cannot {action} `{}`", path.display())]
     File { action: &'static str, path: std::path::PathBuf, source: std::io::Error },
     #[error(transparent)]
@@ -145,28 +113,31 @@ enum Error {
     Chain(#[from] crate::chain::Error),
     #[error(transparent)]
     Event(#[from] crate::github::event::Error),
-    #[error(transparent)]
-    Files(#[from] crate::github::files::Error),
-    #[error("{0}")]
-    Refused(String),
 }
 
-impl From<crate::store::Error> for Error {
-    fn from(error: crate::store::Error) -> Self {
-        Self::Job(error.into())
+impl Error {
+    fn refused(text: impl Into<String>) -> Self {
+        Self::Front(front::Error::Refused(text.into()))
     }
 }
 
-impl From<crate::cargo::Error> for Error {
-    fn from(error: crate::cargo::Error) -> Self {
-        Self::Job(error.into())
-    }
+macro_rules! from_errors_of {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::Front(error.into())
+            }
+        })*
+    };
 }
-
-impl From<crate::fs::Error> for Error {
-    fn from(error: crate::fs::Error) -> Self {
-        Self::Job(error.into())
-    }
-}
+from_errors_of!(
+    crate::job::Error,
+    crate::checkout::Error,
+    crate::store::Error,
+    crate::cargo::Error,
+    crate::fs::Error,
+    crate::cargo::scratch::ParseScratchError,
+    crate::github::files::Error
+);
 
 type Result<T> = std::result::Result<T, Error>;

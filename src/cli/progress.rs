@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::print::is_watched;
-use super::signals::Signals;
-use super::{Result, Status};
+use super::Result;
+use crate::front::Status;
+use crate::front::print::is_watched;
+use crate::front::signals::Signals;
 use crate::job::progress::Progress;
 
 /// Runs `work`, which SIGINT and SIGTERM stop. Draws how far it is, if stderr is a terminal and this

@@ -2,9 +2,13 @@
 
 use clap::Args;
 
-use super::args::{JobArgs, LeftoversArgs, cache_mode, environment, now};
-use super::print::{line, to_stderr};
-use super::{Error, Result, Status, progress, report};
+use super::args::{JobArgs, LeftoversArgs, cache_mode, environment};
+use super::error::done;
+use super::{Error, Result, progress};
+use crate::front::Status;
+use crate::front::clock::now;
+use crate::front::print::{line, to_stderr};
+use crate::front::report::Verb;
 use crate::job::private_home::Opened;
 use crate::job::threads::with_threads;
 use crate::model::always_build::AlwaysBuild;
@@ -41,7 +45,7 @@ impl RestoreArgs {
         let words = given.split(',').map(str::trim).filter(|word| !word.is_empty());
         let named: std::result::Result<Vec<AlwaysBuild>, _> = words.map(str::parse).collect();
         let named = named
-            .map_err(|error| Error::Refused(format!("`$RUNNER_CACHE_ALWAYS_BUILD`: {error}")))?;
+            .map_err(|error| Error::refused(format!("`$RUNNER_CACHE_ALWAYS_BUILD`: {error}")))?;
         Ok([self.always_build.clone(), named].concat())
     }
 
@@ -62,7 +66,7 @@ impl RestoreArgs {
         let mut report = report?;
         report.set_aside.extend(home.as_ref().and_then(|home| home.set_aside.clone()));
         report.cargo_home = home.as_ref().map(Opened::raw_path);
-        report::report(report::Verb::Restore, &report, self.job.json)?;
+        done(Verb::Restore, &report, self.job.json)?;
         if let Some(home) = &report.cargo_home {
             to_stderr(&line!("cargo needs CARGO_HOME=`{home}` to find it"));
         }

@@ -2,10 +2,15 @@
 
 use clap::Args;
 
-use super::args::{JobArgs, LeftoversArgs, RetentionArgs, cache_mode, now};
-use super::print::{line, print_json, to_stderr};
-use super::{Result, Status, progress, report};
+use super::args::{JobArgs, LeftoversArgs, RetentionArgs, cache_mode};
+use super::error::done;
+use super::{Result, progress};
+use crate::front::clock::now;
+use crate::front::print::{line, print_json, to_stderr};
+use crate::front::report::Verb;
+use crate::front::{Status, disk};
 use crate::job;
+use crate::job::note::Note;
 use crate::job::report::{self as reports, AreaReport, nothing_done};
 use crate::job::threads::with_threads;
 use crate::model::leftovers::{Leftovers, SavedFrom};
@@ -49,7 +54,7 @@ impl SaveArgs {
         let job = self.job.resolve(&store, home.as_ref())?;
         let cache_mode = cache_mode();
         if !cache_mode.saves() {
-            let why = format!("nothing is saved: the `cache-mode` of this job is `{cache_mode}`");
+            let why = Note::NotSaved(cache_mode);
             to_stderr(&line!("{why}"));
             if self.job.json {
                 print_json(&nothing_done(&job, Some(why)))?;
@@ -72,13 +77,13 @@ impl SaveArgs {
             with_threads(self.job.threads, save)
         })?;
         let report = report?;
-        report::report(report::Verb::Save, &report, self.job.json)?;
+        done(Verb::Save, &report, self.job.json)?;
         let is_full = |area: &AreaReport| area.failure.as_ref().is_some_and(job::Error::is_full);
         if report.areas.iter().any(is_full) {
             // Not for this save any more, but for the next, and for the build that is next.
             let (policy, pressure) = (self.retention.policy(), self.retention.pressure());
             let gc = gc(&store, &policy, Some(&pressure), &job.readable, now(), Mode::Execute)?;
-            to_stderr(&super::gc::text(&gc, Mode::Execute));
+            to_stderr(&disk::of_gc(&gc, Mode::Execute));
         }
         let has_failed = report.areas.iter().any(|area| area.mode == reports::Mode::Failed);
         Ok(ended.unwrap_or(if has_failed { Status::Failed } else { Status::Done }))

@@ -3,9 +3,10 @@
 use clap::Args;
 
 use super::args::RootArgs;
-use super::print::{Text, line, print_json, to_stdout};
-use super::text::{bytes, first_line};
-use super::{Error, Result, Status};
+use super::{Error, Result};
+use crate::front::Status;
+use crate::front::print::{Text, line, print_json, to_stdout};
+use crate::front::text::{bytes, first_line};
 use crate::model::area::Area;
 use crate::model::manifest::{Entry, EntryKind, Manifest, Unit};
 use crate::model::scope::Repository;
@@ -75,7 +76,7 @@ impl ShowArgs {
         let newest =
             fitting.max_by_key(|generation| (generation.header.created, generation.id.number));
         newest.ok_or_else(|| {
-            Error::Refused(format!("no such generation of {}: see `runner-cache list`", self.area))
+            Error::refused(format!("no such generation of {}: see `runner-cache list`", self.area))
         })
     }
 }

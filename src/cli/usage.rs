@@ -4,8 +4,9 @@ use std::ffi::OsString;
 
 use clap::Parser as _;
 
-use super::print::{Text, to_stderr};
-use super::{Cli, Status};
+use super::Cli;
+use crate::front::Status;
+use crate::front::print::{Text, to_stderr};
 use crate::model::printable::escape;
 
 /// Parses `words`, the program's own name first. If there is nothing to be done, because help was asked for or
@@ -38,7 +39,7 @@ fn wrong(words: &[OsString]) -> Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::print::line;
+    use crate::front::print::line;
 
     #[test]
     fn words_that_are_wrong_are_shown_on_one_line() {

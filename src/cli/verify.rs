@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
+use super::Result;
 use super::args::RootArgs;
-use super::print::{Text, line, print_json, to_stderr};
-use super::text::bytes;
-use super::{Result, Status};
+use crate::front::Status;
+use crate::front::print::{Text, line, print_json, to_stderr};
+use crate::front::text::bytes;
 use crate::job::threads::with_threads;
 use crate::upkeep::verify::{Severity, VerifyReport, verify};
 

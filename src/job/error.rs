@@ -56,6 +56,14 @@ pub enum Error {
         reason: String,
     },
 
+    /// A checkout whose directory makes no name of a repository.
+    #[error("cannot name the repository in `{}`", .0.display())]
+    Unnamed(PathBuf),
+
+    /// Nobody says where the store is, and no default serves.
+    #[error("cannot place the store: /tmp is in memory and HOME is not set")]
+    NoPlace,
+
     /// A tree of which a part lies elsewhere.
     #[error(
         "cannot keep `{}`: cargo builds through the symlink `{link}`, which leads out of it",
@@ -82,6 +90,46 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// Every code, in the order of the variants.
+    pub const CODES: [&str; 15] = [
+        "io",
+        "full",
+        "store",
+        "damaged",
+        "cargo",
+        "busy",
+        "stopped",
+        "changed",
+        "different",
+        "unsafe",
+        "built-through",
+        "unfit",
+        "denied",
+        "unnamed",
+        "no-place",
+    ];
+
+    /// Returns the word that stands for its kind in JSON. It never changes its meaning.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Io(error) | Self::Store(store::Error::Io(error)) if error.is_full() => "full",
+            Self::Io(error) | Self::Store(store::Error::Io(error)) if error.is_denied() => "denied",
+            Self::Io(_) | Self::Store(store::Error::Io(_)) => "io",
+            Self::Store(store::Error::Damaged { .. } | store::Error::PackMissing(_)) => "damaged",
+            Self::Store(_) => "store",
+            Self::Cargo(_) => "cargo",
+            Self::Busy { .. } => "busy",
+            Self::Stopped => "stopped",
+            Self::Changed(_) => "changed",
+            Self::Different { .. } => "different",
+            Self::Unsafe { .. } => "unsafe",
+            Self::BuiltThrough { .. } => "built-through",
+            Self::Unfit { .. } => "unfit",
+            Self::Unnamed(_) => "unnamed",
+            Self::NoPlace => "no-place",
+        }
+    }
+
     /// Tells whether a filesystem was full.
     pub fn is_full(&self) -> bool {
         match self {

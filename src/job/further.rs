@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use super::dirs::holds_anything;
 use super::locked::LockRank;
 use super::report::chain;
+use super::warning::Warning;
 use super::{Job, Place};
 use crate::cargo::dirs::dirs;
 use crate::cargo::key::{KeyOptions, repo_key};
@@ -27,9 +28,8 @@ impl Job {
     /// What lies in a directory that is known already goes with that.
     pub(super) fn add_further<'d>(&mut self, dirs: impl IntoIterator<Item = &'d PathBuf>) {
         for dir in dirs {
-            if let Err(reason) = self.try_to_add(dir) {
-                let dir = dir.display();
-                self.warnings.push(format!("the target directory `{dir}` is not kept: {reason}"));
+            if let Err(why) = self.try_to_add(dir) {
+                self.warnings.push(Warning::NoTarget { dir: dir.clone(), why });
             }
         }
     }
@@ -210,7 +210,7 @@ pub(crate) fn with_last<'j>(store: &Store, job: &'j Job, wanted_for: For) -> Cow
             let dirs: Vec<_> = last.iter().filter_map(dir).filter(is_wanted).collect();
             job.add_further(&dirs);
         }
-        Err(error) => job.warnings.push(chain(&error)),
+        Err(error) => job.warnings.push(error.into()),
     }
     Cow::Owned(job)
 }

@@ -8,14 +8,17 @@ pub mod explain;
 pub(crate) mod further;
 pub mod locked;
 pub(crate) mod locks;
+pub mod note;
 pub mod owners;
 pub mod private_home;
 pub mod progress;
 pub mod report;
+pub mod repository;
 mod resolve;
 pub(crate) mod sources;
 pub mod store_root;
 pub mod threads;
+pub mod warning;
 
 pub use self::error::{Error, Result};
 
@@ -23,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use self::locked::LockRank;
+use self::warning::Warning;
 use crate::cargo::home::Wanted;
 use crate::cargo::key::KeyOptions;
 use crate::cargo::scratch::Scratch;
@@ -116,7 +120,7 @@ pub struct Job {
     /// Where it comes from, for people.
     pub provenance: BTreeMap<String, String>,
     /// What people should know about how this came about.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// One area of a job: where it is and which series it belongs to.

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::Result;
 use super::report::{SetAside, chain};
+use super::warning::Warning;
 use crate::cargo::dirs::cargo_home;
 use crate::cargo::home::STAGED_PREFIX;
 use crate::cargo::home_config::{HomeConfig, home_config};
@@ -36,7 +37,7 @@ pub struct Opened {
     /// The home that was there before, if that was set aside.
     pub set_aside: Option<SetAside>,
     /// What people should know.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 impl Opened {
@@ -94,7 +95,7 @@ impl User<'_> {
         store: &Store,
         owner: &HomeOwner,
         set_aside: &mut Option<SetAside>,
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Warning>,
     ) -> Option<Scope> {
         let path = store.home_path(owner);
         let before = store.home_scope(&path);
@@ -114,8 +115,8 @@ impl User<'_> {
             Ok(false) => "somebody uses it".to_owned(),
             Err(error) => chain(&error),
         };
-        let path = path.display();
-        warnings.push(format!("`{path}` cannot be set aside and is not saved: {why}: {refused}"));
+        let (whose, cause) = (why, refused);
+        warnings.push(Warning::NotSetAside { dir: path, whose, cause, is_replaceable: false });
         before
     }
 }
@@ -143,7 +144,7 @@ fn furnish(
     home: &PrivateHome,
     usual: &Path,
     repo: &Path,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<()> {
     let mut links = links_to(usual)?;
     let path = home.path();
@@ -156,11 +157,10 @@ fn furnish(
         }
         HomeConfig::Text { source, text, left_out } => {
             for secret in left_out {
-                warnings.push(format!(
-                    "`{secret}` of `{}` is not copied to the private home; keep it in \
-                     `credentials.toml`, which is used from there",
-                    source.display()
-                ));
+                warnings.push(Warning::SecretNotCopied {
+                    key: secret.to_owned(),
+                    config: source.clone(),
+                });
             }
             // Escaped, so that the path ends in the comment whatever is in it.
             Some(format!(

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::Error;
-use super::Job;
+use super::note::Note;
+use super::warning::Warning;
+use super::{Error, Job};
 use crate::model::area::{Area, as_shown};
 use crate::model::cache_mode::CacheMode;
 use crate::model::choice::Hit;
@@ -67,10 +68,10 @@ pub struct AreaReport {
     pub matched_key: Option<Name>,
     /// Why it was chosen or what was noticed, for people.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
     /// What went wrong, with its causes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
     /// Its units; none in `registry` and `git`.
     #[serde(skip)]
     pub units: UnitsReport,
@@ -120,7 +121,7 @@ impl AreaReport {
     pub fn fail(&mut self, error: Error) {
         self.mode = Mode::Failed;
         self.hit = Hit::Miss;
-        self.warnings.push(chain(&error));
+        self.warnings.push(Warning::of(&error));
         self.failure = Some(error);
     }
 }
@@ -137,21 +138,20 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Says what dead processes left that cannot be removed.
-pub(crate) fn left_behind(reclaimed: store::Result<Reclaimed>) -> Vec<String> {
+pub fn left_behind(reclaimed: store::Result<Reclaimed>) -> Vec<Warning> {
     match reclaimed {
-        Ok(reclaimed) => reclaimed.warnings().collect(),
-        Err(error) => vec![chain(&error)],
+        Ok(reclaimed) => reclaimed.left.into_iter().map(Warning::LeftBehind).collect(),
+        Err(error) => vec![error.into()],
     }
 }
 
-/// Says that a job restores nothing because it may not.
-pub fn not_restored(cache_mode: CacheMode) -> Option<String> {
-    let why = || format!("nothing is restored: the `cache-mode` of this job is `{cache_mode}`");
-    (!cache_mode.restores()).then(why)
+/// Notes that a job restores nothing because it may not.
+pub fn not_restored(cache_mode: CacheMode) -> Option<Note> {
+    (!cache_mode.restores()).then_some(Note::NotRestored(cache_mode))
 }
 
 /// Returns the report of a job with which nothing is done, and why.
-pub fn nothing_done(job: &Job, why: Option<String>) -> Report {
+pub fn nothing_done(job: &Job, why: Option<Note>) -> Report {
     let areas = job.places.iter().map(|place| AreaReport::new(place.area.clone())).collect();
     let mut report = Report::of(job.key.clone(), areas);
     report.warnings.clone_from(&job.warnings);
@@ -244,10 +244,10 @@ pub struct Report {
     pub cargo_home: Option<RawPath>,
     /// What people may want to know about the job as a whole.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
     /// What went wrong, or may, with the job as a whole.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 impl Report {

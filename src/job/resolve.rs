@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::asked::{Asked, ask_all};
 use super::further::named;
 use super::locked::LockRank;
+use super::warning::Warning;
 use super::{Ask, Job, Place, Result};
 use crate::cargo::dirs::{Dirs, cargo_home};
 use crate::cargo::home::Wanted;
@@ -54,7 +55,7 @@ impl Job {
             is_locked: key.basis.is_tracked(),
             scratch: ask.scratch.clone(),
             provenance: ask.provenance.clone(),
-            warnings: key.warnings.clone(),
+            warnings: key.doubts.iter().cloned().map(Warning::Key).collect(),
             cargo_home: home,
             system,
             environment: environment.clone(),
@@ -68,10 +69,10 @@ impl Job {
             }
         }
         if let Some(root) = job.roots.values().find(|root| store_root.starts_with(root)) {
-            let (store_root, root) = (store_root.display(), root.display());
-            job.warnings.push(format!(
-                "the store `{store_root}` lies inside the checkout `{root}`: `git clean -ffdx` deletes it"
-            ));
+            job.warnings.push(Warning::StoreInCheckout {
+                store: store_root.to_owned(),
+                checkout: root.clone(),
+            });
         }
         let manifests = asked.iter().filter_map(|(root, asked)| match root {
             Root::Repo => None,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Result;
+use super::{Error, Result};
 use crate::fs::space::{filesystem_of, is_on_root_mount};
 use crate::model::environment::Environment;
 
@@ -21,17 +21,18 @@ pub struct RootChoice {
 const IN_TOOL_CACHE: &str = "runner-cache-store";
 
 /// Returns `chosen`, else `$RUNNER_CACHE_ROOT`, else `/tmp/runner-cache` unless `/tmp` is in
-/// memory, else `~/.cache/runner-cache`; `None` if there is no home either.
-pub fn on_host(chosen: Option<&Path>, environment: &Environment) -> Result<Option<PathBuf>> {
+/// memory, else `~/.cache/runner-cache`. Fails if there is no home either.
+pub fn on_host(chosen: Option<&Path>, environment: &Environment) -> Result<PathBuf> {
     let given = chosen.or_else(|| environment.get("RUNNER_CACHE_ROOT").map(Path::new));
     if let Some(root) = given {
-        return Ok(Some(root.to_owned()));
+        return Ok(root.to_owned());
     }
     let tmp = Path::new("/tmp");
     if tmp.is_dir() && !filesystem_of(tmp)?.is_memory {
-        return Ok(Some(tmp.join("runner-cache")));
+        return Ok(tmp.join("runner-cache"));
     }
-    Ok(environment.get("HOME").map(|home| Path::new(home).join(".cache/runner-cache")))
+    let home = environment.get("HOME").ok_or(Error::NoPlace)?;
+    Ok(Path::new(home).join(".cache/runner-cache"))
 }
 
 /// Returns the first of `chosen`, `$RUNNER_CACHE_ROOT`, `/tmp/runner-cache` and a directory of

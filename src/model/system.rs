@@ -203,12 +203,24 @@ impl fmt::Display for System {
     }
 }
 
-/// Says of the systems of generations that may not be used `here` how many there are and why, a line
-/// for each reason, the worst first.
-pub fn says_passed_over<'a>(
+/// Generations that may not be used on a system, all for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// The part of the system that does not fit.
+    pub which: Which,
+    /// That part where they were built.
+    pub theirs: Part,
+    /// That part here, if it is known.
+    pub ours: Option<Part>,
+    /// How many they are.
+    pub count: usize,
+}
+
+/// Groups the systems of generations that may not be used `here` by the reason, the worst first.
+pub fn passed_over<'a>(
     here: &System,
     saved: impl Iterator<Item = Option<&'a System>>,
-) -> Vec<String> {
+) -> Vec<PassedOver> {
     let mut counts: BTreeMap<(Which, &Part), usize> = BTreeMap::new();
     for saved in saved.flatten() {
         let which = match compare(here, Some(saved)) {
@@ -220,25 +232,13 @@ pub fn says_passed_over<'a>(
             *counts.entry((which, part)).or_default() += 1;
         }
     }
-    let line = |((which, part), count): ((Which, &Part), usize)| {
-        let (were, their) = match count {
-            1 => ("1 generation was".to_owned(), "its"),
-            count => (format!("{count} generations were"), "their"),
-        };
-        let ours = which.of(here).map_or_else(String::new, Part::to_string);
-        match which {
-            Which::Libc => format!(
-                "{were} built with {part}; this host has {ours}: {their} build scripts would not start"
-            ),
-            Which::Os => format!(
-                "{were} built on {part}; this is {ours}, which may lack libraries that {their} programs need"
-            ),
-            Which::Compiler => format!(
-                "{were} built with {part}; this host has {ours}, which may not link {their} C and C++ code"
-            ),
-        }
+    let passed_over = |((which, part), count): ((Which, &Part), usize)| PassedOver {
+        which,
+        theirs: part.clone(),
+        ours: which.of(here).cloned(),
+        count,
     };
-    counts.into_iter().map(line).collect()
+    counts.into_iter().map(passed_over).collect()
 }
 
 #[cfg(test)]
@@ -345,7 +345,8 @@ pub(crate) mod tests {
             "glibc 2.36, debian 12",
         ]
         .map(system);
-        let lines = says_passed_over(&here, saved.iter().map(Some).chain([None]));
+        let groups = passed_over(&here, saved.iter().map(Some).chain([None]));
+        let lines: Vec<_> = groups.iter().map(ToString::to_string).collect();
         let want = [
             "2 generations were built with glibc 2.41; this host has glibc 2.36: their build scripts would not start",
             "1 generation was built with musl 1.2.5; this host has glibc 2.36: its build scripts would not start",

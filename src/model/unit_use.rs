@@ -112,7 +112,7 @@ pub struct UnitPolicy {
 pub const MAX_AGE_DAYS: i64 = 30;
 
 /// Why a unit leaves the stored copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unused {
     /// The job did not use it in so many saves.
@@ -127,22 +127,6 @@ pub enum Unused {
     Unread,
 }
 
-impl fmt::Display for Unused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Saves(saves) => write!(f, "not used in the last {saves} saves of this job"),
-            Self::BroughtAlong => {
-                f.write_str("came with the tree of another key or job and was not used")
-            }
-            Self::BuiltDaysAgo(days) => {
-                write!(f, "built {days} days ago, and the disk does not tell what is used")
-            }
-            Self::Hollow => f.write_str("built, and what was built is gone"),
-            Self::Unread => f.write_str("a part could not be read"),
-        }
-    }
-}
-
 /// What a save does with the units of a tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnitPlan {
@@ -154,45 +138,34 @@ pub struct UnitPlan {
     pub unknown: BTreeSet<UnitDir>,
 }
 
-/// How many names a line shows.
-const SHOWN: usize = 3;
-
-/// Joins the first of some names.
-fn first_of(names: &BTreeSet<Cow<'_, str>>) -> String {
-    let dots = if names.len() > SHOWN { ", …" } else { "" };
-    let names: Vec<_> = names.iter().take(SHOWN).map(Cow::as_ref).collect();
-    format!("{}{dots}", names.join(", "))
-}
-
-fn units(count: usize) -> &'static str {
-    if count == 1 { "unit" } else { "units" }
+/// Units of a plan that people are told of together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitGroup {
+    /// Why they leave; `None` if they stay because their shape is unknown.
+    pub why: Option<Unused>,
+    /// How many they are.
+    pub count: usize,
+    /// The crates that they are of.
+    pub crates: BTreeSet<String>,
 }
 
 impl UnitPlan {
-    /// Says which units leave, a line for each reason, those of most units first; then which stay because
-    /// their shape is unknown.
-    pub fn lines(&self) -> Vec<String> {
-        let mut groups: BTreeMap<String, (usize, BTreeSet<Cow<'_, str>>)> = BTreeMap::new();
+    /// Groups the units that leave by their reason, the largest group first, then those of unknown shape.
+    pub fn groups(&self) -> Vec<UnitGroup> {
+        let mut groups: BTreeMap<Unused, UnitGroup> = BTreeMap::new();
         for (unit, why) in &self.pruned {
-            let (count, crates) = groups.entry(why.to_string()).or_default();
-            *count += 1;
-            crates.insert(unit.crate_name());
+            let new = || UnitGroup { why: Some(*why), count: 0, crates: BTreeSet::new() };
+            let group = groups.entry(*why).or_insert_with(new);
+            group.count += 1;
+            group.crates.insert(unit.crate_name().into_owned());
         }
-        let mut groups: Vec<_> = groups.into_iter().collect();
-        groups.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
-        let line = |(why, (count, crates)): &(String, (usize, BTreeSet<Cow<'_, str>>))| {
-            format!("{count} {} not stored, {why}: {}", units(*count), first_of(crates))
-        };
-        let unknown: BTreeSet<_> = self.unknown.iter().map(UnitDir::crate_name).collect();
-        let unknown = (!unknown.is_empty()).then(|| {
-            let count = self.unknown.len();
-            format!(
-                "{count} {} with an unknown fingerprint format, stored and never pruned: {}",
-                units(count),
-                first_of(&unknown)
-            )
-        });
-        groups.iter().map(line).chain(unknown).collect()
+        let mut groups: Vec<_> = groups.into_values().collect();
+        groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+        if !self.unknown.is_empty() {
+            let crates = self.unknown.iter().map(|unit| unit.crate_name().into_owned()).collect();
+            groups.push(UnitGroup { why: None, count: self.unknown.len(), crates });
+        }
+        groups
     }
 }
 
@@ -310,6 +283,10 @@ mod tests {
         }
     }
 
+    fn lines(plan: &UnitPlan) -> Vec<String> {
+        plan.groups().iter().map(ToString::to_string).collect()
+    }
+
     #[test]
     fn what_leaves_is_counted_and_named_by_its_reason() {
         let dir = |name: &str| unit(&format!("debug/.fingerprint/{name}-0123456789abcdef"));
@@ -320,7 +297,7 @@ mod tests {
             "4 units not stored, not used in the last 3 saves of this job: a, b, c, …",
             "1 unit not stored, came with the tree of another key or job and was not used: one",
         ];
-        assert_eq!(plan.lines(), want);
+        assert_eq!(lines(&plan), want);
     }
 
     #[test]
@@ -352,7 +329,7 @@ mod tests {
             assert_eq!(plan.kept.get(&unit("a")), Some(&before), "{origin:?}");
             assert_eq!(plan.unknown, [unit("a")].into(), "{origin:?}");
             let want = "1 unit with an unknown fingerprint format, stored and never pruned: a";
-            assert_eq!(plan.lines(), [want], "{origin:?}");
+            assert_eq!(lines(&plan), [want], "{origin:?}");
         }
     }
 

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::{Pending, Restoring};
 use crate::job::Result;
-use crate::job::report::chain;
 use crate::model::area::Area;
 
 impl Restoring<'_> {
@@ -29,7 +28,7 @@ impl Restoring<'_> {
             if let Err(error) =
                 self.store.hand_tree_on(&place.dir, &self.boot, Some(self.job.as_owner()))
             {
-                report.warnings.push(chain(&error));
+                report.warnings.push(error.into());
             }
         }
     }

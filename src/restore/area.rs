@@ -13,7 +13,8 @@ use super::{Pending, Restoring};
 use crate::cargo::home::Shared;
 use crate::job::Place;
 use crate::job::dirs::holds_anything;
-use crate::job::report::{AreaReport, Mode, chain};
+use crate::job::report::{AreaReport, Mode};
+use crate::job::warning::Warning;
 use crate::job::{Error, Result};
 use crate::model::always_build::AlwaysBuild;
 use crate::model::choice::Hit;
@@ -45,7 +46,7 @@ impl Restoring<'_> {
         }
         area.report.seconds += started.elapsed().as_secs_f64();
         if let Err(error) = self.log(&area.report) {
-            area.report.warnings.push(chain(&error));
+            area.report.warnings.push(error.into());
         }
     }
 
@@ -54,14 +55,14 @@ impl Restoring<'_> {
         &self,
         error: &Error,
         manifests: &[&Manifest],
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Warning>,
     ) {
         let Error::Store(store::Error::Damaged { path, .. }) = error else { return };
         let packs = manifests.iter().flat_map(|manifest| &manifest.header.packs);
         let pack =
             packs.map(|pack| pack.digest).find(|digest| self.store.pack_path(*digest) == *path);
         let removed = pack.map(|digest| self.store.remove_if_damaged(self.lease, digest));
-        warnings.extend(removed.and_then(std::result::Result::err).map(|error| chain(&error)));
+        warnings.extend(removed.and_then(std::result::Result::err).map(Warning::from));
     }
 
     pub(super) fn known(&self, place: &Place, choice: &Choice) -> Option<Known> {
@@ -77,14 +78,14 @@ impl Restoring<'_> {
         }
         // What is replaced at the end is freed, and that waits for all that was written before.
         if let Err(error) = self.store.stamp(&id.series, self.options.now) {
-            report.warnings.push(chain(&error));
+            report.warnings.push(error.into());
         }
         let known = if holds_anything(&place.dir)? {
             self.known(place, choice)
         } else {
             // Of what is not there nothing is known.
             if let Err(error) = self.store.forget_tree(&place.dir) {
-                report.warnings.push(chain(&error));
+                report.warnings.push(error.into());
             }
             None
         };
@@ -98,14 +99,14 @@ impl Restoring<'_> {
         if !place.area.is_shared()
             && let Err(error) = placed.forget_reads(&place.dir, &manifest.entries)
         {
-            report.warnings.push(chain(&error));
+            report.warnings.push(error.into());
         }
         if !place.area.is_shared() {
-            report.warnings.extend(self.take_restored(&place.dir).err().map(|it| chain(&it)));
+            report.warnings.extend(self.take_restored(&place.dir).err().map(Warning::from));
         }
         if let Err(error) = self.record(place, choice, placed, known.as_ref()) {
-            report.warnings.push(chain(&error));
-            report.warnings.extend(self.store.forget_tree(&place.dir).err().map(|it| chain(&it)));
+            report.warnings.push(error.into());
+            report.warnings.extend(self.store.forget_tree(&place.dir).err().map(Warning::from));
         }
         Ok(())
     }

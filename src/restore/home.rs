@@ -9,9 +9,11 @@ use crate::cargo::home::Shared;
 use crate::fs::space::now_at;
 use crate::fs::stat::Inode;
 use crate::job::Place;
+use crate::job::note::Note;
 use crate::job::owners::home_dirs;
-use crate::job::report::{AreaReport, chain};
+use crate::job::report::AreaReport;
 use crate::job::sources::Glance;
+use crate::job::warning::{FoundBy, Warning};
 use crate::job::{Error, Result};
 use crate::model::area::Area;
 use crate::model::leftovers::Leftovers;
@@ -32,8 +34,8 @@ impl<'a> Restoring<'a> {
     /// Restores the areas in `CARGO_HOME`, and sees to it that cargo finds nothing wrong in them, whoever left it.
     pub(super) fn restore_shared(
         &self,
-        notes: &mut Vec<String>,
-        warnings: &mut Vec<String>,
+        notes: &mut Vec<Note>,
+        warnings: &mut Vec<Warning>,
     ) -> Vec<Pending<'a>> {
         self.take_home_in_hand(warnings);
         let mut areas = self.choose(|place| place.area.is_shared(), &mut Glance::default());
@@ -43,12 +45,12 @@ impl<'a> Restoring<'a> {
             let part = Part { kind, dir: &area.place.dir };
             let AreaReport { notes, warnings, .. } = &mut area.report;
             let mended = self.mend_unrestored(part, notes, warnings);
-            warnings.extend(mended.err().map(|error| chain(&error)));
+            warnings.extend(mended.err().map(Warning::from));
         }
         for ((kind, area), dir) in PARTS.into_iter().zip(&home_dirs(self.job)) {
             if self.sees_to(&area) && !areas.iter().any(|it| it.place.area == area) {
                 let mended = self.mend_unrestored(Part { kind, dir }, notes, warnings);
-                warnings.extend(mended.err().map(|error| chain(&error)));
+                warnings.extend(mended.err().map(Warning::from));
             }
         }
         areas
@@ -65,10 +67,10 @@ impl<'a> Restoring<'a> {
 
     /// Records that the job has the parts of its home in hand, but for those of a job that it may not read: they are
     /// looked over first.
-    fn take_home_in_hand(&self, warnings: &mut Vec<String>) {
+    fn take_home_in_hand(&self, warnings: &mut Vec<Warning>) {
         for dir in home_dirs(self.job) {
             if self.owners().foreign(&dir).is_none() {
-                warnings.extend(self.owners().take(&dir).err().map(|error| chain(&error)));
+                warnings.extend(self.owners().take(&dir).err().map(Warning::from));
             }
         }
     }
@@ -110,7 +112,7 @@ impl<'a> Restoring<'a> {
             wrong.unwrap_or_default().into_iter().partition(|wrong| is_written(&wrong.path));
         warnings.extend(replaced.iter().map(|Wrong { path, why }| {
             let path = place.dir.join(path.as_path());
-            format!("`{}` is wrong: {why}; it is replaced by what was saved", path.display())
+            Warning::Replaced { path, why: why.clone() }
         }));
         let rest = if manifest.header.vouched || !placed.wrote() {
             rest
@@ -129,7 +131,7 @@ impl<'a> Restoring<'a> {
         &self,
         part: Part<'_>,
         saved: Option<&Manifest>,
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Warning>,
     ) -> Result<Changed> {
         if self.options.leftovers == Leftovers::Keep || self.left_by(part) == LeftBy::Readable {
             return Ok(Changed::default());
@@ -138,7 +140,7 @@ impl<'a> Restoring<'a> {
             Err(Error::Stopped) => Err(Error::Stopped),
             // What a lock file says is looked at all the same.
             Err(error) => {
-                warnings.push(chain(&error));
+                warnings.push(error.into());
                 Ok(Changed::default())
             }
             changed => changed,
@@ -150,23 +152,23 @@ impl<'a> Restoring<'a> {
         &self,
         part: Part<'_>,
         changed: &Changed,
-        notes: &mut Vec<String>,
-        warnings: &mut Vec<String>,
+        notes: &mut Vec<Note>,
+        warnings: &mut Vec<Warning>,
     ) -> bool {
         notes.extend(changed.note(part.dir));
         let removed = self.vouching().remove_changed(part, &changed.made);
         let is_done = removed.is_ok();
-        warnings.extend(removed.err().map(|error| chain(&error)));
+        warnings.extend(removed.err().map(Warning::from));
         is_done
     }
 
     /// Looks a part of the home over, and removes what stands where cargo has directories that lead to others: nothing is
     /// put in place, or read, where a symlink leads. Returns what else is wrong.
-    fn clear_ways(&self, part: Part<'_>, warnings: &mut Vec<String>) -> Result<Vec<Wrong>> {
+    fn clear_ways(&self, part: Part<'_>, warnings: &mut Vec<Warning>) -> Result<Vec<Wrong>> {
         let is_way = |wrong: &Wrong| self.job.wanted.is_way(part.kind, &wrong.path);
         let (ways, rest): (Vec<_>, Vec<_>) = self.look_over(part)?.into_iter().partition(is_way);
-        let removal = self.vouching().remove(part, &ways, ("is wrong", self.left_by(part)));
-        warnings.extend(removal.lines);
+        let removal = self.vouching().remove(part, &ways, (FoundBy::Restore, self.left_by(part)));
+        warnings.extend(removal.warnings);
         if !removal.is_done {
             let reason = "what stands there in place of a directory cannot be removed";
             return Err(Error::Unfit { path: part.dir.to_owned(), reason });
@@ -178,8 +180,8 @@ impl<'a> Restoring<'a> {
     fn mend_unrestored(
         &self,
         part: Part<'_>,
-        notes: &mut Vec<String>,
-        warnings: &mut Vec<String>,
+        notes: &mut Vec<Note>,
+        warnings: &mut Vec<Warning>,
     ) -> Result<()> {
         let changed = self.changed(part, None, warnings)?;
         let is_clean = self.remove_changed(part, &changed, notes, warnings);
@@ -196,11 +198,11 @@ impl<'a> Restoring<'a> {
         part: Part<'_>,
         wrong: &[Wrong],
         is_clean: bool,
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Warning>,
     ) -> Result<()> {
         let left_by = self.left_by(part);
-        let removal = self.vouching().remove(part, wrong, ("is wrong", left_by));
-        warnings.extend(removal.lines);
+        let removal = self.vouching().remove(part, wrong, (FoundBy::Restore, left_by));
+        warnings.extend(removal.warnings);
         if removal.is_done && is_clean && left_by == LeftBy::Foreign {
             self.owners().take(part.dir)?;
         }

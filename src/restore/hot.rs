@@ -5,7 +5,8 @@ use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
 use crate::fs::space::is_same_mount;
 use crate::job::progress::Progress;
-use crate::job::report::{Mode, chain};
+use crate::job::report::Mode;
+use crate::job::warning::Warning;
 use crate::job::{Error, Result};
 use crate::model::manifest::{GenerationId, Manifest};
 use crate::model::rel_path::RelPath;
@@ -46,7 +47,7 @@ pub(super) fn take(
     id: &GenerationId,
     manifest: &Manifest,
     staged: &mut Staged,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<Option<Taken>> {
     for hot in taking.store.hot_trees(taking.boot)? {
         let may_have = hot.is_current
@@ -61,7 +62,7 @@ pub(super) fn take(
             Ok(None) => {}
             // Packs are the truth: whatever goes wrong here, the tree can be unpacked.
             Err(error) => {
-                warnings.push(format!("hot tree not used: {}", chain(&error)));
+                warnings.push(Warning::HotTreeNotUsed(error.into()));
                 staged.clear()?;
                 taking.progress.go_on()?;
             }

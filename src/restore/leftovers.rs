@@ -15,7 +15,8 @@ use crate::job::dirs::{is_there, real};
 use crate::job::owners::Owners;
 use crate::job::report::{SetAside, chain};
 use crate::job::sources::Glance;
-use crate::job::{Error, Job, Result};
+use crate::job::warning::Warning;
+use crate::job::{Job, Result};
 use crate::model::leftovers::{DirOwner, Foreign, Leftovers};
 use crate::model::raw_path::RawPath;
 use crate::model::rel_path::RelPath;
@@ -28,7 +29,7 @@ pub(super) struct Cleared {
     /// The directories that were set aside.
     pub(super) set_aside: Vec<SetAside>,
     /// Why others could not be.
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<Warning>,
     /// Those in which the job may build, with their owners.
     kept: BTreeMap<PathBuf, DirOwner>,
     /// Those that are there although it may not.
@@ -62,7 +63,7 @@ impl Restoring<'_> {
         let mut cleared = Cleared::default();
         let noted =
             self.owners().note_missing(|owner| owner.scope.as_ref() != Some(&self.job.scope));
-        cleared.warnings.extend(noted.err().map(|error| chain(&error)));
+        cleared.warnings.extend(noted.err().map(Warning::from));
         for dir in &self.job.target_dirs {
             self.clear_one(dir, &mut cleared);
         }
@@ -98,13 +99,13 @@ impl Restoring<'_> {
                 Some(known) => found.extend_from_slice(known),
                 None => match list(dir, &self.job.excluded, &self.job.environment) {
                     Ok(listing) => found.extend(listing.strange_targets),
-                    Err(error) => cleared.warnings.push(chain(&error)),
+                    Err(error) => cleared.warnings.push(error.into()),
                 },
             }
         }
         match self.owners().beside() {
             Ok(owned) => found.extend(owned),
-            Err(error) => cleared.warnings.push(chain(&error)),
+            Err(error) => cleared.warnings.push(error.into()),
         }
         // A directory comes before what is in it.
         found.sort();
@@ -123,7 +124,7 @@ impl Restoring<'_> {
                 if dir.is_symlink() && self.sets_aside() {
                     let end = real(dir);
                     let made = std::fs::create_dir_all(&end).at("create directory", &end);
-                    cleared.warnings.extend(made.err().map(|error| chain(&error)));
+                    cleared.warnings.extend(made.err().map(Warning::from));
                 }
             }
             Some(why) if self.sets_aside() => self.set_aside(dir, &why, cleared),
@@ -188,7 +189,12 @@ impl Restoring<'_> {
                 cleared.removing.extend(removing);
             }
             Err(error) => {
-                cleared.warnings.push(not_set_aside(dir, why, &error));
+                cleared.warnings.push(Warning::NotSetAside {
+                    dir: dir.to_owned(),
+                    whose: why.clone(),
+                    cause: chain(&error),
+                    is_replaceable: true,
+                });
                 cleared.foreign.insert(dir.to_owned());
             }
         }
@@ -203,11 +209,11 @@ impl Restoring<'_> {
             } else {
                 self.owners().take(dir)
             };
-            cleared.warnings.extend(taken.err().map(|error| chain(&error)));
+            cleared.warnings.extend(taken.err().map(Warning::from));
         }
         for dir in cleared.foreign.iter().filter(|dir| !self.job.target_dirs.contains(dir)) {
             let disclaimed = self.owners().disclaim(dir);
-            cleared.warnings.extend(disclaimed.err().map(|error| chain(&error)));
+            cleared.warnings.extend(disclaimed.err().map(Warning::from));
         }
     }
 
@@ -237,13 +243,4 @@ pub(super) fn tracked(job: &Job) -> BTreeMap<Root, Vec<RelPath>> {
     let of_root =
         |(root, dir): (&Root, &PathBuf)| (root.clone(), tracked_files(dir, &job.environment));
     job.roots.iter().map(of_root).collect()
-}
-
-/// Says that something could not be set aside.
-pub(super) fn not_set_aside(dir: &Path, why: &Foreign, error: &Error) -> String {
-    let dir = dir.display();
-    format!(
-        "`{dir}` cannot be set aside and is not saved unless a restore replaces it: {why}: {}",
-        chain(error)
-    )
 }

@@ -15,6 +15,7 @@ use crate::cargo::units::is_fingerprint;
 use crate::fs::stat::{Kind, Stat};
 use crate::fs::walk::Found;
 use crate::job::Result;
+use crate::job::note::Note;
 use crate::job::sources::Glance;
 use crate::job::{Job, Place};
 use crate::model::ahead::{Other, Times, is_true_to_sources};
@@ -38,18 +39,19 @@ pub(super) struct Live<'a> {
 }
 
 impl Live<'_> {
-    /// Says that the tree at the place is ahead of the best generation, if it is.
+    /// Notes that the tree at the place is ahead of the best generation, if it is.
     ///
     /// It is not where the last job that had it in hand is unknown, may not be read or ran on another system, and
     /// where it is what a job restored or saved. A tree that cannot be read is not ahead either.
-    pub(super) fn says_ahead(
+    pub(super) fn ahead(
         &self,
         scores: &Scores,
         index: usize,
         best: (&GenerationId, &Arc<Manifest>),
-    ) -> Option<String> {
-        let reused = scores.each[index].score.reused?;
-        if reused >= scores.wanted()? {
+    ) -> Option<Note> {
+        let reused_of_best = scores.each[index].score.reused?;
+        let wanted = scores.wanted()?;
+        if reused_of_best >= wanted {
             return None;
         }
         let Job { readable, system, .. } = self.job;
@@ -68,13 +70,12 @@ impl Live<'_> {
             return None;
         }
         let of_live = self.reuse(scores, &before).ok()??;
-        (of_live > reused).then(|| {
-            format!(
-                "`{}` is ahead of the store and left as it is: cargo can reuse {of_live} of the {} units that this job \
-                 used last time, of the best generation {reused}",
-                self.place.dir.display(),
-                scores.wanted().unwrap_or_default()
-            )
+        let dir = self.place.dir.clone();
+        (of_live > reused_of_best).then(|| Note::Ahead {
+            dir,
+            reused: of_live,
+            wanted,
+            reused_of_best,
         })
     }
 

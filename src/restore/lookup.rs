@@ -8,17 +8,18 @@ use rayon::prelude::*;
 
 use super::live::Live;
 use super::scores::Scores;
-use super::systems::{says_passed_over, says_system};
+use super::systems::{another_system, newer_systems};
 use super::units::leave_bound;
 use crate::job::Result;
 use crate::job::checkout_files::CheckoutFiles;
 use crate::job::further::{For, with_last};
-use crate::job::report::{AreaReport, Mode, Report, chain};
+use crate::job::note::Note;
+use crate::job::report::{AreaReport, Mode, Report};
 use crate::job::sources::Glance;
+use crate::job::warning::Warning;
 use crate::job::{Job, Place};
 use crate::model::choice::{Chosen, Hit, Wish, ranked};
 use crate::model::manifest::{GenerationId, Header, Manifest};
-use crate::model::rebuild::some;
 use crate::model::sketch::Contents;
 use crate::store::{self, Generation, Lease, Purpose, Store};
 
@@ -49,7 +50,7 @@ pub(super) struct Choice {
     pub(super) chosen: Chosen,
     pub(super) manifest: Arc<Manifest>,
     /// How it was chosen, where there was a choice.
-    why: Option<String>,
+    why: Option<Note>,
     /// The crates of units that the job used last time and will have to build, as far as can be told.
     pub(super) lacking: BTreeSet<String>,
     /// The crates of the units that are left out, because they work only where it was saved.
@@ -59,7 +60,7 @@ pub(super) struct Choice {
     /// Whether the generation had something where that is now.
     was_in_the_way: bool,
     /// That what is at the place is ahead of it, if it is.
-    pub(super) ahead: Option<String>,
+    pub(super) ahead: Option<Note>,
 }
 
 impl Choice {
@@ -116,7 +117,7 @@ pub(super) fn choose<'a>(
     let end = |mut search: Search<'a>| {
         let started = Instant::now();
         let mut best = search.best(store, lease, glance, &contents);
-        search.report.notes.extend(says_passed_over(store, job, &search, best.as_ref()));
+        search.report.notes.extend(newer_systems(store, job, &search, best.as_ref()));
         if let Some(choice) = &mut best {
             let manifest = Arc::make_mut(&mut choice.manifest);
             choice.left = leave_bound(manifest, &roots);
@@ -151,7 +152,7 @@ impl<'a> Search<'a> {
             match store.generations_of(scope, &place.area) {
                 Ok((found, failures)) => {
                     generations.extend(found);
-                    report.warnings.extend(failures.iter().map(|error| chain(error)));
+                    report.warnings.extend(failures.into_iter().map(Warning::from));
                 }
                 Err(error) => {
                     report.fail(error.into());
@@ -180,13 +181,14 @@ impl<'a> Search<'a> {
                 && self.wish.fit(&it.header).is_usable()
         };
         let candidates: Vec<_> = self.generations.iter().filter(|it| is_candidate(it)).collect();
-        let scores = if self.place.area.is_shared() {
+        let mut scores = if self.place.area.is_shared() {
             // What is in `CARGO_HOME` was not built from these sources.
             Scores::none(candidates.len())
         } else {
             Scores::of(store, self.job, self.place, contents, &candidates)
         };
-        self.report.warnings.extend(scores.failures.iter().map(|error| chain(error)));
+        let failures = std::mem::take(&mut scores.failures);
+        self.report.warnings.extend(failures.into_iter().map(Warning::from));
         let facts = candidates.iter().zip(&scores.each);
         let facts: Vec<_> = facts.map(|(it, own)| (&it.id, &it.header, own.score)).collect();
         for chosen in ranked(&self.wish, &facts) {
@@ -198,7 +200,7 @@ impl<'a> Search<'a> {
                     let (lacking, why) = (own.lacking.clone(), scores.why(index));
                     let (job, place) = (self.job, self.place);
                     let live = Live { store, lease, job, place, glance };
-                    let ahead = live.says_ahead(&scores, index, (&id, &manifest));
+                    let ahead = live.ahead(&scores, index, (&id, &manifest));
                     return Some(Choice {
                         id,
                         chosen,
@@ -212,47 +214,39 @@ impl<'a> Search<'a> {
                     });
                 }
                 Err(store::Error::Gone(_)) => {}
-                Err(error) => self.report.warnings.push(chain(&error)),
+                Err(error) => self.report.warnings.push(error.into()),
             }
         }
         None
     }
 }
 
-/// Says which crates cargo builds again because the roots lie elsewhere, and where they would not be.
+/// Notes which crates cargo builds again because the roots lie elsewhere, and where they would not be.
 fn elsewhere<'a>(
     job: &Job,
     header: &'a Header,
-    crates: &'a BTreeSet<String>,
-) -> impl Iterator<Item = String> + 'a {
-    let moved = job.raw_roots().into_iter().filter_map(|(root, path)| {
-        let saved = header.roots.get(&root).filter(|saved| **saved != path)?;
-        Some(format!("`{root}` was at `{saved}` when this was saved and is at `{path}` now"))
+    crates: &BTreeSet<String>,
+) -> impl Iterator<Item = Note> + 'a {
+    let moved = job.raw_roots().into_iter().filter_map(|(root, now)| {
+        let saved = header.roots.get(&root).filter(|saved| **saved != now)?.clone();
+        Some(Note::AnotherRoot { root, saved, now })
     });
-    let why = format!(
-        "cargo knows these by their path and builds them again: {}",
-        some(crates.iter(), "")
-    );
-    moved.chain(std::iter::once(why))
+    moved.chain([Note::PathBound(crates.clone())])
 }
 
-fn remarks(job: &Job, place: &Place, chosen: &Chosen, header: &Header) -> Vec<String> {
-    let mut remarks = Vec::new();
+fn remarks(job: &Job, place: &Place, chosen: &Chosen, header: &Header) -> Vec<Note> {
+    let mut notes = Vec::new();
     if chosen.hit == Hit::Fallback {
-        remarks.push(format!("saved under another key, {}", header.cache_key));
+        notes.push(Note::AnotherKey(header.cache_key.clone()));
     }
-    if let Some(saved) = header.cargo_home.as_ref().filter(|_| !chosen.same_home) {
-        let home = job.cargo_home.display();
-        remarks.push(format!(
-            "CARGO_HOME was `{saved}` when this was saved and is `{home}` now: cargo builds every crate \
-             of a registry or git repository again"
-        ));
+    if let Some(saved) = header.cargo_home.clone().filter(|_| !chosen.same_home) {
+        notes.push(Note::AnotherHome { saved, now: job.cargo_home.clone() });
     }
-    remarks.extend(says_system(job, chosen, header));
+    notes.extend(another_system(job, chosen, header));
     if header.partial {
-        remarks.push(format!("saved by job `{}`, which failed or was cancelled", header.job));
+        notes.push(Note::PartialJob(header.job.clone()));
     } else if !place.area.is_shared() && header.job != job.label {
-        remarks.push(format!("saved by job `{}`", header.job));
+        notes.push(Note::AnotherJob(header.job.clone()));
     }
-    remarks
+    notes
 }

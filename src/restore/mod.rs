@@ -40,12 +40,14 @@ use self::refreshing::Refreshing;
 use crate::cargo::tested::newer_than_tested;
 use crate::fs::crash::crash_point;
 use crate::job::further::{For, with_last};
+use crate::job::note::Note;
 use crate::job::owners::note_build;
 use crate::job::progress::Progress;
 use crate::job::report::{
     AreaReport, Mode, Report, SourcesReport, chain, left_behind, not_restored, nothing_restored,
 };
 use crate::job::sources::Glance;
+use crate::job::warning::Warning;
 use crate::job::{Error, Result};
 use crate::job::{Job, Place};
 use crate::model::always_build::AlwaysBuild;
@@ -141,11 +143,10 @@ pub fn restore(
     };
     match removed {
         Ok(0) => {}
-        Ok(count) => warnings.push(format!(
-            "{count} crates in `{}` were half extracted; cargo extracts them again",
-            job.cargo_home.display()
-        )),
-        Err(error) => warnings.push(chain(&error)),
+        Ok(count) => {
+            warnings.push(Warning::HalfExtracted { count, home: job.cargo_home.clone() });
+        }
+        Err(error) => warnings.push(error.into()),
     }
     let mut sources = SourcesReport::default();
     let mut rebuilds = Vec::new();
@@ -155,18 +156,14 @@ pub fn restore(
         let strangers = restoring.strangers(&areas, &refreshing);
         // Where a script runs again, it may write only what is missing.
         let away = if strangers.is_empty() { lost(&areas) } else { kept.clone() };
-        warnings.extend(take_away(&job.roots, &mut kept, &away).err().map(|error| chain(&error)));
+        warnings.extend(take_away(&job.roots, &mut kept, &away).err().map(Warning::from));
         if strangers.is_empty() {
             match refreshing.put_back() {
                 Ok(report) => sources = report,
-                Err(error) => warnings.push(chain(&error)),
+                Err(error) => warnings.push(error.into()),
             }
         } else {
-            warnings.push(format!(
-                "{} was not restored, and nobody knows what it was built from: sources keep the \
-                 mtimes they have, and cargo may build them again",
-                strangers.join(", ")
-            ));
+            warnings.push(Warning::UnknownTargets(strangers.clone()));
         }
         restoring.refresh_indexes(&refreshing, strangers.is_empty());
         kept_files = kept.iter().map(|(root, path)| shown_in(root, Some(path))).collect();
@@ -176,7 +173,8 @@ pub fn restore(
     cleared.finish();
     warnings.append(&mut cleared.warnings);
     let areas = areas.into_iter().map(|area| area.report).collect();
-    notes.extend(job.components().get("rustc").and_then(|version| newer_than_tested(version)));
+    let newer = job.components().get("rustc").and_then(|version| newer_than_tested(version));
+    notes.extend(newer.map(|release| Note::NewerCargo(release.to_owned())));
     notes.extend(not_restored(cache_mode));
     let seconds = started.elapsed().as_secs_f64();
     Ok(Report {
@@ -207,7 +205,7 @@ impl<'a> Restoring<'a> {
     fn restore_targets(
         &self,
         cleared: &mut Cleared,
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Warning>,
     ) -> (Vec<Pending<'a>>, Option<(Refreshing<'_>, PutBack)>) {
         let mut glance = Glance::default();
         let mut areas = self.choose(|place| !place.area.is_shared(), &mut glance);
@@ -232,7 +230,7 @@ impl<'a> Restoring<'a> {
         };
         let others = self.job.target_dirs.iter();
         let others = others.filter(|dir| !areas.iter().any(|area| is_done(dir, area)));
-        warnings.extend(others.filter_map(|dir| self.disown(dir).err()).map(|error| chain(&error)));
+        warnings.extend(others.filter_map(|dir| self.disown(dir).err()).map(Warning::from));
         (areas, refreshing)
     }
 

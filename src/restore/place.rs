@@ -19,6 +19,7 @@ use crate::job::checkout_files::is_shared;
 use crate::job::dirs::holds_anything;
 use crate::job::locks::keep_builds_out;
 use crate::job::report::Mode;
+use crate::job::warning::Warning;
 use crate::model::manifest::Entry;
 use crate::model::rel_path::RelPath;
 use crate::model::root::Root;
@@ -45,7 +46,7 @@ pub(super) fn place(
     dir: &Path,
     choice: &Choice,
     known: Option<&Known>,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<Placed> {
     let Placing { unpacker, lease, scratch, .. } = *placing;
     let manifest = &choice.manifest;
@@ -130,7 +131,7 @@ impl Placing<'_> {
         staged: &mut Staged,
         choice: &Choice,
         reuse: Option<Reuse<'_>>,
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Warning>,
     ) -> Result<Placed> {
         let manifest = &choice.manifest;
         let taken = match self.taking {

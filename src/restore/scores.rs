@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use rayon::prelude::*;
 
 use super::standing::Checkout;
+use crate::job::note::Note;
 use crate::job::{Job, Place};
 use crate::model::choice::Score;
 use crate::model::scope::Scope;
@@ -103,19 +104,14 @@ impl Scores {
         Some(wants.len() - lacking(wants, sketch, fates).len())
     }
 
-    /// Says why the generation at `index` was chosen, if there was a choice between better and worse ones.
-    pub(super) fn why(&self, index: usize) -> Option<String> {
+    /// Notes why the generation at `index` was chosen, if there was a choice between better and worse ones.
+    pub(super) fn why(&self, index: usize) -> Option<Note> {
         let score = self.each[index].score;
-        if self.each.iter().all(|other| other.score == score) {
-            return None;
-        }
-        let count = self.each.len();
-        Some(match score.reused.zip(self.wanted()) {
-            Some((reused, wanted)) => format!(
-                "best of {count} generations: cargo can reuse {reused} of the {wanted} units that this job \
-                 used last time"
-            ),
-            None => format!("best of {count} generations: {} of its units are fresh", score.fresh),
+        let is_choice = self.each.iter().any(|other| other.score != score);
+        is_choice.then(|| Note::BestOf {
+            generations: self.each.len(),
+            reused: score.reused.zip(self.wanted()),
+            fresh: score.fresh,
         })
     }
 }

@@ -16,8 +16,8 @@ use crate::job::Job;
 use crate::job::Result;
 use crate::job::checkout_files::CheckoutFiles;
 use crate::job::dirs::holds_anything;
-use crate::job::report::chain;
 use crate::job::sources::Glance;
+use crate::job::warning::Warning;
 use crate::model::blind::{blind_inputs, may_be_input};
 use crate::model::kept::StaysAway;
 use crate::model::manifest::Manifest;
@@ -31,7 +31,7 @@ impl Restoring<'_> {
         &self,
         targets: &mut [Pending<'_>],
         glance: Glance,
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Warning>,
     ) -> Result<Option<(Refreshing<'_>, PutBack)>> {
         let Job { roots, excluded, .. } = self.job;
         let choices = targets.iter().filter_map(|area| area.choice.as_ref());
@@ -45,7 +45,7 @@ impl Restoring<'_> {
             create_missing(&self.unpacker, self.lease, roots, &manifests, bound, &mut failed);
         for error in failed {
             self.remove_damaged(&error, &manifests, warnings);
-            warnings.push(chain(&error));
+            warnings.push(error.into());
         }
         let mut seen = look(self.job, &manifests, glance)?;
         let away = loop {
@@ -91,7 +91,7 @@ impl Restoring<'_> {
         &self,
         areas: &[Pending<'_>],
         refreshing: &Refreshing<'_>,
-    ) -> Vec<String> {
+    ) -> Vec<PathBuf> {
         // A build directory inside a target directory comes back with that.
         let is_restored = |dir: &PathBuf| {
             areas.iter().any(|area| area.choice.is_some() && dir.starts_with(&area.place.dir))
@@ -101,8 +101,7 @@ impl Restoring<'_> {
             dir.exists() && holds_more_than(&refreshing.checkout_files(dir), dir).unwrap_or(true)
         };
         let live = known.filter(is_live);
-        let all = live.chain(refreshing.strange_targets());
-        all.map(|dir| format!("`{}`", dir.display())).collect()
+        live.chain(refreshing.strange_targets()).cloned().collect()
     }
 
     /// Returns what changed in packages that stay fresh and that nothing is known to read, as people name it.

@@ -1,26 +1,29 @@
-//! What a restore says of the systems that generations were built on.
+//! What a restore notes of the systems that generations were built on.
 
 use super::lookup::{Choice, Search};
 use crate::job::Job;
+use crate::job::note::Note;
 use crate::model::choice::{Chosen, Hit};
 use crate::model::manifest::Header;
-use crate::model::system;
+use crate::model::system::{self, Fit};
 use crate::store::{Generation, Store, boot_id};
 
-/// Says that what is restored was built on another system, if it was.
-pub(super) fn says_system(job: &Job, chosen: &Chosen, header: &Header) -> Option<String> {
-    let saved = header.system.as_ref()?;
-    (chosen.fit == system::Fit::Usable).then(|| job.system.says_saved_on(saved))?
+/// Notes that the generation was built on another system, if it was.
+pub(super) fn another_system(job: &Job, chosen: &Chosen, header: &Header) -> Option<Note> {
+    let saved = header.system.as_ref().filter(|_| chosen.fit == Fit::Usable)?;
+    job.system.says_saved_on(saved)?;
+    let (saved, here) = (Box::new(saved.clone()), Box::new(job.system.clone()));
+    Some(Note::AnotherSystem { saved, here })
 }
 
-/// Says which generations a search passed over because of the system, if an exact one is not found; and
+/// Notes which generations a search passed over because of the system, if an exact one is not found; and
 /// whether the directory still holds such a tree.
-pub(super) fn says_passed_over(
+pub(super) fn newer_systems(
     store: &Store,
     job: &Job,
     search: &Search<'_>,
     best: Option<&Choice>,
-) -> Vec<String> {
+) -> Vec<Note> {
     let best = best.map(|choice| choice.chosen.hit);
     if best == Some(Hit::Exact) {
         return Vec::new();
@@ -31,16 +34,14 @@ pub(super) fn says_passed_over(
     };
     let passed_over: Vec<_> = search.generations.iter().filter(is_passed_over).collect();
     let systems = passed_over.iter().map(|it| it.header.system.as_ref());
-    let mut lines = system::says_passed_over(&job.system, systems);
+    let groups = system::passed_over(&job.system, systems);
+    let mut notes: Vec<_> = groups.into_iter().map(Note::NewerSystem).collect();
     if best.is_none() && !passed_over.is_empty() {
         let dir = &search.place.dir;
         let there = store.tree_generation(dir, &boot_id());
         if passed_over.iter().any(|it| Some(&it.id) == there.as_ref()) && dir.exists() {
-            lines.push(format!(
-                "`{}` still holds one of these, and cargo would use it: delete it",
-                dir.display()
-            ));
+            notes.push(Note::UnusableTree(dir.clone()));
         }
     }
-    lines
+    notes
 }

@@ -12,7 +12,9 @@ use crate::fs::space::{is_mount_point, is_same_mount, now_at};
 use crate::fs::stat::{Kind, Stat};
 use crate::job::Place;
 use crate::job::checkout_files::CheckoutFiles;
-use crate::job::report::{AreaReport, chain};
+use crate::job::note::Note;
+use crate::job::report::AreaReport;
+use crate::job::warning::Warning;
 use crate::job::{Error, Result};
 use crate::model::manifest::{FileFacts, GenerationId, Manifest};
 use crate::model::rel_path::RelPath;
@@ -52,8 +54,8 @@ impl Saving<'_> {
         }
         match self.try_put_by(place, (tree, inodes), id, manifest) {
             Ok(Ok(())) => {}
-            Ok(Err(why_not)) => report.notes.push(format!("no hot tree: {why_not}")),
-            Err(error) => report.warnings.push(format!("no hot tree: {}", chain(&error))),
+            Ok(Err(why_not)) => report.notes.push(Note::NoHotTree(why_not)),
+            Err(error) => report.warnings.push(Warning::HotTreeNotKept(error.into())),
         }
     }
 

@@ -5,8 +5,10 @@ use crate::fs::stat::Kind;
 use crate::fs::walk::Walked;
 use crate::job::Result;
 use crate::job::checkout_files::CheckoutFiles;
+use crate::job::note::Note;
 use crate::job::progress::Progress;
 use crate::job::report::AreaReport;
+use crate::job::warning::Warning;
 use crate::job::{Job, Place};
 use crate::model::area::Area;
 use crate::tree::missed::{self};
@@ -34,16 +36,11 @@ pub(crate) fn look(
         return Ok(Some(walked));
     }
     report.warnings.extend(missed::warning(dir, &walked.missed));
-    let dir = dir.display();
+    let dir = dir.clone();
     match place.area {
-        Area::Target if !job.has_further() => report.warnings.push(format!(
-            "`{dir}` is empty: nothing is saved. Is it where cargo builds? See CARGO_TARGET_DIR \
-             and `build.target-dir`"
-        )),
-        Area::Registry if !job.has_lock => report.warnings.push(format!(
-            "no Cargo.lock says what of `{dir}` belongs to this repo: nothing is saved"
-        )),
-        _ => report.notes.push(format!("nothing in `{dir}`")),
+        Area::Target if !job.has_further() => report.warnings.push(Warning::EmptyTarget(dir)),
+        Area::Registry if !job.has_lock => report.warnings.push(Warning::NoLockFile(dir)),
+        _ => report.notes.push(Note::NothingThere(dir)),
     }
     Ok(None)
 }

@@ -33,9 +33,8 @@ use crate::job::further::{For, with_found, with_last};
 use crate::job::locks::keep_builds_out;
 use crate::job::owners::Owners;
 use crate::job::progress::Progress;
-use crate::job::report::{
-    AreaReport, Mode, Report, SourcesReport, UnitsReport, chain, left_behind,
-};
+use crate::job::report::{AreaReport, Mode, Report, SourcesReport, UnitsReport, left_behind};
+use crate::job::warning::Warning;
 use crate::job::{Error, Result, sources};
 use crate::job::{Job, Place};
 use crate::model::area::Area;
@@ -56,7 +55,6 @@ use crate::tree::index::Index;
 use crate::tree::left::left_as;
 use crate::tree::links;
 use crate::tree::missed;
-use crate::tree::missed::and_others;
 use crate::vouch::{Part, Vouching};
 
 /// How long a save waits for a build that still runs in its directory.
@@ -214,7 +212,7 @@ pub fn save_shared_first(
     if options.from == SavedFrom::Recorded {
         let owners = Owners { store, job, boot: &boot_id() };
         let noted = owners.note_missing(|_| true);
-        targets.warnings.extend(noted.err().map(|error| chain(&error)));
+        targets.warnings.extend(noted.err().map(Warning::from));
     }
     if wanted == job.wanted {
         return Ok(shared.and(targets));
@@ -233,7 +231,7 @@ impl Saving<'_> {
         }
         report.seconds = started.elapsed().as_secs_f64();
         if let Err(error) = self.log(&report) {
-            report.warnings.push(chain(&error));
+            report.warnings.push(error.into());
         }
         report
     }
@@ -272,10 +270,12 @@ impl Saving<'_> {
         if let Some(link) = links::of_target(place, &tree.entries) {
             return Err(Error::BuiltThrough { dir: place.dir.clone(), link: link.clone() });
         }
-        report.warnings.extend(tree.special.first().map(|path| {
-            let subject = and_others(path, tree.special.len());
-            format!("{subject} left out: sockets, fifos and devices are not stored")
-        }));
+        report.warnings.extend(
+            tree.special.first().map(|path| Warning::SpecialFiles {
+                path: path.clone(),
+                count: tree.special.len(),
+            }),
+        );
         let mut recorded = self.record_graph(place, &left);
         let (keep, unread) =
             self.find_kept(place, &left.found, recorded.as_ref(), known.as_ref())?;
@@ -320,7 +320,7 @@ impl Saving<'_> {
         report.matched_key = Some(self.job.key.clone());
         // The generation is published: without a stamp it counts as used now all the same.
         let stamped = self.store.stamp(&id.series, self.options.now);
-        report.warnings.extend(stamped.err().map(|error| chain(&error)));
+        report.warnings.extend(stamped.err().map(Warning::from));
         let inodes = tree.inodes(&manifest.entries).collect();
         let owner = Some(self.job.as_owner());
         let mut record = TreeRecord { generation: id.clone(), owner, inodes };
@@ -328,7 +328,7 @@ impl Saving<'_> {
         self.record(place, &record, report);
         if !place.area.is_shared() {
             let taken = self.owners().saved(&place.dir, left_as);
-            report.warnings.extend(taken.err().map(|error| chain(&error)));
+            report.warnings.extend(taken.err().map(Warning::from));
         }
         crash_point("save: recorded");
         self.put_by(place, (&tree, &record.inodes), &id, &manifest, report);
@@ -383,7 +383,7 @@ impl Saving<'_> {
     fn record(&self, place: &Place, record: &TreeRecord, report: &mut AreaReport) {
         if let Err(error) = self.store.record_tree(&place.dir, &self.boot, record) {
             // It only saves time: the generation is published.
-            report.warnings.push(chain(&error));
+            report.warnings.push(error.into());
         }
     }
 

@@ -2,22 +2,19 @@
 
 use super::Saving;
 use crate::job::Place;
+use crate::job::warning::Warning;
 use crate::model::area::Area;
 use crate::model::leftovers::{Foreign, SavedFrom, foreign};
 
 impl Saving<'_> {
-    /// Returns why an area is not saved, as a warning; none if it is.
-    pub(super) fn refusal(&self, place: &Place) -> Option<String> {
-        let dir = place.dir.display();
-        if let Some(why) = self.refuses(place) {
-            return Some(format!("`{dir}` is not saved: {why}"));
+    /// Returns the warning that an area is not saved; `None` if it is.
+    pub(super) fn refusal(&self, place: &Place) -> Option<Warning> {
+        let dir = place.dir.clone();
+        if let Some(whose) = self.refuses(place) {
+            return Some(Warning::NotSaved { dir, whose });
         }
         let source = self.left_source.get().filter(|_| !place.area.is_shared())?;
-        let source = source.display();
-        Some(format!(
-            "`{dir}` is not saved: it may be built from `{source}`, which is not what Cargo.lock says and was left by \
-             another job"
-        ))
+        Some(Warning::BuiltFromWrongSource { dir, source: source.clone() })
     }
 
     /// Returns why an area is not saved, because of who built there.

@@ -12,10 +12,11 @@ use crate::fs::stat::Kind;
 use crate::fs::walk::{Found, Missed};
 use crate::job::Place;
 use crate::job::Result;
+use crate::job::note::Note;
 use crate::model::manifest::{Binding, Header, Manifest, Unit};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
-use crate::model::unit_use::{MAX_AGE_DAYS, Origin, Shape, Sight, UnitDir, UnitPlan, UnitUse};
+use crate::model::unit_use::{Origin, Shape, Sight, UnitDir, UnitPlan, UnitUse};
 use crate::tree::compare::Known;
 use crate::tree::missed::{leave_out_of_home, leave_out_of_target};
 
@@ -46,16 +47,11 @@ pub(super) struct Left {
 }
 
 impl Left {
-    /// Says what leaves and why, and where it cannot be told what the job used.
-    pub(super) fn notes(&self) -> Vec<String> {
-        let mut notes = self.plan.lines();
-        if self.seen.values().any(|sight| sight.was_used.is_none()) {
-            notes.push(format!(
-                "its disk does not tell which units a job uses (is it mounted with `noatime`?): \
-                 they stay stored for {MAX_AGE_DAYS} days after they were built, used or not"
-            ));
-        }
-        notes
+    /// Notes which units leave and why, and whether nobody can tell which ones the job used.
+    pub(super) fn notes(&self) -> impl Iterator<Item = Note> {
+        let is_unknown = self.seen.values().any(|sight| sight.was_used.is_none());
+        let groups = self.plan.groups().into_iter().map(Note::Units);
+        groups.chain(is_unknown.then_some(Note::UseUnknown))
     }
 }
 

@@ -83,13 +83,6 @@ pub struct Reclaimed {
     pub left: Vec<Oddity>,
 }
 
-impl Reclaimed {
-    /// Says what is left, for people.
-    pub fn warnings(&self) -> impl Iterator<Item = String> {
-        self.left.iter().map(|left| format!("`{}`: {}; it stays", left.path.display(), left.what))
-    }
-}
-
 /// What all live leases together name.
 #[derive(Clone, Debug, Default)]
 pub struct LeaseFacts {

@@ -9,6 +9,7 @@ use crate::cargo::units::{Units, incremental_of, is_fingerprint};
 use crate::fs::stat::Kind;
 use crate::fs::walk::{Found, Missed, Why};
 use crate::job::Error;
+use crate::job::warning::{Unread, Warning};
 use crate::model::rel_path::RelPath;
 use crate::model::unit_use::UnitDir;
 
@@ -21,8 +22,8 @@ pub(crate) fn why(error: Error) -> Result<Why, Error> {
     }
 }
 
-/// Says what is left out of `dir`, naming one path.
-pub(crate) fn warning(dir: &Path, missed: &[Missed]) -> Option<String> {
+/// Returns the warning that files of `dir` are left out, which names one of them.
+pub(crate) fn warning(dir: &Path, missed: &[Missed]) -> Option<Warning> {
     let rank = |missed: &&Missed| match missed.why {
         Why::Refused(_) => 0,
         Why::Changed => 1,
@@ -30,22 +31,11 @@ pub(crate) fn warning(dir: &Path, missed: &[Missed]) -> Option<String> {
     };
     let Missed { path, why } = missed.iter().min_by_key(rank)?;
     let why = match why {
-        Why::Refused(error) => error.to_string(),
-        Why::Changed => "it changed while it was read".to_owned(),
-        Why::Gone => "it was removed meanwhile".to_owned(),
+        Why::Refused(error) => Unread::Refused(error.to_string()),
+        Why::Changed => Unread::Changed,
+        Why::Gone => Unread::Gone,
     };
-    let subject = and_others(&dir.join(path.as_path()), missed.len());
-    Some(format!("{subject} left out: {why}"))
-}
-
-/// Names a path, and says how many there are beside it.
-pub(crate) fn and_others(path: &Path, count: usize) -> String {
-    let path = path.display();
-    match count {
-        0 | 1 => format!("`{path}` is"),
-        2 => format!("`{path}` and 1 other are"),
-        _ => format!("`{path}` and {} others are", count - 1),
-    }
+    Some(Warning::LeftOut { path: dir.join(path.as_path()), count: missed.len(), why })
 }
 
 /// Leaves out of `CARGO_HOME` what was missed, and the crate, database or checkout that it was part of.

@@ -11,14 +11,13 @@ use super::idle_units::IdleUnits;
 use crate::cargo::build_lock::lock_packages;
 use crate::fs::space::filesystem_of;
 use crate::job::Result;
-use crate::job::report::chain;
+use crate::job::warning::Warning;
 use crate::model::expiry::{Expired, Plan};
 use crate::model::facts::{GenerationFacts, SeriesFacts, StoreFacts};
 use crate::model::filesystem::as_text;
 use crate::model::idle_dir::{DirFacts, DroppedDir, dropped_dirs};
 use crate::model::manifest::{GenerationId, Series};
 use crate::model::pressure::Pressure;
-use crate::model::quantity::ByteSize;
 use crate::model::reason::Reason;
 use crate::model::retention::Policy;
 use crate::model::scope::Scope;
@@ -66,7 +65,7 @@ pub struct GcReport {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub idle_units: Vec<IdleUnits>,
     /// What was noticed, for people.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// A manifest that cannot be read because its bytes are not what was written.
@@ -111,7 +110,7 @@ pub fn gc(
             let plan = facts.plan(store, policy, pressure, readable, now)?;
             let mut report = facts.carry_out(store, &lock, plan, now)?;
             let left: BTreeSet<_> = left.into_iter().chain(lock.take_left()).collect();
-            report.warnings.extend(left.iter().map(stays));
+            report.warnings.extend(left.into_iter().map(Warning::Stays));
             Ok(GcReport { dead_leases: dead, odd, ..report })
         }
     }
@@ -286,7 +285,7 @@ impl Facts {
         store.forget_stale_trees(lock, &stale)?;
         let packs = swept.packs.len();
         let mut report = GcReport { stale_trees: stale.len(), packs, ..self.report(plan, &swept) };
-        report.warnings.extend(failures.iter().map(|error| chain(error)));
+        report.warnings.extend(failures.into_iter().map(Warning::from));
         // What somebody began to use meanwhile was put back.
         let gone: BTreeSet<&GenerationId> = swept.generations.iter().collect();
         report.expired.retain(|expired| gone.contains(&expired.id));
@@ -295,18 +294,12 @@ impl Facts {
     }
 
     fn report(self, plan: Plan, swept: &Swept) -> GcReport {
-        let mut warnings: Vec<_> = self.stray_records.iter().map(ToString::to_string).collect();
-        for error in &self.unread {
-            warnings.push(format!("{}; no pack is removed while it is there", chain(error)));
-        }
-        if plan.missing_bytes > 0 {
-            let missing = ByteSize(plan.missing_bytes);
-            warnings.push(format!("{missing} are still missing when all that may go is gone"));
-        }
-        if plan.missing_inodes > 0 {
-            let missing = plan.missing_inodes;
-            warnings.push(format!("{missing} inodes are missing, more than the whole store has"));
-        }
+        let strays = self.stray_records.into_iter().map(Warning::StrayRecord);
+        let unread = self.unread.into_iter().map(|error| Warning::UnreadManifest(error.into()));
+        let bytes = Some(plan.missing_bytes).filter(|bytes| *bytes > 0).map(Warning::MissingBytes);
+        let inodes =
+            Some(plan.missing_inodes).filter(|inodes| *inodes > 0).map(Warning::MissingInodes);
+        let warnings = strays.chain(unread).chain(bytes).chain(inodes).collect();
         GcReport {
             expired: plan.expired,
             dirs: self.dropped,
@@ -343,15 +336,6 @@ fn dirs_of(store: &Store, pressure: Option<&Pressure>, now: Timestamp) -> Result
     Ok(dirs)
 }
 
-/// Says of something that could not be dealt with what people can do.
-fn stays(left: &Oddity) -> String {
-    let path = left.path.display();
-    format!(
-        "`{path}`: {}; it stays: remove it by hand, after `chattr -R -i` if it is immutable",
-        left.what
-    )
-}
-
 impl GcReport {
     /// Writes what went to the journal. Without it gc is no less done, so an error is a warning.
     fn log(&mut self, store: &Store, now: Timestamp) {
@@ -370,7 +354,7 @@ impl GcReport {
             event(None, format!("`{}` is damaged: {}", damage.path.display(), damage.what), 0)
         });
         let logged = of_plan.chain(of_damage).try_for_each(|event| store.log(&event));
-        self.warnings.extend(logged.err().map(|error| chain(&error)));
+        self.warnings.extend(logged.err().map(Warning::from));
     }
 }
 

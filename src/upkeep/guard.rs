@@ -10,7 +10,7 @@ use super::hot::relieve;
 use crate::cargo::dirs;
 use crate::fs::space::filesystem_of;
 use crate::job::Result;
-use crate::job::report::chain;
+use crate::job::warning::Warning;
 use crate::model::environment::Environment;
 use crate::model::filesystem::Filesystem;
 use crate::model::pressure::{Pressure, Strain};
@@ -55,7 +55,7 @@ pub struct GuardReport {
     /// What was expired and evicted.
     pub gc: GcReport,
     /// What people should know.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// One filesystem that matters.
@@ -118,7 +118,7 @@ pub fn guard(
     for watched in &mut filesystems {
         if !watched.places.contains(&Place::Store) {
             let (dropped, failures) = relieve(store, &watched.before, pressure, policy, now, mode)?;
-            warnings.extend(failures.iter().map(|error| chain(error)));
+            warnings.extend(failures.into_iter().map(Warning::from));
             gc.bytes += dropped.iter().map(|dir| dir.frees_bytes).sum::<u64>();
             gc.dirs.extend(dropped);
         }
@@ -137,7 +137,7 @@ pub fn guard(
 fn measure(
     store: &Store,
     paths: &[(Place, PathBuf)],
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<Vec<Watched>> {
     let of_store = filesystem_of(store.root())?;
     let mut filesystems =
@@ -146,7 +146,7 @@ fn measure(
         let filesystem = match filesystem_of(path) {
             Ok(filesystem) => filesystem,
             Err(error) => {
-                warnings.push(chain(&error));
+                warnings.push(error.into());
                 continue;
             }
         };
@@ -164,47 +164,30 @@ fn measure(
     Ok(filesystems)
 }
 
-/// Says that a filesystem is too full, and what that will look like: a linker that writes
-/// through a memory map gets no error when the disk is full, but a signal.
-fn warning_of(watched: &Watched, strains: &[Strain]) -> Option<String> {
-    if strains.is_empty() {
-        return None;
-    }
-    let list = |texts: Vec<String>| texts.join(", ");
-    let places = list(watched.places.iter().map(ToString::to_string).collect());
-    let strains = list(strains.iter().map(ToString::to_string).collect());
-    let path = watched.after.path.display();
-    let helpless = if watched.places.contains(&Place::Store) {
-        "even with all gone that may go"
-    } else {
-        "and nothing of the store that may go is there"
-    };
-    Some(format!(
-        "`{path}` ({places}): {strains}, {helpless}; a build that fails there with `Bus error` or \
-         `No space left on device` fails for the disk, not for the linker"
-    ))
+/// Returns the warning that a filesystem is too full, if it is.
+fn warning_of(watched: &Watched, strains: &[Strain]) -> Option<Warning> {
+    (!strains.is_empty()).then(|| Warning::DiskFull {
+        path: watched.after.path.clone(),
+        holds: watched.places.iter().map(ToString::to_string).collect(),
+        strains: strains.to_vec(),
+        is_of_store: watched.places.contains(&Place::Store),
+    })
 }
 
 /// Warns of a root that does not last.
-fn warnings_of_place(root: &Path, paths: &[(Place, PathBuf)]) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let shown = root.display();
-    if filesystem_of(root).is_ok_and(|filesystem| filesystem.is_memory) {
-        warnings.push(format!(
-            "the store `{shown}` is on a tmpfs: it takes memory from the build and is gone after a reboot"
-        ));
-    }
-    for (_, workspace) in paths.iter().filter(|(place, _)| *place == Place::Workspace) {
-        // The root is canonical; a workspace that does not exist holds no store.
-        if workspace.canonicalize().is_ok_and(|workspace| root.starts_with(workspace)) {
-            let workspace = workspace.display();
-            warnings.push(format!(
-                "the store `{shown}` is in the workspace `{workspace}`: `git clean -ffdx` of the next \
-                 checkout removes it"
-            ));
-        }
-    }
-    warnings
+fn warnings_of_place(root: &Path, paths: &[(Place, PathBuf)]) -> Vec<Warning> {
+    let is_memory = filesystem_of(root).is_ok_and(|filesystem| filesystem.is_memory);
+    let in_memory = is_memory.then(|| Warning::StoreInMemory(root.to_owned()));
+    let workspaces = paths.iter().filter(|(place, _)| *place == Place::Workspace);
+    // The root is canonical; a workspace that does not exist holds no store.
+    let holds_store = |(_, workspace): &&(Place, PathBuf)| {
+        workspace.canonicalize().is_ok_and(|workspace| root.starts_with(workspace))
+    };
+    let around = workspaces.filter(holds_store).map(|(_, workspace)| Warning::StoreInCheckout {
+        store: root.to_owned(),
+        checkout: workspace.clone(),
+    });
+    in_memory.into_iter().chain(around).collect()
 }
 
 #[cfg(test)]

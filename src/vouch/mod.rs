@@ -25,13 +25,14 @@ use crate::fs::stat::Kind;
 use crate::fs::walk::Found;
 use crate::job::Job;
 use crate::job::Result;
+use crate::job::note::Note;
 use crate::job::progress::Progress;
 use crate::job::report::AreaReport;
+use crate::job::warning::FoundBy;
 use crate::model::digest::Digest;
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 use crate::store::{Lease, SETTLED_NANOS, Store, Vouched, VouchedPart};
-use crate::tree::missed::and_others;
 
 pub(crate) use restored::Restored;
 pub(crate) use unproven::Changed;
@@ -171,12 +172,12 @@ impl Vouching<'_> {
             paths.contains(path) || unit(part.kind, path).is_some_and(|it| paths.contains(&it))
         };
         found.retain(|found| !is_wrong(&found.path));
-        report.notes.extend(strange.first().map(|first| {
-            let path = part.dir.join(first.as_path());
-            let subject = and_others(&path, strange.len());
-            format!("{subject} not saved: of a registry that no lock file names, with other bytes")
+        report.notes.extend(strange.first().map(|first| Note::UnknownRegistry {
+            path: part.dir.join(first.as_path()),
+            count: strange.len(),
         }));
-        report.warnings.extend(self.remove(part, &wrong, ("is not saved", LeftBy::Readable)).lines);
+        let removal = self.remove(part, &wrong, (FoundBy::Save, LeftBy::Readable));
+        report.warnings.extend(removal.warnings);
         Ok(LeftOut { is_complete, left_source })
     }
 

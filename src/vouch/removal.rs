@@ -10,6 +10,7 @@ use crate::fs::stat::Kind;
 use crate::job::Result;
 use crate::job::locks::keep_packages_unused;
 use crate::job::report::chain;
+use crate::job::warning::{Fate, FoundBy, Warning};
 use crate::model::rel_path::RelPath;
 use crate::tree::staged::Staged;
 use crate::tree::walk::walk;
@@ -19,14 +20,14 @@ const SHOWN: usize = 5;
 
 /// What became of what was wrong.
 pub(crate) struct Removal {
-    /// The same for people.
-    pub(crate) lines: Vec<String>,
+    /// The warnings of what was wrong.
+    pub(crate) warnings: Vec<Warning>,
     /// Whether nothing of it is there any more.
     pub(crate) is_done: bool,
 }
 
 impl Vouching<'_> {
-    /// Removes what is `wrong`, and says for each what became of it, which `fate` says first: `is not saved`.
+    /// Removes what is `wrong`, and returns a warning for each that tells its fate.
     ///
     /// Nothing is removed that cargo is writing or reading: both of its locks are held. Then it is judged once more. Each
     /// goes by one rename.
@@ -34,29 +35,29 @@ impl Vouching<'_> {
         &self,
         part: Part<'_>,
         wrong: &[Wrong],
-        (fate, left_by): (&str, LeftBy),
+        (found, left_by): (FoundBy, LeftBy),
     ) -> Removal {
         if wrong.is_empty() {
-            return Removal { lines: Vec::new(), is_done: true };
+            return Removal { warnings: Vec::new(), is_done: true };
         }
         let removed = self.try_remove(part, wrong, left_by);
-        let end = match &removed {
-            Ok(_) => "it is removed, and cargo fetches it again".to_owned(),
-            Err(error) => format!("it cannot be removed: {}", chain(error)),
+        let fate = |path: &RelPath| match &removed {
+            Ok(removed) if removed.contains(path) => Fate::Removed,
+            Ok(_) => Fate::Mended,
+            Err(error) => Fate::Stays(chain(error)),
         };
-        let mended = "it is as it should be by now".to_owned();
-        let line = |Wrong { path, why }: &Wrong| {
-            let is_mended = removed.as_ref().is_ok_and(|removed| !removed.contains(path));
-            let end = if is_mended { &mended } else { &end };
-            let path = part.dir.join(path.as_path());
-            format!("`{}` {fate}: {why}; {end}", path.display())
+        let warning = |Wrong { path, why }: &Wrong| Warning::Wrong {
+            path: part.dir.join(path.as_path()),
+            why: why.clone(),
+            found,
+            fate: fate(path),
         };
-        let mut lines: Vec<_> = wrong.iter().take(SHOWN).map(line).collect();
+        let mut warnings: Vec<_> = wrong.iter().take(SHOWN).map(warning).collect();
         let others = wrong.len().saturating_sub(SHOWN);
         if others > 0 {
-            lines.push(format!("{others} others in `{}` likewise", part.dir.display()));
+            warnings.push(Warning::MoreWrong { count: others, dir: part.dir.to_owned() });
         }
-        Removal { lines, is_done: removed.is_ok() }
+        Removal { warnings, is_done: removed.is_ok() }
     }
 
     /// Returns what was removed: what is wrong still.

@@ -23,6 +23,7 @@ use crate::fs::stat::{Kind, Stat};
 use crate::fs::walk::Walked;
 use crate::job::Result;
 use crate::job::locks::{keep_packages_still, keep_packages_unused};
+use crate::job::note::Note;
 use crate::model::manifest::{Entry, EntryKind, FileFacts, Manifest};
 use crate::model::rel_path::RelPath;
 use crate::model::source::is_executable;
@@ -44,15 +45,10 @@ pub(crate) struct Changed {
 }
 
 impl Changed {
-    /// Says how many parts of `dir` were changed, if any.
-    pub(crate) fn note(&self, dir: &Path) -> Option<String> {
-        let dir = dir.display();
-        let end = "by a job that this one may not read: what was saved, or what cargo makes anew, takes its place";
-        match self.saved.len() + self.made.len() {
-            0 => None,
-            1 => Some(format!("1 part of `{dir}` was changed {end}")),
-            count => Some(format!("{count} parts of `{dir}` were changed {end}")),
-        }
+    /// Notes how many parts of `dir` were changed, if any.
+    pub(crate) fn note(&self, dir: &Path) -> Option<Note> {
+        let count = self.saved.len() + self.made.len();
+        (count > 0).then(|| Note::ChangedByAnotherLane { dir: dir.to_owned(), count })
     }
 }
 

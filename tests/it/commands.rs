@@ -70,11 +70,12 @@ fn the_fields_of_each_object_are_those_that_the_readme_names() -> Result {
     };
     let area = sorted(&[AREA, DONE]);
     #[rustfmt::skip]
-    let cases: [(&[&str], &str, Vec<&str>); 21] = [
+    let cases: [(&[&str], &str, Vec<&str>); 22] = [
         // command                         where                fields
         (&["save"],                        "",                  sorted(&[REPORT, &["reuse"]])),
         (&["save"],                        "/areas/2",          area.clone()),
         (&["save"],                        "/areas/0",          sorted(&[AREA, &["notes"]])),
+        (&["save"],                        "/areas/0/notes/0",  vec!["code", "text"]),
         (&["save"],                        "/sources",          vec!["changed", "checked", "restored"]),
         (&["save"],                        "/units",            vec!["kept", "pruned"]),
         (&["save"],                        "/reuse",            vec!["built", "built_crates", "fresh", "used"]),

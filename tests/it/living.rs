@@ -38,7 +38,7 @@ fn open(path: &Path) -> Result {
 
 fn warnings(saved: &Outcome) -> Vec<String> {
     let warnings = saved.area("target")["warnings"].as_array().cloned().unwrap_or_default();
-    warnings.iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
+    warnings.iter().filter_map(|it| it["text"].as_str().map(str::to_owned)).collect()
 }
 
 #[test]

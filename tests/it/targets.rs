@@ -123,7 +123,8 @@ fn targets(report: &Value) -> Vec<&str> {
 }
 
 fn warnings(report: &Value) -> Vec<&str> {
-    report["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    let warnings = report["warnings"].as_array().into_iter().flatten();
+    warnings.filter_map(|warning| warning["text"].as_str()).collect()
 }
 
 #[test]

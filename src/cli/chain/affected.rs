@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::super::print::{Text, line, print_json, to_stderr};
-use super::super::{Error, Result, Status};
+use super::super::{Error, Result};
 use super::files::{FileArgs, set_outputs};
 use super::run::run;
 use crate::chain::{Affected, Chain, RepoName};
+use crate::front::Status;
+use crate::front::print::{Text, line, print_json, to_stderr};
 
 /// Options of `chain affected`.
 #[derive(Debug, Args)]
@@ -59,7 +60,7 @@ pub(super) fn repos_named(chain: &Chain, names: &[String]) -> Result<BTreeSet<Re
         let known = known.ok_or_else(|| {
             let all: Vec<_> = chain.repos().iter().map(|repo| repo.name.as_str()).collect();
             let name: String = name.escape_debug().collect();
-            Error::Refused(format!("`{name}` is no repo of this chain: {}", all.join(", ")))
+            Error::refused(format!("`{name}` is no repo of this chain: {}", all.join(", ")))
         })?;
         repos.insert(known.name.clone());
     }

@@ -3,9 +3,10 @@
 use clap::Args;
 use serde_json::json;
 
-use super::super::print::{Text, line, print_json, to_stderr};
-use super::super::{Error, Result, Status};
+use super::super::{Error, Result};
 use super::files::FileArgs;
+use crate::front::Status;
+use crate::front::print::{Text, line, print_json, to_stderr};
 
 /// Options of `chain check`.
 #[derive(Debug, Args)]

@@ -3,11 +3,12 @@
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::super::print::{Text, line, print_json, to_stderr, to_stdout};
-use super::super::{Result, Status};
+use super::super::Result;
 use super::files::{FileArgs, set_outputs};
 use super::run::{ApiArgs, run};
 use crate::chain::{Dispatched, Outcome, RepoName, dispatch, requests};
+use crate::front::Status;
+use crate::front::print::{Text, line, print_json, to_stderr, to_stdout};
 
 /// Options of `chain dispatch`.
 #[derive(Debug, Args)]

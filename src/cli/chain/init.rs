@@ -6,10 +6,11 @@ use clap::Args;
 use serde_json::json;
 use similar::TextDiff;
 
-use super::super::print::{Text, line, print_json, to_stderr};
-use super::super::{Error, Result, Status};
+use super::super::{Error, Result};
 use super::files::FileArgs;
 use crate::chain::init::{Change, Outcome, apply, plan, wanted};
+use crate::front::Status;
+use crate::front::print::{Text, line, print_json, to_stderr};
 
 /// Options of `chain init`.
 #[derive(Debug, Args)]
@@ -37,7 +38,7 @@ impl InitArgs {
         for name in &self.only {
             if !files.iter().any(|file| file.repository.as_str() == name) {
                 let name: String = name.escape_debug().collect();
-                return Err(Error::Refused(format!("`{name}` is no repository of this chain")));
+                return Err(Error::refused(format!("`{name}` is no repository of this chain")));
             }
         }
         files.retain(|file| {

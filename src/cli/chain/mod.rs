@@ -10,12 +10,14 @@ mod receive;
 mod resolve;
 mod run;
 mod show;
+pub(super) mod step;
 
 use clap::{Args, Subcommand};
 
-use super::{Error, Result, Status};
+use super::{Error, Result};
 use crate::chain;
 use crate::chain::init::Error as InitError;
+use crate::front::Status;
 
 /// What to do with the chain.
 #[derive(Debug, Args)]

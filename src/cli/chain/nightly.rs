@@ -3,15 +3,17 @@
 use clap::Args;
 use serde_json::json;
 
-use super::super::args::{environment, now};
-use super::super::print::{line, print_json, to_stderr};
-use super::super::{Error, Result, Status};
+use super::super::args::environment;
+use super::super::{Error, Result};
 use super::files::{FileArgs, set_outputs};
 use super::resolve::newest;
 use super::run::ApiArgs;
 use crate::chain::{
     Api, Chain, Commits, GitRef, Sha, look_up, notes, plan_nightly, publish, repository,
 };
+use crate::front::Status;
+use crate::front::clock::now;
+use crate::front::print::{line, print_json, to_stderr};
 
 /// Options of `chain nightly`.
 #[derive(Debug, Args)]
@@ -119,13 +121,13 @@ impl NightlyArgs {
 /// Reads the commits of a nightly: one of every repo, and of no other.
 fn parse(chain: &Chain, json: &str) -> Result<Commits> {
     let commits: Commits = serde_json::from_str(json)
-        .map_err(|error| Error::Refused(format!("--commits: {error}")))?;
+        .map_err(|error| Error::refused(format!("--commits: {error}")))?;
     let missing = chain.repos().iter().find(|repo| !commits.contains_key(&repo.name));
     if let Some(repo) = missing {
-        return Err(Error::Refused(format!("--commits: there is none of `{}`", repo.name)));
+        return Err(Error::refused(format!("--commits: there is none of `{}`", repo.name)));
     }
     match commits.keys().find(|name| chain.repo(name).is_none()) {
-        Some(name) => Err(Error::Refused(format!("--commits: `{name}` is no repo of this chain"))),
+        Some(name) => Err(Error::refused(format!("--commits: `{name}` is no repo of this chain"))),
         None => Ok(commits),
     }
 }

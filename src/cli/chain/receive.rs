@@ -3,12 +3,13 @@
 use clap::Args;
 use serde_json::json;
 
-use super::super::print::{Text, line, print_json, to_stderr};
-use super::super::{Result, Status};
+use super::super::Result;
 use super::affected;
 use super::files::{FileArgs, set_outputs};
 use super::run::{ApiArgs, run};
 use crate::chain::{Chain, Claim, Payload, Received, Repo, RepoName, receive};
+use crate::front::Status;
+use crate::front::print::{Text, line, print_json, to_stderr};
 
 /// Options of `chain receive`.
 #[derive(Debug, Args)]

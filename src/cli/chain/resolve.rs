@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::super::print::{Text, line, print_json, to_stderr};
-use super::super::{Error, Result, Status};
+use super::super::{Error, Result};
 use super::files::{FileArgs, set_outputs};
 use super::run::{ApiArgs, run};
 use crate::chain::{Api, Chain, Commits, newest_of_all, of_release, read_versions, refs};
+use crate::front::Status;
+use crate::front::print::{Text, line, print_json, to_stderr};
 
 /// Options of `chain resolve`.
 #[derive(Debug, Args)]

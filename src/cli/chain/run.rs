@@ -8,8 +8,8 @@ use clap::Args;
 
 use super::super::Result;
 use super::super::args::environment;
-use super::super::print::{line, to_stderr};
 use crate::chain::{self, Api, Event, Run, Token};
+use crate::front::print::{line, to_stderr};
 use crate::github::event;
 use crate::model::environment::Environment;
 

@@ -2,10 +2,11 @@
 
 use clap::{Args, ValueEnum};
 
-use super::super::print::{Text, to_stdout};
-use super::super::{Result, Status};
+use super::super::Result;
 use super::files::FileArgs;
 use crate::chain::{Format, show};
+use crate::front::Status;
+use crate::front::print::{Text, to_stdout};
 
 /// Options of `chain show`.
 #[derive(Debug, Args)]

@@ -48,7 +48,7 @@ fn a_filesystem_is_watched_once_whatever_is_on_it() -> Result {
     let report = watch(&store, &paths, &calm(), Mode::Execute)?;
     let places: Vec<_> = report.filesystems.iter().map(|watched| watched.places.clone()).collect();
     assert_eq!(places, [vec![Place::Store, Place::Target], vec![Place::TempDir, Place::CargoHome]]);
-    assert_eq!(report.warnings, [] as [&str; 0]);
+    assert_eq!(report.warnings, []);
     Ok(())
 }
 
@@ -60,12 +60,12 @@ fn the_store_makes_room_on_its_own_filesystem() -> Result {
     let foreseen = watch(&store, &[], &strained(), Mode::DryRun)?;
     assert_eq!(image(store.root())?, before);
     assert_eq!((foreseen.gc.expired.len(), foreseen.gc.packs), (1, 1));
-    assert_eq!(foreseen.warnings, [] as [&str; 0], "what would be missing is said by gc");
+    assert_eq!(foreseen.warnings, [], "what would be missing is said by gc");
 
     let done = watch(&store, &[], &strained(), Mode::Execute)?;
     assert_eq!(done.gc.expired[0].id, foreseen.gc.expired[0].id);
     assert_eq!(store.packs()?.packs, []);
-    assert!(done.warnings[0].contains("(store): "), "{:?}", done.warnings);
+    assert!(done.warnings[0].to_string().contains("(store): "), "{:?}", done.warnings);
     Ok(())
 }
 
@@ -103,12 +103,12 @@ fn a_store_that_does_not_last_is_warned_about() -> Result {
         ("not there", dir.path().join("store/x"), false),
     ] {
         let report = watch(&store, &[(Place::Workspace, workspace)], &calm(), Mode::DryRun)?;
-        let is_warned = report.warnings.iter().any(|warning| warning.contains("git clean"));
+        let is_warned = report.warnings.iter().any(|warning| warning.code() == "store-in-checkout");
         assert_eq!(is_warned, want, "{why}");
     }
     let in_memory = tempfile::tempdir_in("/dev/shm")?;
     let report = watch(&new_store(in_memory.path())?, &[], &calm(), Mode::DryRun)?;
-    assert!(report.warnings[0].contains("is on a tmpfs"), "{:?}", report.warnings);
+    assert_eq!(report.warnings[0].code(), "store-in-memory", "{:?}", report.warnings);
     Ok(())
 }
 
@@ -130,6 +130,7 @@ fn a_full_disk_is_named_before_somebody_blames_the_linker() {
     let want = "`/home` (workspace, target directory): disk at 96 %, above 80 %, 4 GiB free, under \
                 10 GiB, and nothing of the store that may go is there; a build that fails there with `Bus error` \
                 or `No space left on device` fails for the disk, not for the linker";
-    assert_eq!(warning_of(&watched, &strains).as_deref(), Some(want));
+    let warning = warning_of(&watched, &strains).map(|warning| warning.to_string());
+    assert_eq!(warning.as_deref(), Some(want));
     assert_eq!(warning_of(&watched, &[]), None);
 }

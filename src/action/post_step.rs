@@ -3,6 +3,7 @@
 //! It never fails a job: whatever goes wrong is a warning. It may be killed anywhere.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use super::deadline;
 use super::home;
@@ -10,10 +11,10 @@ use super::log::Log;
 use super::step::Step;
 use super::summary::Summary;
 use super::{told, told_of};
-use crate::cli::print::line;
-use crate::cli::report::{Verb, table};
-use crate::cli::signals::Signals;
-use crate::cli::{Result, Status, guard};
+use crate::front::print::line;
+use crate::front::report::{Verb, table};
+use crate::front::signals::Signals;
+use crate::front::{Result, Status, disk};
 use crate::github::inputs::{InputError, Inputs, Mode};
 use crate::github::state::{NoState, Stage, State};
 use crate::job::progress::Progress;
@@ -26,9 +27,9 @@ use crate::store::{self, Store};
 use crate::upkeep::gc;
 
 /// Runs the step; it always succeeds.
-pub(super) fn run(environment: &Environment) -> Status {
+pub(crate) fn run(environment: &Environment, cwd: &Path) -> Status {
     let mut log = Log::new();
-    let done = catch_unwind(AssertUnwindSafe(|| begin(environment, &mut log)));
+    let done = catch_unwind(AssertUnwindSafe(|| begin(environment, cwd, &mut log)));
     if done.is_err() {
         log.warn("the post step came to an end that it should not have; the log says where");
     }
@@ -36,8 +37,8 @@ pub(super) fn run(environment: &Environment) -> Status {
     Status::Done
 }
 
-fn begin(environment: &Environment, log: &mut Log) {
-    let step = match Step::of(environment) {
+fn begin(environment: &Environment, cwd: &Path, log: &mut Log) {
+    let step = match Step::of(environment, cwd) {
         Ok(step) => step,
         Err(InputError(wrong)) => {
             for wrong in wrong {
@@ -141,9 +142,11 @@ impl Post<'_> {
         self.log.lines(&table);
         self.log.end_group();
         let report = saved?;
-        for warning in report.warnings.iter().cloned().chain(report.areas.iter().flat_map(told_of))
-        {
-            self.log.warn(&warning);
+        for warning in &report.warnings {
+            self.log.warn(warning);
+        }
+        for text in report.areas.iter().flat_map(told_of) {
+            self.log.warn(&text);
         }
         self.summary.report(Verb::Save, &report);
         Ok(())
@@ -153,7 +156,7 @@ impl Post<'_> {
         self.log.group("🔍 Disk");
         let guarded = self.step.guard(store);
         if let Ok(report) = &guarded {
-            self.log.lines(&guard::lines(report, gc::Mode::Execute));
+            self.log.lines(&disk::of_guard(report, gc::Mode::Execute));
             self.summary.disk(report);
         }
         self.log.end_group();

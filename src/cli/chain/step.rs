@@ -4,10 +4,12 @@ use std::ffi::OsString;
 
 use clap::Parser as _;
 
-use super::log::Log;
-use super::told;
-use crate::cli::{Cli, Status};
+use super::hint;
+use crate::action::{Log, advised};
+use crate::cli::Cli;
+use crate::front::Status;
 use crate::github::inputs::input;
+use crate::job::report::chain;
 use crate::model::environment::Environment;
 
 /// What the input `command` may be.
@@ -24,11 +26,11 @@ const OPTIONS: [&str; 10] = [
 const LISTS: [&str; 2] = ["changed", "failed"];
 
 /// Runs the step.
-pub(super) fn run(environment: &Environment) -> Status {
+pub(in crate::cli) fn run(environment: &Environment) -> Status {
     let mut log = Log::new();
     let status = match arguments(environment).and_then(parse) {
         Ok(cli) => cli.command.run().unwrap_or_else(|error| {
-            log.error(&told(&error));
+            log.error(&advised(chain(&error), hint(&error)));
             Status::Failed
         }),
         Err(message) => {

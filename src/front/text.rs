@@ -3,12 +3,12 @@
 use crate::job::explain::Since;
 
 /// Returns bytes as people read them: `4.5 GiB`.
-pub(super) fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     humansize::format_size(bytes, humansize::BINARY)
 }
 
 /// Returns the beginning of each part of a key, enough to tell keys apart.
-pub(super) fn short_key(key: &str) -> String {
+pub(crate) fn short_key(key: &str) -> String {
     let parts: Vec<_> = key
         .split('-')
         .map(|part| part.get(..8).filter(|_| part.len() == 64).unwrap_or(part))
@@ -17,17 +17,17 @@ pub(super) fn short_key(key: &str) -> String {
 }
 
 /// Returns which generation a key is compared with.
-pub(super) fn since(since: &Since) -> String {
+pub(crate) fn since(since: &Since) -> String {
     format!("{} of {}", short_key(since.key.as_str()), since.created.date_time())
 }
 
 /// Returns seconds as people read them: `0.34 s`.
-pub(super) fn seconds(seconds: f64) -> String {
+pub(crate) fn seconds(seconds: f64) -> String {
     format!("{seconds:.2} s")
 }
 
 /// Returns the first line of a text, and how many more there are.
-pub(super) fn first_line(text: &str) -> String {
+pub(crate) fn first_line(text: &str) -> String {
     let first = text.lines().next().unwrap_or_default();
     match text.lines().count() {
         0 | 1 => first.to_owned(),

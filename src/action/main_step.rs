@@ -1,5 +1,7 @@
 //! The step that stands in the workflow: makes room, checks dependencies out, restores.
 
+use std::path::Path;
+
 use super::checkouts::check_out;
 use super::home;
 use super::log::Log;
@@ -7,11 +9,11 @@ use super::outputs::Outputs;
 use super::step::Step;
 use super::summary::Summary;
 use super::{told, told_of};
-use crate::cli::args::now;
-use crate::cli::print::line;
-use crate::cli::report::{Verb, outcome, table};
-use crate::cli::signals::Signals;
-use crate::cli::{Result, Status, guard, text};
+use crate::front::clock::now;
+use crate::front::print::line;
+use crate::front::report::{Verb, outcome, table};
+use crate::front::signals::Signals;
+use crate::front::{Result, Status, disk, text};
 use crate::fs::space::filesystem_of;
 use crate::github::inputs::{InputError, Inputs, Mode};
 use crate::github::state::{Stage, State};
@@ -32,9 +34,9 @@ use crate::store::{self, Store};
 use crate::upkeep::gc;
 
 /// Runs the step. Whatever fails, the outputs are set.
-pub(super) fn run(environment: &Environment) -> Status {
+pub(crate) fn run(environment: &Environment, cwd: &Path) -> Status {
     let mut log = Log::new();
-    let status = match Step::of(environment) {
+    let status = match Step::of(environment, cwd) {
         Ok(step) => Main::of(&step, &mut log).run(),
         Err(InputError(wrong)) => {
             for wrong in wrong {
@@ -194,7 +196,7 @@ impl<'a> Main<'a> {
         self.state.set_root(&choice.root);
         let store = Store::open_or_init(&choice.root)?;
         match store.reclaim() {
-            Ok(reclaimed) => self.log.reclaimed(&reclaimed),
+            Ok(reclaimed) => self.log.reclaimed(reclaimed),
             Err(error) => self.log.warn(&told(&error.into())),
         }
         Ok(store)
@@ -204,7 +206,7 @@ impl<'a> Main<'a> {
         self.log.group("🔍 Disk");
         match self.step.guard(store) {
             Ok(report) => {
-                self.log.lines(&guard::lines(&report, gc::Mode::Execute));
+                self.log.lines(&disk::of_guard(&report, gc::Mode::Execute));
                 self.log.end_group();
                 let warnings = report.warnings.iter().chain(&report.gc.warnings);
                 for warning in warnings {

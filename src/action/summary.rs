@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::log::Log;
-use crate::cli::print::line;
-use crate::cli::report::{Verb, how, name, notes};
-use crate::cli::text::{bytes, seconds, since};
+use crate::front::print::line;
+use crate::front::report::{Verb, how, name, notes};
+use crate::front::text::{bytes, seconds, since};
 use crate::github::files::Files;
 use crate::github::summary::{Markdown, Side, Table};
 use crate::job::Job;
@@ -78,20 +78,23 @@ impl Summary {
         for area in &report.areas {
             let area_name = Markdown::code(&area.name.to_string());
             for note in notes(verb, area) {
-                self.add(format_args!("- {area_name}: {}\n", Markdown::text(note)));
+                self.add(format_args!("- {area_name}: {}\n", Markdown::text(&note.to_string())));
             }
             for warning in &area.warnings {
-                self.add(format_args!("- ⚠️ {area_name}: {}\n", Markdown::text(warning)));
+                self.add(format_args!(
+                    "- ⚠️ {area_name}: {}\n",
+                    Markdown::text(&warning.to_string())
+                ));
             }
         }
         for set_aside in &report.set_aside {
             self.add(format_args!("- {}\n", Markdown::text(&set_aside.to_string())));
         }
         for note in &report.notes {
-            self.add(format_args!("- {}\n", Markdown::text(note)));
+            self.add(format_args!("- {}\n", Markdown::text(&note.to_string())));
         }
         for warning in &report.warnings {
-            self.add(format_args!("- ⚠️ {}\n", Markdown::text(warning)));
+            self.add(format_args!("- ⚠️ {}\n", Markdown::text(&warning.to_string())));
         }
     }
 

@@ -2,9 +2,9 @@
 
 use super::log::Log;
 use super::step::Step;
-use crate::cli::args::now;
-use crate::cli::print::line;
-use crate::cli::{Error, Result};
+use crate::front::clock::now;
+use crate::front::print::line;
+use crate::front::{Error, Result};
 use crate::job::private_home::{Opened, User, open};
 use crate::job::report::chain;
 use crate::model::cargo_home::CargoHome;

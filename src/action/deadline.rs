@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::cli::print::to_stdout;
+use crate::front::print::to_stdout;
 use crate::github::commands::{Level, annotation};
 use crate::model::environment::Environment;
 use crate::model::save_plan::JobStatus;

@@ -13,21 +13,21 @@ use crate::job::progress::Progress;
 /// process by SIGXFSZ.
 ///
 /// A handler, and not "ignored": programs that we start have the default again (`execve(2)`).
-pub(super) fn survive_file_size_limit() -> Result<()> {
+pub(crate) fn survive_file_size_limit() -> Result<()> {
     let registered = register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
     registered.map(drop).map_err(|source| Error::Io { action: "wait for signals", source })
 }
 
 /// The signals that ask the process to end, from when this is made until the process ends.
 #[derive(Clone, Debug)]
-pub(super) struct Signals {
+pub(crate) struct Signals {
     received: Arc<AtomicUsize>,
 }
 
 impl Signals {
     /// Makes the first SIGINT or SIGTERM stop `progress`, and the second one end the process at
     /// once, with the status that `at_once` gives it. What it leaves then is for the next `reclaim`.
-    pub(super) fn stop(progress: &Progress, at_once: fn(Status) -> i32) -> Result<Self> {
+    pub(crate) fn stop(progress: &Progress, at_once: fn(Status) -> i32) -> Result<Self> {
         let received = Arc::new(AtomicUsize::new(0));
         for (signal, number, status) in
             [(SIGINT, 2, Status::Interrupted), (SIGTERM, 15, Status::Terminated)]
@@ -44,7 +44,7 @@ impl Signals {
     }
 
     /// Returns the status of a command that a signal ended early.
-    pub(super) fn status(&self) -> Option<Status> {
+    pub(crate) fn status(&self) -> Option<Status> {
         match self.received.load(Ordering::Acquire) {
             2 => Some(Status::Interrupted),
             15 => Some(Status::Terminated),

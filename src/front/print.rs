@@ -12,12 +12,12 @@ use crate::model::printable::{escape, escape_json};
 
 /// Lines that are fit to be printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Text(String);
+pub(crate) struct Text(String);
 
 /// Adds a line to a [`Text`], or makes a text of one: `line!(text, "…")`, `line!("…")`.
 macro_rules! line {
     ($format:literal $($rest:tt)*) => {{
-        let mut text = $crate::cli::print::Text::default();
+        let mut text = $crate::front::print::Text::default();
         text.line(format_args!($format $($rest)*));
         text
     }};
@@ -25,31 +25,31 @@ macro_rules! line {
         $text.line(format_args!($($line)*))
     };
 }
-pub(super) use line;
+pub(crate) use line;
 
 impl Text {
     /// Adds a line. What would end it, or be obeyed, is escaped.
-    pub(super) fn line(&mut self, line: fmt::Arguments<'_>) {
+    pub(crate) fn line(&mut self, line: fmt::Arguments<'_>) {
         let line = line.to_string();
         self.0.push_str(&plain(&escape(&line)));
         self.0.push('\n');
     }
 
     /// Adds each line of a text that has several.
-    pub(super) fn lines(&mut self, lines: &str) {
+    pub(crate) fn lines(&mut self, lines: &str) {
         for line in lines.lines() {
             self.line(format_args!("{line}"));
         }
     }
 
     /// Adds a line that a runner may obey.
-    pub(super) fn log_line(&mut self, line: &LogLine) {
+    pub(crate) fn log_line(&mut self, line: &LogLine) {
         self.0.push_str(line.as_str());
         self.0.push('\n');
     }
 
     /// Adds JSON, on one line or several. It says the same to whoever parses it.
-    pub(super) fn json(&mut self, json: &str) {
+    pub(crate) fn json(&mut self, json: &str) {
         // What stands before commands of old stands only in texts.
         let json = escape_json(json).replace("##[", "#\\u0023[");
         self.0.push_str(&json);
@@ -57,18 +57,18 @@ impl Text {
     }
 
     /// Adds all lines of another.
-    pub(super) fn append(&mut self, other: &Self) {
+    pub(crate) fn append(&mut self, other: &Self) {
         self.0.push_str(&other.0);
     }
 
     /// Tells whether its first lines are those of another.
     #[cfg(test)]
-    pub(super) fn starts_with(&self, other: &Self) -> bool {
+    pub(crate) fn starts_with(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)
     }
 
     /// Tells whether it has no line.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -82,7 +82,7 @@ impl From<LogLine> for Text {
 }
 
 /// Prints one JSON object to stdout.
-pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let json = serde_json::to_string(value).map_err(std::io::Error::from);
     let json = json.map_err(|source| Error::Io { action: "write to stdout", source })?;
     let mut text = Text::default();
@@ -91,7 +91,7 @@ pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
 }
 
 /// Writes to stdout, where programs read.
-pub(super) fn to_stdout(text: &Text) -> Result<()> {
+pub(crate) fn to_stdout(text: &Text) -> Result<()> {
     // In one piece, so that a line of another thread stands before or after it.
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.0.as_bytes()).and_then(|()| out.flush());
@@ -99,12 +99,12 @@ pub(super) fn to_stdout(text: &Text) -> Result<()> {
 }
 
 /// Writes to stderr. One that is closed is no reason to fail: the work is done.
-pub(super) fn to_stderr(text: &Text) {
+pub(crate) fn to_stderr(text: &Text) {
     drop(std::io::stderr().write_all(text.0.as_bytes()));
 }
 
 /// Tells whether people look at stderr while it is written.
-pub(super) fn is_watched() -> bool {
+pub(crate) fn is_watched() -> bool {
     std::io::stderr().is_terminal()
 }
 

@@ -1,8 +1,11 @@
 //! The log of a step: lines, groups and annotations on stdout.
 
-use crate::cli::print::{Text, line, to_stdout};
+use std::fmt;
+
+use crate::front::print::{Text, line, to_stdout};
 use crate::github::annotations::Annotations;
 use crate::github::commands::{self, Level};
+use crate::job::warning::Warning;
 use crate::model::printable::escape;
 use crate::store::Reclaimed;
 
@@ -10,14 +13,14 @@ use crate::store::Reclaimed;
 ///
 /// A runner that reads no more is no reason to fail: what cannot be written is lost.
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(crate) struct Log {
     annotations: Annotations,
     has_open_group: bool,
 }
 
 impl Log {
     /// Returns the log of this process.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
@@ -44,8 +47,8 @@ impl Log {
     }
 
     /// Annotates the run with something to look at.
-    pub(super) fn warn(&mut self, message: &str) {
-        self.annotate(Level::Warning, &escape(message));
+    pub(super) fn warn(&mut self, message: &(impl fmt::Display + ?Sized)) {
+        self.annotate(Level::Warning, &escape(&message.to_string()));
     }
 
     /// The same, with an example of several lines below it.
@@ -55,16 +58,18 @@ impl Log {
     }
 
     /// Annotates the run with something that failed.
-    pub(super) fn error(&mut self, message: &str) {
+    pub(crate) fn error(&mut self, message: &str) {
         self.annotate(Level::Error, &escape(message));
     }
 
     /// Says what became of what dead processes left.
-    pub(super) fn reclaimed(&mut self, reclaimed: &Reclaimed) {
+    pub(super) fn reclaimed(&mut self, reclaimed: Reclaimed) {
         if reclaimed.dead > 0 {
             self.lines(&line!("cleared up after {} killed processes", reclaimed.dead));
         }
-        reclaimed.warnings().for_each(|left| self.warn(&left));
+        for left in reclaimed.left {
+            self.warn(&Warning::LeftBehind(left));
+        }
     }
 
     /// What is to be looked at stands outside of groups, which are closed at first.
@@ -75,7 +80,7 @@ impl Log {
     }
 
     /// Writes what was kept for the end.
-    pub(super) fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.end_group();
         for line in std::mem::take(&mut self.annotations).last_lines() {
             self.lines(&line.into());

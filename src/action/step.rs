@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::cargo::key::KeyOptions;
-use crate::cli::args::{now, repository_of, scratch_of};
-use crate::cli::{Error, Result};
+use crate::cargo::scratch::Scratch;
+use crate::front::Result;
+use crate::front::clock::now;
 use crate::github::cache_mode::cache_mode;
 use crate::github::event::Payload;
 use crate::github::files::Files;
@@ -15,6 +16,7 @@ use crate::github::runner::Runner;
 use crate::github::trust::Trust;
 use crate::job::Ask;
 use crate::job::private_home::Opened;
+use crate::job::repository::repository_of;
 use crate::job::store_root::{RootChoice, in_container, on_host};
 use crate::model::cache_mode::CacheMode;
 use crate::model::cargo_home::CargoHome;
@@ -46,11 +48,12 @@ pub(super) struct Step {
 
 impl Step {
     /// Reads the inputs, what the runner says, and the event.
-    pub(super) fn of(environment: &Environment) -> std::result::Result<Self, InputError> {
-        // A directory that is gone is none to start from: then the runner's variables must do.
-        let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    pub(super) fn of(
+        environment: &Environment,
+        cwd: &Path,
+    ) -> std::result::Result<Self, InputError> {
         let inputs = Inputs::parse(environment)?;
-        let runner = Runner::of(environment, &cwd);
+        let runner = Runner::of(environment, cwd);
         let trust = Trust::of(&runner, &Payload::read(runner.event_path.as_deref()));
         let files = Files::of(environment);
         let (cache_mode, unknown_cache_mode) = cache_mode(environment);
@@ -91,7 +94,7 @@ impl Step {
     pub(super) fn scope(&self) -> Result<Scope> {
         let repository = match &self.runner.repository {
             Some(repository) => repository.clone(),
-            None => repository_of(&self.repo())?,
+            None => repository_of(&self.repo(), &self.for_children())?,
         };
         Ok(Scope { repository, lane: self.trust.lane.clone() })
     }
@@ -120,7 +123,7 @@ impl Step {
             base: self.trust.base.clone(),
             cargo_home: home.map(|opened| opened.home.path().to_owned()).or(chosen),
             target_dir: absolute(target_dir),
-            scratch: scratch_of(self.inputs.scratch.as_deref())?,
+            scratch: Scratch::chosen(self.inputs.scratch.as_deref())?,
             targets: targets.clone(),
             provenance: self.runner.provenance(),
         })
@@ -133,11 +136,7 @@ impl Step {
             let tool_cache = self.runner.tool_cache.as_deref();
             in_container(chosen.as_deref(), &self.environment, tool_cache)?
         } else {
-            let root = on_host(chosen.as_deref(), &self.environment)?.ok_or_else(|| {
-                Error::Refused(
-                    "cannot place the store: /tmp is in memory and HOME is not set".to_owned(),
-                )
-            })?;
+            let root = on_host(chosen.as_deref(), &self.environment)?;
             RootChoice { root, not_mounted: None, lasts: true }
         };
         Ok(RootChoice { root: self.absolute(&choice.root), ..choice })

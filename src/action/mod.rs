@@ -1,0 +1,55 @@
+//! The steps of the Action: what `auto`, `key`, `restore`, `save` and `gc` do, and the post step.
+//!
+//! A step reads nothing but the environment and the directory that it is given. It orchestrates verbs, and talks to
+//! people through the log and the summary that a runner shows.
+
+mod checkouts;
+mod deadline;
+mod home;
+mod log;
+mod main_step;
+mod outputs;
+mod post_step;
+mod step;
+mod summary;
+
+pub(crate) use self::log::Log;
+pub(crate) use self::main_step::run as main;
+pub(crate) use self::post_step::run as post;
+
+use crate::front::Error;
+use crate::front::advice::{Settings, of, of_job};
+use crate::job::report::{AreaReport, chain};
+
+/// What workflows call the settings that advice is about.
+const INPUTS: Settings = Settings {
+    root: "the input `cache-root`",
+    repo: "the input `repo`",
+    dependency: "`name=path` in the input `dependencies`",
+    places: "the inputs `cache-root`, `cargo-home` and `target-dir`",
+    max_size: "set the input `max-size`",
+};
+
+/// Returns an error with its causes, and what to do about it if we know.
+fn told(error: &Error) -> String {
+    advised(chain(error), of(error, &INPUTS))
+}
+
+/// Returns the warnings of an area, the last with what to do about its failure if we know.
+fn told_of(area: &AreaReport) -> Vec<String> {
+    let mut texts: Vec<_> =
+        area.warnings.iter().map(|warning| format!("{}: {warning}", area.name)).collect();
+    let advice = area.failure.as_ref().and_then(|error| of_job(error, &INPUTS));
+    if let Some(last) = texts.pop() {
+        texts.push(advised(last, advice));
+    }
+    texts
+}
+
+/// Puts advice behind what it is about, which programs end with a full stop or without.
+pub(crate) fn advised(text: String, advice: Option<String>) -> String {
+    match advice {
+        Some(advice) => format!("{}. Help: {advice}", text.trim_end_matches('.')),
+        None => text,
+    }
+}

@@ -1,0 +1,57 @@
+//! Printing on the command line what failed, and what a restore or save did.
+
+use std::error::Error as _;
+
+use super::{Error, Result};
+use crate::front::advice::{self, Settings};
+use crate::front::print::{line, print_json, to_stderr};
+use crate::front::report::{Verb, table};
+use crate::job::report::Report;
+
+/// On the command line.
+const OPTIONS: Settings = Settings {
+    root: "--root",
+    repo: "--repo DIR",
+    dependency: "--dependency NAME=DIR",
+    places: "--root, --cargo-home or --target-dir",
+    max_size: "run `runner-cache gc --max-size SIZE`",
+};
+
+/// Prints an error, each of its causes, and what to do about it if we know.
+pub(super) fn report(error: &Error) {
+    let mut text = line!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line!(text, "  cause: {error}");
+        cause = error.source();
+    }
+    let advice = match error {
+        Error::Front(error) => advice::of(error, &OPTIONS),
+        error => super::chain::hint(error),
+    };
+    if let Some(hint) = advice {
+        line!(text, "  help: {hint}");
+    }
+    to_stderr(&text);
+}
+
+/// Prints what a restore or save did, for people, or as JSON to stdout.
+pub(super) fn done(verb: Verb, report: &Report, json: bool) -> Result<()> {
+    for warning in &report.warnings {
+        to_stderr(&line!("warning: {warning}"));
+    }
+    for area in &report.areas {
+        for warning in &area.warnings {
+            to_stderr(&line!("warning: {}: {warning}", area.name));
+        }
+        if let Some(hint) = area.failure.as_ref().and_then(|error| advice::of_job(error, &OPTIONS))
+        {
+            to_stderr(&line!("  help: {hint}"));
+        }
+    }
+    to_stderr(&table(verb, report));
+    if json {
+        print_json(report)?;
+    }
+    Ok(())
+}

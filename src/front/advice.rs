@@ -1,0 +1,119 @@
+//! What to do about an error. It depends on where a setting is made: by options or by inputs.
+
+use super::Error;
+use crate::{cargo, checkout, fs, job, store};
+
+/// What people call the settings that advice is about.
+pub(crate) struct Settings {
+    pub(crate) root: &'static str,
+    pub(crate) repo: &'static str,
+    pub(crate) dependency: &'static str,
+    pub(crate) places: &'static str,
+    pub(crate) max_size: &'static str,
+}
+
+/// Returns what to do about an error, if we know.
+pub(crate) fn of(error: &Error, settings: &Settings) -> Option<String> {
+    match error {
+        Error::Job(error) | Error::Checkout(checkout::Error::Job(error)) => of_job(error, settings),
+        Error::Checkout(error) => of_checkout(error),
+        Error::Files(_) | Error::Scratch(_) | Error::Io { .. } | Error::Refused(_) => None,
+    }
+}
+
+/// Returns what to do about the error of a verb, if we know.
+pub(crate) fn of_job(error: &job::Error, settings: &Settings) -> Option<String> {
+    use job::Error as Job;
+    use store::Error as Store;
+    let Settings { root: root_setting, repo, dependency, places, max_size } = settings;
+    let hint = match error {
+        Job::Store(Store::Untrusted { root, .. }) => {
+            let root = root.display();
+            format!(
+                "give another with {root_setting}, or make it yours alone: chown and chmod 700 `{root}`"
+            )
+        }
+        Job::Store(Store::Missing(_)) => {
+            format!("give the store's directory with {root_setting}, or save something first")
+        }
+        Job::Store(Store::NewerFormat { .. }) => {
+            format!(
+                "use the newer runner-cache that wrote it, or another store with {root_setting}"
+            )
+        }
+        Job::Store(Store::Damaged { path, .. }) if path.ends_with("store.json") => {
+            format!(
+                "remove the whole store, which costs one build, or give another with {root_setting}"
+            )
+        }
+        Job::Store(Store::LastNumber(_)) => "remove that file: no save wrote it".to_owned(),
+        Job::Store(Store::Damaged { .. } | Store::PackMissing(_)) => {
+            "the next save stores it again; `runner-cache verify` shows all damage".to_owned()
+        }
+        Job::Cargo(cargo::Error::RepoMissing(_)) => {
+            format!("check it out first, or give its path: {repo}, {dependency}")
+        }
+        Job::Cargo(cargo::Error::NoInputs(_)) => {
+            format!("give the directory with the repo's Cargo.toml: {repo}")
+        }
+        Job::Cargo(cargo::Error::NoToolchain(_)) => {
+            "install rustc, or add a rust-toolchain.toml to the repo".to_owned()
+        }
+        Job::Unsafe { .. } => {
+            let user = fs::user_id();
+            format!("let uid {user} change the mtimes of the checkout, or check it out anew")
+        }
+        Job::Busy { .. } => "wait until it is done, or stop it".to_owned(),
+        Job::Stopped => "run it again: what it had begun is gone".to_owned(),
+        Job::Changed(_) => "save when nothing writes there any more".to_owned(),
+        Job::Unfit { .. } => format!("give another place: {places}"),
+        Job::Io(error) | Job::Store(Store::Io(error)) if error.is_full() => {
+            format!("free space on that filesystem, or {max_size}")
+        }
+        Job::Io(error) | Job::Store(Store::Io(error)) if error.is_past_size_limit() => {
+            "raise the limit on the size of files (`ulimit -f`) of whoever starts this".to_owned()
+        }
+        Job::Io(error) | Job::Store(Store::Io(error)) if error.is_denied() => {
+            format!("let uid {} write there, or give another place", fs::user_id())
+        }
+        _ => return None,
+    };
+    Some(hint)
+}
+
+/// Returns what to do about a checkout that failed, if we know.
+pub(crate) fn of_checkout(error: &checkout::Error) -> Option<String> {
+    use checkout::Error;
+    let hint = match error {
+        Error::GitMissing | Error::GitTooOld { .. } => {
+            "install git 2.31 or newer on the runner, or in the job's container".to_owned()
+        }
+        Error::Denied { .. } => {
+            "if the name is right, give a token that may read it (`contents: read`); the GITHUB_TOKEN of a \
+             workflow opens no other private repository"
+                .to_owned()
+        }
+        Error::Unreachable { .. } => {
+            "look at the network and proxy of the runner; a commit by all its digits needs no server once the \
+             host has it"
+                .to_owned()
+        }
+        Error::RefMissing { what, similar, .. } if similar.is_empty() => {
+            if what.starts_with("branch") {
+                "give a branch, a tag, a full ref (refs/…) or all digits of a commit".to_owned()
+            } else {
+                "look whether it was pushed to this repository".to_owned()
+            }
+        }
+        Error::RefMissing { similar, .. } => {
+            let names: Vec<_> = similar.iter().map(|name| format!("`{name}`")).collect();
+            format!("it has {}", names.join(", "))
+        }
+        Error::Taken { .. } => {
+            "remove what is there, or give another path: owner/name@ref=path".to_owned()
+        }
+        Error::Mirror { path, .. } => format!("remove `{}`, and it is cloned anew", path.display()),
+        _ => return None,
+    };
+    Some(hint)
+}

@@ -1,0 +1,74 @@
+//! What people read of a gc and of a guard.
+
+use super::print::{Text, line};
+use super::text::bytes;
+use crate::upkeep::gc::{GcReport, Mode};
+use crate::upkeep::guard::GuardReport;
+
+/// Returns what a guard saw and did, for people; its warnings are not among it.
+pub(crate) fn of_guard(report: &GuardReport, mode: Mode) -> Text {
+    let mut text = Text::default();
+    for watched in &report.filesystems {
+        let places: Vec<_> = watched.places.iter().map(ToString::to_string).collect();
+        let (before, after) = (&watched.before, &watched.after);
+        line!(
+            text,
+            "`{}` ({}): {} used, {} free of {}",
+            before.path.display(),
+            places.join(", "),
+            after.used(),
+            bytes(after.free_bytes),
+            bytes(after.total_bytes)
+        );
+    }
+    text.append(&of_gc(&report.gc, mode));
+    text
+}
+
+/// Returns what a gc did, or would do, for people.
+pub(crate) fn of_gc(report: &GcReport, mode: Mode) -> Text {
+    if report.other_gc_runs {
+        return line!("another gc is at work; it does it all");
+    }
+    let (drops, frees) = match mode {
+        Mode::DryRun => ("would drop", "would free"),
+        Mode::Execute => ("dropped", "freed"),
+    };
+    let mut text = Text::default();
+    for expired in &report.expired {
+        let size = bytes(expired.frees_bytes);
+        line!(text, "{drops} {} ({size}): {}", expired.id, expired.reason);
+    }
+    for dir in &report.dirs {
+        let size = bytes(dir.frees_bytes);
+        line!(text, "{drops} {} `{}` ({size}): {}", dir.kind, dir.path.display(), dir.reason);
+    }
+    for idle in &report.idle_units {
+        let crates: Vec<_> = idle.crates.iter().map(String::as_str).collect();
+        let (count, of) = (idle.units.len(), idle.of);
+        line!(
+            text,
+            "{} is followed by one without {count} of its {of} units unless job `{}` uses them: {}",
+            idle.generation,
+            idle.job,
+            crates.join(", ")
+        );
+    }
+    for damage in &report.damaged {
+        line!(text, "{drops} `{}`: it is damaged: {}", damage.path.display(), damage.what);
+    }
+    for odd in &report.odd {
+        line!(text, "{drops} `{}`: {}", odd.path.display(), odd.what);
+    }
+    for warning in &report.warnings {
+        line!(text, "warning: {warning}");
+    }
+    let generations = report.expired.len() + report.damaged.len();
+    line!(
+        text,
+        "{drops} {generations} generations and {} packs, {frees} {}",
+        report.packs,
+        bytes(report.bytes)
+    );
+    text
+}

@@ -1,0 +1,100 @@
+//! The sentences for notes.
+
+use std::fmt;
+
+use serde::ser::{Serialize, Serializer};
+
+use crate::cargo::tested::NEWEST_TESTED;
+use crate::job::note::Note;
+use crate::model::rebuild::some;
+use crate::model::unit_use::MAX_AGE_DAYS;
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AnotherKey(key) => write!(f, "saved under another key, {key}"),
+            Self::AnotherHome { saved, now } => write!(
+                f,
+                "CARGO_HOME was `{saved}` when this was saved and is `{}` now: cargo builds every crate of a registry \
+                 or git repository again",
+                now.display()
+            ),
+            Self::AnotherSystem { saved, here } => match here.says_saved_on(saved) {
+                Some(text) => f.write_str(&text),
+                None => write!(f, "saved on {saved}; this is {here}"),
+            },
+            Self::AnotherJob(job) => write!(f, "saved by job `{job}`"),
+            Self::PartialJob(job) => {
+                write!(f, "saved by job `{job}`, which failed or was cancelled")
+            }
+            Self::NewerSystem(passed_over) => write!(f, "{passed_over}"),
+            Self::UnusableTree(dir) => write!(
+                f,
+                "`{}` still holds one of these, and cargo would use it: delete it",
+                dir.display()
+            ),
+            Self::AnotherRoot { root, saved, now } => {
+                write!(f, "`{root}` was at `{saved}` when this was saved and is at `{now}` now")
+            }
+            Self::PathBound(crates) => write!(
+                f,
+                "cargo knows these by their path and builds them again: {}",
+                some(crates.iter(), "")
+            ),
+            Self::BestOf { generations, reused: Some((reused, wanted)), .. } => write!(
+                f,
+                "best of {generations} generations: cargo can reuse {reused} of the {wanted} units that this job used \
+                 last time"
+            ),
+            Self::BestOf { generations, reused: None, fresh } => {
+                write!(f, "best of {generations} generations: {fresh} of its units are fresh")
+            }
+            Self::Ahead { dir, reused, wanted, reused_of_best } => write!(
+                f,
+                "`{}` is ahead of the store and left as it is: cargo can reuse {reused} of the {wanted} units that this \
+                 job used last time, of the best generation {reused_of_best}",
+                dir.display()
+            ),
+            Self::UnknownRegistry { path, count } => write!(
+                f,
+                "{} not saved: of a registry that no lock file names, with other bytes",
+                super::and_others(path, *count)
+            ),
+            Self::ChangedByAnotherLane { dir, count } => {
+                let parts = if *count == 1 { "part" } else { "parts" };
+                let were = if *count == 1 { "was" } else { "were" };
+                write!(
+                    f,
+                    "{count} {parts} of `{}` {were} changed by a job that this one may not read: what was saved, or \
+                     what cargo makes anew, takes its place",
+                    dir.display()
+                )
+            }
+            Self::Units(group) => write!(f, "{group}"),
+            Self::UseUnknown => write!(
+                f,
+                "its disk does not tell which units a job uses (is it mounted with `noatime`?): they stay stored for \
+                 {MAX_AGE_DAYS} days after they were built, used or not"
+            ),
+            Self::NothingThere(dir) => write!(f, "nothing in `{}`", dir.display()),
+            Self::NoHotTree(why) => write!(f, "no hot tree: {why}"),
+            Self::NewerCargo(release) => write!(
+                f,
+                "cargo {release} is newer than 1.{NEWEST_TESTED}, the newest that this version was tested with: files that it \
+                 does not recognise are stored and restored as they are"
+            ),
+            Self::NotRestored(cache_mode) => {
+                write!(f, "nothing is restored: the `cache-mode` of this job is `{cache_mode}`")
+            }
+            Self::NotSaved(cache_mode) => {
+                write!(f, "nothing is saved: the `cache-mode` of this job is `{cache_mode}`")
+            }
+        }
+    }
+}
+
+impl Serialize for Note {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        super::serialize(self.code(), self, serializer)
+    }
+}

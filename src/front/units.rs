@@ -1,0 +1,44 @@
+//! The sentences for units that a save leaves out.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::model::unit_use::{UnitGroup, Unused};
+
+/// How many names a line shows.
+const SHOWN: usize = 3;
+
+impl fmt::Display for UnitGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = if self.count == 1 { "unit" } else { "units" };
+        write!(f, "{} {units} ", self.count)?;
+        match self.why {
+            Some(why) => write!(f, "not stored, {why}: ")?,
+            None => f.write_str("with an unknown fingerprint format, stored and never pruned: ")?,
+        }
+        f.write_str(&first_of(&self.crates))
+    }
+}
+
+impl fmt::Display for Unused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Saves(saves) => write!(f, "not used in the last {saves} saves of this job"),
+            Self::BroughtAlong => {
+                f.write_str("came with the tree of another key or job and was not used")
+            }
+            Self::BuiltDaysAgo(days) => {
+                write!(f, "built {days} days ago, and the disk does not tell what is used")
+            }
+            Self::Hollow => f.write_str("built, and what was built is gone"),
+            Self::Unread => f.write_str("a part could not be read"),
+        }
+    }
+}
+
+/// Joins the first of some names.
+fn first_of(names: &BTreeSet<String>) -> String {
+    let dots = if names.len() > SHOWN { ", …" } else { "" };
+    let names: Vec<_> = names.iter().take(SHOWN).map(String::as_str).collect();
+    format!("{}{dots}", names.join(", "))
+}
