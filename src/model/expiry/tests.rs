@@ -328,7 +328,8 @@ prop_compose! {
     }
 }
 
-/// What packs and manifests need when `gone` are gone and a sweep has followed, counted anew.
+/// Returns the bytes of packs and manifests after `gone` are gone and a sweep has run, counted
+/// anew.
 fn bytes_without(store: &StoreFacts, gone: &[Expired]) -> u64 {
     let mut named = store.leased_packs.clone();
     let mut bytes = 0;
