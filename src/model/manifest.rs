@@ -202,7 +202,7 @@ pub struct PackUse {
 pub struct Entry {
     /// Its path below the area's directory.
     pub path: RelPath,
-    /// What it is.
+    /// Its kind.
     #[serde(rename = "is")]
     pub kind: EntryKind,
 }
@@ -303,7 +303,7 @@ pub struct Source {
     /// Its path below the root; `None` for the root itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub path: Option<RelPath>,
-    /// What it is.
+    /// Its kind.
     pub kind: SourceKind,
     /// The SHA-256 of a file's bytes, of a directory's list of names, or of a symlink's target.
     pub digest: Digest,
