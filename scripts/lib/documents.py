@@ -93,7 +93,7 @@ def as_it_should_be(text):
 
 
 def unmarked_blocks(name, text):
-    """Yields the YAML blocks that are no example: each block must be one, so that it is checked as a workflow."""
+    """Yields a fault unless every YAML block is an example, which is checked as a workflow."""
     blocks = sum(match[1] in ("yaml", "yml") for match in FENCE.finditer(text))
     examples = [match[2] for match in EXAMPLE.finditer(text)]
     yield from (f"{name}: there is no `{path}`" for path in examples if not (ROOT / path).is_file())

@@ -9,7 +9,7 @@ use super::facts::Trust;
 use super::pressure::Strain;
 use super::quantity::{ByteSize, rough_duration};
 
-/// Why a generation goes.
+/// Why a generation or an idle directory is removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// Its series has been unused for long, and enough others of its group were used since.

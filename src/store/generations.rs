@@ -111,7 +111,7 @@ impl Store {
         Ok((generations, failures))
     }
 
-    /// Returns the areas of which `scope` itself has generations.
+    /// Returns the areas in which `scope` itself has generations.
     pub fn areas_of(&self, scope: &Scope) -> Result<Vec<Area>> {
         // The functions that list generations report unreadable directories.
         let dirs = subdirs(&self.all_series_dir().join(scope.dir_name()), &mut Vec::new());

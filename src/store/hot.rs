@@ -51,9 +51,10 @@ pub struct HotTree {
     pub path: PathBuf,
     /// The generation whose files it holds.
     pub generation: GenerationId,
-    /// The kind of that job.
+    /// The scope of the job that left it. Only a job that may restore what this scope saves may use
+    /// the tree.
     pub scope: Scope,
-    /// What kind of job that was.
+    /// The kind of that job.
     pub job: String,
     /// The bytes of its files.
     pub bytes: u64,
@@ -139,9 +140,9 @@ pub enum Hold {
 pub struct NewHotTree<'a> {
     /// The generation whose files it holds.
     pub generation: &'a GenerationId,
-    /// The kind of that job.
+    /// The scope of the job that left it.
     pub scope: &'a Scope,
-    /// What kind of job that was.
+    /// The kind of that job.
     pub job: &'a str,
     /// The bytes of its files.
     pub bytes: u64,

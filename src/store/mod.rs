@@ -10,17 +10,17 @@
 //! ├── series/<scope>/<area>/<key>/<number>.manifest.zst
 //! │                              one generation; its name is its publication
 //! ├── stamps/<scope>/<area>/<key>  when the series was last used
-//! ├── trees/<digest>.zst         what we left at a directory; disposable
-//! ├── trees/<digest>.owner       who had it in hand; disposable
-//! ├── trees/<digest>.vouched     what was vouched for there; disposable
+//! ├── trees/<digest>.zst         the record of a directory's tree; disposable
+//! ├── trees/<digest>.owner       the scope that last used it; disposable
+//! ├── trees/<digest>.vouched     its parts that were vouched for; disposable
 //! ├── hot/<id>, hot/<id>.zst     an expanded tree and its record; disposable
 //! ├── mirrors/<server>/<repository>.git  a bare git repository; disposable
 //! ├── homes/<name>/             the private home of a runner; disposable
-//! ├── leases/<id>                one a live process, held with flock
-//! ├── journal/<yyyy-mm>.jsonl    one line a restore, save, expiry
+//! ├── leases/<id>                one per live process, held with flock
+//! ├── journal/<yyyy-mm>.jsonl    one line per restore, save, expiry
 //! ├── staging/<lease id>/        garbage unless that lease is alive
 //! ├── trash/<gc id>/             garbage once gc has settled
-//! └── gc.lock                    held by the one gc that runs
+//! └── gc.lock                    held by the running gc
 //! ```
 //!
 //! `docs/FORMAT.md` is the authority; this is the map. No other module builds a path under the

@@ -218,7 +218,8 @@ impl Store {
         }
     }
 
-    /// Returns the directories in `hot/` that no record and no live lease names: nobody will ever use them.
+    /// Returns the directories in `hot/` that no record and no live lease names: they will never be
+    /// used.
     fn unrecorded_trees(&self) -> Result<Vec<Oddity>> {
         let hot = self.hot_dir();
         let Ok(entries) = fs::read_dir(&hot) else { return Ok(Vec::new()) };

@@ -95,7 +95,8 @@ fn a_lease_that_is_over_keeps_nothing_and_goes_with_the_next() -> Result {
     Ok(())
 }
 
-/// Leaves what a gc leaves that is killed after moving `ids` and all packs to the trash.
+/// Puts the store into the state after a gc was killed that had moved `ids` and all packs to the
+/// trash.
 fn killed_gc(store: &Store, ids: &[&GenerationId]) -> Result {
     let trash = store.trash_dir().join("killed");
     for id in ids {
