@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The action, ready to be run without a release.
+# Preparing the action to run without a release.
 
 # Copies both actions and the reusable workflows to the new directory $1, with $2 as their program.
 stage_action() {

@@ -1,4 +1,4 @@
-"""What one build by cargo did, unit by unit, as cargo itself says, and what became of each unit.
+"""Records what one build by cargo did, unit by unit, from cargo's own messages, and what each unit produced.
 
 `scripts/lib/replay.py` compares two of them. Cargo's messages name every unit of a build and its files, and whether
 it was fresh; `-v` says which build scripts ran, and why a package is dirty. Standard library only.
@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 DIRTY = re.compile(r"^ +Dirty (\S+) v\S+(?: \(.*?\))?: (.*)$")
-# In both of cargo's layouts: `build/NAME-HASH/build-script-build`, `build/NAME/HASH/out/build_script_build`.
+# Matches both of cargo's layouts: `build/NAME-HASH/build-script-build`,
+# `build/NAME/HASH/out/build_script_build`.
 RAN = re.compile(r"^ +Running `.*?/build/([^/]+?)(?:-[0-9a-f]{16}|/[0-9a-f]{16}/out)/build[-_]script[-_][^/]*`$")
 ERROR = re.compile(r"^error(?:\[\w+\])?: .*$", re.MULTILINE)
 TIMES = re.compile(r" \([0-9.]+s, .*\)$")
 
 
 class Unit(NamedTuple):
-    """A unit, by what is the same in each build of one commit at one path."""
+    """A unit, identified by facts that are the same in each build of one commit at one path."""
 
     package: str
     name: str
@@ -34,7 +35,7 @@ class Unit(NamedTuple):
         return self.package.startswith("path+")
 
     def role(self):
-        """Returns what it is called in builds of other commits."""
+        """Returns its name in builds of other commits."""
         return package_name(self.package), self.name, self.kind
 
 
@@ -45,7 +46,7 @@ def package_name(package):
 
 
 class Build:
-    """What the commands of one job did."""
+    """The effects of the commands of one job."""
 
     def __init__(self):
         self.succeeded = True
@@ -55,14 +56,14 @@ class Build:
         self.reasons = {}
 
     def packages(self):
-        """Returns the names of the packages of which something was compiled or run."""
+        """Returns the names of the packages with units that were compiled or run."""
         return {package_name(unit.package) for unit in self.compiled}
 
     def why(self, unit):
         return self.reasons.get(package_name(unit.package), "no reason given: it was not there")
 
     def read(self, out, errors):
-        """Takes in what one command said."""
+        """Reads the messages of one command."""
         ran = set()
         for line in errors.splitlines():
             if dirty := DIRTY.match(line):
@@ -85,12 +86,12 @@ class Build:
                     self.compiled.add(unit)
 
     def digests(self, wanted):
-        """Returns a digest of what each unit of `wanted` made."""
+        """Returns a digest of the output of each unit of `wanted`."""
         return {unit: digest(unit, self.units[unit]) for unit in wanted if unit in self.units}
 
 
 def artifact(message):
-    """Returns the unit of cargo's message that it is compiled."""
+    """Returns the unit of cargo's message on a compiled unit."""
     target, profile = message["target"], message["profile"]
     kind = "+".join(target["kind"]) + (" test" if profile["test"] else "")
     if target["name"].replace("-", "_") != package_name(message["package_id"]).replace("-", "_"):
@@ -100,14 +101,14 @@ def artifact(message):
 
 
 def script_run(message):
-    """Returns the unit of cargo's message that a build script ran, and what that made."""
+    """Returns the unit of cargo's message on a run of a build script, and the run's output."""
     unit = Unit(message["package_id"], "run", "build script run", (message["out_dir"],))
     said = {name: message[name] for name in ("linked_libs", "linked_paths", "cfgs", "env")}
     return unit, [message["out_dir"], json.dumps(said)]
 
 
 def digest(unit, made):
-    """Returns a digest of what a unit made: its files, or the directory of its build script and what that said."""
+    """Returns a digest of a unit's output: its files, or the directory and messages of its build script."""
     found = hashlib.sha256()
     if unit.name == "run":
         out_dir, said = made
@@ -123,7 +124,7 @@ def digest(unit, made):
 
 
 def with_messages(command):
-    """Returns the words of a cargo command that make it say all we ask: `cargo [+TOOLCHAIN] VERB …`."""
+    """Returns the words of a cargo command with the flags for our messages: `cargo [+TOOLCHAIN] VERB …`."""
     words = shlex.split(command)
     verb = 2 if len(words) > 1 and words[1].startswith("+") else 1
     if len(words) <= verb or Path(words[0]).name != "cargo" or words[verb].startswith("-"):

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What demo and bench share: speaking, failing, tools, disk room, a private directory, measuring.
-# The script that sources this sets PROGRAM, its own name.
+# Shared functions of the scripts: messages, failures, tools, disk space, a private directory, measuring. The
+# script that sources this sets PROGRAM, its own name.
 # shellcheck disable=SC2034 # Read by the scripts that source this.
 
 REPO_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -19,7 +19,7 @@ fail() {
   exit 1
 }
 
-# Notes the Debian package that is missing when the probe (a command) fails.
+# Notes the missing Debian package if the probe (a command) fails.
 need() {
   local package=$1
   shift
@@ -28,8 +28,8 @@ need() {
   fi
 }
 
-# Installs what `need` found missing. Without root or passwordless sudo it only names it: asking
-# for a password in the middle of a long run would stop it unseen.
+# Installs the packages that `need` found missing. Without root or passwordless sudo it only names them: asking
+# for a password in the middle of a long run would stop it unnoticed.
 install_missing() {
   local packages=("${MISSING_PACKAGES[@]}") as_root=()
   MISSING_PACKAGES=()
@@ -55,7 +55,7 @@ need_cargo() {
   command -v cargo >/dev/null || fail "cargo is missing; install it with rustup (https://rustup.rs)"
 }
 
-# The log is outside the private directory: it must survive a failure, the directory must not.
+# The log is outside the private directory: it must survive a failure, and the directory must not.
 open_log() {
   LOG=$(mktemp "${TMPDIR:-/tmp}/runner-cache-$PROGRAM-XXXXXX.log")
   trap finish EXIT
@@ -63,7 +63,7 @@ open_log() {
   trap 'exit 143' TERM
 }
 
-# Runs at every exit: removes the private directory, keeps the log only when something went wrong.
+# Runs at every exit: removes the private directory, and keeps the log only if something went wrong.
 finish() {
   local status=$?
   trap - EXIT
@@ -78,8 +78,8 @@ finish() {
   exit "$status"
 }
 
-# Makes the private directory: the one named, which stays, or a temporary one, on the filesystem of
-# scripts/with-filesystem if that runs us. Sets WORK and FIGURES.
+# Makes the private directory: the named one, which stays, or a temporary one, on the filesystem of
+# scripts/with-filesystem if we run under it. Sets WORK and FIGURES.
 make_work_dir() {
   local wanted=$1
   if [[ -n $wanted ]]; then
@@ -89,13 +89,13 @@ make_work_dir() {
   else
     WORK=$(mktemp -d "${FILESYSTEM_DIR:-${TMPDIR:-/tmp}}/runner-cache-$PROGRAM-XXXXXX")
   fi
-  # Cargo records absolute paths with symlinks resolved; so must we.
+  # Cargo records absolute paths with symlinks resolved, so we resolve them, too.
   WORK=$(realpath "$WORK")
   FIGURES="$WORK/$PROGRAM.json"
   rm -f "$FIGURES"
 }
 
-# Fails early, and with the remedy, rather than in the fifth minute with half a target directory.
+# Fails early and with the remedy, not in the fifth minute with half a target directory.
 need_room() {
   local megabytes=$1 free
   free=$(df --output=avail --block-size=1M "$WORK" | tail -n 1)
@@ -104,7 +104,7 @@ need_room() {
   fi
 }
 
-# Builds runner-cache, as a user would, unless RUNNER_CACHE_BIN names one. Sets BIN.
+# Builds runner-cache as a user would, unless RUNNER_CACHE_BIN names a program. Sets BIN.
 build_binary() {
   if [[ -n ${RUNNER_CACHE_BIN:-} ]]; then
     [[ -x $RUNNER_CACHE_BIN ]] || fail "RUNNER_CACHE_BIN: \`$RUNNER_CACHE_BIN\` is not a program"
@@ -126,25 +126,26 @@ build_ours() {
 # Runs the figures program on this run's figures file.
 figures() { "$FIGURES_PY" --figures "$FIGURES" "$@"; }
 
-# measure NAME LABEL -- COMMAND...: runs it, shows progress, keeps seconds, peak memory, crates compiled.
+# measure NAME LABEL -- COMMAND...: runs the command with progress, and records seconds, peak memory and
+# compiled crates.
 measure() {
   local name=$1 label=$2
   shift 3
   figures run "$name" "$label" "$LOG" "$@" || fail "$label failed"
 }
 
-# The same, once the disk is idle: writing back what the last command left must not be on this one's bill.
+# The same once the disk is idle, so that writing back the last command's files does not count for this one.
 measure_settled() {
   sync -f "$WORK"
   measure "$@"
 }
 
-# Bytes that a directory takes on disk; hard links are counted once.
+# Prints the bytes that a directory takes on disk; hard links count once.
 disk_bytes() { du --summarize --total --block-size=1 "$@" | tail -n 1 | cut -f 1; }
 
-# Regular files below the directories that exist.
+# Counts the regular files below the given directories that exist.
 count_files() { find "$@" -type f -printf . | wc -c; }
 
-# Reads all files below a directory, so that they are in memory. A kernel may put out what nobody has read
-# for a minute: without this one side would find its copy in memory and another not.
+# Reads all files below a directory into memory. A kernel may drop files that nobody has read for a minute:
+# without this, one side could find its copy in memory and another not.
 read_all() { find "$1" -type f -exec cat {} + >/dev/null; }

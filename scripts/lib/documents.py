@@ -2,10 +2,10 @@
 """Checks that documents agree with the files they show: examples, inputs and outputs, links, promises.
 
 A YAML block stands below `<!-- example: FILE -->` and is that file; the tables between
-`<!-- inputs -->` or `<!-- outputs -->` and `<!-- end -->` come from action.yml, or from the action or
-workflow that is named (`<!-- inputs: FILE -->`). `--write` puts both right. Needs PyYAML.
+`<!-- inputs -->` or `<!-- outputs -->` and `<!-- end -->` come from action.yml, or from the named action or
+workflow (`<!-- inputs: FILE -->`). `--write` corrects both. Needs PyYAML.
 
-In SECURITY.md each promise, and each section about what is protected, has a paragraph `Held by:` that names tests as
+In SECURITY.md each promise, and each section on protection, has a paragraph `Held by:` that names tests as
 `module::name` (module as in `src/`, `tests/` or `tests/it/`) or files. `--self-test` shows that faults are found.
 """
 
@@ -18,7 +18,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = "examples/workflows"
-# The repository by which workflows name the action, and its file.
+# The repository by which workflows name the action, and the action's file.
 ACTION = "btcdecoded/runner-cache"
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -28,9 +28,9 @@ CALLED = re.compile(rf"{ACTION}/(\.github/workflows/[\w-]+\.yml)@")
 LINK = re.compile(r"\]\(([^)\s#]*)(?:#([^)\s]*))?\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 OUTPUT = re.compile(r"\bsteps\.([\w-]+)\.outputs\.([\w-]+)")
-# The page on which each dependency is argued.
+# The page that argues for each dependency.
 DEPENDENCIES = "docs/decisions/0032-dependencies.md"
-# What SECURITY.md promises stands before this heading.
+# The promises of SECURITY.md come before this heading.
 LIMITS = "What no program can prevent"
 HELD = "Held by: "
 TEST = re.compile(r"#\[test\]\n(?:\s*(?:#\[.*|//.*|\)\])\n)*\s*fn (\w+)")
@@ -48,14 +48,14 @@ def without_fences(text):
 
 
 def interface(path):
-    """Returns what has the `inputs` and `outputs` of an action, or of a workflow that others call."""
+    """Returns the part of an action, or of a reusable workflow, that holds its `inputs` and `outputs`."""
     document = yaml.safe_load((ROOT / path).read_text())
-    # In YAML 1.1, `on` is a way to say true.
+    # In YAML 1.1, `on` means true.
     return document[True]["workflow_call"] if True in document else document
 
 
 def table_of(action, kind):
-    """Returns the rows of `inputs` or `outputs`, less what no workflow sets."""
+    """Returns the rows of `inputs` or `outputs`, without those that no workflow sets."""
     rows = ["| output | meaning |", "|---|---|"]
     if kind == "inputs":
         rows = ["| input | default | meaning |", "|---|---|---|"]
@@ -78,7 +78,7 @@ def shown(default):
 
 
 def as_it_should_be(text):
-    """Returns a document with what it shows of other files as they are."""
+    """Returns a document in which the parts shown of other files are up to date."""
 
     def example(match):
         path = ROOT / match[2]
@@ -93,7 +93,7 @@ def as_it_should_be(text):
 
 
 def unmarked_blocks(name, text):
-    """Every YAML block is an example, so that every one is checked as a workflow."""
+    """Yields a fault unless every YAML block is an example, which is checked as a workflow."""
     blocks = sum(match[1] in ("yaml", "yml") for match in FENCE.finditer(text))
     examples = [match[2] for match in EXAMPLE.finditer(text)]
     yield from (f"{name}: there is no `{path}`" for path in examples if not (ROOT / path).is_file())
@@ -150,7 +150,7 @@ def tests_of(root):
 
 
 def unheld_promises(text, tests, is_file):
-    """Yields the promises of SECURITY.md that no test holds, and the tests and files that are not there."""
+    """Yields the promises of SECURITY.md without a test, and the named tests and files that do not exist."""
     for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         heading, _, body = section.partition("\n")
         if heading == LIMITS:
@@ -175,7 +175,7 @@ def unheld_promises(text, tests, is_file):
 
 
 def unargued_dependencies(manifest, page):
-    """Yields the direct dependencies that the page does not argue, and those it argues that are gone."""
+    """Yields the direct dependencies that the page does not mention, and those it mentions that are gone."""
     have = {name for table in ("dependencies", "dev-dependencies") for name in manifest.get(table, {})}
     argued = set(re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE))
     yield from (f"{DEPENDENCIES}: `{name}` is not argued" for name in sorted(have - argued))

@@ -1,4 +1,4 @@
-"""A host for `scripts/soak-faults`: a repo, a home of cargo, a store, and what must be there after a fault."""
+"""A host for `scripts/soak-faults`: a repo, a cargo home, a store, and the conditions that must hold after a fault."""
 
 import contextlib
 import gzip
@@ -20,14 +20,14 @@ from pathlib import Path
 ROOMY = ("--disk-threshold", "100%", "--low-water", "100%", "--min-free", "0")
 INDEX = "index.crates.io-1949cf8c6b5b557f"
 CRATES = ("one-1.0.0", "two-1.2.3")
-# What may be wrong: a column each.
+# The kinds of findings, one column each.
 FAULTS = ("damage", "wrong bytes", "hangs", "unexplained")
 # A second for each year since 1970: old, and the same each time.
 LONG_AGO = 1_000_000_000
 
 
 class Fault(Exception):
-    """Something that must not be: its column, and what it is."""
+    """A violated condition: its column and a description."""
 
     def __init__(self, column, what):
         super().__init__(what)
@@ -55,7 +55,7 @@ class Done:
 
 
 def tree_of(label):
-    """Returns what a target called `label` holds: contents by path. Some of it is in each."""
+    """Returns the contents, by path, of the target called `label`. Targets share some of them."""
     chance = random.Random(label)
     files = {f"debug/deps/{number}": f"{label}, file {number}".encode() for number in range(12)}
     files |= {f"debug/deps/same-{number}": chance_bytes(number, 3000) for number in range(4)}
@@ -69,7 +69,7 @@ def chance_bytes(seed, count):
 
 
 def write_tree(target, label):
-    """Makes `target` the tree called `label`, the same to the nanosecond each time."""
+    """Turns `target` into the tree called `label`, the same to the nanosecond each time."""
     if target.exists():
         shutil.rmtree(target)
     for path, content in tree_of(label).items():
@@ -85,7 +85,7 @@ def write_tree(target, label):
 
 
 def listing(root):
-    """Returns what `root` holds: a line for each path but `root` itself; `None` if it is not there."""
+    """Returns a line for each path below `root`; `None` if `root` does not exist."""
     if not root.is_dir():
         return None
     lines, groups = [], {}
@@ -109,7 +109,7 @@ def contents(root):
 
 
 def crate_of(name):
-    """Returns a crate as a registry has it: the archive, and the files that it unpacks to."""
+    """Returns a crate of a registry: the archive, and the files that it unpacks to."""
     files = {"Cargo.toml": f'[package]\nname = "{name[:3]}"\n'.encode(), "src/lib.rs": chance_bytes(name, 20_000).hex().encode()}
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w", format=tarfile.GNU_FORMAT) as archive:
@@ -122,13 +122,13 @@ def crate_of(name):
 
 @dataclass
 class Host:
-    """One repo with its home of cargo and its store, below `base`, and the program that serves it."""
+    """A repo with its cargo home and store, below `base`, and the program under test."""
 
     base: Path
     program: str
     timeout: float = 60
     saved: set = field(default_factory=set)
-    # Trees of which a save left out something.
+    # Trees whose save left out a file.
     lacking: set = field(default_factory=set)
 
     def __post_init__(self):
@@ -136,7 +136,7 @@ class Host:
         self.target, self.outside = self.repo / "target", self.base / "outside"
 
     def make(self):
-        """Lays all but the store."""
+        """Creates everything but the store."""
         rustc = self.base / "bin/rustc"
         rustc.parent.mkdir(parents=True)
         rustc.write_text("#!/bin/sh\necho 'rustc 1.0.0'\n")
@@ -193,8 +193,8 @@ class Host:
         return [*command, "--json", *options, *(ROOMY if verb == "gc" else ())]
 
     def run(self, verb, *options, under=(), target=None, kill_after=None):
-        """Runs a command to its end, or kills it after a while; one that runs `under` a tracer may have met with what
-        cannot be, and whoever made it so judges how it ended."""
+        """Runs a command to its end, or kills it after a while. If it runs `under` a tracer, the caller, who injected
+        the fault, judges its end."""
         command = [*under, *self.command(verb, *options, target=target)]
         process = subprocess.Popen(
             command, env=self.environment(), cwd=self.base, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -214,21 +214,21 @@ class Host:
         return done
 
     def judge_end(self, verb, done):
-        """A panic, and a signal that nobody sent, are faults."""
+        """Raises a fault if the command panicked, or ended by a signal that nobody sent."""
         if "panicked" in done.err:
             raise Fault("unexplained", f"{verb} panicked: {done.err.strip()}")
         if done.status < 0 and not done.killed:
             raise Fault("unexplained", f"{verb} was ended by signal {-done.status}: {last_line(done.err)}")
 
     def done(self, verb, *options, target=None):
-        """Runs a command that must succeed now."""
+        """Runs a command that must succeed."""
         done = self.run(verb, *options, target=target)
         if done.status != 0:
             raise Fault("damage", f"{verb} fails afterwards ({done.status}): {done.err.strip() or done.out.strip()}")
         return done
 
     def verify(self):
-        """The store must be whole, or so full that nobody can look, which is said."""
+        """Checks that the store is whole; on a disk too full to check, the program must say so."""
         done = self.run("verify")
         if done.status != 0 and not (done.status == 1 and "No space left" in done.err):
             raise Fault("damage", f"verify ended with {done.status}: {done.err.strip() or done.out.strip()}")
@@ -239,7 +239,7 @@ class Host:
         self.saved.add(label)
 
     def clear(self):
-        """Loses what a fresh checkout and a fresh home lack."""
+        """Removes the files that a fresh checkout and a fresh home lack."""
         for path in (self.target, self.home / "registry"):
             if path.exists():
                 shutil.rmtree(path)
@@ -247,7 +247,7 @@ class Host:
     # Judging
 
     def judge_target(self, labels, allowed_absent=True, target=None):
-        """The target must be a tree of one of `labels`, whole, or not there; returns which."""
+        """Checks that the target is a whole tree of one of `labels`, or absent; returns which."""
         target = target or self.target
         found = listing(target)
         if found is None:
@@ -264,7 +264,7 @@ class Host:
         raise Fault("wrong bytes", f"the target is `{own}` but for {differing[:4]}, of {sorted(labels)[:4]}")
 
     def judge_home(self):
-        """A crate that cargo takes for whole must be that."""
+        """Checks that each crate that cargo takes for whole is whole."""
         registry = self.home / "registry"
         for crate in CRATES:
             archive, files = crate_of(crate)
@@ -292,8 +292,8 @@ class Host:
             raise Fault("damage", f"left behind: {[str(path.relative_to(self.base)) for path in left[:4]]}")
 
     def recover(self, must_have=(), first=True):
-        """What every fault must allow afterwards: a whole store, a restore of what was saved, and the next save. What was
-        saved before is one of `must_have`, if there are any, and else may be a miss."""
+        """Checks what must work after every fault: the store is whole, saved trees can be restored, and the next save
+        works. The restored tree is one of `must_have`, if there are any; else a miss is allowed, too."""
         if first:
             self.done("verify")
         self.clear()
@@ -313,18 +313,18 @@ class Host:
         self.done("verify")
 
     def age_staging(self):
-        """What was staged for a moment, without a lease, goes once it is old: FORMAT.md."""
+        """Ages files that were staged for a moment without a lease: gc removes only old ones (FORMAT.md)."""
         for path in (self.store / "staging").glob(".tmp*"):
             os.utime(path, (LONG_AGO, LONG_AGO))
 
 
 def contents_of_checkout(repo):
-    """Returns the sources: what is staged beside them is looked for in the end."""
+    """Returns the sources; files staged beside them are checked at the end."""
     return {path: content for path, content in contents(repo).items() if not path.startswith(("target/", ".git/", ".runner-cache-"))}
 
 
 def is_part(found, whole):
-    """Tells whether a tree has nothing but what is in another one; a link may have lost its other name."""
+    """Tells whether a tree is part of another; a hard link may have lost its other name."""
     return {line.rsplit(" ", 1)[0] for line in found} <= {line.rsplit(" ", 1)[0] for line in whole}
 
 
@@ -332,7 +332,7 @@ _EXPECTED, _LOCK = {}, threading.Lock()
 
 
 def expected(label):
-    """Returns the listing of the tree called `label`, which is made once, away from disks on which it may not fit."""
+    """Returns the listing of the tree called `label`. It is made once, away from disks that are too small."""
     with _LOCK:
         if label not in _EXPECTED:
             with tempfile.TemporaryDirectory() as scratch:

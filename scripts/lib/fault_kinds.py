@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fault_host import Fault, Host, listing, write_tree
 
-# What changes files, or the names, times and modes of them, or makes them durable.
+# Calls that change files, or their names, times and modes, or make them durable.
 WRITES = (
     "write,pwrite64,writev,pwritev,pwritev2,copy_file_range,sendfile,ftruncate,truncate,fallocate,fsync,fdatasync,syncfs,"
     "sync_file_range,rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,rmdir,mkdir,mkdirat,utimensat,"
@@ -23,7 +23,7 @@ WRITES = (
 READS = "openat,openat2,read,pread64,readv,getdents64,statx,newfstatat,readlink,readlinkat,lseek"
 ERRORS = ("EIO", "ENOSPC", "EINTR", "EACCES")
 KILLED = "a kill"
-# On these no disk can fail; of a call that was interrupted nobody sees on what it was.
+# Files on which no disk can fail; the file of an interrupted call is unknown.
 NO_FILE = re.compile(r"<(pipe|socket|anon_inode|UNIX|/dev/|\.\.\. )")
 
 
@@ -35,7 +35,7 @@ class Skip(Exception):
 
 
 class Scene:
-    """A command, and what is there before it is run: a copy of what is laid once."""
+    """A command and the state before it runs, a copy of a state that is created once."""
 
     def __init__(self, name, verb, options, work, program, lay):
         self.name, self.verb, self.options, self.program = name, verb, options, program
@@ -49,7 +49,7 @@ class Scene:
         return Host(base, self.program, saved=set(self.saved))
 
     def calls(self, base, calls):
-        """Returns how often the command makes each call, in the thread that makes it most often."""
+        """Returns how often the command makes each call, counted in the thread that makes it most often."""
         host, log = self.copy(base), base.with_suffix(".calls")
         host.run(self.verb, *self.options, under=("strace", "-f", "-qq", "-e", f"trace={calls}", "-e", "signal=none", "-o", str(log)))
         made = Counter(re.findall(r"^(\d+) +(\w+)\(", log.read_text(errors="replace"), re.MULTILINE))
@@ -61,7 +61,7 @@ class Scene:
         return most
 
     def fault(self, base, call, nth, fault):
-        """Lets `fault` happen at the `nth` such call of a thread, and judges what is left."""
+        """Injects `fault` at the `nth` such call of a thread, and judges the state afterwards."""
         host, log = self.copy(base), base.with_suffix(".strace")
         before, left = host.outside_now(), listing(host.target)
         inject = "signal=KILL" if fault == KILLED else f"error={fault}"
@@ -75,14 +75,14 @@ class Scene:
         had = bool(host.saved)
         if self.verb == "save":
             host.saved.add("new")
-            # What cannot be read is left out, and that is said.
+            # Unreadable files are left out, and the program says so.
             host.lacking = {"new"} if fault != KILLED and "warning:" in done.err else set()
         host.recover(must_have=host.saved if had else (), first=had)
         shutil.rmtree(base)
         log.unlink()
 
     def judge(self, host, done, call, fault, left):
-        # What an error keeps from being written may be the message itself.
+        # The error may have hit the message itself.
         is_said = any(word in done.err for word in ("error:", "warning:", "error while loading")) or call == "write"
         if fault != KILLED and done.status not in (0, 3) and not is_said:
             raise Fault("unexplained", f"{self.verb} ended with {done.status} and no reason: {done.err.strip()}")
@@ -95,7 +95,7 @@ class Scene:
 
 
 def is_failed(log):
-    """Tells whether calls failed, and only such of which that can be: each thread has an n-th call."""
+    """Tells whether calls failed, and only calls that can fail: each thread has an n-th call."""
     failed = [line for line in log.read_text(errors="replace").splitlines() if "(INJECTED)" in line]
     return bool(failed) and not any(NO_FILE.search(line) for line in failed)
 
@@ -209,7 +209,7 @@ def damage_one(scene, base, file, damage):
     write_tree(host.target, "after the fault")
     saved = host.run("save")
     if file == "store/store.json" and saved.status == 1 and "help:" in saved.err:
-        # A store that cannot be understood is left alone, and that is said.
+        # The program leaves a store alone that it does not understand, and says so.
         host.judge_outside(before)
         shutil.rmtree(base)
         return
@@ -238,13 +238,13 @@ def mounted(place, *arguments):
     try:
         yield
     finally:
-        # Lazily: a process that was killed may not be gone yet.
+        # Unmount lazily: a killed process may not be gone yet.
         subprocess.run(["umount", "--lazy", str(place)], check=True)
         place.rmdir()
 
 
 def disk_cases(program, count):
-    """Returns cases of disks from one that nearly nothing fits on to one with room for all."""
+    """Returns cases of disks, from one with nearly no space to one with space for everything."""
     for number in range(count):
         kilobytes = 900 + number * 3600 // count
         yield f"a disk of {kilobytes} kB", lambda base, at=f"size={kilobytes}k": small_disk(program, base, at)
@@ -270,12 +270,12 @@ def small_disk(program, base, option):
         host.judge_home()
         host.judge_outside(before)
         mount("-o", "remount,size=64m,nr_inodes=100000", base)
-        # A save that finds no room drops what is missed least, and says so: then nothing need be there.
+        # A save without space drops the least missed generations and says so: then none need be there.
         host.recover(must_have={"new"} if saved.modes().get("target") == "published" else ())
 
 
 def tighten(base, option):
-    """Makes the disk as small as `option` says, or as what is on it."""
+    """Shrinks the disk to the size in `option`, or to the size of its contents."""
     facts = os.statvfs(base)
     used = {"size": (facts.f_blocks - facts.f_bfree) * facts.f_bsize // 1024, "nr_inodes": facts.f_files - facts.f_ffree}
     name, _, wanted = option.partition("=")
@@ -288,12 +288,12 @@ def tighten(base, option):
 
 class PowerCuts:
     """An ext4 whose image is copied at random moments while jobs save, restore and collect on it. The image lies on an XFS,
-    where a copy is of one moment; what the kernel had not written yet is not in it."""
+    where a copy is atomic; it lacks everything that the kernel has not written yet."""
 
     def __init__(self, program, work, count, seed):
         self.program, self.work, self.count, self.chance = program, work, count, random.Random(seed)
         self.disk, self.host_disk = work / "power", work / "power-host"
-        # Each moment: its image, what was saved for certain, and what may be.
+        # For each moment: its image, what was saved for certain, and what may be saved.
         self.moments = []
 
     def record(self):
@@ -311,7 +311,7 @@ class PowerCuts:
             try:
                 for number in range(self.count):
                     self.wait_for_a_save(state)
-                    # Longer than the filesystem waits with what it writes down, at times.
+                    # At times longer than the filesystem delays its writes.
                     time.sleep(self.chance.uniform(0, 1.3))
                     certain = state["certain"][-1]
                     copy = self.host_disk / f"moment-{number}.img"
@@ -329,7 +329,7 @@ class PowerCuts:
             time.sleep(0.02)
 
     def jobs(self, host, state):
-        """One job after the other: restore, build, save; now and then a gc."""
+        """Runs one job after another: restore, build, save; now and then a gc."""
         number = 0
         try:
             while not state["over"]:
@@ -345,7 +345,7 @@ class PowerCuts:
                 if number % 3 == 0:
                     host.done("gc", "--generations", "2")
         except (Fault, OSError) as error:
-            # To whoever waits for the thread.
+            # Passed on to the caller that waits for the thread.
             state["failed"] = error
 
     def cases(self):
@@ -355,14 +355,14 @@ class PowerCuts:
     def judge(self, image, certain, begun):
         boot = self.work / "boot-id"
         boot.write_text(f"{self.chance.getrandbits(32):08x}-0000-4000-8000-000000000000\n")
-        # What is known of a boot counts only in that: the kernel gives each another name.
+        # Records of a boot count only in that boot: the kernel gives each boot another id.
         mount("--bind", boot, "/proc/sys/kernel/random/boot_id")
         try:
             with mounted(self.disk, "-o", "loop", image):
                 host = Host(self.disk / "host", self.program, saved=set(begun))
                 before = host.outside_now()
                 host.done("verify")
-                # What was half written when the power went is put right where it lies.
+                # A file that was half written at the power cut is repaired in place.
                 host.done("restore")
                 later = begun[begun.index(certain) :]
                 label = host.judge_target(set(begun), allowed_absent=False)
@@ -380,7 +380,7 @@ class PowerCuts:
 
 
 def remove_beside_others(directory):
-    """Removes a directory in which another process may be removing what a dead one staged."""
+    """Removes a directory in which another process may be removing leftovers of a dead process."""
     while directory.exists():
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(directory)
@@ -397,7 +397,7 @@ class Storm:
         self.begun = {"first"}
 
     def run(self):
-        """Returns what went wrong."""
+        """Runs them and returns the findings."""
         host = Host(self.work / "storm", self.program, timeout=300).make()
         host.save_tree("first")
         before = host.outside_now()

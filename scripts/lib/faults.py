@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes faults happen to a store and to those who use it, and counts in one table what is not as it must be.
+"""Injects faults into a store and the processes that use it, and counts violated conditions in one table.
 
 `scripts/soak-faults` is the command line. Needs strace, root (to mount) and XFS; the standard library is enough.
 """
@@ -20,9 +20,9 @@ import fault_kinds as kinds
 from fault_host import FAULTS, Fault
 
 ROW = "{what:<34} {cases:>6} {damage:>7} {wrong:>11} {hangs:>6} {unexplained:>12} {time:>8}"
-# Of each kind of finding, so many are told.
+# The number of findings of each kind that are printed.
 SHOWN = 12
-# How many cases each kind has: quick, and all there are. None is all.
+# The number of cases of each kind for each size. None means all.
 SIZES = {
     "quick": {"kills": 24, "errors": 16, "damage": 20, "disks": 4, "power": 4, "storm": (6, 5)},
     "moderate": {"kills": 800, "errors": 800, "damage": None, "disks": 60, "power": 60, "storm": (32, 120)},
@@ -32,7 +32,7 @@ KINDS = tuple(SIZES["quick"])
 
 
 class Table:
-    """Counts what was tried and what went wrong; rows are printed as they are done."""
+    """Counts cases and findings; prints each row when it is done."""
 
     def __init__(self):
         self.total, self.told = Counter(), []
@@ -43,7 +43,7 @@ class Table:
         self.total += Counter(counts)
         self.total["cases"] += cases
         told = [f"{what}: {case}: {fault.column}: {fault}" for case, fault in found]
-        # A long run that is broken off has said what it found.
+        # Print at once: an interrupted long run has then shown its findings.
         print("\n".join(told), file=sys.stderr, end="\n" if told else "")
         self.told += told
         self.print(what, cases, counts, seconds)
@@ -54,7 +54,7 @@ class Table:
 
 
 def chosen(cases, count, chance):
-    """Returns as many of the cases, spread over all of them."""
+    """Returns the wanted number of cases, spread over all of them."""
     cases = list(cases)
     if count is None or count >= len(cases):
         return cases
@@ -63,7 +63,7 @@ def chosen(cases, count, chance):
 
 
 def try_all(cases, work, workers):
-    """Tries each case in a directory of its own; returns how many faults happened, and what was found."""
+    """Tries each case in its own directory; returns the number of faults that happened, and the findings."""
     work.mkdir(exist_ok=True)
 
     def one(numbered):
@@ -125,7 +125,7 @@ def power(table, arguments, work, _chance):
         except Fault as fault:
             table.row("a power cut", 0, [("while it was recorded", fault)], time.monotonic() - started)
             return
-        # All at one place, one after the other.
+        # All cases use the same place, one after another.
         tried, found = try_all(list(cuts.cases()), work, 1)
     table.row("a power cut", tried, found, time.monotonic() - started)
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measures commands, keeps the figures in one JSON file, and prints them.
 
-`scripts/demo` and `scripts/bench` are bash; what bash is bad at (peak memory, medians, aligned
-tables) is here. Standard library only, so that a fresh machine needs nothing else.
+`scripts/demo` and `scripts/bench` are bash; this program does the parts that bash is bad at (peak memory,
+medians, aligned tables). Standard library only, so that a fresh machine needs nothing else.
 
 The figures file is one JSON object:
   runs    name -> list of {seconds, cpu_seconds, peak_bytes, compiled: {path: [names], registry: [names]}, ...}
@@ -29,7 +29,7 @@ UNUSED_PATCH = "was not used in the crate graph"
 
 
 def load(path):
-    """Returns the figures kept so far; none yet is an empty set of figures."""
+    """Returns the figures recorded so far; an empty set if there are none yet."""
     path = Path(path)
     if path.exists():
         return json.loads(path.read_text())
@@ -37,7 +37,7 @@ def load(path):
 
 
 def store(path, figures):
-    """Replaces the figures file whole, so that an interrupted run leaves the old one."""
+    """Replaces the whole figures file, so that an interrupted run leaves the old one."""
     partial = Path(f"{path}.partial")
     partial.write_text(json.dumps(figures, indent=2) + "\n")
     partial.replace(path)
@@ -89,7 +89,7 @@ class Progress:
 
 
 def execute(command, out, errors):
-    """Runs `command`; returns its exit status, seconds, those of all its processes on a core, and the peak
+    """Runs `command`; returns its exit status, its seconds, the CPU seconds of all its processes, and the peak
     memory of the largest."""
     with open(out, "wb") as out_file, open(errors, "wb") as errors_file:
         started = time.monotonic()
@@ -153,7 +153,7 @@ def run(args):
 
 
 def put(args):
-    """Keeps one value: a number where it looks like one, else the text."""
+    """Records one value: a number if it looks like one, else the text."""
     figures = load(args.figures)
     figures["values"][args.name] = int(args.value) if args.value.isdecimal() else args.value
     store(args.figures, figures)
@@ -167,7 +167,7 @@ def get(args):
 
 
 def claim(args):
-    """Keeps whether a claim holds: it does when both lists of words are equal."""
+    """Records whether a claim holds: it does if both lists of words are equal."""
     expected, actual = args.expected.split(), args.actual.split()
     holds = expected == actual
     detail = "" if holds else f"expected [{' '.join(expected)}], found [{' '.join(actual)}]"
@@ -248,7 +248,7 @@ class Demo:
         yield "peak memory of restore", ("", *[mebibytes(self.peak(f"restore-{side}")) for side in sides])
 
     def bars(self):
-        """Yields what is compared with a bar: label, figure, its text, bar, its text, is more better."""
+        """Yields each figure with a bar: label, figure, its text, bar, its text, whether more is better."""
         ours = self.seconds("restore-ours", "build-ours")
         cold_ratio = self.seconds("build-cold") / ours
         restore_ratio = self.seconds("restore-rsync") / self.seconds("restore-ours")
@@ -280,14 +280,14 @@ class Demo:
 
 
 def met(value, bar, more_is_better):
-    """Returns whether the bar is met; a figure without one has none to miss."""
+    """Returns whether the bar is met; a figure without a bar meets it."""
     if bar is None:
         return None
     return value >= bar if more_is_better else value <= bar
 
 
 def demo_table(args):
-    """Prints the table, the bars and the claims; exit status 1 when a claim is false."""
+    """Prints the table, the bars and the claims; exit status 1 if a claim is false."""
     figures = load(args.figures)
     demo = Demo(figures)
     for label, cells in demo.rows():
@@ -313,15 +313,15 @@ def demo_table(args):
 # The bench's table
 
 
-# The sides of a case, in the order in which they are shown.
+# The sides of a case, in the order of display.
 SIDES = ("ours", "rsync", "cp", "tar", "reflink", "cargo", "floor", "nowhere")
 
-# These say themselves how long it took: they read what they need before.
+# These report their own time, because they first read their input.
 TIMED_BY_THEMSELVES = ("floor", "nowhere")
 
 
 def bench_case(runs, name):
-    """Returns the figures of one case, in seconds, and how many times the peers take what we take."""
+    """Returns the figures of one case, in seconds, and the ratios of the peers' times to ours."""
     case = {"case": name, "sides": {}}
     for side in SIDES:
         measured = runs.get(f"{name}.{side}", [])
@@ -369,7 +369,7 @@ COLORS = {
 
 
 def plot(args):
-    """Draws the medians of each case as bars, ours first, into the SVG file that is named."""
+    """Draws the medians of each case as bars, ours first, to the given SVG file."""
     figures = load(args.figures)
     bars = []
     for case in figures["cases"]:

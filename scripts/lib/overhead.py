@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Measures what the steps of the action cost when there is nothing to move, and prints it.
+"""Measures and prints the cost of the action's steps with nothing to move.
 
-The job is the smallest that is one: a repo with one built crate, that the store holds and that is in place.
-Each step runs three ways, in turn, so that a machine that is busy for a while slows all: the program alone,
-and as a runner starts it, through each node. Standard library only.
+The job is minimal: a repo with one built crate, which is in the store and in place. Each step runs in three
+ways, in turn, so that a busy phase of the machine slows all of them: the program alone, and as a runner starts
+it, through each node. Standard library only.
 """
 
 import argparse
@@ -98,7 +98,7 @@ class Job:
 
 
 def pairs(text):
-    """Yields what a file command's file says: `NAME=VALUE`, or `NAME<<END`, lines, `END`."""
+    """Yields the pairs in the file of a file command: `NAME=VALUE`, or `NAME<<END`, lines, `END`."""
     lines = iter(text.splitlines())
     for line in lines:
         name, equals, value = line.partition("=")
@@ -109,7 +109,7 @@ def pairs(text):
 
 
 def ways(action, nodes):
-    """Returns how to start a step, by the name of the way."""
+    """Returns the ways to start a step, by name."""
     program = str(action / "dist/bin/runner-cache")
     found = {"program alone": lambda step: [program, "action", step]}
     for name, node in nodes:
@@ -128,7 +128,7 @@ def main():
     shutil.rmtree(args.work, ignore_errors=True)
     job = Job(args.action, args.work)
     commands = ways(args.action, [node.split("=", 1) for node in args.nodes])
-    # The first saves, the second makes nodes and files warm.
+    # The first run saves; the second warms up nodes and files.
     for command in commands.values():
         job.run(command)
     seconds = {name: [] for name in commands}

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Walks a history as CI would, beside a clone that is never wiped, and lets cargo judge the cache.
 
-`scripts/replay` is the command line. Each build takes place at one path, the clone that is never wiped too: it is moved
-there and away again, so that what both build has the same bytes. Standard library only.
+`scripts/replay` is the command line. All builds take place at one path, so that their outputs have the same bytes: the
+clone that is never wiped is moved there and away again. Standard library only.
 """
 
 import argparse
@@ -17,15 +17,15 @@ import builds
 
 ROW = "{commit:<18} {job:<10} {hot:>3} | {ours:>5} {never:>11} | {stale:>5} {broken:>6} {needless:>8} {mispredicted:>12}"
 FAULTS = ("stale", "broken", "needless", "mispredicted")
-# What is counted and is no fault: see `judge_units`.
+# Counted findings that are no faults: see `judge_units`.
 EXCUSED = ("older", "exchanged", "spared")
 NAME = re.compile(r"\w[\w.-]*")
-# Of many of a kind, so many are printed.
+# The number of findings of each kind that are printed.
 SHOWN = 6
 
 
 class Failure(Exception):
-    """What ends the replay: git or the environment fails, not what is judged."""
+    """An error that ends the replay: git or the environment failed, not the program under test."""
 
 
 def call(*command, cwd=None):
@@ -40,7 +40,7 @@ def call(*command, cwd=None):
 
 
 class Findings:
-    """What is wrong with one build of ours: lines of text by kind."""
+    """The findings in one of our builds: lines of text by kind."""
 
     def __init__(self):
         self.of = {kind: [] for kind in (*FAULTS, "unclear", *EXCUSED)}
@@ -53,9 +53,9 @@ class Findings:
 
 
 def judge_units(findings, ours, never, last):
-    """Judges what ours compiled and the clone that was never wiped did not. That has all that it ever built, and ours
-    one tree: a unit that the job did not use at the last commit may be in an `older` one only, and another tree than the
-    job's last is right if less is compiled in all: units are `exchanged`."""
+    """Judges the units that our build compiled and the clone that is never wiped did not. The clone has everything
+    that it ever built, and we have one tree. A unit that the job did not use at the last commit may be only in an
+    `older` tree. And another tree than the job's last is right if less is compiled in all: units are `exchanged`."""
     kind = "needless" if len(ours.compiled) > len(never.compiled) else "exchanged"
     for unit in sorted(ours.compiled - never.compiled):
         if unit in never.units:
@@ -63,8 +63,8 @@ def judge_units(findings, ours, never, last):
 
 
 def judge_forecast(findings, ours, forecast, last):
-    """Judges what a restore foretold, a reason by crate, against what cargo compiled. No restore can foretell units that
-    the job never used."""
+    """Compares the forecast of a restore, a reason by crate, with the crates that cargo compiled. No restore can
+    foretell units that the job never used."""
     compiled = {name.replace("-", "_") for name in ours.packages()}
     known = {builds.package_name(unit.package).replace("-", "_") for unit in ours.compiled if unit in last}
     foretold = {name.replace("-", "_"): why for name, why in forecast.items()}
@@ -76,8 +76,8 @@ def judge_forecast(findings, ours, forecast, last):
 
 
 def suspects(ours, never, digests_of_ours, digests_of_never):
-    """Returns the units that are not the same in both builds, or only in one. Those that the clone which was never wiped
-    compiled are compared, and all of path crates: a unit that looks fresh to both may be stale in ours."""
+    """Returns the units that differ between both builds, or are only in one. Compares the units that were compiled in
+    the clone that is never wiped, and all of path crates: a unit that looks fresh to both may be stale in ours."""
     wanted = {unit for unit in never.units if unit.is_of_path() or unit in never.compiled}
     wanted |= ours.units.keys() ^ never.units.keys()
     return {unit for unit in wanted if digests_of_ours.get(unit) != digests_of_never.get(unit)}
@@ -87,7 +87,7 @@ def suspects(ours, never, digests_of_ours, digests_of_never):
 
 
 class Places:
-    """Where everything of a replay is, and git."""
+    """The paths of a replay, and its git commands."""
 
     def __init__(self, source, count, work, directory):
         self.work = work
@@ -111,7 +111,7 @@ class Places:
         return self.directory == "." or bool(call("git", "-C", self.mirror, "ls-tree", commit, "--", self.directory))
 
     def check_out(self, commit):
-        """Checks a commit out as actions/checkout does; what is there already stays."""
+        """Checks out a commit as actions/checkout does; untracked files stay."""
         if not (self.workspace / ".git").exists():
             call("git", "init", "--quiet", "--initial-branch=main", self.workspace)
             call("git", "-C", self.workspace, "remote", "add", "origin", f"file://{self.mirror}")
@@ -125,8 +125,8 @@ class Places:
             shutil.rmtree(self.workspace)
 
     def lock_file(self):
-        """Returns the lock file of the workspace if git does not track it, else none. All builds of a commit get the
-        same: what is published meanwhile is no fault of the cache."""
+        """Returns the lock file of the workspace if git does not track it, else None. All builds of a commit share it:
+        a crate published meanwhile is no fault of the cache."""
         found = subprocess.run(
             ["cargo", "locate-project", "--workspace", "--message-format=plain"],
             cwd=self.where(),
@@ -158,9 +158,9 @@ class Replay:
                 raise ValueError(f"`{name}` is not a name of a job")
             builds.with_messages(command)
             self.jobs.setdefault(name, []).append(command)
-        # What each job used at the last commit that was built.
+        # The units that each job used at the last commit that was built.
         self.last = {}
-        # Roles of units of which two cold builds differ.
+        # Roles of units that differ between two cold builds.
         self.irreproducible = set()
         self.sums = dict.fromkeys((*FAULTS, "unclear", *EXCUSED, "built", "not built", "never"), 0)
         self.sums |= {("ours", mode): 0 for mode in self.modes}
@@ -236,8 +236,8 @@ class Replay:
         return never, digests, lock
 
     def build_ours(self, commit, job, mode, lock, never, findings):
-        """Runs the job of a runner whose workspace is wiped; returns the build, digests, and what the restore foretold:
-        nothing if it restored no target."""
+        """Runs the job of a runner whose workspace is wiped; returns the build, digests, and the restore's forecast:
+        None if it restored no target."""
         self.places.wipe()
         self.places.check_out(commit)
         report = self.program("restore", job, mode, findings, "--hot-trees", str(mode))
@@ -255,7 +255,7 @@ class Replay:
         return ours, digests, forecast
 
     def collect(self, mode, findings):
-        """Runs gc as the end of a job does. How full the disk of this machine is must not matter."""
+        """Runs gc as the end of a job does. The free space of this machine must not matter."""
         limits = ("--disk-threshold", "100%", "--low-water", "100%", "--min-free", "0")
         self.run_program("gc", mode, findings, *limits)
 
@@ -266,7 +266,7 @@ class Replay:
         return self.run_program(verb, mode, findings, *of_job, *options)
 
     def run_program(self, verb, mode, findings, *options):
-        """Runs runner-cache; returns its report. If it fails, that is noted among the findings."""
+        """Runs runner-cache; returns its report. Notes a failure among the findings."""
         command = [self.args.program, verb, "--json", "--root", self.args.work / f"store-{mode}", *options]
         run = subprocess.run(command, cwd=self.places.where(), capture_output=True, text=True, check=False)
         self.log(f"$ runner-cache {verb} {' '.join(options)}", run.stderr + run.stdout)
@@ -285,7 +285,7 @@ class Replay:
         self.compare_bytes(findings, last, ours, never, digests_of_ours, digests_of_never, truth)
 
     def compare_bytes(self, findings, last, ours, never, digests_of_ours, digests_of_never, truth):
-        """Judges what the units made. Where it differs, builds from nothing tell which is right."""
+        """Judges the outputs of the units. If they differ, builds from nothing tell which is right."""
         differ = suspects(ours, never, digests_of_ours, digests_of_never)
         for unit in never.compiled - ours.compiled - differ:
             findings.add("spared", unit)
@@ -344,15 +344,15 @@ class Replay:
 
 
 class Truth:
-    """What one commit is if it is built from nothing; built only when it is asked."""
+    """The result of building one commit from nothing; built on demand."""
 
     def __init__(self, replay, commit, job, lock):
         self.replay, self.commit, self.job, self.lock = replay, commit, job, lock
         self.both = None
 
     def digests(self, units):
-        """Returns the digests of units in two builds, none if a build fails. With incremental compilation bytes
-        may depend on what was compiled before: then none, too."""
+        """Returns the digests of units in two builds, None if a build fails. With incremental compilation, bytes may
+        depend on earlier compilations: then None, too."""
         if self.replay.args.incremental:
             return None, None
         first, second = self.builds()
@@ -365,7 +365,7 @@ class Truth:
         return None not in self.builds()
 
     def builds(self):
-        """Returns the digests of all units of two builds, none of one that fails."""
+        """Returns the digests of all units of two builds; None for a build that fails."""
         if self.both is None:
             self.both = [self.build() for _ in range(2)]
         return self.both

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes what `scripts/bench-scale` measures with, and prints its table.
+"""Makes the inputs of `scripts/bench-scale`, and prints its table.
 
-What is made is as large as it says, and nothing more: a target that no cargo built but that has cargo's
-names, and packs that are holes. Standard library only.
+The inputs have the right size and nothing more: a target with cargo's file names that cargo did not build, and
+sparse packs. Standard library only.
 """
 
 import argparse
@@ -14,17 +14,17 @@ from pathlib import Path
 
 import figures
 
-# A unit of a large workspace has fewer files; then as many as this lie in one directory.
+# A unit of a large workspace has fewer files than this; this many lie in one directory.
 FILES_OF_UNIT = 200
 
-# The most that the contents of a pack are (docs/FORMAT.md), and how many packs one generation names.
+# The largest contents of a pack (docs/FORMAT.md), and the number of packs that one generation names.
 PACK_BYTES = 32 << 20
 PACKS_OF_GENERATION = 300
 
-# On the clock, and on a core.
+# Elapsed time and CPU time.
 TIMES = ("seconds", "cpu_seconds")
 
-# What is marked: more than this is not linear, or not little.
+# The limits above which a figure is marked: not linear, or not little.
 MOST_RATIO = 2.5
 MOST_BYTES = 300 << 20
 
@@ -33,8 +33,8 @@ MOST_BYTES = 300 << 20
 
 
 def unit_files(number, count, chance):
-    """Yields the files of one unit, a path and bytes each: its fingerprint, what rustc left, and what its
-    build script wrote. It depends on the three units before."""
+    """Yields the path and bytes of each file of one unit: its fingerprint, the output of rustc, and the files of its
+    build script. The unit depends on the three units before it."""
     hash_of = "{:016x}".format
     name, hash_text = f"p{number}", hash_of(number + 1)
     of_fingerprint = f"debug/.fingerprint/{name}-{hash_text}"
@@ -55,12 +55,12 @@ def unit_files(number, count, chance):
 
 
 def swapped(number):
-    """Returns the number whose lowest byte is the highest of this one, as cargo writes hashes."""
+    """Returns the number with its bytes reversed, as cargo writes hashes."""
     return int.from_bytes(number.to_bytes(8, "little"), "big")
 
 
 def tree(args):
-    """Makes a target directory of so many files, the same for the same seed."""
+    """Makes a target directory of the given number of files, the same for the same seed."""
     chance = random.Random(args.seed)
     made = set()
     for number, first in enumerate(range(0, args.files, FILES_OF_UNIT)):
@@ -78,8 +78,8 @@ def tree(args):
 
 
 def packs(args):
-    """Puts packs of so many gigabytes (10^9 bytes) into a store, as sparse files, and generations that
-    name three of four of them: copies of the one manifest that is there, with other packs."""
+    """Adds packs of the given number of gigabytes (10^9 bytes) to a store, as sparse files, and generations that
+    name three of four of them: copies of the store's one manifest, with other packs."""
     chance = random.Random(args.gigabytes)
     [pattern] = args.store.glob("series/*/target/*/*.manifest.zst")
     header = json.loads(zstd(pattern.read_bytes(), "--decompress").splitlines()[0])["header"]
@@ -128,8 +128,8 @@ def zstd(data, option):
 
 
 def rows(runs):
-    """Yields the cases of `part/what/size`: at both sizes the least seconds, on the clock and on a core, and the
-    peak of memory, and how many times the first the second takes."""
+    """Yields the cases of `part/what/size`: at both sizes the least elapsed and CPU seconds and the peak memory, and
+    the ratios between the sizes."""
     cases = {}
     for name, measured in runs.items():
         if name.count("/") == 2:
@@ -147,9 +147,9 @@ def rows(runs):
 
 
 def table(args):
-    """Prints a Markdown table, a row a case. `!` is at a ratio and a memory that want a look.
+    """Prints a Markdown table, one row per case. `!` marks a ratio or a memory that deserves a look.
 
-    Other work on the machine makes the ratio on the clock say anything, that on a core hardly.
+    Other work on the machine distorts the ratio of elapsed times, but hardly that of CPU times.
     """
     kept = figures.load(args.figures)
     kept["cases"] = list(rows(kept["runs"]))

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# `scripts/check --toolchains`: the tests that depend on the user's cargo, with other toolchains than the
-# pinned one, which builds the tests.
+# Implements `scripts/check --toolchains`: builds the tests with the pinned toolchain, and runs those that
+# depend on the user's cargo with others.
 
 CHANNELS=(stable beta nightly)
 
-# The modules of tests/it whose results do not depend on what a cargo does. All others run with each
-# toolchain, a new one without being named here.
+# The modules of tests/it whose results do not depend on cargo. All other modules run with each toolchain, so a
+# new module need not be named here.
 WITHOUT_CARGO=(
   chain chain_init checkouts commands concurrency crash damage filesystems git_server hostile
   installer lanes launcher old_stores runners stopping action
@@ -32,7 +32,7 @@ for message in map(json.loads, sys.stdin):
         print(message["target"]["name"], message["executable"])'
 }
 
-# Installs the toolchain $1, and prints the directory of its programs. Clippy is for the tests that run it.
+# Installs the toolchain $1, and prints the directory of its programs. Some tests run clippy.
 install_toolchain() {
   local program
   rustup toolchain install "$1" --profile minimal --component clippy --no-self-update >>"$LOG" 2>&1 || return 1
@@ -40,7 +40,7 @@ install_toolchain() {
   dirname "$program"
 }
 
-# with_toolchain BIN COMMAND...: runs a program of tests, which then start the cargo and rustc in BIN.
+# with_toolchain BIN COMMAND...: runs a test program, which then starts the cargo and rustc in BIN.
 with_toolchain() {
   local bin=$1
   shift

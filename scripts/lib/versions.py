@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Lays the published versions of crates as commits of a repository, one a commit, oldest to newest.
+"""Turns the published versions of crates into commits of a repository, one per commit, oldest to newest.
 
-Cargo gets the versions, from the registry that it is configured for. Standard library only.
+Cargo downloads the versions from its configured registry. Standard library only.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# What publishing adds.
+# The files that publishing adds.
 ADDED = (".cargo-ok", ".cargo_vcs_info.json", "Cargo.toml.orig", "Cargo.lock")
 DEPENDENCY = re.compile(r"^\[(?:.*\.)?(?:dev-|build-)?dependencies\.(?:\"?)([^\"\].]+)\"?\]$")
 
@@ -32,7 +32,7 @@ def call(*command, cwd, environment=None):
 
 
 def registry_path(home, kind, pattern):
-    """Returns the one path in cargo's home that fits."""
+    """Returns the single path in cargo's home that matches."""
     found = sorted((home / "registry" / kind).glob(pattern))
     if len(found) != 1:
         raise Failure(f"cargo's home has {len(found)} of `registry/{kind}/{pattern}`")
@@ -40,9 +40,9 @@ def registry_path(home, kind, pattern):
 
 
 def published(crate, home, scratch):
-    """Returns the versions of a crate that are no prereleases and not yanked, with the times they were published."""
+    """Returns the versions of a crate, without prereleases and yanked ones, with their times of publication."""
     call("cargo", "info", crate, cwd=scratch)
-    # Its file in cargo's cache of the index: one JSON object for each version, between NUL bytes.
+    # The crate's file in cargo's index cache: one JSON object for each version, between NUL bytes.
     file = registry_path(home, "index", f"*/.cache/**/{crate}")
     records = [json.loads(it) for it in file.read_bytes().split(b"\0") if it.startswith(b"{")]
     found = []
@@ -55,13 +55,13 @@ def published(crate, home, scratch):
 
 
 def source_of(crate, version, home, scratch):
-    """Has cargo download and unpack a version; returns where it is."""
+    """Downloads and unpacks a version with cargo; returns its path."""
     call("cargo", "info", f"{crate}@{version}", cwd=scratch)
     return registry_path(home, "src", f"*/{crate}-{version}")
 
 
 def blocks(manifest):
-    """Yields the tables of a manifest as cargo writes it, each with its heading: there is one a line."""
+    """Yields the tables of a manifest as cargo writes it, each with its heading: a heading is a line of its own."""
     block = []
     for line in manifest.splitlines():
         if line.startswith("[") and block:
@@ -72,7 +72,7 @@ def blocks(manifest):
 
 
 def edited(manifest, version, members):
-    """Returns the manifest of a member: with this version, if there is one, and with paths to the other members."""
+    """Returns the manifest of a member: with this version, if given, and with paths to the other members."""
     lines = []
     for block in blocks(manifest):
         if block[0] == "[package]" and version:
@@ -96,7 +96,8 @@ def lay(source, place, version, members):
     shipped = lock.read_bytes() if lock.exists() else None
     for name in ADDED:
         (place / name).unlink(missing_ok=True)
-    # One lock file goes through the history, as in a repo: the first is the one of which its authors say that it builds.
+    # One lock file is carried through the history, as in a repo. It starts from the one that the authors
+    # published as working.
     if not members and (content := kept or shipped):
         lock.write_bytes(content)
     manifest = place / "Cargo.toml"
@@ -106,7 +107,7 @@ def lay(source, place, version, members):
 
 
 def commit(root, message, time):
-    """Commits all that is there, also what a crate ignores and publishes."""
+    """Commits all files, including those that a crate publishes although it ignores them."""
     dates = os.environ | {"GIT_AUTHOR_DATE": time, "GIT_COMMITTER_DATE": time}
     who = ["-c", "user.name=replay", "-c", "user.email=replay@example.invalid"]
     call("git", "add", "--all", "--force", cwd=root)
@@ -121,7 +122,7 @@ def lay_all(args):
     root.mkdir()
     call("git", "init", "--quiet", "--initial-branch=main", root, cwd=scratch)
     history = sorted(it for crate in args.crate for it in published(crate, home, scratch))
-    # The first commit has all crates: those of a workspace need each other.
+    # The first commit has all crates: members of a workspace need each other.
     newest = {}
     begin = max(0, len(history) - args.count)
     missing = set(args.crate) - {crate for _, _, crate, _ in history[: begin + 1]}

@@ -8,7 +8,8 @@
 #   $WORK/store                what runner-cache keeps
 # shellcheck disable=SC2034 # Read by the scripts that source this.
 
-# Sets REPO (the repo that is built), DEPENDENCIES, VERSIONS, EDITS (where a line is added) and ROOM_MB.
+# Sets REPO (the repo that is built), DEPENDENCIES, VERSIONS, EDITS (the files to which a line is added) and
+# ROOM_MB.
 choose_workload() {
   local size=$1
   declare -gA VERSIONS=([blvm-protocol]=0.1.39 [blvm-consensus]=0.1.73 [blvm-primitives]=0.1.30)
@@ -16,7 +17,7 @@ choose_workload() {
     REPO=blvm-node
     VERSIONS[blvm-node]=0.1.83
     DEPENDENCIES=(blvm-consensus blvm-primitives blvm-protocol)
-    # Each edit costs a rebuild of its dependents: one, whose dependents are not all crates.
+    # Each edit costs a rebuild of its dependents, so there is one, in a crate that not all others depend on.
     EDITS=(blvm-protocol)
     ROOM_MB=14000
   else
@@ -46,7 +47,8 @@ place_workload() {
   done
 }
 
-# What the workload's build needs beside cargo; openssl and make are for two crates of the large one.
+# The packages that the workload's build needs besides cargo; openssl and make are for two crates of the large
+# workload.
 need_workload_tools() {
   need build-essential command -v cc
   need git command -v git
@@ -59,9 +61,9 @@ need_workload_tools() {
   fi
 }
 
-# Cuts off what would make two machines build differently: the user's cargo settings, git settings
-# and wrappers. The toolchain is the one runner-cache itself is built with: two of the repos pin an older
-# one, and nothing shall be installed for a demo.
+# Cuts off settings that would make two machines build differently: the user's cargo and git settings and
+# wrappers. The toolchain is the one that runner-cache itself is built with: two of the repos pin an older one,
+# and a demo must not install toolchains.
 isolate_environment() {
   local name
   for name in $(compgen -e); do
@@ -79,7 +81,8 @@ isolate_environment() {
   export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
 }
 
-# Gets the sources from the registry with cargo itself, in a CARGO_HOME of its own: the cold build's is empty.
+# Downloads the sources from the registry with cargo itself, in a separate CARGO_HOME: the cold build's is
+# empty.
 fetch_sources() {
   local sources="$WORK/sources" name
   mkdir -p "$sources/src"
@@ -98,8 +101,8 @@ fetch_sources() {
   rm -rf "$sources"
 }
 
-# Turns the extracted crate into a git repository as its authors have it: no lock file (a shipped one
-# would pin siblings that the patch does not match), none of the files that publishing adds.
+# Turns the extracted crate into a git repository like its authors': without a lock file (a shipped one would
+# pin siblings that the patch does not match) and without the files that publishing adds.
 make_mirror() {
   local name=$1 source=$2
   [[ -d $source ]] || fail "the registry's \`$name\` is not at \`$source\`"
@@ -117,7 +120,7 @@ make_mirror() {
   git clone --quiet --bare "$source" "$MIRRORS/$name.git"
 }
 
-# Checks all repos out anew: equal contents, new times.
+# Makes fresh checkouts of all repos: equal contents, new times.
 check_out() {
   local name
   mkdir -p "$WORKSPACE"
@@ -126,10 +129,10 @@ check_out() {
   done
 }
 
-# What the next job on a clean runner finds: nothing.
+# Leaves the workspace as the next job on a clean runner finds it: empty.
 throw_away() { rm -rf "$WORKSPACE" "$CARGO_HOME"; }
 
-# cargo in the repo that is built, as a job runs it.
+# Runs cargo in the repo that is built, as a job does.
 fetch_crates() { measure_settled "$1" "$2" -- env --chdir="$REPO_DIR" cargo fetch; }
 build() { measure_settled "$1" "$2" -- env --chdir="$REPO_DIR" cargo build; }
 
@@ -139,11 +142,11 @@ crate_lines() {
     sed 's/ (\*)$//' | sort -u
 }
 
-# The names of the path crates, sorted, on one line; with `--invert NAME`: of NAME and its dependents.
+# Prints the names of the path crates, sorted, on one line; with `--invert NAME`, NAME and its dependents.
 path_crates() { crate_lines "$@" | sed -n 's|^\([^ ]*\) [^ ]* (/.*|\1|p' | sort -u | xargs; }
 
-# A patch that does not match is silently unused, and then nothing here means anything: every repo must be
-# built from its checkout, and from nowhere else. (`measure` fails on cargo's warning.)
+# A patch that does not match is silently unused, which would make all results meaningless. So every repo must
+# be built from its checkout and from nowhere else. (`measure` fails on cargo's warning.)
 prove_patch() {
   local name lines
   lines=$(crate_lines)
@@ -154,8 +157,8 @@ prove_patch() {
   done
 }
 
-# What CI scripts do today, with the missing parents made. rsync_areas FROM TO NAME LABEL, where each of
-# FROM and TO is `live` or `copy`.
+# rsync_areas FROM TO NAME LABEL: copies as CI scripts do today, and creates missing parents. FROM and TO are
+# `live` or `copy`.
 rsync_areas() {
   local -A directory=(
     [live:registry]="$CARGO_HOME/registry" [copy:registry]="$RSYNC_COPY/registry"
@@ -165,7 +168,7 @@ rsync_areas() {
   local from=$1 to=$2 name=$3 label=$4 area pairs=()
   shift 4
   for area in "$@"; do
-    # An area that cargo had no need to make is an empty one.
+    # An area that cargo did not create is empty.
     mkdir -p "${directory[$from:$area]}" "${directory[$to:$area]}"
     pairs+=("${directory[$from:$area]}/" "${directory[$to:$area]}/")
   done
@@ -189,7 +192,7 @@ cache() {
     env --chdir="$REPO_DIR" "$BIN" "$verb" "${CACHE_OPTIONS[@]}" --json "$@"
 }
 
-# From nothing to a built workspace; the cache key is computed before the build, as the Action does it.
+# Builds the workspace from nothing. The cache key is computed before the build, as the Action does it.
 prepare_workload() {
   fetch_sources
   check_out
@@ -200,9 +203,9 @@ prepare_workload() {
   build build-cold "cargo build, cold"
 }
 
-# Everything before the first build: tools, directories, the program, a clean environment. DIR, when not
-# empty, is worked in and kept; when it holds a workspace, that must be of this size. set_up SIZE DIR [EXAMPLE]:
-# an example of ours is built, too.
+# set_up SIZE DIR [EXAMPLE]: does everything before the first build: tools, directories, the program, a clean
+# environment. If DIR is not empty, it is used and kept; a workspace in it must have this SIZE. EXAMPLE, one of
+# our examples, is built, too.
 set_up() {
   local size=$1 dir=$2 example=${3:-}
   open_log
@@ -224,7 +227,7 @@ set_up() {
   figures put size "$size"
 }
 
-# A figure without its machine means nothing.
+# A figure means nothing without its machine.
 describe_machine() {
   local model memory
   model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)

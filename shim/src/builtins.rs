@@ -1,8 +1,10 @@
-//! What the compiler calls for copies, fills and comparisons, and others have from libc.
+//! The functions that the compiler calls for copies, fills and comparisons, which usually come from
+//! libc.
 //!
-//! In assembly, for two reasons. Of a loop in Rust that copies, the compiler makes a call of
-//! `memcpy`. And only so the names can be hidden: the loader is not to find node's, or node ours.
-//! The convention of x86-64 has the direction flag clear, so that these go upwards.
+//! They are in assembly for two reasons. The compiler would turn a copy loop in Rust into a call of
+//! `memcpy`. And only in assembly can the names be hidden, so that the loader does not bind them to
+//! node's, or node's to ours. By the x86-64 calling convention the direction flag is clear, so
+//! these run upwards.
 
 #![expect(unsafe_code, reason = "assembly is what this is about")]
 
@@ -32,7 +34,7 @@ global_asm!(
     ".hidden bcmp",
     "bcmp:",
     "mov rcx, rdx",
-    // Nothing is equal to nothing.
+    // Two empty ranges are equal.
     "cmp eax, eax",
     "repe cmpsb",
     "setne al",

@@ -1,35 +1,36 @@
-//! The environment: what `/proc/self/environ` holds, handed on whole.
+//! The environment: the contents of `/proc/self/environ`, passed on whole.
 //!
-//! Names that no shell would take (`INPUT_CACHE-ROOT`) are the runner's rule, not an exception: no
-//! entry is looked at but to find a name.
+//! The runner routinely uses names that no shell accepts (`INPUT_CACHE-ROOT`), so entries are only
+//! searched for names and otherwise left alone.
 
 use alloc::vec::Vec;
 use core::ffi::CStr;
 
-/// The variables of a process, in the order in which it got them.
+/// The variables of a process, in their original order.
 pub(crate) struct Environment<'a> {
     /// Each `name=value`, as a program gets it.
     entries: Vec<&'a CStr>,
 }
 
 impl<'a> Environment<'a> {
-    /// Takes apart what `/proc/self/environ` holds: entries that each end with a zero.
+    /// Splits the contents of `/proc/self/environ` into entries, each of which ends with a zero.
     ///
-    /// Bytes after the last zero are no entry. Empty entries are what a process leaves that has
-    /// written over its own environment.
+    /// Bytes after the last zero are no entry. A process that overwrote its own environment leaves
+    /// empty entries.
     pub(crate) fn parse(bytes: &'a [u8]) -> Self {
         let entries = bytes.split_inclusive(|byte| *byte == 0);
         let entries = entries.filter_map(|entry| CStr::from_bytes_with_nul(entry).ok());
         Self { entries: entries.filter(|entry| !entry.is_empty()).collect() }
     }
 
-    /// Returns the value of `name` as a shell's `${name:-}` does, first of several: none if empty.
+    /// Returns the value of `name` as a shell's `${name:-}` does: the first if there are several,
+    /// and `None` if it is empty.
     pub(crate) fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
         let value = self.entries.iter().find_map(|entry| value_of(name, entry))?;
         (!value.is_empty()).then_some(value)
     }
 
-    /// Puts `entry`, which is `name=value`, in place of all that have its `name`.
+    /// Replaces all entries of `name` by `entry`, which is `name=value`.
     pub(crate) fn set(&mut self, name: &[u8], entry: &'a CStr) {
         self.entries.retain(|known| value_of(name, known).is_none());
         self.entries.push(entry);
@@ -41,7 +42,7 @@ impl<'a> Environment<'a> {
     }
 }
 
-/// Returns the value if `entry` has that name.
+/// Returns the value of `entry` if it has that name.
 fn value_of<'a>(name: &[u8], entry: &'a CStr) -> Option<&'a [u8]> {
     entry.to_bytes().strip_prefix(name)?.strip_prefix(b"=")
 }

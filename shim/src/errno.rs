@@ -1,6 +1,6 @@
-//! Why the kernel refused.
+//! Error numbers of the kernel.
 
-/// A number of `errno(3)`.
+/// An error number as in `errno(3)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Errno(pub(crate) u16);
 
@@ -14,7 +14,8 @@ impl Errno {
     pub(crate) const ACCESS: Self = Self(13);
     pub(crate) const TEXT_BUSY: Self = Self(26);
 
-    /// Returns what `strerror(3)` says of those that starting a program may meet; of others, nothing.
+    /// Returns the `strerror(3)` text for errors that starting a program may meet; `None` for
+    /// others.
     pub(crate) const fn text(self) -> Option<&'static str> {
         Some(match self {
             Self::NO_ENTRY => "no such file or directory",

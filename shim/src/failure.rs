@@ -1,4 +1,5 @@
-//! What is said when the program cannot be started: one line that the runner makes an annotation of.
+//! The message when the program cannot be started: one line, which the runner turns into an
+//! annotation.
 
 use alloc::ffi::CString;
 use alloc::vec::Vec;
@@ -10,35 +11,35 @@ use crate::stage::Stage;
 /// Why the program does not run.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The kernel does not show us ourselves.
+    /// A file of `/proc/self` cannot be read.
     Unreadable {
-        /// A file of `/proc/self`.
+        /// The file of `/proc/self`.
         path: &'static CStr,
         errno: Errno,
     },
-    /// No file is mapped where we are.
+    /// No file is mapped at the launcher's own address.
     Homeless,
-    /// The program is in none of the places where it may be, and it is not for us to install it.
+    /// The program is in none of its possible places, and this step must not install it.
     Missing,
-    /// The installer could not be started, or not be waited for.
+    /// The installer could not be started or waited for.
     NoInstaller(Errno),
-    /// The installer has ended, and the program is not there.
+    /// The installer ended, and the program is still missing.
     NotInstalled { installer: CString, ended: Ended },
-    /// The program is there and does not start.
+    /// The program exists, but does not start.
     NotStarted { program: CString, errno: Errno },
 }
 
 /// How a child ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ended {
-    /// By itself, with this exit status.
+    /// It exited with this status.
     Exited(u8),
-    /// By this signal.
+    /// It was killed by this signal.
     Killed(u8),
 }
 
 impl Ended {
-    /// Takes apart the status of `wait4(2)`, of a child that has ended.
+    /// Decodes the status of `wait4(2)` for a child that has ended.
     pub(crate) const fn of(status: i32) -> Self {
         let [low, high, ..] = status.to_le_bytes();
         match low & 0x7f {
@@ -49,11 +50,11 @@ impl Ended {
 }
 
 impl Failure {
-    /// Returns the line for the runner, with its line end; none if all has been said.
+    /// Returns the line for the runner, with a newline; `None` if an error was already printed.
     pub(crate) fn annotation(&self, stage: Stage) -> Option<Vec<u8>> {
         let mut line = stage.command().to_vec();
         for byte in self.message()? {
-            // The runner's escapes. Without them a path could end the line and begin a command.
+            // The runner's escapes. Without them, a path could end the line and begin a command.
             match byte {
                 b'%' => line.extend(b"%25"),
                 b'\r' => line.extend(b"%0D"),
@@ -65,7 +66,7 @@ impl Failure {
         Some(line)
     }
 
-    /// Returns what happened, to which path, why, and what to do.
+    /// Returns the message: what happened, the path, the reason, and what to do.
     fn message(&self) -> Option<Vec<u8>> {
         Some(match self {
             Self::Unreadable { path, errno } => {
@@ -82,7 +83,7 @@ impl Failure {
             Self::NoInstaller(errno) => {
                 [b"cannot run the installer: ", &reason(*errno)[..]].concat()
             }
-            // It has printed an error of its own: a second would only hide it.
+            // The installer printed an error itself: a second one would only hide it.
             Self::NotInstalled { ended: Ended::Exited(1), .. } => return None,
             Self::NotInstalled { installer, ended } => {
                 let (how, number) = match ended {
@@ -105,7 +106,7 @@ impl Failure {
 /// Returns what to do about a program that does not start.
 fn remedy(errno: Errno) -> &'static [u8] {
     match errno {
-        // The file was there just now: what is missing is the loader that it names.
+        // The file exists: the loader that it names is missing.
         Errno::NO_ENTRY => b"; it needs a system with glibc, which an Alpine container is not",
         Errno::ACCESS => {
             b"; is its folder mounted `noexec`? Set RUNNER_TOOL_CACHE to one that is not"
@@ -127,7 +128,7 @@ fn reason(errno: Errno) -> Vec<u8> {
     }
 }
 
-/// Returns `number` in digits. The formatting of `core` would be more than half of the launcher.
+/// Returns `number` in decimal. The formatting of `core` would be more than half of the launcher.
 fn decimal(number: u16) -> Vec<u8> {
     let digit = b'0' + (number % 10) as u8;
     match number / 10 {

@@ -1,4 +1,4 @@
-//! Running the installer, and passing on what the runner signals meanwhile.
+//! Running the installer, and passing on the runner's signals meanwhile.
 
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -7,15 +7,15 @@ use crate::errno::Errno;
 use crate::failure::Ended;
 use crate::sys;
 
-/// The installer's process, for [`pass_on`]; 0 before there is one.
+/// The installer's process id, for [`pass_on`]; 0 before it is started.
 static INSTALLER: AtomicI32 = AtomicI32::new(0);
 
 /// Runs the script at `path` with `environment`; returns how it ended.
 ///
-/// A runner that cancels the step meanwhile signals one process, us: that is passed on, and we end
-/// when the script has cleaned up.
+/// A runner that cancels the step signals only this process. The signal is passed on, and this
+/// process ends once the script has cleaned up.
 pub(crate) fn install(path: &CStr, environment: &[&CStr]) -> Result<Ended, Errno> {
-    // The two that node has handlers for. Every other ends us at once, and so the installer.
+    // The two signals that node handles. Any other ends this process at once, and so the installer.
     for signal in [sys::SIGINT, sys::SIGTERM] {
         sys::on_signal(signal, pass_on)?;
     }
@@ -26,12 +26,12 @@ pub(crate) fn install(path: &CStr, environment: &[&CStr]) -> Result<Ended, Errno
     }
 }
 
-/// What the child does.
+/// Runs the installer in the child.
 fn become_installer(launcher: i32, path: &CStr, environment: &[&CStr]) -> ! {
     const NOT_EXECUTED: i32 = 126;
-    // A launcher that is killed outright passes nothing on, and still leaves no installer behind.
+    // If the launcher is killed outright, it passes nothing on, and the installer must end, too.
     let _ = sys::die_with_parent(sys::SIGTERM);
-    // If that came too late, there is nobody to install for.
+    // If the launcher ended before that call, there is nobody to install for.
     if sys::parent_process() == launcher {
         sys::execute(c"/bin/sh", &[c"sh", path], environment);
     }
@@ -40,11 +40,11 @@ fn become_installer(launcher: i32, path: &CStr, environment: &[&CStr]) -> ! {
 
 /// Passes `signal` on to the installer, waits for it, and ends as a shell would.
 ///
-/// A second signal meanwhile comes here again, above the first.
+/// A second signal meanwhile calls this function again, on top of the first call.
 extern "C" fn pass_on(signal: i32) -> ! {
     let installer = INSTALLER.load(Ordering::Relaxed);
     if installer != 0 {
-        // Both fail when it has ended already.
+        // Both calls fail if the installer has ended already.
         let _ = sys::send_signal(installer, signal);
         let _ = sys::wait(installer);
     }

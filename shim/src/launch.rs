@@ -1,4 +1,4 @@
-//! From node to the program.
+//! Replacing node by the program.
 
 use alloc::vec::Vec;
 use core::convert::Infallible;
@@ -11,20 +11,20 @@ use crate::place::{Action, Program};
 use crate::stage::Stage;
 use crate::sys;
 
-/// Replaces node by the program, or says why not and ends.
+/// Replaces node by the program; if that fails, prints why and exits.
 pub(crate) extern "C" fn launch() -> ! {
     let Err(failure) = start(Stage::BUILT);
     if let Some(line) = failure.annotation(Stage::BUILT) {
-        // Where it could be said that this failed is where it failed.
+        // Stdout itself failed; there is nowhere left to report it.
         let _ = sys::print(&line);
     }
     sys::exit(Stage::BUILT.status())
 }
 
-/// Ends where nothing is sure any more, not even memory.
+/// Exits when nothing works any more, not even memory allocation.
 pub(crate) fn give_up() -> ! {
     for part in [Stage::BUILT.command(), b"the launcher ran out of memory\n"] {
-        // As above.
+        // As in `launch`.
         let _ = sys::print(part);
     }
     sys::exit(Stage::BUILT.status())
@@ -55,21 +55,22 @@ fn start(stage: Stage) -> Result<Infallible, Failure> {
     Err(Failure::NotStarted { program: program.into(), errno })
 }
 
-/// Puts back what survives an exec and what the program is not made for.
+/// Undoes the changes of node that survive an exec and that the program does not expect.
 ///
-/// Each of these may fail only for a stream that is closed, and then there is nothing to put back.
+/// Each call can fail only for a closed stream, for which there is nothing to undo.
 fn undo_what_node_did() {
     for stream in 0..=2 {
-        // Node marks its streams close-on-exec: the program would run and be silent.
+        // Node marks its streams close-on-exec: the program would run without output.
         let _ = sys::keep_on_exec(stream);
         // A script of `node --require` that prints leaves them non-blocking: writes would fail.
         let _ = sys::make_blocking(stream);
     }
-    // Node ignores these two, and what is ignored stays so: a pipe that closes would end nothing.
+    // Node ignores these two signals, and an exec keeps them ignored: a closed pipe would not end
+    // the program.
     for signal in [sys::SIGPIPE, sys::SIGXFSZ] {
         let _ = sys::reset_signal(signal);
     }
-    // A runner cancels by signals: none may be held back.
+    // A runner cancels by signals, so none may be blocked.
     let _ = sys::unblock_signals();
 }
 

@@ -1,32 +1,32 @@
-//! The launcher: what a runner's node loads, and is replaced by.
+//! The launcher: a module that a runner's node loads, and that replaces node by the program.
 //!
-//! A runner starts an action by `node <action>/dist/main.node`, and that of the chain by
-//! `node <action>/chain/../dist/chain.node`. Node opens a `.node` file with
-//! `dlopen`, and the loader runs its constructors before node asks what else is in it. Ours
-//! replaces the process by the program, so that no JavaScript runs. The process keeps its number:
-//! what the runner signals is the program.
+//! A runner starts an action by `node <action>/dist/main.node`, and the chain's action by `node
+//! <action>/chain/../dist/chain.node`. Node opens a `.node` file with `dlopen`, and the loader runs
+//! the file's constructors before node looks at anything else in it. Our constructor replaces the
+//! process by the program, so no JavaScript runs. The process id stays the same, so the runner's
+//! signals reach the program.
 //!
-//! # What the program must not notice
+//! # Undoing node's changes
 //!
-//! Node closes its streams on exec, ignores two signals and may have made its streams
-//! non-blocking: `launch` puts that back. Everything else that node has (threads, handlers, open
-//! files) ends with the exec.
+//! Node closes its streams on exec, ignores two signals and may have made its streams non-blocking;
+//! `launch` undoes that. Everything else that belongs to node (threads, handlers, open files) ends
+//! with the exec.
 //!
-//! # What there is to stand on
+//! # No libc
 //!
-//! Neither libc nor node's interface: musl hands a constructor no arguments, and no symbol is sure
-//! to be in every node. So the environment and our own path are read from `/proc/self`, memory
-//! comes from `memory`, what else the kernel has to do is in `sys`, and what the compiler takes
-//! for granted in `builtins`.
+//! The launcher uses neither libc nor node's interface: musl passes no arguments to a constructor,
+//! and no symbol is certain to be in every node. So the environment and the launcher's own path are
+//! read from `/proc/self`, memory comes from `memory`, other system calls are in `sys`, and the
+//! functions that the compiler assumes are in `builtins`.
 //!
-//! # What never happens
+//! # Failure
 //!
-//! The constructor does not return: node would say only that a module did not register itself. If
-//! the program cannot be started, one line says why, as an error of the main step and as a warning
-//! of the post step, which must not fail a job.
+//! The constructor never returns: node would only report that a module did not register itself. If
+//! the program cannot be started, one line says why: as an error in the main step, and as a warning
+//! in the post step, which must not fail a job.
 //!
-//! `unsafe` code is in `sys`, `memory` and `builtins`, and in one attribute below: each says so,
-//! and elsewhere the compiler refuses it.
+//! `unsafe` code is in `sys`, `memory` and `builtins`, and in one attribute below. Each place is
+//! marked, and the compiler refuses it elsewhere.
 
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(
@@ -55,7 +55,7 @@ mod entry {
     use crate::launch::{give_up, launch};
     use crate::memory::Pages;
 
-    /// Where the loader finds what to run.
+    /// The constructor, where the loader looks for it.
     #[used]
     #[expect(unsafe_code, reason = "the name of the section is what makes it run")]
     // SAFETY: the loader calls every pointer in this section as a function without arguments, in

@@ -1,29 +1,30 @@
-//! Where things are: the action's folder, its installer, and the program.
+//! The places of the action's folder, its installer, and the program.
 
 use alloc::ffi::CString;
 use core::ffi::CStr;
 
 use crate::environment::Environment;
 
-/// The folder that has `action.yml`.
+/// The folder that contains `action.yml`.
 ///
-/// The runner does not name it: `GITHUB_ACTION_PATH` is unset for a node action, and the
-/// composite's folder inside a composite.
+/// The runner does not tell it: `GITHUB_ACTION_PATH` is unset for a node action, and names the
+/// composite's folder inside a composite action.
 #[derive(Debug)]
 pub(crate) struct Action<'a>(&'a [u8]);
 
 impl<'a> Action<'a> {
-    /// Returns the folder above `dist/` above the file that is mapped at `address`, according to
-    /// `maps`, which is what `/proc/self/maps` holds.
+    /// Returns the folder that contains the `dist/` of the file mapped at `address`. `maps` holds
+    /// the contents of `/proc/self/maps`.
     ///
-    /// The mapping is our own, whatever node was called with: options before the path, a title
-    /// written over the arguments, a symlink. Like a script's `__dirname` the folder is real.
+    /// The mapping is the launcher's own, however node was called: with options before the path,
+    /// with a title written over the arguments, through a symlink. The folder is a real path, like
+    /// a script's `__dirname`.
     pub(crate) fn of(maps: &'a [u8], address: usize) -> Option<Self> {
         let file = maps.split(|byte| *byte == b'\n').find_map(|line| mapped_file(line, address))?;
         parent(file).and_then(parent).map(Self)
     }
 
-    /// Returns the variable that tells the program the folder, as `name=value`.
+    /// Returns the variable, as `name=value`, that tells the program the folder.
     pub(crate) fn variable(&self) -> CString {
         concat(&[Self::VARIABLE, b"=", self.0])
     }
@@ -36,7 +37,8 @@ impl<'a> Action<'a> {
         concat(&[self.0, b"/dist/install.sh"])
     }
 
-    /// Returns where the program may be, best first: beside us, then in the runner's tool cache.
+    /// Returns the possible places of the program, best first: beside the launcher, then in the
+    /// runner's tool cache.
     pub(crate) fn programs(&self, environment: &Environment<'_>) -> [Option<Program>; 2] {
         let path = concat(&[self.0, b"/dist/bin/runner-cache"]);
         let shipped = Program { path, marker: None };
@@ -49,16 +51,17 @@ impl<'a> Action<'a> {
     }
 }
 
-/// A file that is the program if it is there.
+/// A possible place of the program.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct Program {
     path: CString,
-    /// Written last by the installer: without it the program may be half there.
+    /// The marker that the installer writes last: without it, the program may be incomplete.
     marker: Option<CString>,
 }
 
 impl Program {
-    /// Returns the place in the tool cache at `below` `dir`, laid out as the runner's own tools do.
+    /// Returns the place in the tool cache at `dir` joined with `below`, laid out like the runner's
+    /// own tools.
     fn installed(dir: &[u8], below: &[u8]) -> Self {
         const VERSION: &[u8] =
             concat!("/runner-cache/", env!("CARGO_PKG_VERSION"), "/x64").as_bytes();
@@ -68,14 +71,14 @@ impl Program {
         }
     }
 
-    /// Returns the path if the program is there, whole.
+    /// Returns the path if the program exists and is complete.
     pub(crate) fn if_there(&self, exists: impl Fn(&CStr) -> bool) -> Option<&CStr> {
         let is_whole = self.marker.as_deref().is_none_or(&exists);
         (is_whole && exists(&self.path)).then_some(&self.path)
     }
 }
 
-/// Returns the path in a line of `/proc/self/maps` if it is of a file and has `address`.
+/// Returns the path in a line of `/proc/self/maps` if the line maps a file at `address`.
 fn mapped_file(line: &[u8], address: usize) -> Option<&[u8]> {
     // `7f0c8f7d9000-7f0c8f7db000 r-xp 00001000 fe:01 1181   /a path/main.node`
     let mut fields = line.splitn(3, |byte| matches!(byte, b'-' | b' '));
@@ -92,13 +95,13 @@ fn hex(digits: &[u8]) -> Option<usize> {
         .try_fold(0, |number, next| Some(number << 4 | usize::try_from(digit(next)?).ok()?))
 }
 
-/// Returns the directory that `path`, which is absolute, is in.
+/// Returns the parent directory of `path`, which is absolute.
 fn parent(path: &[u8]) -> Option<&[u8]> {
     path.iter().rposition(|byte| *byte == b'/').map(|slash| &path[..slash])
 }
 
-/// Joins `parts`, none of which has a zero: they come from strings that end with one, and from
-/// names of files.
+/// Joins `parts`. None of them contains a zero: they come from zero-terminated strings and from
+/// file names.
 fn concat(parts: &[&[u8]]) -> CString {
     CString::new(parts.concat()).unwrap_or_default()
 }

@@ -1,21 +1,22 @@
-//! Which step of a job this is: the one thing in which the launchers differ.
+//! The step of a job for which a launcher is built: the only difference between the launchers.
 
 use core::ffi::CStr;
 
-/// A step that the action takes part in.
+/// A step of the action.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {
-    /// Where the job asked for the action. A failure fails the job.
+    /// The main step of the action. A failure fails the job.
     Main,
-    /// After the job's own steps. A failure is a warning: the job is what it was without us.
+    /// The post step, after the job's own steps. A failure is a warning: the job's result stands
+    /// without us.
     Post,
-    /// Where the job asked for the action of the chain. A failure fails the job.
+    /// The main step of the chain's action. A failure fails the job.
     Chain,
 }
 
 impl Stage {
-    /// The stage this was compiled for. Compiled in, because the name under which node was given
-    /// the file need not be ours.
+    /// The stage for which this launcher was compiled. It is compiled in because node may be given
+    /// the file under another name.
     pub(crate) const BUILT: Self = if cfg!(feature = "post") {
         Self::Post
     } else if cfg!(feature = "chain") {
@@ -24,7 +25,7 @@ impl Stage {
         Self::Main
     };
 
-    /// Returns what the program is called with.
+    /// Returns the argument for the program.
     pub(crate) const fn argument(self) -> &'static CStr {
         match self {
             Self::Main => c"main",
@@ -33,7 +34,7 @@ impl Stage {
         }
     }
 
-    /// Returns the workflow command that says what went wrong.
+    /// Returns the workflow command that reports a failure.
     pub(crate) const fn command(self) -> &'static [u8] {
         match self {
             Self::Main | Self::Chain => b"::error title=runner-cache::",
@@ -41,7 +42,7 @@ impl Stage {
         }
     }
 
-    /// Returns the exit status after something went wrong.
+    /// Returns the exit status after a failure.
     pub(crate) const fn status(self) -> i32 {
         match self {
             Self::Main | Self::Chain => 1,

@@ -1,7 +1,7 @@
-//! What the kernel is asked for, call by call, as Linux on x86-64 numbers them.
+//! System calls, as Linux on x86-64 numbers them.
 //!
-//! Every function but those that deal in addresses is safe to call: whatever it is given, it does
-//! nothing to our memory but what its signature says.
+//! Every safe function here is safe for any arguments: it changes our memory only as its signature
+//! says. Functions that take addresses are `unsafe`.
 
 #![expect(unsafe_code, reason = "without libc, a system call is an instruction")]
 
@@ -17,7 +17,7 @@ use crate::failure::Ended;
 
 type Result<T = ()> = core::result::Result<T, Errno>;
 
-/// Numbers of calls, from `asm/unistd_64.h`.
+/// The numbers of system calls, from `asm/unistd_64.h`.
 mod number {
     pub(super) const READ: usize = 0;
     pub(super) const WRITE: usize = 1;
@@ -43,17 +43,18 @@ pub(crate) const SIGPIPE: i32 = 13;
 pub(crate) const SIGTERM: i32 = 15;
 pub(crate) const SIGXFSZ: i32 = 25;
 
-/// Makes a call and returns what it returns, an address or a number.
+/// Makes a system call and returns its result, an address or a number.
 ///
 /// # Safety
 ///
-/// As the call's manual page says: each argument that it takes as an address is good for what it
-/// does with it.
+/// As the call's manual page says: each argument that it takes as an address must be valid for what
+/// the call does with it.
 unsafe fn call(number: usize, arguments: [usize; 6]) -> Result<usize> {
     let [first, second, third, fourth, fifth, sixth] = arguments;
     let result: isize;
-    // SAFETY: the convention of x86-64: the number in rax, the arguments in these six, the result
-    // in rax; rcx and r11 are lost and nothing else. What the call does, the caller answers for.
+    // SAFETY: by the x86-64 convention, the number is in rax, the arguments are in these six
+    // registers, and the result is in rax; only rcx and r11 are clobbered. The caller answers for
+    // the call itself.
     unsafe {
         asm!(
             "syscall",
@@ -69,58 +70,60 @@ unsafe fn call(number: usize, arguments: [usize; 6]) -> Result<usize> {
             options(nostack),
         );
     }
-    // The last page of numbers is errors; there is never memory.
+    // Values in the last page are errors; no memory is ever mapped there.
     match u16::try_from(-result) {
         Ok(errno @ 1..4096) => Err(Errno(errno)),
         _ => Ok(result.cast_unsigned()),
     }
 }
 
-/// Makes a call to which no argument is an address.
+/// Makes a system call in which no argument is an address.
 fn plain(number: usize, arguments: [i32; 3]) -> Result<usize> {
     let [first, second, third] = arguments.map(|argument| (argument as isize).cast_unsigned());
-    // SAFETY: nothing is given that could be read or written.
+    // SAFETY: no argument can be read or written through.
     unsafe { call(number, [first, second, third, 0, 0, 0]) }
 }
 
 fn address<T>(pointer: *const T) -> usize {
-    // Exposed: the kernel reads and writes through it, which the compiler does not see.
+    // Expose the provenance: the kernel reads and writes through the address, unseen by the
+    // compiler.
     pointer.expose_provenance()
 }
 
-/// Returns fresh memory, all zeros, of at least `len` bytes at the start of a page.
+/// Maps at least `len` bytes of zeroed memory, aligned to a page.
 pub(crate) fn map(len: usize) -> Result<NonNull<u8>> {
     const READ_WRITE: usize = 1 | 2;
     const PRIVATE_ANONYMOUS: usize = 0x02 | 0x20;
     const NO_FILE: usize = usize::MAX;
-    // SAFETY: the kernel chooses an address where nothing is.
+    // SAFETY: the kernel chooses an unused address.
     let start = unsafe { call(number::MMAP, [0, len, READ_WRITE, PRIVATE_ANONYMOUS, NO_FILE, 0])? };
     NonNull::new(ptr::with_exposed_provenance_mut(start)).ok_or(Errno::NO_MEMORY)
 }
 
-/// Makes memory of [`map`] longer or shorter, and returns where it is now.
+/// Resizes memory from [`map`], and returns its new address.
 ///
 /// # Safety
 ///
-/// `start` is memory of `len` bytes from [`map`] or from here, and is not used any more.
+/// `start` must be memory of `len` bytes from [`map`] or from this function, and must not be used
+/// afterwards.
 pub(crate) unsafe fn remap(start: *mut u8, len: usize, new_len: usize) -> Result<NonNull<u8>> {
     const MAY_MOVE: usize = 1;
-    // SAFETY: the caller gives the memory away, so that nothing else is moved or cut off.
+    // SAFETY: the caller gives the memory up, so nothing else is moved or cut off.
     let start = unsafe { call(number::MREMAP, [address(start), len, new_len, MAY_MOVE, 0, 0])? };
     NonNull::new(ptr::with_exposed_provenance_mut(start)).ok_or(Errno::NO_MEMORY)
 }
 
-/// Returns all that the file at `path` holds. Its descriptor is closed by the exec.
+/// Returns the contents of the file at `path`. The exec closes its descriptor.
 pub(crate) fn read_file(path: &CStr) -> Result<Vec<u8>> {
     const READ_ONLY_CLOSE_ON_EXEC: usize = 0o2_000_000;
     let arguments = [address(path.as_ptr()), READ_ONLY_CLOSE_ON_EXEC, 0, 0, 0, 0];
-    // SAFETY: `path` is read up to its zero.
+    // SAFETY: the kernel reads `path` up to its zero.
     let file = unsafe { call(number::OPEN, arguments)? };
     let mut bytes = Vec::new();
     let mut chunk = [0; 16 << 10];
     loop {
         let arguments = [file, address(chunk.as_mut_ptr()), chunk.len(), 0, 0, 0];
-        // SAFETY: `chunk` is ours, and no more than fits is written to it.
+        // SAFETY: `chunk` is ours, and the kernel writes no more than fits.
         match unsafe { call(number::READ, arguments) } {
             Ok(0) => return Ok(bytes),
             Ok(count) => bytes.extend_from_slice(&chunk[..count]),
@@ -130,12 +133,12 @@ pub(crate) fn read_file(path: &CStr) -> Result<Vec<u8>> {
     }
 }
 
-/// Writes all of `bytes` to standard output.
+/// Writes all of `bytes` to stdout.
 pub(crate) fn print(mut bytes: &[u8]) -> Result {
     const STDOUT: usize = 1;
     while !bytes.is_empty() {
         let arguments = [STDOUT, address(bytes.as_ptr()), bytes.len(), 0, 0, 0];
-        // SAFETY: `bytes` is read, and no further.
+        // SAFETY: the kernel reads `bytes` and nothing beyond.
         match unsafe { call(number::WRITE, arguments) } {
             Ok(count) => bytes = &bytes[count..],
             Err(Errno::INTERRUPTED) => {}
@@ -145,10 +148,10 @@ pub(crate) fn print(mut bytes: &[u8]) -> Result {
     Ok(())
 }
 
-/// Whether there is something at `path` that we may see.
+/// Tells whether anything visible to us exists at `path`.
 pub(crate) fn exists(path: &CStr) -> bool {
     const IS_THERE: usize = 0;
-    // SAFETY: `path` is read up to its zero.
+    // SAFETY: the kernel reads `path` up to its zero.
     unsafe { call(number::ACCESS, [address(path.as_ptr()), IS_THERE, 0, 0, 0, 0]) }.is_ok()
 }
 
@@ -158,7 +161,7 @@ pub(crate) fn keep_on_exec(file: i32) -> Result {
     plain(number::FCNTL, [file, SET_DESCRIPTOR_FLAGS, 0]).map(drop)
 }
 
-/// Makes reads and writes of `file` wait again.
+/// Makes `file` blocking.
 pub(crate) fn make_blocking(file: i32) -> Result {
     const GET_STATUS_FLAGS: i32 = 3;
     const SET_STATUS_FLAGS: i32 = 4;
@@ -168,7 +171,7 @@ pub(crate) fn make_blocking(file: i32) -> Result {
     plain(number::FCNTL, [file, SET_STATUS_FLAGS, flags]).map(drop)
 }
 
-/// What the kernel does with a signal, as it lays it out (not as libc does).
+/// The action for a signal in the kernel's layout, which differs from libc's.
 #[repr(C)]
 struct Action {
     handler: usize,
@@ -177,65 +180,64 @@ struct Action {
     mask: usize,
 }
 
-/// The kernel counts a set of signals in bytes.
+/// The size of a set of signals in bytes, as the kernel wants it.
 const SIGNAL_SET_LEN: usize = size_of::<u64>();
 
 fn set_action(signal: i32, action: &Action) -> Result {
     let signal = signal.cast_unsigned() as usize;
     let arguments = [signal, address(action), 0, SIGNAL_SET_LEN, 0, 0];
-    // SAFETY: `action` is read. A handler in it comes from `on_signal`, which takes functions only.
+    // SAFETY: the kernel reads `action`. A handler in it comes from `on_signal`, which takes only
+    // functions.
     unsafe { call(number::RT_SIGACTION, arguments) }.map(drop)
 }
 
-/// Lets `signal` do what it does to a program that never heard of it.
+/// Resets `signal` to its default action.
 pub(crate) fn reset_signal(signal: i32) -> Result {
     const DEFAULT: usize = 0;
     set_action(signal, &Action { handler: DEFAULT, flags: 0, restorer: 0, mask: 0 })
 }
 
-/// Has `handler` called with `signal` when that comes. It does not return, so that nothing is
-/// needed to return to.
+/// Installs `handler` for `signal`. The handler does not return, so no code is needed to return to.
 pub(crate) fn on_signal(signal: i32, handler: extern "C" fn(i32) -> !) -> Result {
-    // The kernel insists on a function to return to on x86-64, and any address will do.
+    // On x86-64 the kernel requires a function to return to; any address will do.
     const HAS_RESTORER: usize = 0x0400_0000;
     let handler = handler as *const () as usize;
     set_action(signal, &Action { handler, flags: HAS_RESTORER, restorer: handler, mask: 0 })
 }
 
-/// Lets every signal through.
+/// Unblocks all signals.
 pub(crate) fn unblock_signals() -> Result {
     const SET_MASK: usize = 2;
     let none = 0_u64;
-    // SAFETY: `none` is read.
+    // SAFETY: the kernel reads `none`.
     unsafe {
         call(number::RT_SIGPROCMASK, [SET_MASK, address(&raw const none), 0, SIGNAL_SET_LEN, 0, 0])
     }
     .map(drop)
 }
 
-/// Duplicates the process; returns the child's number, and 0 in the child.
+/// Forks the process; returns the child's process id, and 0 in the child.
 ///
-/// The number is in `child` before the child runs, and before any signal handler of ours does.
+/// The process id is in `child` before the child runs, and before any signal handler of ours runs.
 ///
-/// Of all threads only this one is in the child. That is harmless here, where no code takes a lock
-/// that another thread may hold.
+/// The child has only this thread. That is harmless here, since no code takes a lock that another
+/// thread may hold.
 pub(crate) fn fork(child: &AtomicI32) -> Result<i32> {
     const SIGNAL_AT_END: usize = 17;
     const STORE_NUMBER: usize = 0x0010_0000;
     const SAME_STACK: usize = 0;
     let flags = STORE_NUMBER | SIGNAL_AT_END;
-    // SAFETY: `child` may be written to at any time. On a copy of the stack the child goes on as
-    // we do.
+    // SAFETY: `child` may be written to at any time. The child continues on a copy of the stack.
     unsafe { call(number::CLONE, [flags, SAME_STACK, address(child.as_ptr()), 0, 0, 0]) }
         .map(process_number)
 }
 
-/// Returns our own number.
+/// Returns the id of this process.
 pub(crate) fn process() -> i32 {
     plain(number::GETPID, [0; 3]).map_or(0, process_number)
 }
 
-/// Returns the parent's number.
+/// Returns the id of the parent process.
 pub(crate) fn parent_process() -> i32 {
     plain(number::GETPPID, [0; 3]).map_or(0, process_number)
 }
@@ -244,7 +246,7 @@ fn process_number(number: usize) -> i32 {
     i32::try_from(number).unwrap_or_default()
 }
 
-/// Has the kernel send us `signal` when the thread that started us is gone.
+/// Asks the kernel to send `signal` to this process when the thread that started it ends.
 pub(crate) fn die_with_parent(signal: i32) -> Result {
     const SET_PARENT_DEATH_SIGNAL: i32 = 1;
     plain(number::PRCTL, [SET_PARENT_DEATH_SIGNAL, signal, 0]).map(drop)
@@ -261,7 +263,7 @@ pub(crate) fn wait(process: i32) -> Result<Ended> {
     let process = process.cast_unsigned() as usize;
     loop {
         let arguments = [process, address(&raw mut status), 0, 0, 0, 0];
-        // SAFETY: `status` is ours to be written to.
+        // SAFETY: `status` is ours, and the kernel writes to it.
         match unsafe { call(number::WAIT4, arguments) } {
             Ok(_) => return Ok(Ended::of(status)),
             Err(Errno::INTERRUPTED) => {}
@@ -270,15 +272,15 @@ pub(crate) fn wait(process: i32) -> Result<Ended> {
     }
 }
 
-/// Replaces this process by `program`; returns only why it could not.
+/// Replaces this process by `program`; returns only if that fails, with the reason.
 pub(crate) fn execute(program: &CStr, arguments: &[&CStr], environment: &[&CStr]) -> Errno {
     let pointers = |strings: &[&CStr]| -> Vec<*const u8> {
         strings.iter().map(|string| string.as_ptr().cast()).chain(once(ptr::null())).collect()
     };
     let (arguments, environment) = (pointers(arguments), pointers(environment));
     let lists = [address(arguments.as_ptr()), address(environment.as_ptr())];
-    // SAFETY: `program` is read up to its zero, both lists up to their null pointer, and each
-    // string up to its zero.
+    // SAFETY: the kernel reads `program` up to its zero, both lists up to their null pointer, and
+    // each string up to its zero.
     match unsafe { call(number::EXECVE, [address(program.as_ptr()), lists[0], lists[1], 0, 0, 0]) }
     {
         Ok(_) => Errno(0),
@@ -286,10 +288,10 @@ pub(crate) fn execute(program: &CStr, arguments: &[&CStr], environment: &[&CStr]
     }
 }
 
-/// Ends this process, all of its threads, without running anything of node's.
+/// Ends this process and all its threads without running any code of node's.
 pub(crate) fn exit(status: i32) -> ! {
     loop {
-        // It cannot fail; the loop is for the type.
+        // This cannot fail; the loop is there for the type.
         let _ = plain(number::EXIT_GROUP, [status, 0, 0]);
     }
 }
@@ -309,7 +311,7 @@ mod tests {
         Ok(())
     }
 
-    /// Files, memory, processes and signals: a call that is not of these is thought about before it is made.
+    /// The allowed calls: files, memory, processes and signals. Think before adding any other.
     const CALLS: &str = "READ WRITE OPEN MMAP RT_SIGACTION RT_SIGPROCMASK ACCESS MREMAP GETPID CLONE EXECVE WAIT4 KILL \
                          FCNTL GETPPID PRCTL EXIT_GROUP";
 
@@ -325,7 +327,7 @@ mod tests {
     fn memory_is_zero_and_keeps_its_bytes_when_it_grows() -> core::result::Result<(), Errno> {
         let (short, long) = (3 << 12, 1 << 22);
         let memory = map(short)?;
-        // SAFETY: it was mapped with this length just now, and is ours alone.
+        // SAFETY: the memory was just mapped with this length and is ours alone.
         let bytes = unsafe { core::slice::from_raw_parts_mut(memory.as_ptr(), short) };
         assert!(bytes.iter().all(|byte| *byte == 0));
         bytes.fill(7);

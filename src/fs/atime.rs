@@ -1,8 +1,8 @@
-//! Telling which files were read: atimes.
+//! Atimes, which tell the files that were read.
 //!
-//! Linux mounts filesystems with `relatime`: a read renews an atime that is not newer than the
-//! mtime, or that is a day old. So an atime set far into the past is renewed by the first read, and
-//! only by a read. mount(8).
+//! Linux mounts filesystems with `relatime` by default: a read updates an atime that is not newer
+//! than the mtime, or that is a day old. So an atime far in the past is updated by the first read,
+//! and only by a read. See mount(8).
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -14,24 +14,24 @@ use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
 use super::error::{At, Result};
 use super::stat::Stat;
 
-/// The atime of a file that nobody has read, in seconds since 1970: the 9th of September 2001.
+/// The atime that marks a file as unread, in seconds since 1970: the 9th of September 2001.
 const UNREAD_SECS: i64 = 1_000_000_000;
 
 impl Stat {
-    /// Tells whether the file was read, or made, since reads of it were forgotten
+    /// Tells whether the file was read or created since its reads were forgotten
     /// ([`super::beneath::Beneath::forget_reads`]).
     pub fn was_read(&self) -> bool {
         self.atime.secs() != UNREAD_SECS
     }
 }
 
-/// Returns the atime of a file that nobody has read.
+/// Returns the atime that marks a file as unread.
 pub(super) fn unread() -> Timespec {
     Timespec { tv_sec: UNREAD_SECS, tv_nsec: 0 }
 }
 
-/// Tells whether reads are noticed in `dir`, by trying: not on a mount with `noatime`, and not on
-/// some network filesystems.
+/// Tells, by trying, whether a read in `dir` updates the atime. It does not on a mount with
+/// `noatime`, nor on some network filesystems.
 pub fn notices_reads(dir: &Path) -> Result<bool> {
     let try_it = || {
         let mut file = tempfile::tempfile_in(dir)?;

@@ -1,8 +1,8 @@
-//! Writing below one directory and nowhere else.
+//! File operations that stay below one directory.
 //!
-//! Paths of manifests and packs are hostile input. Every operation here resolves its path
-//! beneath a directory that is held open, through no symlink at all, so that neither `..` nor a
-//! link that somebody plants while we work leads out of it.
+//! Paths in manifests and packs are hostile input. Every operation here resolves its path beneath
+//! an open directory and through no symlink, so neither `..` nor a symlink that another process
+//! creates meanwhile leads out of it.
 
 use std::fs::File;
 use std::io;
@@ -21,7 +21,7 @@ use super::stat::{Kind, Stat};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 
-/// A directory held open; all operations stay below it.
+/// An open directory; all operations stay below it.
 #[derive(Debug)]
 pub struct Beneath {
     dir: OwnedFd,
@@ -36,7 +36,7 @@ impl Beneath {
         Ok(Self { dir: fd, path: dir.to_owned() })
     }
 
-    /// Opens a directory below this one; `None` is this one itself.
+    /// Opens a directory below this one, or this one itself for `None`.
     pub fn open_dir(&self, path: Option<&RelPath>) -> Result<Self> {
         let Some(path) = path else {
             let dir = rustix::io::fcntl_dupfd_cloexec(&self.dir, 0);
@@ -59,13 +59,13 @@ impl Beneath {
         &self.path
     }
 
-    /// Creates a directory that only we may enter; its parent must exist.
+    /// Creates a directory with mode 0700; its parent must exist.
     pub fn create_dir(&self, path: &RelPath) -> Result<()> {
         let create = || rustix::fs::mkdirat(self.parent(path)?, name(path), Mode::RWXU);
         create().map_err(|errno| self.refused("create directory", path, errno))
     }
 
-    /// Creates the directories that lead to `path`, as far as they are missing.
+    /// Creates the missing parents of `path`.
     pub fn create_parents(&self, path: &RelPath) -> Result<()> {
         let Some(parent) = path.parent() else { return Ok(()) };
         match self.stat(&parent)?.map(|stat| stat.kind) {
@@ -82,38 +82,38 @@ impl Beneath {
         }
     }
 
-    /// Creates a file for writing, with those of the permission bits `mode` that umask leaves; fails if
-    /// the path is taken.
+    /// Creates a file for writing, with the permission bits of `mode` that the umask leaves; fails
+    /// if the path is taken.
     pub fn create_file(&self, path: &RelPath, mode: u32) -> Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let file = self.open_at(path, flags, Mode::from_raw_mode(mode & 0o777));
         file.map(File::from).map_err(|errno| self.refused("create", path, errno))
     }
 
-    /// Opens a file that exists for writing, leaving what it holds.
+    /// Opens an existing file for writing, without truncating it.
     pub fn open_for_writing(&self, path: &RelPath) -> Result<File> {
         let file = self.open_at(path, OFlags::WRONLY, Mode::empty());
         file.map(File::from).map_err(|errno| self.refused("open", path, errno))
     }
 
-    /// Opens a file for reading, without waiting for a writer if it is a fifo.
+    /// Opens a file for reading. Does not wait for the writer of a fifo.
     pub fn open_for_reading(&self, path: &RelPath) -> Result<File> {
         let file = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
         file.map(File::from).map_err(|errno| self.refused("open", path, errno))
     }
 
-    /// Creates a symlink that points to `target`, whatever that is.
+    /// Creates a symlink to `target`, which may be anything.
     pub fn create_symlink(&self, path: &RelPath, target: &[u8]) -> Result<()> {
         let create = || rustix::fs::symlinkat(target, self.parent(path)?, name(path));
         create().map_err(|errno| self.refused("create symlink", path, errno))
     }
 
-    /// Gives the file `of` the further name `path`.
+    /// Creates `path` as a hard link to the file `of`.
     pub fn create_hard_link(&self, path: &RelPath, of: &RelPath) -> Result<()> {
         self.create_hard_link_to(path, self, of)
     }
 
-    /// Gives the file `of` below `other` the further name `path` here.
+    /// Creates `path` as a hard link to the file `of` below `other`.
     pub fn create_hard_link_to(&self, path: &RelPath, other: &Self, of: &RelPath) -> Result<()> {
         let create = || {
             let (from, to) = (other.parent(of)?, self.parent(path)?);
@@ -122,14 +122,14 @@ impl Beneath {
         create().map_err(|errno| self.refused("create hard link", path, errno))
     }
 
-    /// Renames `from`, which is below `other`, to `to` here, replacing a file that is there.
+    /// Renames `from` below `other` to `to` here, replacing an existing file.
     pub fn rename_from(&self, to: &RelPath, other: &Self, from: &RelPath) -> Result<()> {
         let rename =
             || rustix::fs::renameat(other.parent(from)?, name(from), self.parent(to)?, name(to));
         rename().map_err(|errno| self.refused("rename", to, errno))
     }
 
-    /// Renames `from`, which is below `other`, to `to` here if nothing is there; tells whether.
+    /// Renames `from` below `other` to `to` here if nothing is there; returns whether it did.
     pub fn rename_noreplace_from(
         &self,
         to: &RelPath,
@@ -143,12 +143,13 @@ impl Beneath {
         rename().map_err(|errno| self.refused("rename to", to, errno))
     }
 
-    /// Moves `path` to where `other` has a directory for it and nothing of that name; tells whether it is there
-    /// now. A directory that shuts its owner out keeps its mode.
+    /// Moves `path` to the same path below `other`, where its parent must exist and the name must
+    /// be free. Returns whether it moved. A directory without write permission for its owner keeps
+    /// its mode.
     pub fn move_to(&self, path: &RelPath, other: &Self) -> Result<bool> {
         match other.rename_noreplace_from(path, self, path) {
             Err(error) if error.is_denied() => {
-                // A directory that changes its parent must let its owner write: rename(2).
+                // A directory can get another parent only if its owner may write to it: rename(2).
                 let Some(stat) = self.stat(path)?.filter(|stat| stat.kind == Kind::Dir) else {
                     return Err(error);
                 };
@@ -169,7 +170,7 @@ impl Beneath {
         set().map_err(|errno| self.refused("set the mode of", path, errno))
     }
 
-    /// Exchanges `path` here with `theirs` below `other` in one step.
+    /// Exchanges `path` here with `theirs` below `other`, in one step.
     pub fn exchange_with(&self, path: &RelPath, other: &Self, theirs: &RelPath) -> Result<()> {
         let exchange = || {
             let (their_dir, dir) = (other.parent(theirs)?, self.parent(path)?);
@@ -179,7 +180,7 @@ impl Beneath {
         exchange().map_err(|errno| self.refused("exchange", path, errno))
     }
 
-    /// Asks about `path` itself; one that does not exist has no stat.
+    /// Returns the stat of `path` itself, not of a symlink's target; `None` if it does not exist.
     pub fn stat(&self, path: &RelPath) -> Result<Option<Stat>> {
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         let ask = || rustix::fs::statat(self.parent(path)?, name(path), flags);
@@ -190,7 +191,7 @@ impl Beneath {
         }
     }
 
-    /// Sets the mtime of `path` itself, not of what it may point to; its atime stays.
+    /// Sets the mtime of `path` itself, not of a symlink's target; its atime stays.
     pub fn set_mtime(&self, path: &RelPath, mtime: Timestamp) -> Result<()> {
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         let set =
@@ -198,7 +199,7 @@ impl Beneath {
         set().map_err(|errno| self.refused("set the mtime of", path, errno))
     }
 
-    /// Makes a file look as if nobody had read it; see [`super::atime`]. Its mtime stays.
+    /// Marks a file as unread; see [`super::atime`]. Its mtime stays.
     pub fn forget_reads(&self, path: &RelPath) -> Result<()> {
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         let times = Timestamps { last_access: unread(), last_modification: OMITTED };
@@ -206,13 +207,13 @@ impl Beneath {
         set().map_err(|errno| self.refused("set the atime of", path, errno))
     }
 
-    /// Sets the mtime of the directory that is held open.
+    /// Sets the mtime of the open directory itself.
     pub fn set_own_mtime(&self, mtime: Timestamp) -> Result<()> {
         rustix::fs::futimens(&self.dir, &only_mtime(mtime)).at("set the mtime of", &self.path)
     }
 
-    /// Sets the permission bits and the mtime of a directory. What it has beside them from the directory that it was
-    /// made in, as the bit that hands the group on, stays.
+    /// Sets the permission bits and the mtime of a directory. Special bits that it inherited from
+    /// its parent stay, such as setgid.
     pub fn finish_dir(&self, path: &RelPath, mode: u32, mtime: Timestamp) -> Result<()> {
         let finish = || {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
@@ -224,7 +225,7 @@ impl Beneath {
         finish().map_err(|errno| self.refused("set the mtime of", path, errno))
     }
 
-    /// Returns the path as errors show it.
+    /// Returns the full path, for errors.
     pub fn full(&self, path: &RelPath) -> PathBuf {
         self.path.join(path.as_path())
     }
@@ -244,9 +245,9 @@ impl Beneath {
         let resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match rustix::fs::openat2(&self.dir, path.as_path(), flags, mode, resolve) {
-            // Linux before 5.6, or a container whose seccomp profile does not know the call.
+            // Linux before 5.6, or a container whose seccomp profile does not know openat2.
             Err(Errno::NOSYS | Errno::PERM) => self.open_by_steps(path, flags, mode),
-            // `O_PATH | O_NOFOLLOW` of a link itself: openat2 refuses even the last component.
+            // `O_PATH | O_NOFOLLOW` on a symlink itself: openat2 refuses even the last component.
             Err(Errno::LOOP) if flags.contains(OFlags::NOFOLLOW) => {
                 self.open_by_steps(path, flags, mode)
             }
@@ -254,7 +255,7 @@ impl Beneath {
         }
     }
 
-    /// Opens one component after the other, following none that is a symlink.
+    /// Opens one component after another and follows no symlink.
     fn open_by_steps(
         &self,
         path: &RelPath,
@@ -278,11 +279,11 @@ impl Beneath {
     }
 }
 
-/// The directory that holds a path.
+/// The parent directory of a path.
 enum Parent<'a> {
-    /// It is the one that is held open.
+    /// The directory that `Beneath` holds open.
     Held(BorrowedFd<'a>),
-    /// It was opened for this.
+    /// A directory opened for this operation.
     Opened(OwnedFd),
 }
 
@@ -295,10 +296,10 @@ impl AsFd for Parent<'_> {
     }
 }
 
-/// Sets the permission bits and the mtime of an open file that was created with `created` ones of
-/// them; its atime stays, unless it is to look as if nobody had read it.
+/// Sets the permission bits and the mtime of an open file that was created with the permission bits
+/// `created`. Its atime stays, unless it is marked as unread.
 pub fn finish_file(file: &File, mode: u32, created: u32, times: FileTimes) -> io::Result<()> {
-    // The mode first: it does not change the mtime, and writing no longer happens.
+    // Set the mode first: that does not change the mtime, and the file is already written.
     if created != mode {
         rustix::fs::fchmod(file.as_fd(), Mode::from_raw_mode(mode))?;
     }
@@ -309,25 +310,25 @@ pub fn finish_file(file: &File, mode: u32, created: u32, times: FileTimes) -> io
     Ok(rustix::fs::futimens(file.as_fd(), &stamps)?)
 }
 
-/// The times that a new file gets.
+/// The times of a new file.
 #[derive(Clone, Copy, Debug)]
 pub struct FileTimes {
-    /// When its bytes last changed.
+    /// The mtime.
     pub mtime: Timestamp,
-    /// Whether it looks as if nobody had read it; see [`super::atime`].
+    /// Whether it is marked as unread; see [`super::atime`].
     pub is_unread: bool,
 }
 
-/// Returns which permission bits a new file does not get from the kernel; all where that cannot be
-/// told. `proc_pid_status(5)`.
+/// Returns the umask: the permission bits that the kernel clears for a new file. Returns all bits
+/// if it is unknown. See `proc_pid_status(5)`.
 pub fn umask() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     line.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o777)
 }
 
-/// Opens what was found to be a regular file for reading: never follows a link, never waits for
-/// the writer of a fifo that took its place.
+/// Opens a path that was found to be a regular file, for reading. Follows no symlink, and does not
+/// wait for the writer of a fifo that has taken its place.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
@@ -337,12 +338,13 @@ fn name(path: &RelPath) -> &[u8] {
     path.file_name()
 }
 
-/// Tells whether nothing is at a path, or only behind a symlink, where nothing is ours.
+/// Tells whether an error means that nothing is at a path, or only something behind a symlink,
+/// which is not ours.
 pub(super) fn is_absence(errno: Errno) -> bool {
     matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
 }
 
-/// A time that stays as it is.
+/// The value that leaves a time unchanged.
 const OMITTED: Timespec = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
 
 fn only_mtime(mtime: Timestamp) -> Timestamps {

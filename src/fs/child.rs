@@ -1,9 +1,10 @@
-//! Starting programs: nothing else does.
+//! The only code that starts programs.
 //!
-//! A program sees what [`passed_on`](crate::model::passed_on) lists of the job's environment, and what is set
-//! for it here. Git is told to run no program that a configuration names, for what it reads is that of whoever
-//! had the checkout before: no hook, no file monitor, no helper for passwords, no transport. Only filters remain,
-//! of which nobody knows the names.
+//! A program sees the variables of the job's environment that
+//! [`passed_on`](crate::model::passed_on) lists, and those that are set for it here. Git must run
+//! no program that a configuration names, for the configuration may come from the previous user of
+//! the checkout: no hook, no file monitor, no credential helper, no transport. Only filters remain,
+//! since their names are unknown.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -19,35 +20,36 @@ use super::process::{Urgency, end_group};
 use crate::model::environment::Environment;
 use crate::model::passed_on::{to_git, to_toolchain};
 
-/// What git hears whatever a configuration says, which otherwise counts: proxies, say.
+/// Settings that override every git configuration. Other settings of a configuration count, for
+/// example proxies.
 const GIT_SETTINGS: [&str; 15] = [
-    // Nobody is asked, and nobody's stored passwords go anywhere.
+    // Ask nobody for a password, and send no stored one.
     "credential.helper=",
     "core.askPass=",
-    // No programs of somebody's choice.
+    // Run no program that a configuration names.
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "advice.detachedHead=false",
-    // What runs on after git would run without our lock.
+    // A program that outlives git would run without our lock.
     "gc.autoDetach=false",
     "maintenance.autoDetach=false",
-    // One pack a fetch; gc unites them when they are many.
+    // Keep one pack per fetch; git's gc merges them when there are many.
     "fetch.unpackLimit=1",
-    // Serves every commit by its name.
+    // Version 2 serves every commit by its name.
     "protocol.version=2",
-    // A server that sends less than 1,000 bytes a second for a minute sends nothing any more.
+    // Give up on a server that sends less than 1,000 bytes a second for a minute.
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=60",
-    // Transports are allowed one by one.
+    // Forbid all transports; each is allowed where it is needed.
     "protocol.allow=never",
     "protocol.https.allow=never",
     "protocol.http.allow=never",
     "protocol.file.allow=never",
 ];
 
-/// What git finds in its environment.
+/// The variables that are set for git.
 const GIT_VARIABLES: [(&str, &str); 5] = [
-    // Messages that a program can know.
+    // Messages in a fixed language, which this program can match.
     ("LC_ALL", "C"),
     ("LANGUAGE", ""),
     ("GIT_TERMINAL_PROMPT", "0"),
@@ -56,13 +58,13 @@ const GIT_VARIABLES: [(&str, &str); 5] = [
     ("GIT_LFS_SKIP_SMUDGE", "1"),
 ];
 
-/// A program that is to be started. Its input is empty, unless something else is said.
+/// A program to be started. Its stdin is empty unless set.
 #[derive(Debug)]
 pub struct Program(Command);
 
 impl Program {
-    /// Returns git, found in the PATH of `environment`. It reaches no server, and runs in `/`, where no
-    /// repository is, unless it is told otherwise.
+    /// Returns git, looked up in the PATH of `environment`. By default it reaches no server, and
+    /// runs in `/`, where no repository is.
     pub fn git(environment: &Environment) -> Self {
         let mut git = Self::new(OsStr::new("git"), &to_git(environment));
         git.0.envs(GIT_VARIABLES).current_dir("/");
@@ -72,7 +74,7 @@ impl Program {
         git
     }
 
-    /// Returns a program that belongs to a toolchain: cargo, rustc, a C compiler, a linker. A name without `/`
+    /// Returns a program of a toolchain: cargo, rustc, a C compiler, a linker. A name without `/`
     /// is looked up in the PATH of `environment`.
     pub fn of_toolchain(program: &OsStr, environment: &Environment) -> Self {
         Self::new(program, &to_toolchain(environment))
@@ -96,31 +98,31 @@ impl Program {
         self
     }
 
-    /// Runs it in `dir`.
+    /// Sets its working directory.
     pub fn current_dir(&mut self, dir: &Path) -> &mut Self {
         self.0.current_dir(dir);
         self
     }
 
-    /// Sets a variable that it sees beside those that are passed on.
+    /// Sets a variable, in addition to those that are passed on.
     pub fn env(&mut self, name: &str, value: impl Into<OsString>) -> &mut Self {
         self.0.env(name, value.into());
         self
     }
 
-    /// Gives it `file` as its input.
+    /// Uses `file` as its stdin.
     pub fn stdin(&mut self, file: File) -> &mut Self {
         self.0.stdin(Stdio::from(file));
         self
     }
 
-    /// Runs it to its end and returns what it wrote.
+    /// Runs it to its end and returns its output.
     pub fn output(&mut self) -> io::Result<Output> {
         self.0.output()
     }
 
-    /// Starts it, to be asked by its input and to answer by its output for as long as what this returns lives. What
-    /// it says besides is lost.
+    /// Starts it for questions on its stdin and answers on its stdout. It runs until the returned
+    /// [`Talk`] is dropped. Its stderr is discarded.
     pub fn talk(&mut self) -> io::Result<Talk> {
         self.0.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = self.0.spawn()?;
@@ -130,7 +132,8 @@ impl Program {
         }
     }
 
-    /// Runs it to its end, or until `is_stopped`: then all that it has started ends too.
+    /// Runs it to its end, or until `is_stopped`: then it ends together with all programs that it
+    /// started.
     pub fn output_until(&mut self, is_stopped: impl Fn() -> bool + Send) -> io::Result<Output> {
         self.0.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let child = self.0.spawn()?;
@@ -145,7 +148,7 @@ impl Program {
     }
 }
 
-/// A program that is asked and answers. It ends when this is dropped.
+/// A running program that answers questions. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Talk {
     child: Child,
@@ -154,13 +157,13 @@ pub struct Talk {
 }
 
 impl Talk {
-    /// Asks it, by one line.
+    /// Sends a question of one line.
     pub fn ask(&mut self, line: &str) -> io::Result<()> {
         writeln!(self.ask, "{line}")?;
         self.ask.flush()
     }
 
-    /// Returns what it answers.
+    /// Returns the reader of its answers.
     pub fn answer(&mut self) -> &mut impl BufRead {
         &mut self.answer
     }
@@ -168,7 +171,7 @@ impl Talk {
 
 impl Drop for Talk {
     fn drop(&mut self) {
-        // What it was asked is answered; one that is gone already need not be ended.
+        // All questions are answered by now. An error means that it has ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -176,11 +179,11 @@ impl Drop for Talk {
 
 fn end_if(is_stopped: &impl Fn() -> bool, leader: u32, is_done: &Receiver<()>) {
     const PAUSE: Duration = Duration::from_millis(20);
-    // Git removes its temporary files within milliseconds; a cancelled job has seconds.
+    // Git removes its temporary files within milliseconds, and a cancelled job has seconds left.
     const GRACE: Duration = Duration::from_secs(1);
     while is_done.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
         if is_stopped() {
-            // One that may not be ended ends by itself, and is waited for.
+            // A program that we may not signal ends by itself; the caller waits for it.
             drop(end_group(leader, Urgency::Politely));
             if is_done.recv_timeout(GRACE) == Err(RecvTimeoutError::Timeout) {
                 drop(end_group(leader, Urgency::AtOnce));
@@ -214,7 +217,7 @@ mod tests {
         let environment = environment.map(|(name, value)| (name.into(), value.into()));
         let output = Program::git(&environment.into_iter().collect()).env("MORE", "1").output()?;
         let seen = String::from_utf8_lossy(&output.stdout).into_owned();
-        // What the shell sets by itself.
+        // The variables that the shell sets.
         let own = ["PWD=", "SHLVL=", "_=", "OLDPWD="];
         let is_own = |line: &&str| own.iter().any(|own| line.starts_with(own));
         let mut seen: Vec<_> = seen.lines().filter(|line| !is_own(line)).collect();

@@ -1,11 +1,11 @@
-//! Named points at which a test may end the process, or pause it and do something to it.
+//! Crash points: named points at which a test may end or pause the process.
 //!
-//! A program that must be killable at any instruction is tested by killing it. The points are
-//! enumerated here, and the test walks the list: a new point that no test reaches fails it.
-//! Release builds have none.
+//! Killing the program at a point tests that it may be killed there. All points are listed here,
+//! and a test reaches each of them: it fails for a new point that it does not reach. Release builds
+//! have no crash points.
 
-/// Every crash point, in the order in which a save, a restore and a gc reach them; those that only
-/// hot trees have at the end.
+/// Every crash point, in the order in which a save, a restore and a gc reach them. Points that only
+/// hot trees have are at the end.
 pub const CRASH_POINTS: &[&str] = &[
     "save: leased",
     "save: pack staged",
@@ -26,19 +26,19 @@ pub const CRASH_POINTS: &[&str] = &[
     "hot: taken",
 ];
 
-/// What happens to the process at the armed point.
+/// The fate of the process at the armed point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It ends, as SIGKILL would end it.
+    /// It aborts, without cleaning up, as after SIGKILL.
     End,
-    /// It stops as SIGSTOP stops it, once, until it gets SIGCONT.
+    /// It stops once, by SIGSTOP, until SIGCONT.
     Pause,
 }
 
 #[cfg(debug_assertions)]
 static ARMED: std::sync::Mutex<Option<(String, Fate)>> = std::sync::Mutex::new(None);
 
-/// Makes `fate` wait for the process at `point`. Only the last call counts.
+/// Arms `point` with `fate`. Only the last call counts.
 pub fn arm(point: &str, fate: Fate) {
     #[cfg(debug_assertions)]
     if let Ok(mut armed) = ARMED.lock() {
@@ -48,7 +48,7 @@ pub fn arm(point: &str, fate: Fate) {
     let _ = (point, fate);
 }
 
-/// Does to the process what it is armed with at `point`.
+/// Carries out the fate of the process if `point` is armed.
 pub fn crash_point(point: &'static str) {
     debug_assert!(CRASH_POINTS.contains(&point), "`{point}` is missing from CRASH_POINTS");
     #[cfg(debug_assertions)]

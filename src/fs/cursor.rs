@@ -1,4 +1,4 @@
-//! Visiting paths of one tree in their order, where neighbours mostly share a directory.
+//! Visiting paths of a tree in order, where neighbours mostly share a directory.
 
 use rustix::io::Errno;
 
@@ -7,11 +7,12 @@ use super::error::Result;
 use super::stat::Stat;
 use crate::model::rel_path::RelPath;
 
-/// How many paths one thread visits in a row: enough that opening their directories costs little.
+/// The number of paths that a thread visits in a row: enough that opening their directories costs
+/// little.
 pub const AT_A_TIME: usize = 256;
 
-/// Holds the directory of the path that was last visited open, so that its neighbours need not be looked
-/// up from the root.
+/// A cursor that keeps the directory of the last visited path open, so that its neighbours need no
+/// lookup from the root.
 #[derive(Debug)]
 pub struct Cursor<'a> {
     root: &'a Beneath,
@@ -19,17 +20,17 @@ pub struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// Returns one that has not visited anything yet.
+    /// Returns a cursor that has not visited any path.
     pub fn new(root: &'a Beneath) -> Self {
         Self { root, at: None }
     }
 
-    /// Returns the tree that is visited.
+    /// Returns the root of the tree.
     pub fn root(&self) -> &'a Beneath {
         self.root
     }
 
-    /// Returns the directory that holds `path`, and the name of `path` there.
+    /// Returns the parent directory of `path`, and the file name of `path`.
     pub fn visit(&mut self, path: &RelPath) -> Result<(&Beneath, RelPath)> {
         let Some(parent) = path.parent() else { return Ok((self.root, path.clone())) };
         if self.at.as_ref().is_none_or(|(at, _)| *at != parent) {
@@ -40,7 +41,7 @@ impl<'a> Cursor<'a> {
         Ok((dir, path.name()))
     }
 
-    /// Returns the same of a path that is there, with its stat.
+    /// As [`Self::visit`], and the stat of `path`; `None` if it does not exist.
     pub fn find(&mut self, path: &RelPath) -> Result<Option<(&Beneath, RelPath, Stat)>> {
         match self.visit(path) {
             Err(error) if Errno::from_io_error(&error.source).is_some_and(is_absence) => Ok(None),

@@ -1,4 +1,4 @@
-//! What the filesystem refused, and while doing what.
+//! Errors of the filesystem, with the operation and path they concern.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,39 +9,41 @@ use rustix::io::Errno;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} `{}`", path.display())]
 pub struct Error {
-    /// What we tried, as a verb phrase: `create directory`.
+    /// The operation, as a verb phrase: `create directory`.
     pub action: &'static str,
-    /// The path we tried it on.
+    /// The path it concerns.
     pub path: PathBuf,
-    /// What the kernel said.
+    /// The kernel's error.
     pub source: io::Error,
 }
 
 impl Error {
-    /// Tells whether the filesystem is full, or our quota on it is.
+    /// Tells whether the filesystem, or our quota on it, is full.
     pub fn is_full(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, StorageFull};
         matches!(self.source.kind(), StorageFull | QuotaExceeded)
     }
 
-    /// Tells whether a file would get longer than this process may write: `setrlimit(2)`, `RLIMIT_FSIZE`.
+    /// Tells whether a file would exceed the size limit of this process: `setrlimit(2)`,
+    /// `RLIMIT_FSIZE`.
     pub fn is_past_size_limit(&self) -> bool {
         self.source.kind() == io::ErrorKind::FileTooLarge
     }
 
-    /// Tells whether what is there is not what it would have to be, a directory or a file: it is in the way.
+    /// Tells whether an entry of the wrong kind is in the way, such as a file in place of a
+    /// directory.
     pub fn is_in_the_way(&self) -> bool {
         is_in_the_way(&self.source)
     }
 
-    /// Tells whether we may not do it.
+    /// Tells whether permissions or a read-only mount forbid the operation.
     pub fn is_denied(&self) -> bool {
         use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
         matches!(self.source.kind(), PermissionDenied | ReadOnlyFilesystem)
     }
 }
 
-/// Tells the same of what the kernel said.
+/// As [`Error::is_in_the_way`], for an error of the kernel.
 pub fn is_in_the_way(error: &io::Error) -> bool {
     use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, IsADirectory, NotADirectory};
     let is_loop = Errno::from_io_error(error) == Some(Errno::LOOP);
@@ -49,12 +51,12 @@ pub fn is_in_the_way(error: &io::Error) -> bool {
     is_loop || matches!(kind, AlreadyExists | DirectoryNotEmpty | IsADirectory | NotADirectory)
 }
 
-/// What operations of this layer return.
+/// The result of an operation of this layer.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Says what was being done, and to which path, when an I/O error came up.
+/// Adds the operation and the path to an I/O error.
 pub trait At<T> {
-    /// Wraps the error with a verb phrase and the path.
+    /// Wraps the error with `action`, a verb phrase, and the path.
     fn at(self, action: &'static str, path: &Path) -> Result<T>;
 }
 

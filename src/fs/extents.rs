@@ -1,4 +1,4 @@
-//! Where a file holds bytes and where it has holes.
+//! The data and the holes of a file.
 
 use std::fs::File;
 use std::io;
@@ -6,10 +6,9 @@ use std::io;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-/// Returns the runs of `file` that hold bytes, as offset and length, in order.
+/// Returns the offset and length, in bytes, of each run of data in `file`, in order.
 ///
-/// What they do not cover up to `size` reads as zeros. A filesystem that knows no holes reports
-/// one run.
+/// The rest, up to `size`, reads as zeros. On a filesystem without holes, one run covers the file.
 pub fn data_runs(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>> {
     let mut runs = Vec::new();
     let mut at = 0;

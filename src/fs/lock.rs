@@ -1,4 +1,4 @@
-//! Locks that the kernel drops with their process.
+//! File locks, which the kernel releases when their process ends.
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
@@ -9,41 +9,43 @@ use rustix::io::Errno;
 
 use super::error::{At, Result};
 
-/// A file locked with `flock`, exclusively unless it says otherwise, for as long as this lives.
+/// A file locked with `flock`, exclusively unless stated otherwise, for as long as this value
+/// lives.
 ///
-/// There is no stale lock to break: the kernel drops it when the process ends, however it ends.
+/// No lock is ever stale: the kernel releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
 }
 
 impl Lock {
-    /// Locks `file`, which was opened by `path`; `None` if somebody else holds it.
+    /// Locks `file`, which was opened by `path`; `None` if another holds the lock.
     pub fn of(file: File, path: &Path) -> Result<Option<Self>> {
         Self::take(file, path, FlockOperation::NonBlockingLockExclusive)
     }
 
-    /// The same, together with others who share it; `None` if somebody holds it exclusively.
+    /// As [`Self::of`], but shared; `None` if another holds the lock exclusively.
     pub fn share(file: File, path: &Path) -> Result<Option<Self>> {
         Self::take(file, path, FlockOperation::NonBlockingLockShared)
     }
 
-    /// Locks the file at `path`, creating it if missing; `None` if somebody else holds it.
+    /// Locks the file at `path`, creating it if missing; `None` if another holds the lock.
     pub fn try_exclusive(path: &Path) -> Result<Option<Self>> {
         Self::of(open(path)?, path)
     }
 
-    /// The same, together with others who share it; `None` if somebody holds it exclusively.
+    /// As [`Self::try_exclusive`], but shared; `None` if another holds the lock exclusively.
     pub fn try_shared(path: &Path) -> Result<Option<Self>> {
         Self::share(open(path)?, path)
     }
 
-    /// Locks the file at `path`, trying for at most `patience`.
+    /// Locks the file at `path`, trying for at most `patience`; `None` if another holds the lock
+    /// still.
     pub fn exclusive_within(path: &Path, patience: Duration) -> Result<Option<Self>> {
         within(patience, || Self::try_exclusive(path))
     }
 
-    /// The same, together with others who share it.
+    /// As [`Self::exclusive_within`], but shared.
     pub fn shared_within(path: &Path, patience: Duration) -> Result<Option<Self>> {
         within(patience, || Self::try_shared(path))
     }

@@ -1,6 +1,7 @@
-//! What we ask of the kernel: walking, opening beneath a root, times, renames, locks, space, programs, signals.
+//! The operations we ask of the kernel: walking, opening beneath a root, times, renames, locks,
+//! space, programs, signals.
 //!
-//! It hides the system calls. No path of the store is known here, and no file's meaning.
+//! It hides the system calls. It knows no path of the store and no file format.
 
 pub mod atime;
 pub mod beneath;
@@ -27,7 +28,7 @@ pub mod walk;
 
 pub use error::{At, Error, Result};
 
-/// Returns the user that this process acts for.
+/// Returns the effective user id of this process.
 pub fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }

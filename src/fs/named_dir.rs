@@ -1,4 +1,4 @@
-//! A directory among others, looked at and removed by its name and by nothing that the name may lead to.
+//! A directory that is inspected and removed by its name, never through a symlink.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::remove::remove_open;
 use super::space::mount_of_open;
 use crate::model::rel_path::RelPath;
 
-/// A directory and the one that holds it, both held open.
+/// A directory and its parent, both open.
 #[derive(Debug)]
 pub struct NamedDir {
     parent: Beneath,
@@ -20,20 +20,20 @@ pub struct NamedDir {
     name: RelPath,
 }
 
-/// Which directory it is, and whose.
+/// The identity and owner of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirId {
-    /// The number of its device.
+    /// Its device number.
     pub dev: u64,
-    /// Its inode.
+    /// Its inode number.
     pub ino: u64,
     /// The user it belongs to.
     pub uid: u32,
 }
 
 impl NamedDir {
-    /// Opens the directory at `path`; `None` if there is no directory that no symlink leads to, or if something is
-    /// mounted there.
+    /// Opens the directory at `path`; `None` if it does not exist, if a symlink is on the path, or
+    /// if something is mounted there.
     pub fn open(path: &Path) -> Result<Option<Self>> {
         let Some((parent, name)) = split(path) else { return Ok(None) };
         let opened = Beneath::open(Path::new("/")).and_then(|root| {
@@ -51,13 +51,14 @@ impl NamedDir {
         Ok((!is_mounted).then_some(Self { parent, dir, name }))
     }
 
-    /// Returns which directory it is.
+    /// Returns its identity and owner.
     pub fn id(&self) -> Result<DirId> {
         let stat = rustix::fs::fstat(self.dir.as_fd()).at("read metadata", &self.path())?;
         Ok(DirId { dev: stat.st_dev, ino: stat.st_ino, uid: stat.st_uid })
     }
 
-    /// Returns what the symlink `name` in it says, and whose it is; `None` if there is none.
+    /// Returns the text of the symlink `name` in it, and the user id of that symlink's owner;
+    /// `None` if there is no such symlink.
     pub fn link(&self, name: &str) -> Result<Option<(Vec<u8>, u32)>> {
         let dir = self.dir.as_fd();
         let read = || {
@@ -67,7 +68,7 @@ impl NamedDir {
         };
         match read() {
             Ok(link) => Ok(Some(link)),
-            // It is something else.
+            // Not a symlink.
             Err(Errno::INVAL) => Ok(None),
             Err(errno) if is_absence(errno) => Ok(None),
             Err(errno) => Err(errno).at("read", &self.path().join(name)),
@@ -80,7 +81,7 @@ impl NamedDir {
         created.at("create symlink", &self.path().join(name))
     }
 
-    /// Removes it and all below it, but for what is mounted there: see [`super::remove::remove_tree`].
+    /// Removes it with everything below it, except mounts: see [`super::remove::remove_tree`].
     pub fn remove(self) -> Result<()> {
         let path = self.path();
         let Self { parent, dir, name } = self;
@@ -93,8 +94,8 @@ impl NamedDir {
     }
 }
 
-/// Takes a path apart that leads from the root of the filesystem to a directory, with nothing to be resolved on
-/// the way: the parent, none for the root itself, and the name.
+/// Splits an absolute path without `.` or `..` into its parent and name. The parent of a directory
+/// in `/` is `None`.
 fn split(path: &Path) -> Option<(Option<RelPath>, RelPath)> {
     let below = path.as_os_str().as_bytes().strip_prefix(b"/")?;
     let below = RelPath::parse(below).ok()?;

@@ -1,13 +1,13 @@
-//! Writing much at once.
+//! Writing large buffers.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// How many bytes one system call writes.
+/// The number of bytes that one system call writes.
 ///
-/// The kernel takes page cache in blocks as large as what it is given at once. A virtual machine that
-/// returns free memory to its host has the large ones to fetch back first: 3 GB/s up to 512 KiB, 1 GB/s
+/// The kernel allocates page cache in blocks as large as a single write. A virtual machine that
+/// returns free memory to its host must first fetch large blocks back: 3 GB/s up to 512 KiB, 1 GB/s
 /// from 1 MiB on (decision 0022).
 const PIECE: usize = 128 << 10;
 

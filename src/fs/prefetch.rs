@@ -1,11 +1,11 @@
-//! Having files read into memory before they are needed.
+//! Reading files into memory before they are needed.
 
 use std::fs::File;
 
 use rustix::fs::Advice;
 
-/// Has the kernel begin to read all of `file` into memory. This is advice: a filesystem that knows none is
-/// read as ever.
+/// Asks the kernel to start reading all of `file` into memory. This is advice: a filesystem that
+/// does not know it reads as ever.
 pub fn prefetch(file: &File) {
     rustix::fs::fadvise(file, 0, None, Advice::WillNeed).unwrap_or_default();
 }

@@ -1,4 +1,4 @@
-//! Ending programs that we started, and telling whether others still run.
+//! Ending programs that we started, and checking whether other processes still run.
 
 use std::path::Path;
 
@@ -6,19 +6,19 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 
-/// What tells one process from all others of this host, past ones included.
+/// The identity of a process, unique on this host, past processes included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessMark {
     pid: u32,
-    /// When it started, in clock ticks since the boot: numbers are given again.
+    /// Its start in clock ticks since the boot: process ids are reused.
     started: u64,
     boot: String,
-    /// The namespace that the number is of: a container has one of its own.
+    /// The namespace of the process id: a container has its own.
     namespace: String,
 }
 
 impl ProcessMark {
-    /// Returns the mark of the process that started this one, if that can be seen from here.
+    /// Returns the mark of this process's parent; `None` if it cannot be seen from here.
     pub fn of_parent() -> Option<Self> {
         let pid = std::os::unix::process::parent_id();
         let started = started(pid)?;
@@ -46,7 +46,8 @@ fn namespace() -> Option<String> {
     Some(link.to_string_lossy().into_owned())
 }
 
-/// Returns when a process started; `None` for one that ended, also if nobody has waited for it.
+/// Returns when a process started, in clock ticks since the boot; `None` if it has ended, even if
+/// no process has waited for it.
 fn started(pid: u32) -> Option<u64> {
     let stat = std::fs::read(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
@@ -58,19 +59,19 @@ fn started(pid: u32) -> Option<u64> {
     (!matches!(state, "Z" | "X")).then_some(started)
 }
 
-/// How a program is asked to end.
+/// The signal that ends a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// It may put things in order first (SIGTERM).
+    /// SIGTERM: it may clean up first.
     Politely,
-    /// It ends at once (SIGKILL).
+    /// SIGKILL: it ends at once.
     AtOnce,
 }
 
-/// Asks the program `leader` to end, and all it has started in its process group, which it leads.
+/// Signals the process group of the program `leader`, which leads it, to end.
 ///
-/// The caller has started it and not waited for it yet, so nobody else can have its number. One
-/// that has ended is no error.
+/// The caller started the leader and has not waited for it yet, so its process id is not reused. It
+/// is no error if it has ended.
 pub fn end_group(leader: u32, urgency: Urgency) -> std::io::Result<()> {
     let signal = match urgency {
         Urgency::Politely => Signal::TERM,

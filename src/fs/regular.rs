@@ -1,4 +1,4 @@
-//! Opening files that anybody may have put there: nobody is waited for.
+//! Opening regular files at paths where any user may have put something; never blocks.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -9,16 +9,16 @@ use rustix::fs::OFlags;
 
 use super::error::{At, Result};
 
-/// Opens the file at `path` for appending, creating it if it is missing.
+/// Opens the file at `path` for appending, creating it if it is missing. Follows no symlink.
 pub fn append_to(path: &Path) -> Result<File> {
     options().append(true).create(true).open(path).at("open", path)
 }
 
-/// The longest file that is read whole: a lock file of 10,000 packages has 3 MB.
+/// The longest file that is read whole, in bytes: a lock file of 10,000 packages has 3 MB.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// Reads the file at `path`, or the one that a symlink leads to. A fifo, a device and a directory are errors, and so is
-/// what has more than 256 MiB.
+/// Reads the file at `path`, following symlinks. A fifo, a device, a directory and a file of more
+/// than 256 MiB are errors.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
@@ -28,13 +28,13 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a file that holds text. Errors: those of [`read`], and bytes that are no UTF-8.
+/// Reads a text file, as [`read`] does; bytes that are not UTF-8 are an error.
 pub fn read_to_string(path: &Path) -> io::Result<String> {
     let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
     String::from_utf8(read(path)?).map_err(invalid)
 }
 
-/// Opens the file at `path`, or the one that a symlink leads to. A fifo, a device and a directory are errors.
+/// Opens the file at `path`, following symlinks. A fifo, a device and a directory are errors.
 pub fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -45,7 +45,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Returns options by which nothing but the file of that name is opened.
+/// Returns options that follow no symlink and do not wait for a fifo.
 pub(super) fn options() -> OpenOptions {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let mut options = OpenOptions::new();

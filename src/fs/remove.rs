@@ -1,4 +1,4 @@
-//! Removing what is ours.
+//! Removing files and directories of ours.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -14,12 +14,12 @@ use rustix::io::Errno;
 use super::error::{At, Error, Result};
 use super::space::{MountId, mount_of_open};
 
-/// Removes `dir` and all below it, following no symlink; one that does not exist is removed
-/// already, and whatever else is there goes too.
+/// Removes `dir` with everything below it, following no symlink. Succeeds if `dir` does not exist;
+/// a file at `dir` is removed, too.
 ///
-/// A build may leave directories that it made read-only: they are opened first. What is mounted below, or at
-/// `dir` itself, is somebody else's: it stays, with the directories that lead to it, and is an error. What cannot
-/// be removed keeps nothing else from going; the first error is returned.
+/// A build may leave read-only directories: they are made writable first. A mount at or below `dir`
+/// is not ours: it stays, with the directories above it, and is an error. If an entry cannot be
+/// removed, the others are removed all the same; the first error is returned.
 pub fn remove_tree(dir: &Path) -> Result<()> {
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
@@ -31,7 +31,7 @@ pub fn remove_tree(dir: &Path) -> Result<()> {
     }
 }
 
-/// The same of `name` in the open directory `parent`; `path` is what errors call it.
+/// As [`remove_tree`], for `name` in the open directory `parent`; errors show `path`.
 fn remove_at(parent: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<()> {
     let mount = mount_of_open(parent).at("read metadata", path)?;
     remove_entry(parent, name, None, mount, path)
@@ -47,7 +47,8 @@ fn remove_entry(
     if kind != Some(FileType::Directory) {
         match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            // POSIX wants `EPERM` for a directory, Linux has `EISDIR`; a file that is immutable is `EPERM` too.
+            // For a directory POSIX specifies `EPERM`, and Linux returns `EISDIR`; an immutable
+            // file is `EPERM` too.
             Err(Errno::ISDIR | Errno::PERM) => {}
             Err(errno) => return Err(errno).at("remove", path),
         }
@@ -64,7 +65,7 @@ fn remove_entry(
     remove_open(parent, name, dir, path)
 }
 
-/// Removes the directory `name` in `parent`, which is open as `dir`.
+/// Removes the directory `name` in `parent`, open as `dir`, with everything below it.
 pub(super) fn remove_open(
     parent: BorrowedFd<'_>,
     name: &OsStr,
@@ -78,13 +79,13 @@ pub(super) fn remove_open(
     }
 }
 
-/// Opens the directory `name` for reading, also one of ours that shuts everybody out.
+/// Opens the directory `name` for reading, even one of ours without permissions.
 fn open_entry(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = || rustix::fs::openat(parent, name, flags, Mode::empty());
     match open() {
         Err(Errno::ACCESS) => {
-            // It is no symlink: opening it without following would have said so first.
+            // Not a symlink: `O_NOFOLLOW` would have reported that first.
             rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
             open()
         }
@@ -92,9 +93,9 @@ fn open_entry(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedF
     }
 }
 
-/// Removes all that is in an open directory.
+/// Removes everything in an open directory.
 fn empty(dir: OwnedFd, path: &Path) -> Result<()> {
-    // A directory that is read while it shrinks may show less than it holds: it is read again.
+    // Reading a directory while it shrinks may skip entries, so read it again.
     const ROUNDS: usize = 4;
     let mount = mount_of_open(dir.as_fd()).at("read metadata", path)?;
     let mut dir = Dir::new(dir).at("read directory", path)?;
@@ -115,7 +116,7 @@ fn empty(dir: OwnedFd, path: &Path) -> Result<()> {
             let is_shut = |error: &Error| error.source.kind() == io::ErrorKind::PermissionDenied;
             if !is_opened && removed.as_ref().is_err_and(is_shut) {
                 is_opened = true;
-                // Only its owner may do this; what then still fails says so.
+                // Only the owner may do this; if it fails, the next removal reports the error.
                 let _: rustix::io::Result<()> = rustix::fs::fchmod(fd, Mode::RWXU);
                 removed = remove_entry(fd, name, None, mount, &below);
             }
@@ -129,7 +130,7 @@ fn empty(dir: OwnedFd, path: &Path) -> Result<()> {
     failed
 }
 
-/// Lets us into a directory of ours that shuts everybody out; whatever else is there stays as it is.
+/// Gives the owner full access to the directory at `path`; does nothing if it is no directory.
 pub fn open_dir(path: &Path) -> Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => {
@@ -140,7 +141,7 @@ pub fn open_dir(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a file; one that does not exist is removed already.
+/// Removes a file; succeeds if it does not exist.
 pub fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", path),
@@ -148,9 +149,9 @@ pub fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a directory that is empty; tells whether it is gone.
+/// Removes a directory if it is empty; returns whether it did.
 pub fn remove_empty_dir(path: &Path) -> bool {
-    // The kernel decides whether it is empty; whatever else is there stays.
+    // The kernel checks that it is an empty directory; anything else stays.
     fs::remove_dir(path).is_ok()
 }
 

@@ -1,4 +1,4 @@
-//! Renames that say what they do when the name is taken.
+//! Renames with a defined outcome if the name is taken.
 
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -9,17 +9,17 @@ use rustix::io::Errno;
 
 use super::error::{At, Result};
 
-/// Renames `from` to `to` if nothing is there; tells whether it did.
+/// Renames `from` to `to` if nothing is there; returns whether it did.
 pub fn rename_noreplace(from: &Path, to: &Path) -> Result<bool> {
     let (from, dest) = (from.as_os_str().as_bytes(), to.as_os_str().as_bytes());
     rename_noreplace_at(CWD, from, CWD, dest).at("rename to", to)
 }
 
-/// The same, each name below an open directory.
+/// As [`rename_noreplace`], with names relative to open directories.
 ///
-/// One step on filesystems that know `RENAME_NOREPLACE`. Elsewhere a file takes its name by a
-/// hard link, which also fails if the name is taken, and a directory by a rename that fails
-/// unless the name is free or an empty directory.
+/// It is one step on filesystems that know `RENAME_NOREPLACE`. Elsewhere, a file is renamed by a
+/// hard link, which also fails if the name is taken, and a directory by a rename that fails unless
+/// the name is free or an empty directory.
 pub(super) fn rename_noreplace_at(
     from_dir: impl AsFd,
     from: &[u8],

@@ -1,14 +1,14 @@
-//! Memory that is filled again and again.
+//! A reusable buffer.
 
-/// Room for the bytes of one thing after another.
+/// A buffer that is filled again and again.
 #[derive(Debug, Default)]
 pub struct Room(Vec<u8>);
 
 impl Room {
-    /// Returns room for `len` bytes that hold anything.
+    /// Returns a buffer of `len` bytes with arbitrary contents.
     ///
-    /// Memory that was had is used again: a fresh 32 MiB costs 8,192 page faults, about as much as
-    /// copying a content through it.
+    /// The memory is reused: a fresh 32 MiB costs 8,192 page faults, about as much as copying a
+    /// content through it.
     pub fn of(&mut self, len: usize) -> &mut [u8] {
         if self.0.len() < len {
             self.0 = Vec::new();

@@ -1,4 +1,4 @@
-//! How much room a filesystem has.
+//! The space, time and mounts of filesystems.
 
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
@@ -14,8 +14,8 @@ use crate::model::timestamp::Timestamp;
 /// The magic number of tmpfs: statfs(2).
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 
-/// Returns what is known of the filesystem that holds `path`, or would hold it: the nearest
-/// parent that exists is asked.
+/// Returns the facts about the filesystem that holds `path`. If `path` does not exist, its nearest
+/// existing parent decides.
 pub fn filesystem_of(path: &Path) -> Result<Filesystem> {
     let existing = nearest_existing(path);
     let space = rustix::fs::statvfs(&existing).at("read the free space at", &existing)?;
@@ -25,7 +25,7 @@ pub fn filesystem_of(path: &Path) -> Result<Filesystem> {
         device,
         path: existing,
         total_bytes: space.f_blocks.saturating_mul(space.f_frsize),
-        // Not `f_bfree`: what is reserved for root is not ours to fill.
+        // Not `f_bfree`: the blocks reserved for root are not ours to fill.
         free_bytes: space.f_bavail.saturating_mul(space.f_frsize),
         used_bytes: space.f_blocks.saturating_sub(space.f_bfree).saturating_mul(space.f_frsize),
         total_inodes: space.f_files,
@@ -39,21 +39,21 @@ fn nearest_existing(path: &Path) -> PathBuf {
     path.ancestors().find(exists).unwrap_or(Path::new("/")).to_owned()
 }
 
-/// Returns the time of the filesystem that holds `dir`, as it stamps files with it now.
+/// Returns the current time of the filesystem that holds `dir`, as it stamps files.
 ///
-/// Not the clock of the process: cargo compares mtimes with mtimes, and the kernel stamps files
-/// with the time of its last tick, some milliseconds behind.
+/// This differs from the clock of the process: the kernel stamps files with the time of its last
+/// tick, some milliseconds behind. cargo compares mtimes with mtimes.
 pub fn now_at(dir: &Path) -> Result<Timestamp> {
     let now = || {
         let file = tempfile::tempfile_in(dir)?;
-        // Creating it stamps it; a write would stamp it again.
+        // Creating the file stamps it; a write would stamp it again.
         file.metadata().map(|metadata| Stat::from(&metadata).mtime)
     };
     now().at("create a file in", dir)
 }
 
-/// Tells whether something is mounted at `dir`, also another directory of the same filesystem.
-/// Linux before 5.8 cannot tell such a one.
+/// Tells whether `dir` is a mount point. Linux before 5.8 does not recognise a bind mount of
+/// another directory of the same filesystem.
 pub fn is_mount_point(dir: &Path) -> Result<bool> {
     match (dir.exists(), dir.parent()) {
         (true, Some(parent)) => Ok(mount_of(dir)? != mount_of(parent)?),
@@ -66,25 +66,25 @@ pub fn is_same_mount(a: &Path, b: &Path) -> Result<bool> {
     Ok(mount_of(a)? == mount_of(b)?)
 }
 
-/// Creates a file without a name in `dir`, which goes when it is closed.
+/// Creates an unnamed file in `dir`, which disappears when it is closed.
 pub fn nameless_file(dir: &Path) -> Result<std::fs::File> {
     tempfile::tempfile_in(dir).at("create a file in", dir)
 }
 
-/// Tells whether `path` lies on what is mounted at `/`, or would lie there: in a container that is
-/// what goes with it.
+/// Tells whether `path` lies, or would lie, on the mount at `/`; in a container, such files
+/// disappear with it.
 pub fn is_on_root_mount(path: &Path) -> Result<bool> {
     Ok(mount_of(&nearest_existing(path))? == mount_of(Path::new("/"))?)
 }
 
-/// What tells mounts apart: the numbers of the device, and of the mount itself.
+/// The identity of a mount: major and minor device number, and mount id.
 pub(super) type MountId = (u32, u32, u64);
 
 fn mount_of(path: &Path) -> Result<MountId> {
     mount_at(CWD, path, AtFlags::empty()).at("read metadata", path)
 }
 
-/// Returns what the open directory `dir` lies on.
+/// Returns the mount that the open directory `dir` lies on.
 pub(super) fn mount_of_open(dir: BorrowedFd<'_>) -> rustix::io::Result<MountId> {
     mount_at(dir, Path::new(""), AtFlags::EMPTY_PATH)
 }

@@ -1,4 +1,4 @@
-//! What the kernel knows of a path without reading it.
+//! Metadata of a path.
 
 use std::fs::{FileType, Metadata};
 use std::io;
@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::timestamp::Timestamp;
 
-/// Returns when the inode of `path` was made, where the filesystem remembers; no program can set that.
+/// Returns when the inode of `path` was created, if the filesystem records that; no program can set
+/// this time.
 pub fn born(path: &Path) -> Option<Timestamp> {
     let asked = StatxFlags::BTIME;
     let stat = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, asked).ok()?;
@@ -18,7 +19,7 @@ pub fn born(path: &Path) -> Option<Timestamp> {
     is_known.then(|| Timestamp::new(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec))
 }
 
-/// What a path is.
+/// The kind of file at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A directory.
@@ -31,10 +32,10 @@ pub enum Kind {
     Special,
 }
 
-/// What the kernel knows of a path without reading it.
+/// The metadata of a path, without its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Permission bits, 0 to 0o7777.
     pub mode: u32,
@@ -42,19 +43,19 @@ pub struct Stat {
     pub uid: u32,
     /// Its size in bytes, holes included.
     pub size: u64,
-    /// What the filesystem holds for it in bytes; less than the size if there are holes.
+    /// Its space on disk in bytes; less than the size if there are holes.
     pub allocated_bytes: u64,
-    /// When its bytes last changed, by its own word.
+    /// When its bytes last changed. Any program can set this.
     pub mtime: Timestamp,
-    /// When it was last read, as far as the mount notices; see [`super::atime`].
+    /// When it was last read, as far as the mount records reads; see [`super::atime`].
     pub atime: Timestamp,
-    /// Which file it is, whatever its name.
+    /// The file's identity, independent of its name.
     pub inode: Inode,
-    /// How many names it has.
+    /// The number of its hard links.
     pub links: u64,
 }
 
-/// Which file it is and when it last changed in any way: no program can set a ctime.
+/// A file's identity and ctime. No program can set a ctime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Inode {
     /// The filesystem's device number.
@@ -66,12 +67,12 @@ pub struct Inode {
 }
 
 impl Stat {
-    /// Asks about `path` itself, not what it points to.
+    /// Returns the stat of `path` itself, not of a symlink's target.
     pub fn of(path: &Path) -> io::Result<Self> {
         path.symlink_metadata().map(|metadata| Self::from(&metadata))
     }
 
-    /// Asks about `path`; a path that does not exist has none.
+    /// As [`Self::of`]; `None` if `path` does not exist.
     pub fn if_exists(path: &Path) -> io::Result<Option<Self>> {
         match Self::of(path) {
             Ok(stat) => Ok(Some(stat)),

@@ -1,4 +1,4 @@
-//! Every path below a directory, with its stat.
+//! Walking the paths below a directory.
 
 use std::collections::HashSet;
 use std::io;
@@ -14,44 +14,44 @@ use super::error::{At, Error, Result};
 use super::stat::{Kind, Stat};
 use crate::model::rel_path::RelPath;
 
-/// One path that a walk found.
+/// A path that a walk found.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Where it is below the directory walked.
+    /// The path, relative to the directory walked.
     pub path: RelPath,
-    /// What the kernel knows of it.
+    /// Its metadata.
     pub stat: Stat,
 }
 
-/// A path below a directory that could not be read, with all that is below it.
+/// A path that could not be read. Nothing below it was read either.
 #[derive(Debug)]
 pub struct Missed {
-    /// Where it is below the directory.
+    /// The path, relative to the directory walked.
     pub path: RelPath,
-    /// Why.
+    /// Why it could not be read.
     pub why: Why,
 }
 
 /// Why a path could not be read.
 #[derive(Debug)]
 pub enum Why {
-    /// It was removed, or replaced by something else, after its name was read.
+    /// It was removed or replaced after its name was read.
     Gone,
-    /// It was written to while it was read.
+    /// It was written to while it was being read.
     Changed,
     /// The filesystem refused to read it.
     Refused(io::Error),
 }
 
 impl Why {
-    /// Returns what an error of reading a path tells of that path. An error that would have come with any
-    /// other path is returned as it is.
+    /// Returns why a path could not be read, given the error. An error that would affect every path
+    /// is returned as it is.
     pub fn of(error: Error) -> Result<Self> {
         let Some(errno) = Errno::from_io_error(&error.source) else {
             return Ok(Self::Refused(error.source));
         };
         match errno {
-            // It was a file; a symlink, a socket or a directory is there now.
+            // The file was replaced by a symlink, a socket or a directory.
             Errno::NXIO | Errno::ISDIR => Ok(Self::Gone),
             errno if is_absence(errno) => Ok(Self::Gone),
             Errno::MFILE | Errno::NFILE | Errno::NOMEM => Err(error),
@@ -60,12 +60,12 @@ impl Why {
     }
 }
 
-/// What a walk found of a directory that others may change meanwhile.
+/// The result of walking a directory that other processes may change meanwhile.
 #[derive(Debug, Default)]
 pub struct Walked {
-    /// What is there, sorted as a tree. Each path is in a directory that was found too.
+    /// The paths found, sorted as a tree. The parent of each was found too.
     pub found: Vec<Found>,
-    /// What could not be read, and nothing of which was found.
+    /// The paths that could not be read. Nothing below them was found.
     pub missed: Vec<Missed>,
 }
 
@@ -74,14 +74,14 @@ pub struct Walked {
 pub struct Listed {
     /// The paths, sorted as a tree.
     pub paths: Vec<RelPath>,
-    /// The directories that could not be read. Neither they nor what is below them is among the paths.
+    /// The directories that could not be read. Neither they nor anything below them is in `paths`.
     pub missed: Vec<Missed>,
 }
 
 /// Returns every path below `dir` that `wants` admits, sorted as a tree.
 ///
-/// A directory that is not wanted is not entered. Symlinks are reported, never followed, but
-/// `dir` itself may be one. What disappears while we walk is left out: somebody else deleted it.
+/// A directory that `wants` rejects is not entered. Symlinks are reported, never followed, but
+/// `dir` itself may be one. An entry that disappears during the walk is left out.
 pub fn walk(dir: &Path, wants: impl Fn(&RelPath, Kind) -> bool) -> Result<Vec<Found>> {
     let Listed { paths, missed } = list(dir, wants)?;
     let walked = stat_each(dir, paths)?;
@@ -94,9 +94,11 @@ pub fn walk(dir: &Path, wants: impl Fn(&RelPath, Kind) -> bool) -> Result<Vec<Fo
     Ok(walked.found)
 }
 
-/// Returns those of `paths`, neighbours in the tree `dir`, that are there.
+/// Returns the stats of `paths` below `dir`; neighbours in the tree should be neighbours in the
+/// list.
 ///
-/// A directory may be gone and its files there, if somebody put others in their place.
+/// The result may lack a directory and have its files, if other processes change the tree
+/// meanwhile.
 pub fn stat_each(dir: &Path, paths: Vec<RelPath>) -> Result<Walked> {
     let mut walked = Walked::default();
     if paths.is_empty() {
@@ -115,9 +117,9 @@ pub fn stat_each(dir: &Path, paths: Vec<RelPath>) -> Result<Walked> {
     Ok(walked)
 }
 
-/// Returns the paths that [`walk`] finds, without their stats: there is no system call for each.
+/// Returns the paths that [`walk`] finds, without a system call for each to get its stat.
 ///
-/// That `dir` itself cannot be read is an error.
+/// It is an error if `dir` itself cannot be read.
 pub fn list(dir: &Path, wants: impl Fn(&RelPath, Kind) -> bool) -> Result<Listed> {
     let mut listed = Listed::default();
     let mut paths = WalkDir::new(dir).min_depth(1).follow_root_links(true).into_iter();
@@ -154,13 +156,13 @@ fn below(dir: &Path, path: &Path) -> io::Result<RelPath> {
 }
 
 impl Walked {
-    /// Adds what was found of the paths that follow.
+    /// Appends the result for the paths that follow.
     pub fn extend(&mut self, later: Self) {
         self.found.extend(later.found);
         self.missed.extend(later.missed);
     }
 
-    /// Leaves out what is in no directory that was found: others came and went there.
+    /// Moves each path whose parent was not found to `missed`: other processes changed the tree.
     #[must_use]
     pub fn without_orphans(mut self) -> Self {
         let mut dirs: HashSet<RelPath> = HashSet::new();

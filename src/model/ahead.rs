@@ -1,9 +1,9 @@
-//! Whether a live tree may be left to cargo as it is.
+//! Deciding whether cargo may use a live tree as it is, without a restore.
 //!
-//! Cargo compares mtimes. In a workspace that was never wiped an old mtime means old content, but a restore puts
-//! old mtimes back, and it does so for one target directory while another may have been built from something else.
-//! So the ctimes of the sources decide, which no program can set, and the record of the generation that the tree
-//! began as.
+//! Cargo compares mtimes. In a workspace that was never wiped, an old mtime means old content. But
+//! a restore sets old mtimes, and it does so for one target directory while another may have been
+//! built from other content. So the decision uses the ctimes of the sources, which no program can
+//! set, and the record of the generation from which the tree began.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -17,37 +17,39 @@ use super::timestamp::Timestamp;
 use super::unit_graph::GraphUnit;
 use super::unit_use::UnitDir;
 
-/// When something changed.
+/// The times at which a path changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
-    /// By its own word.
+    /// The mtime, which any program can set.
     pub mtime: Timestamp,
-    /// By the kernel's.
+    /// The ctime, which only the kernel sets.
     pub ctime: Timestamp,
 }
 
-/// A path that a unit names and that is no source.
+/// The state of a path that a unit names and that is no source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Other {
-    /// Nothing of ours sets times there.
+    /// It is outside the checkouts: no restore sets times there.
     Elsewhere,
-    /// It is in a checkout.
+    /// It is in a checkout, with these times.
     At(Times),
-    /// It was a source, and is gone: cargo builds again what names it.
+    /// It was a source and is gone: cargo rebuilds the units that name it.
     Removed,
-    /// It is gone, and a build script may have to write it again, which cargo would not run.
+    /// It is gone, and only a build script that cargo would not run may be able to write it again.
     Lost,
 }
 
-/// A path in a checkout.
+/// A path in a checkout; `None` is the root itself.
 pub type SourceAt = (Root, Option<RelPath>);
 
-/// Tells whether every unit of the `live` tree that looks fresh to cargo was built from what is there now.
+/// Tells whether every unit of the `live` tree that looks fresh to cargo was built from the current
+/// sources.
 ///
-/// A unit was if none of its paths changed in any way since it was built, and if it is one that the tree had when it
-/// was the generation `before`, and each path that changed since has the content recorded there.
-/// `ctimes` are those of the sources of `live`; `other` tells of the other paths that units name. Where one of those is
-/// lost the answer is no: a restore brings it back.
+/// That holds for a unit if none of its paths has changed in any way since it was built. It also
+/// holds if the unit was in the tree when the tree was the generation `before`, and each path that
+/// has changed since has the content recorded there. `ctimes` are those of the sources of `live`;
+/// `other` returns the state of other paths that units name. If one of them is lost, the answer is
+/// no: a restore brings it back.
 pub fn is_true_to_sources(
     live: &Manifest,
     before: &Manifest,
@@ -70,7 +72,7 @@ pub fn is_true_to_sources(
         for spot in spots(live, unit) {
             for (path, now) in contents.within(&spot) {
                 if now.mtime > unit.fresh_until() {
-                    // Cargo builds it again.
+                    // Cargo rebuilds the unit.
                     return true;
                 }
                 let at = (spot.root.clone(), path.cloned());
@@ -92,7 +94,7 @@ pub fn is_true_to_sources(
     live.graph.units.iter().all(|unit| unit.by_content || unit.is_unfinished || is_true(unit))
 }
 
-/// Returns what tells one build of a unit from another.
+/// Returns the identity of one build of a unit.
 fn id(unit: &GraphUnit) -> Option<(&UnitDir, Mark, Timestamp)> {
     Some((unit.dir.as_ref()?, unit.role?, unit.built))
 }

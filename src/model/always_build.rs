@@ -1,4 +1,4 @@
-//! What is built again in every job, whatever cargo knows of it.
+//! Packages that every job builds again, even if cargo finds them fresh.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,21 +9,21 @@ use super::names::ParseNameError;
 use super::root::Root;
 use super::unit_use::UnitDir;
 
-/// A package, or all of the repository's, to be built again in every job.
+/// A package, or all packages of the repository, to be built again in every job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AlwaysBuild {
-    /// Each package of the repository that the repo is in.
+    /// All packages of the repository that holds the repo.
     Workspace,
-    /// The packages of this name, wherever they come from.
+    /// The packages of this name, from any source.
     Package(String),
 }
 
-/// The word for all packages.
+/// The word for all packages of the repository.
 const WORKSPACE: &str = "workspace";
 
 impl AlwaysBuild {
-    /// Returns the units of a generation that these name. Where it does not say which packages are the
-    /// repository's, all are.
+    /// Returns the units of a generation that `all` names. For [`Self::Workspace`] these are all
+    /// units if the generation has no unit graph, which tells the packages of the repository.
     pub fn units(all: &[Self], manifest: &Manifest) -> BTreeSet<UnitDir> {
         let mut named = BTreeSet::new();
         if all.is_empty() {
@@ -90,7 +90,8 @@ mod tests {
         UnitDir::new(RelPath::parse(path.as_bytes()).expect("a path"))
     }
 
-    /// A package of the repo, one of a repository beside it whose name begins alike, and one from elsewhere.
+    /// A manifest with a package of the repo, one of a repository beside it whose name begins
+    /// alike, and one from elsewhere.
     fn manifest() -> Manifest {
         let mut manifest = manifest_of("/w/app");
         let packages = [("app", Some("/w/app")), ("next", Some("/w/app-next")), ("serde", None)];

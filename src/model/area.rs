@@ -15,9 +15,9 @@ use super::names::{Name, ParseNameError};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Area {
-    /// `registry/` of `CARGO_HOME`, as far as the lock files name it.
+    /// `registry/` of `CARGO_HOME`, limited to what the lock files name.
     Registry,
-    /// `git/` of `CARGO_HOME`, as far as the lock files name it.
+    /// `git/` of `CARGO_HOME`, limited to what the lock files name.
     Git,
     /// The target directory of the repo.
     Target,
@@ -32,7 +32,7 @@ pub enum Area {
 }
 
 impl Area {
-    /// Returns its name in the store: of a further target another one than people see.
+    /// Returns its name in the store. For a further target, people see another name.
     pub fn dir_name(&self) -> String {
         match self {
             Self::Further(further) => format!("{}-target", further.name()),
@@ -45,7 +45,7 @@ impl Area {
         matches!(self, Self::Registry | Self::Git)
     }
 
-    /// Returns the area of the build directory that holds the units of a target, where that lies apart.
+    /// Returns the area of the build directory that goes with a target, if it lies apart.
     pub fn build_area(&self) -> Option<Self> {
         match self {
             Self::Target => Some(Self::Build),
@@ -101,7 +101,7 @@ impl From<Area> for String {
     }
 }
 
-/// Writes an area as people see it, where nobody reads it back.
+/// Serializes an area as people see it, for output that no program reads back.
 pub(crate) fn as_shown<S: Serializer>(area: &Area, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(area)
 }
@@ -114,7 +114,7 @@ impl TryFrom<String> for Area {
     }
 }
 
-/// What a user can choose to keep.
+/// A choice of areas that a user can make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kept {
     /// `registry`.
@@ -128,7 +128,7 @@ pub enum Kept {
 }
 
 impl Kept {
-    /// Every choice, with the word for it.
+    /// Every choice, with its word.
     pub const ALL: [(&str, Self); 4] = [
         ("registry", Self::Registry),
         ("git", Self::Git),

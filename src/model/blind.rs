@@ -1,7 +1,8 @@
-//! Files that may be inputs of a build although cargo knows nothing of it: blind inputs.
+//! Blind inputs: files that may be inputs of a build although cargo does not know it.
 //!
-//! A macro that reads a directory, a linker script, what `git` answers to a build script: where such a file
-//! changes, cargo finds the package fresh, in a workspace that is never wiped, too.
+//! Examples are a directory that a macro reads, a linker script, and git's answers to a build
+//! script. If such a file changes, cargo finds the package fresh, even in a workspace that is never
+//! wiped.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +13,11 @@ use super::root::Root;
 use super::score::Fate;
 use super::unit_graph::GraphUnit;
 
-/// Returns those of the `changed` files of a checkout that lie in a package that stays fresh, and that none of
-/// the units in the tree reads. `fates` are those of the units of the graph.
+/// Returns those of the `changed` files of a checkout that lie in a package that stays fresh, and
+/// that no unit in the tree reads. `fates` are the fates of the units of the graph.
 ///
-/// Sources of Rust are none: they are of targets that this job does not build. Nor are documents, licences,
-/// manifests, and what is hidden.
+/// Rust sources are left out: they belong to targets that this job does not build. Documents,
+/// licences, manifests and hidden files are left out, too.
 pub fn blind_inputs(
     manifest: &Manifest,
     fates: &[Fate],
@@ -52,7 +53,7 @@ pub fn blind_inputs(
     candidates.filter(is_blind).cloned().collect()
 }
 
-/// Tells whether a file may be an input that cargo does not see.
+/// Tells whether a file may be an input that cargo does not know.
 pub fn may_be_input(path: &RelPath) -> bool {
     const NONE: [&[u8]; 5] = [b"license", b"copying", b"notice", b"changelog", b"rust-toolchain"];
     let name = path.file_name().to_ascii_lowercase();
@@ -64,7 +65,7 @@ pub fn may_be_input(path: &RelPath) -> bool {
         || path.components().any(|name| name.starts_with(b".")))
 }
 
-/// Returns the directory of the innermost package that a file lies in.
+/// Returns the directory of the innermost package that contains a file.
 fn package_of<'a>(manifest: &'a Manifest, root: &Root, path: &RelPath) -> Option<&'a RawPath> {
     let top = manifest.header.roots.get(root)?.as_bytes();
     let full = [top, b"/", path.as_bytes()].concat();
@@ -90,7 +91,8 @@ mod tests {
         RelPath::parse(text.as_bytes()).expect("a path")
     }
 
-    /// `app` reads `src/main.rs` and `in`, and has a package `part` inside, which nothing is known to read.
+    /// A manifest of `app`, which reads `src/main.rs` and `in`, with a package `part` inside that
+    /// reads nothing.
     fn manifest() -> Manifest {
         let mut manifest = manifest_of("/w/app");
         for (name, at) in [("app", "/w/app"), ("part", "/w/app/part")] {

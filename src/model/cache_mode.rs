@@ -1,14 +1,14 @@
-//! What a workflow lets its jobs do with caches: GitHub's `cache-mode`.
+//! The access of a workflow's jobs to caches: GitHub's `cache-mode`.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a job may do with what is kept.
+/// The access of a job to the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CacheMode {
-    /// Restore and save: what a job does of which nothing is said.
+    /// Restore and save, the default.
     #[default]
     Write,
     /// Restore, and save nothing.
@@ -19,7 +19,7 @@ pub enum CacheMode {
     None,
 }
 
-/// Every mode, with the word for it.
+/// Every mode, with its word.
 const WORDS: [(&str, CacheMode); 4] = [
     ("write", CacheMode::Write),
     ("read", CacheMode::Read),
@@ -28,7 +28,7 @@ const WORDS: [(&str, CacheMode); 4] = [
 ];
 
 impl CacheMode {
-    /// Returns the mode of that word, if it is one that this version knows.
+    /// Returns the mode of that word; `None` if this version does not know it.
     pub fn parse(word: &str) -> Option<Self> {
         WORDS.into_iter().find(|(known, _)| *known == word).map(|(_, mode)| mode)
     }
@@ -43,7 +43,7 @@ impl CacheMode {
         matches!(self, Self::Write | Self::WriteOnly)
     }
 
-    /// Returns what is allowed by both.
+    /// Returns the mode that allows what both modes allow.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (self.restores() && other.restores(), self.saves() && other.saves()) {
@@ -54,7 +54,7 @@ impl CacheMode {
         }
     }
 
-    /// Tells whether it allows everything.
+    /// Tells whether the mode allows everything.
     pub fn is_unlimited(&self) -> bool {
         *self == Self::Write
     }

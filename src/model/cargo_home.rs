@@ -1,4 +1,4 @@
-//! Which home of cargo a job uses, and what the private ones are called.
+//! The cargo home that a job uses, and the names of private homes.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use super::digest::Digest;
 
-/// The home of cargo that a job asks for.
+/// The cargo home that a job asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CargoHome {
-    /// The one that cargo finds by itself.
+    /// The home that cargo finds by itself.
     #[default]
     Usual,
-    /// This one.
+    /// The home at this path.
     At(PathBuf),
-    /// The one that the store keeps for the runner.
+    /// The private home that the store keeps for the runner.
     Private,
 }
 
-/// What asks for the private home; a directory of that name is `./private`.
+/// The word for the private home; a directory of that name is written `./private`.
 pub const PRIVATE: &str = "private";
 
 impl From<PathBuf> for CargoHome {
@@ -27,26 +27,26 @@ impl From<PathBuf> for CargoHome {
     }
 }
 
-/// Whose private home it is: a runner, told from all others of the host.
+/// The owner of a private home: a runner, distinct from all others of the host.
 ///
-/// A name alone does not tell: two organisations may each have a `runner-1` on one host.
+/// The name alone is not unique: two organisations may each have a `runner-1` on one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HomeOwner {
-    /// What it calls itself: any text, for it comes from outside.
+    /// The name of the runner. It comes from outside, so it may be any text.
     pub name: String,
     /// The directory that holds its workspaces.
     pub work_dir: PathBuf,
 }
 
-/// What a runner is called that has no name, as on the command line.
+/// The name of a runner without one, as on the command line.
 pub const NAMELESS: &str = "local";
 
-/// The name of a private home: one harmless directory name.
+/// The name of a private home, a safe directory name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HomeName(String);
 
 impl HomeOwner {
-    /// Returns the name of its home.
+    /// Returns the name of the runner's home.
     ///
     /// It is the name of the runner, in which every byte but `A-Z a-z 0-9 _ -` is `%` and two
     /// hex digits, cut to 48 bytes, then `-` and 16 digits of a digest of name and directory.
@@ -62,7 +62,7 @@ impl HomeOwner {
             }
         }
         shown.truncate(MAX_SHOWN);
-        // No path holds a NUL, so no other runner gives the same bytes.
+        // No path contains a NUL, so no other runner gives the same bytes.
         let work_dir = self.work_dir.as_os_str().as_encoded_bytes();
         let whole = [work_dir, b"\0", self.name.as_bytes()].concat();
         let digest = Digest::of(&whole).to_string();

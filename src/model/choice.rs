@@ -1,4 +1,4 @@
-//! Which generation a restore takes.
+//! The choice of the generation to restore.
 
 use std::collections::BTreeMap;
 
@@ -12,36 +12,36 @@ use super::root::Root;
 use super::scope::Scope;
 use super::system::{Fit, System, compare};
 
-/// How well what was restored matches what was wanted.
+/// How well the restored generation matches the wanted key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hit {
-    /// Nothing was found.
+    /// No generation was found.
     Miss,
     /// A generation of another key.
     Fallback,
-    /// A generation of the key that was wanted.
+    /// A generation of the wanted key.
     Exact,
 }
 
-/// What a job wants of one area.
+/// The request of a job for one area.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    /// The scopes it may read, its own first.
+    /// The scopes that the job may read, its own first.
     pub chain: Vec<Scope>,
-    /// The key of the series it would save to.
+    /// The key of the series that the job would save to.
     pub key: Name,
-    /// The toolchain it builds with; `None` where that does not matter, as in the registry.
+    /// The job's toolchain; `None` if it does not matter, as in the registry.
     pub toolchain: Option<Digest>,
-    /// The environment part of its key.
+    /// The environment part of the job's key.
     pub environment: Option<Digest>,
-    /// Where its roots lie; empty where that does not matter.
+    /// The paths of the job's roots; empty if they do not matter.
     pub roots: BTreeMap<Root, RawPath>,
-    /// Where cargo's home is; `None` where that does not matter.
+    /// The path of cargo's home; `None` if it does not matter.
     pub cargo_home: Option<RawPath>,
-    /// The system it builds on; `None` where that does not matter.
+    /// The system of the job; `None` if it does not matter.
     pub system: Option<System>,
-    /// What kind of job it is.
+    /// The kind of the job.
     pub job: String,
 }
 
@@ -52,51 +52,51 @@ impl Wish {
         here.map_or(Fit::Unknown, |here| compare(here, header.system.as_ref()))
     }
 
-    /// Tells whether a generation would be a candidate on any system.
+    /// Tells whether a generation would be a candidate if systems did not matter.
     pub fn wants_on_any_system(&self, id: &GenerationId, header: &Header) -> bool {
         let has_toolchain = self.toolchain.is_none_or(|toolchain| toolchain == header.toolchain);
         self.chain.contains(&id.series.scope) && (id.series.key == self.key || has_toolchain)
     }
 }
 
-/// The generation a restore takes, and how it stood against the others.
+/// The generation that a restore takes, and how it compares with the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen {
-    /// Which of the candidates.
+    /// Its index among the candidates.
     pub index: usize,
-    /// Whether it has the key that was wanted.
+    /// Whether it has the wanted key.
     pub hit: Hit,
-    /// Whether cargo's home was where it is now; without that cargo builds every crate of a
-    /// registry again.
+    /// Whether cargo's home had the same path; if not, cargo rebuilds every crate of a registry.
     pub same_home: bool,
-    /// Whether its roots lay where ours do; without that cargo builds sibling crates again.
+    /// Whether its roots had the same paths; if not, cargo rebuilds sibling crates.
     pub same_roots: bool,
     /// Whether the same kind of job saved it.
     pub same_job: bool,
-    /// How the system it was built on stands to this one.
+    /// How its system compares with the current one.
     pub fit: Fit,
 }
 
-/// How much of a generation cargo will reuse in the checkout, as far as its sketch tells.
+/// How much of a generation cargo will reuse in the checkout, judged by its sketch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Score {
-    /// How many of the units that the job used last time it need not build. `None` where nothing is known
-    /// of the job yet; of all candidates or of none.
+    /// The number of units that the job used last time and need not build. `None` if nothing is
+    /// known of the job yet: then for all candidates.
     pub reused: Option<usize>,
-    /// How many units of the generation are fresh, whoever used them.
+    /// The number of fresh units in the generation, including those of other jobs.
     pub fresh: usize,
 }
 
-/// Returns which of `candidates` can be used at all, the best first.
+/// Returns the usable ones of `candidates`, the best first.
 ///
-/// The best is the one of which the job will reuse most. Of several that are as good: a whole before a partial
-/// one, the exact key, the own job, the same environment, the same system, equal roots, the own scope before
-/// those it inherits from, the newest. Where nothing is known of the job, the exact key
-/// comes first, then the same home of cargo, then equal roots or a tree of which less than half is bound to
-/// others, then the one of which most is fresh.
+/// The job reuses most of the best candidate. Ties are broken in this order: a whole generation
+/// before a partial one, the exact key, the own job, the same environment, the same system, equal
+/// roots, the own scope before inherited ones, the newest. If nothing is known of the job, these
+/// come first: the exact key, then the same cargo home, then equal roots or a tree with less than
+/// half of its units bound to other roots, then the most fresh units.
 ///
-/// A fallback of another toolchain will not do where the toolchain matters: cargo could use none of it. Nor
-/// will what was built on a newer system: the build would break. The order of the candidates does not matter.
+/// A fallback of another toolchain is not usable if the toolchain matters: cargo could reuse none
+/// of it. A generation of a newer system is not usable either: the build would break. The order of
+/// the candidates does not matter.
 pub fn ranked(wish: &Wish, candidates: &[(&GenerationId, &Header, Score)]) -> Vec<Chosen> {
     let ranked = candidates.iter().enumerate().filter_map(|(index, (id, header, score))| {
         let place = wish.chain.iter().position(|scope| *scope == id.series.scope)?;
@@ -136,12 +136,13 @@ mod tests {
     use crate::model::manifest::{Binding, GenerationNumber, Series};
     use crate::model::timestamp::Timestamp;
 
-    /// Why, generations with the version of the glibc that each was built with, and which is taken.
+    /// The reason, generations with the glibc version of each, and the choice.
     type SystemCase<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<(usize, Fit)>);
 
     type Case<'a> = (&'a str, &'a [&'a str], Option<(usize, Hit)>);
 
-    /// `lane key toolchain root job created`, in one line; ` at <home>` and `partial` may follow.
+    /// Parses `lane key toolchain root job created`, optionally followed by ` at <home>` or `
+    /// partial`.
     fn generation(text: &str) -> (GenerationId, Header) {
         let (text, home) = match text.split_once(" at ") {
             Some((facts, home)) => (facts, Some(home)),

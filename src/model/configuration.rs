@@ -1,9 +1,10 @@
-//! Paths that git, cargo and rustup take orders from.
+//! Paths of files that configure git, cargo and rustup.
 
 use super::rel_path::RelPath;
 
-/// Tells whether a path of a root is one that git, cargo or rustup take orders from: in a directory of their
-/// configuration, or a file that names programs or repositories. Some filesystems know no upper case.
+/// Tells whether a path below a root configures git, cargo or rustup: it lies in one of their
+/// configuration directories, or is a file that names programs or repositories. Case is ignored, as
+/// some filesystems do.
 pub fn is_configuration(path: &RelPath) -> bool {
     const DIRS: [&str; 2] = [".git", ".cargo"];
     const FILES: [&str; 4] =

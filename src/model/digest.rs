@@ -1,4 +1,4 @@
-//! SHA-256, the one digest of this program.
+//! SHA-256, the only digest of this program.
 
 use std::fmt;
 use std::io;
@@ -78,7 +78,7 @@ impl TryFrom<String> for Digest {
     }
 }
 
-/// Computes a digest from pieces; as a writer it never fails.
+/// A hasher that computes a digest piece by piece. Writing to it never fails.
 #[derive(Clone, Debug, Default)]
 pub struct Hasher(Sha256);
 
@@ -88,8 +88,8 @@ impl Hasher {
         self.0.update(bytes);
     }
 
-    /// Adds `bytes` with their length before them, so that neighbouring fields cannot run
-    /// into each other: `ab` + `c` and `a` + `bc` differ.
+    /// Adds the length of `bytes`, then `bytes`, so that adjacent fields cannot be confused: `ab` +
+    /// `c` and `a` + `bc` differ.
     pub fn field(&mut self, bytes: &[u8]) {
         self.0.update((bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);

@@ -11,15 +11,15 @@ use std::fmt;
 pub struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
-    /// Returns the value of `name`; an empty one counts as not set.
+    /// Returns the value of `name`; an empty value counts as unset.
     ///
-    /// Workflows export empty variables by mistake (`CC=`), and cargo itself takes most of them
-    /// for unset or refuses to run.
+    /// Workflows export empty variables by mistake (`CC=`), and cargo itself takes most of them as
+    /// unset or refuses to run.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
-    /// Returns every variable, empty ones included, as a child program should see them.
+    /// Returns every variable, including empty ones, for a child program.
     pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }

@@ -1,4 +1,5 @@
-//! Which generations go, why, and what that frees: from facts, before anything is touched.
+//! The plan of the generations to remove, with reasons and the space freed. It is made from facts,
+//! before anything is changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,48 +18,50 @@ use super::scope::Scope;
 use super::system::{Part, System};
 use super::timestamp::Timestamp;
 
-/// A generation that goes.
+/// A generation to remove.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Expired {
-    /// Which.
+    /// The generation.
     pub id: GenerationId,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// What that frees in bytes once all before it in the plan are gone: its manifest, and the
-    /// packs that nobody else names.
+    /// The bytes freed once all generations before it in the plan are gone: its manifest, and the
+    /// packs that nothing else names.
     pub frees_bytes: u64,
 }
 
-/// What goes, in this order.
+/// The generations and packs to remove.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The generations that go.
+    /// The generations to remove, in this order.
     pub expired: Vec<Expired>,
-    /// How many packs nobody names even now; they go too.
+    /// The number of packs that nothing names even now; they are removed, too.
     pub unreferenced_packs: usize,
     /// Their size on disk in bytes.
     pub unreferenced_bytes: u64,
-    /// How many packs go in all.
+    /// The number of packs removed in all.
     pub packs: usize,
-    /// What goes in all, in bytes.
+    /// The bytes freed in all.
     pub bytes: u64,
-    /// The bytes still missing for low water or `max-size` when all that may go is gone.
+    /// The bytes still missing for low water or `max-size` once everything removable is gone.
     pub missing_bytes: u64,
-    /// The inodes still missing for low water. Then nothing was evicted for their sake.
+    /// The inodes still missing for low water. If any are, nothing was evicted for the sake of
+    /// inodes.
     pub missing_inodes: u64,
 }
 
 impl StoreFacts {
-    /// Returns what goes: by `policy` first, and then, if `pressure` asks for more room on the
-    /// filesystem of the store or a smaller store, what is missed least.
+    /// Returns the plan: first the generations that `policy` drops. If `pressure` then asks for
+    /// more space on the store's filesystem or for a smaller store, the least missed generations
+    /// follow.
     ///
-    /// That is: generations of pull requests, then of branches, then protected ones and those that
-    /// a job of `readable` scopes is about to restore; among them the least recently used series
-    /// first, and its oldest generation first. A leased generation never goes. The order of the
-    /// facts does not matter.
+    /// These are generations of pull requests, then of branches, then protected ones together with
+    /// those in `readable` scopes, which the current job is about to restore. Within each group,
+    /// the least recently used series goes first, and its oldest generation first. A leased
+    /// generation never goes. The order of the facts does not matter.
     ///
-    /// A store has few inodes. If evicting all of it would not bring enough of them, none is
-    /// evicted for their sake: it would only cost builds.
+    /// A store has few inodes. If evicting all of it would not free enough of them, nothing is
+    /// evicted for their sake: that would only slow down builds.
     pub fn plan(
         &self,
         policy: &Policy,
@@ -90,7 +93,7 @@ impl StoreFacts {
         plan
     }
 
-    /// Returns what may be evicted, what is missed least first.
+    /// Returns the generations that may be evicted, the least missed first.
     fn candidates(
         &self,
         gone: &BTreeSet<(&Series, GenerationNumber)>,
@@ -108,7 +111,7 @@ impl StoreFacts {
         candidates
     }
 
-    /// Returns what packs, manifests, mirrors and homes need on disk in bytes.
+    /// Returns the space on disk, in bytes, of packs, manifests, mirrors and homes.
     pub fn stored_bytes(&self) -> u64 {
         let generations = self.series.iter().flat_map(|series| &series.generations);
         let manifests: u64 = generations.map(|generation| generation.manifest_bytes).sum();
@@ -125,7 +128,7 @@ impl SeriesFacts {
     }
 }
 
-/// Who still names which pack, as generations go one after the other.
+/// A count of the generations and leases that name each pack, while generations go one by one.
 #[derive(Clone)]
 struct Ledger<'a> {
     facts: &'a StoreFacts,
@@ -136,7 +139,7 @@ struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    /// Begins with what nobody names gone.
+    /// Returns the ledger in which only unreferenced packs are gone.
     fn of(facts: &'a StoreFacts) -> Self {
         let mut names: BTreeMap<Digest, usize> = BTreeMap::new();
         let generations = facts.series.iter().flat_map(|series| &series.generations);
@@ -152,7 +155,7 @@ impl<'a> Ledger<'a> {
         Self { facts, names, packs, manifests: 0, bytes }
     }
 
-    /// Returns how many files are gone.
+    /// Returns the number of files that are gone.
     fn inodes(&self) -> u64 {
         (self.packs + self.manifests) as u64
     }
@@ -169,7 +172,7 @@ impl<'a> Ledger<'a> {
         for digest in generation.distinct_packs() {
             let names = self.names.entry(digest).or_insert(1);
             *names -= 1;
-            // A pack that is missing frees nothing.
+            // A missing pack frees nothing.
             if let (0, Some(bytes)) = (*names, self.facts.packs.get(&digest)) {
                 self.bytes += bytes;
                 self.packs += 1;
@@ -180,13 +183,13 @@ impl<'a> Ledger<'a> {
     }
 }
 
-/// The job, the home of cargo, whether it is partial, and the C library and release of the system.
+/// The job, cargo's home, whether it is partial, and the C library and release of the system.
 type Kind<'a> = (&'a str, Option<&'a RawPath>, bool, Option<(Option<&'a Part>, Option<&'a Part>)>);
 
 impl GenerationFacts {
-    /// Returns what generations have in common that stand in for each other. What failed and
-    /// cancelled jobs saved pushes out nothing whole, and what was built with another home of cargo
-    /// or on another system is of no use in its place.
+    /// Returns the kind of a generation; only generations of one kind replace each other. A
+    /// generation that a failed or cancelled job saved must not push out a whole one, and one built
+    /// with another cargo home or on another system is no replacement.
     pub(super) fn kind(&self) -> Kind<'_> {
         let system = self.system.as_ref().map(System::kind);
         (&self.job, self.cargo_home.as_ref(), self.partial, system)
@@ -197,7 +200,7 @@ impl GenerationFacts {
     }
 }
 
-/// What must be freed, and why.
+/// The space that must be freed, with reasons.
 struct Need {
     disk_bytes: u64,
     disk_strain: Option<Strain>,
@@ -228,7 +231,7 @@ impl Need {
         }
     }
 
-    /// Wants no inodes if dropping all candidates would not free enough; returns how many would
+    /// Gives up on inodes if dropping all candidates would not free enough; returns how many would
     /// still be missing.
     fn give_up_inodes(&mut self, mut ledger: Ledger<'_>, candidates: &[Candidate<'_>]) -> u64 {
         for (series, generation) in candidates {
@@ -242,7 +245,7 @@ impl Need {
         missing
     }
 
-    /// Returns why more must go, if it must.
+    /// Returns why more must go; `None` if enough is freed.
     fn reason(&self, gone: &Ledger<'_>) -> Option<Reason> {
         if gone.bytes < self.disk_bytes {
             return self.disk_strain.map(Reason::Strained);

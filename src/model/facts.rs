@@ -14,9 +14,9 @@ use super::timestamp::Timestamp;
 pub struct StoreFacts {
     /// Every series.
     pub series: Vec<SeriesFacts>,
-    /// Every pack there is, with its size on disk in bytes.
+    /// Every pack, with its size on disk in bytes.
     pub packs: BTreeMap<Digest, u64>,
-    /// Packs that stay whoever drops them: live leases name them.
+    /// Packs that live leases name: they stay even if no generation names them.
     pub leased_packs: BTreeSet<Digest>,
     /// The bytes on disk of the hot trees, homes and mirrors that stay.
     pub dir_bytes: u64,
@@ -25,9 +25,9 @@ pub struct StoreFacts {
 /// Facts about one series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeriesFacts {
-    /// Which it is.
+    /// Its scope, area and key.
     pub series: Series,
-    /// When a restore or save last used it, by our own stamp.
+    /// When a restore or save last used it, according to its stamp.
     pub last_used: Option<Timestamp>,
     /// Its generations.
     pub generations: Vec<GenerationFacts>,
@@ -38,13 +38,13 @@ pub struct SeriesFacts {
 pub struct GenerationFacts {
     /// Its number in the series.
     pub number: GenerationNumber,
-    /// The label of the job that saved it.
+    /// The kind of job that saved it.
     pub job: String,
     /// Whether that job failed or was cancelled.
     pub partial: bool,
-    /// Where cargo's home was, if that matters and was recorded.
+    /// The path of cargo's home, if it matters and was recorded.
     pub cargo_home: Option<RawPath>,
-    /// The system it was built on, if that matters and was recorded.
+    /// The system it was built on, if it matters and was recorded.
     pub system: Option<System>,
     /// When it was saved.
     pub created: Timestamp,
@@ -56,22 +56,22 @@ pub struct GenerationFacts {
     pub manifest_bytes: u64,
 }
 
-/// How far the lane of a series is trusted, and so how late it is evicted.
+/// The trust in the lane of a series. The more it is trusted, the later it is evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trust {
-    /// It is that of a pull request.
+    /// The lane of a pull request.
     Pr,
-    /// It is that of a branch.
+    /// The lane of a branch.
     Branch,
-    /// It is the protected one.
+    /// The protected lane.
     Protected,
 }
 
 impl SeriesFacts {
-    /// Returns when it was last used, as far as `now` can know.
+    /// Returns when the series was last used, at most `now`.
     ///
-    /// It is in use now while a live lease names one of its generations, and when its stamp is
-    /// in the future: then the clock went back. A save is a use, also one that was killed before
+    /// It is in use now if a live lease names one of its generations, or if its stamp is in the
+    /// future, which means that the clock went back. A save is a use, even if it was killed before
     /// it left a stamp.
     pub fn last_used_by(&self, now: Timestamp) -> Timestamp {
         if self.generations.iter().any(|generation| generation.leased) {
@@ -82,7 +82,7 @@ impl SeriesFacts {
         self.last_used.max(saved).unwrap_or_default().min(now)
     }
 
-    /// Returns how far its lane is trusted.
+    /// Returns the trust in its lane.
     pub fn trust(&self) -> Trust {
         match self.series.scope.lane {
             Lane::Pr(_) => Trust::Pr,

@@ -9,38 +9,38 @@ use super::quantity::Percent;
 /// Facts about one filesystem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Filesystem {
-    /// The kernel's number for it.
+    /// Its device number.
     pub device: u64,
     /// A path on it.
     #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
     /// Its size in bytes.
     pub total_bytes: u64,
-    /// The bytes that we may still write.
+    /// The bytes that this user may still write.
     pub free_bytes: u64,
     /// The bytes in use.
     pub used_bytes: u64,
-    /// How many inodes it has; 0 where they are made as needed.
+    /// The number of its inodes; 0 if they are created as needed.
     pub total_inodes: u64,
-    /// How many of them are free.
+    /// The number of its free inodes.
     pub free_inodes: u64,
     /// Whether it lives in memory.
     pub is_memory: bool,
 }
 
 impl Filesystem {
-    /// Returns how full it is, as df(1) counts: of what we may use, without what is reserved
-    /// for root.
+    /// Returns the used share of bytes, as df(1) computes it: of the bytes that we may use, without
+    /// those reserved for root.
     pub fn used(&self) -> Percent {
         Percent::of(self.used_bytes, self.usable_bytes())
     }
 
-    /// Returns how many of its inodes are used; none where they are made as needed.
+    /// Returns the used share of inodes; 0 if they are created as needed.
     pub fn used_inodes(&self) -> Percent {
         Percent::of(self.total_inodes.saturating_sub(self.free_inodes), self.total_inodes)
     }
 
-    /// Returns it as it will be when `bytes` of it are free again.
+    /// Returns the facts as they will be once `bytes` are freed.
     #[must_use]
     pub fn relieved(&self, bytes: u64) -> Self {
         let mut relieved = self.clone();
@@ -49,13 +49,13 @@ impl Filesystem {
         relieved
     }
 
-    /// Returns the bytes that are written or may be.
+    /// Returns the bytes that are in use or free for us.
     pub fn usable_bytes(&self) -> u64 {
         self.used_bytes.saturating_add(self.free_bytes)
     }
 }
 
-/// Writes a path as text, lossily: for people, never to find it again.
+/// Serializes a path as lossy text for people; it cannot be turned back into the path.
 pub(crate) fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
 }

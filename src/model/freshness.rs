@@ -1,7 +1,7 @@
-//! Which mtimes are put back, and which are made new.
+//! The mtimes of sources: which are put back, and which are made new.
 //!
-//! The rule to hold, always: the result is exactly what cargo would do had the workspace never
-//! been wiped. Cargo compares mtimes, so an old mtime is a promise that the content is old too.
+//! The result is always exactly what cargo would do if the workspace had never been wiped. Cargo
+//! compares mtimes, so an old mtime is a promise that the content is old, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,26 +11,26 @@ use super::rel_path::RelPath;
 use super::source::SourceContent;
 use super::timestamp::Timestamp;
 
-/// One source file, directory or symlink as it is in the checkout now.
+/// A source file, directory or symlink, as it is in the checkout now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
-    /// Where it is below its root; the root itself has none.
+    /// Its path below the root; `None` for the root itself.
     pub path: Option<RelPath>,
-    /// What it is.
+    /// Its kind.
     pub kind: SourceKind,
-    /// A file's SHA-256; that of a directory's list of names; that of a symlink's target. None
-    /// where it cannot be read, or changed while it was.
+    /// The SHA-256 of a file's bytes, of a directory's list of names, or of a symlink's target.
+    /// `None` if it could not be read, or changed meanwhile.
     pub digest: Option<Digest>,
     /// Whether it is a file that its owner may execute.
     pub is_executable: bool,
     /// Its mtime.
     pub mtime: Timestamp,
-    /// Where in the root a symlink leads, if it leads anywhere there.
+    /// The path in the root to which a symlink leads, if it leads to one.
     pub leads_to: Option<RelPath>,
 }
 
 impl Observed {
-    /// Returns what counts of it; none where its digest is not known.
+    /// Returns its comparable content; `None` if its digest is unknown.
     pub fn content(&self) -> Option<SourceContent> {
         let Self { kind, digest, is_executable, .. } = *self;
         Some(SourceContent { kind, digest: digest?, is_executable })
@@ -40,29 +40,29 @@ impl Observed {
 /// The mtimes to set in one root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refresh {
-    /// How many files, directories and symlinks were compared.
+    /// The number of files, directories and symlinks that were compared.
     pub checked: u64,
-    /// How many are as they were recorded.
+    /// The number of those that are as recorded.
     pub unchanged: u64,
-    /// What is changed, new or unknown, as an index of what was observed, and the mtime it gets
-    /// where it has not got it. To be set before the trees are in place.
+    /// Changed, new or unknown sources: the index of each among those observed, and its new mtime
+    /// if it needs one. To be set before the trees are in place.
     pub renewed: Vec<(usize, Timestamp)>,
-    /// What is unchanged, likewise. To be set after the trees are in place.
+    /// Unchanged sources, in the same form. To be set after the trees are in place.
     pub put_back: Vec<(usize, Timestamp)>,
 }
 
 /// Returns the mtimes to set in one root whose areas are restored.
 ///
-/// `records` holds, for each area that is restored, what it recorded of this root, if anything. A
-/// source is unchanged if every one of them has it with the content it has now; then it gets its
-/// recorded mtime, of several the latest. Anything else becomes no older than `bound`, which
-/// must be later than every mtime in the restored trees. Without any record nothing is touched.
+/// `records` holds, for each restored area, the sources that it recorded of this root. A source is
+/// unchanged if each of these areas recorded it with its current content; then it gets its recorded
+/// mtime, or the latest of several. Any other source becomes no older than `bound`, which must be
+/// later than every mtime in the restored trees. Without any record, nothing is touched.
 ///
-/// Files of `kept`, which git ignores, are recorded only for an area of which a unit was built from them: of
-/// the others they say nothing.
+/// An area records the files of `kept`, which git ignores, only if one of its units was built from
+/// them. So the other areas need not have recorded them.
 ///
-/// Cargo follows symlinks, and a link has no mtime that cargo sees: where one changed, what it
-/// leads to now counts as changed.
+/// Cargo follows symlinks and never sees the mtime of a link. If a link changed, the path it leads
+/// to now counts as changed.
 pub fn refresh(
     records: &[Vec<&Source>],
     kept: &BTreeSet<RelPath>,
@@ -124,7 +124,7 @@ mod tests {
 
     const BOUND: u8 = 100;
 
-    /// `path kind content mtime [leads to]`, in one line.
+    /// Parses `path kind content mtime [leads to]`.
     fn observed(line: &str) -> Observed {
         let words: Vec<_> = line.split_whitespace().collect();
         let path = |text: &str| RelPath::parse(text.as_bytes()).ok();

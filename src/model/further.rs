@@ -1,4 +1,5 @@
-//! Further targets: target directories below a root beside the one that cargo uses there, as `fuzz/target`.
+//! Further targets: target directories below a root, apart from the one that cargo uses there, such
+//! as `fuzz/target`.
 
 use std::fmt::{self, Write as _};
 
@@ -7,22 +8,23 @@ use super::names::{Name, ParseNameError};
 use super::rel_path::RelPath;
 use super::root::Root;
 
-/// Where a further target is: its root and its path below that.
+/// A further target, by its root and its path below it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Further {
     root: Root,
     path: RelPath,
 }
 
-/// What stands for the repo's own root in the name of a directory of the store.
+/// The word for the repo's own root in a directory name of the store.
 const REPO: &str = "_";
 
-/// What stands between the root and the path, and for the `/` of the path.
+/// The separator between root and path, and the replacement for `/` in the path.
 const SLASH: &str = "..";
 
 impl Further {
-    /// Returns the further target at `path` below `root`. `None` where none can be: inside a
-    /// directory of git's or cargo's configuration, or where its name in the store would be too long.
+    /// Returns the further target at `path` below `root`. Returns `None` if none may be there:
+    /// inside a configuration directory of git or cargo, or if its name in the store would be too
+    /// long.
     pub fn at(root: Root, path: RelPath) -> Option<Self> {
         let further = Self { root, path };
         let is_safe = !is_configuration(&further.path);
@@ -30,12 +32,12 @@ impl Further {
         (is_safe && is_named).then_some(further)
     }
 
-    /// Returns the root that it is below.
+    /// Returns its root.
     pub fn root(&self) -> &Root {
         &self.root
     }
 
-    /// Returns where it is below its root.
+    /// Returns its path below the root.
     pub fn path(&self) -> &RelPath {
         &self.path
     }
@@ -44,10 +46,10 @@ impl Further {
         matches!(&self.root, Root::Dependency(name) if name.as_str() == REPO)
     }
 
-    /// Returns it as a [`Name`] is written, `_..fuzz..target`: bytes other than `A-Z a-z 0-9 _ -` are
-    /// `.` and two hex digits, `/` is `..`.
+    /// Returns it in the form of a [`Name`], `_..fuzz..target`: bytes other than `A-Z a-z 0-9 _ -`
+    /// are `.` and two hex digits, and `/` is `..`.
     ///
-    /// Programs that know no further targets take it for the name of a dependency.
+    /// Programs that do not know further targets read it as the name of a dependency.
     pub(super) fn name(&self) -> String {
         let mut name = String::new();
         match &self.root {
@@ -59,7 +61,7 @@ impl Further {
         name
     }
 
-    /// Reads what [`Self::name`] returns.
+    /// Parses the form that [`Self::name`] returns.
     pub(super) fn of_name(name: &str) -> Option<Self> {
         let (root, path) = name.split_once(SLASH)?;
         let root = String::from_utf8(unescape(root)?).ok()?;
@@ -68,7 +70,7 @@ impl Further {
         (further.name() == name).then_some(further)
     }
 
-    /// Reads what people see: `./fuzz/target`.
+    /// Parses the form that people see: `./fuzz/target`.
     pub(super) fn shown(text: &str) -> Result<Self, ParseNameError> {
         let expected = "a further target (./<path>, or <dependency>/<path>)";
         let refuse = || ParseNameError { text: text.to_owned(), expected };
@@ -139,7 +141,7 @@ mod tests {
             assert_eq!(area.to_string(), shown);
             assert_eq!(area.dir_name(), name);
             assert_eq!(name.parse::<Area>()?, area, "{name}");
-            // As programs that know no further targets read it.
+            // Programs that do not know further targets read it like this.
             assert!(name.strip_suffix("-target").ok_or("no target")?.parse::<Name>().is_ok());
         }
         let bytes = Further::at(Root::Repo, RelPath::parse(b"\xff")?).ok_or("none")?;
@@ -155,7 +157,7 @@ mod tests {
         {
             assert!(text.parse::<Area>().is_err(), "{text}");
         }
-        // These stay what they were: targets of dependencies.
+        // These still name targets of dependencies.
         for name in
             ["a..-target", "a..b.zz-target", "_..a.2e-target", "_..a..-target", "a.b-target"]
         {

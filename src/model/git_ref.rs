@@ -1,4 +1,4 @@
-//! What of a git repository is wanted, and which commit that is.
+//! Git refs and commits, as users name them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,18 +9,18 @@ use super::names::ParseNameError;
 
 /// A branch, a tag, a full ref (`refs/pull/7/merge`) or a commit, as people write it.
 ///
-/// It is a name that git accepts for a ref, so it is no option, no range and no path.
+/// Git accepts it as the name of a ref, so it is not an option, a range or a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct GitRef(String);
 
-/// A commit, named by all its digits: 40 of SHA-1 or 64 of SHA-256, in lower case.
+/// A commit by its full id: 40 digits of SHA-1 or 64 of SHA-256, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct CommitId(String);
 
 impl GitRef {
-    /// The longest ref in bytes: what a Linux directory entry holds.
+    /// The longest ref in bytes, the size of a Linux directory entry.
     pub const MAX_LEN: usize = 255;
 
     /// Returns it as text.
@@ -28,12 +28,12 @@ impl GitRef {
         &self.0
     }
 
-    /// Returns the commit that it names by all its digits. Such a ref never means a branch.
+    /// Returns the commit, if the ref is a full commit id. Such a ref never means a branch.
     pub fn commit(&self) -> Option<CommitId> {
         self.0.parse().ok()
     }
 
-    /// Tells whether it is spelled from `refs/` on.
+    /// Tells whether it begins with `refs/`.
     pub fn is_full(&self) -> bool {
         self.0.starts_with("refs/")
     }
@@ -42,7 +42,8 @@ impl GitRef {
 impl FromStr for GitRef {
     type Err = ParseNameError;
 
-    /// Accepts what `git check-ref-format --allow-onelevel` does, unless it begins with `-`.
+    /// Accepts the refs that `git check-ref-format --allow-onelevel` accepts, except those that
+    /// begin with `-`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_forbidden = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
         let is_component = |part: &str| {

@@ -1,4 +1,4 @@
-//! Which hot trees, private homes and mirrors go when the disk fills.
+//! The choice of hot trees, private homes and mirrors to remove when the disk fills.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,15 +12,15 @@ use super::reason::Reason;
 use super::retention::Policy;
 use super::timestamp::Timestamp;
 
-/// A kind of directory that costs only time when it is gone, what costs least first.
+/// A kind of directory whose loss costs only time, the cheapest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DirKind {
-    /// A tree that is ready to be put in place: the next restore unpacks it.
+    /// A tree that is ready to be put in place. Without it, the next restore unpacks.
     HotTree,
-    /// The private home of a runner: the next restore fills it again from packs.
+    /// The private home of a runner. Without it, the next restore fills one from packs.
     Home,
-    /// The bare git repository of a dependency: the next checkout clones it.
+    /// The bare git repository of a dependency. Without it, the next checkout clones.
     Mirror,
 }
 
@@ -34,39 +34,40 @@ impl fmt::Display for DirKind {
     }
 }
 
-/// What is known of such a directory.
+/// The facts about such a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirFacts {
-    /// What it is.
+    /// Its kind.
     pub kind: DirKind,
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What it needs on disk in bytes.
+    /// Its size on disk in bytes.
     pub bytes: u64,
-    /// When it was last used, by our own stamp; now if it is in use.
+    /// When it was last used, according to its stamp or record; now if it is in use.
     pub last_used: Timestamp,
 }
 
-/// A directory that goes.
+/// A directory to remove.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DroppedDir {
-    /// What it is.
+    /// Its kind.
     pub kind: DirKind,
-    /// Where it is.
+    /// Its path.
     #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// What that frees in bytes.
+    /// The bytes that this frees.
     pub frees_bytes: u64,
 }
 
-/// Returns the directories that go, hot trees first, then homes, and the least recently used of each kind first, if
-/// `pressure` asks for more room on the `filesystem` of the store or for a smaller store. The packs
-/// and manifests need `kept_bytes`.
+/// Returns the directories to remove if `pressure` asks for more space on the store's `filesystem`
+/// or for a smaller store: hot trees first, then homes, and the least recently used of each kind
+/// first. `kept_bytes` is the size of packs and manifests.
 ///
-/// They go before any generation: a mirror costs one clone, a generation a build. One that was used
-/// within the `min_age` of the `policy` stays, unless it is a hot tree; so does all without pressure.
+/// They go before any generation: a mirror costs one clone, a generation a build. A directory that
+/// was used within the `min_age` of the `policy` stays, unless it is a hot tree. Without pressure
+/// all of them stay.
 pub fn dropped_dirs(
     dirs: &[DirFacts],
     kept_bytes: u64,
@@ -114,10 +115,11 @@ mod tests {
     const NOW: i64 = 1_000_000;
     const DAY: i64 = 24 * 3600;
 
-    /// Why, the pressure, the bytes used on the disk, how long each mirror is idle, and which go.
+    /// The reason, the pressure, the bytes used on the disk, how long each mirror is idle, and the
+    /// mirrors that go.
     type Case<'a> = (&'a str, Pressure, u64, &'a [i64], &'a [&'a str]);
 
-    /// Returns mirrors of 10 bytes, each with its last use as so many seconds ago.
+    /// Returns mirrors of 10 bytes, each last used so many seconds ago.
     fn mirrors(idle_secs: &[i64]) -> Vec<DirFacts> {
         let mirror = |secs: &i64| DirFacts {
             kind: DirKind::Mirror,
@@ -128,7 +130,7 @@ mod tests {
         idle_secs.iter().map(mirror).collect()
     }
 
-    /// Returns a disk of 100 bytes with so many used.
+    /// Returns a disk of 100 bytes of which `used_bytes` are used.
     fn disk(used_bytes: u64) -> Filesystem {
         Filesystem {
             device: 1,

@@ -1,7 +1,8 @@
-//! Which kept files come back: those of units that come back and stay fresh.
+//! The choice of kept files to restore: those of units that are restored and stay fresh.
 //!
-//! A build script that runs again may write a file only if it is missing, or another one in its place. So
-//! what it wrote before must not be there. And where such a file is not there, its script must run.
+//! A build script that runs again may write a file only if it is missing, or write another file in
+//! its place. So a file that the script wrote before must not be there. And if such a file is
+//! missing, its script must run.
 
 use std::collections::BTreeSet;
 
@@ -13,20 +14,23 @@ use super::score::Fate;
 use super::unit_graph::GraphUnit;
 use super::unit_use::UnitDir;
 
-/// What a restore does not bring back.
+/// The kept files and units that a restore leaves out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StaysAway {
     /// The kept files.
     pub files: BTreeSet<(Root, RelPath)>,
-    /// The units that must be built again, because a file of theirs is lacking: the runs of the scripts that
-    /// may have written it; where none of them is known as a run, all units of those packages.
+    /// The units that must be built again because a file of theirs is missing: the runs of the
+    /// scripts that may have written it. If none of the package's units is known to be such a run,
+    /// these are all units of the package.
     pub units: BTreeSet<UnitDir>,
 }
 
-/// Returns what stays away of the kept files of `manifest`, whose units have these `fates`; none where the
-/// generation says too little of its units. A file of which no unit is known comes back.
+/// Returns the kept files of `manifest` that are left out, given the `fates` of its units, and the
+/// units that must then be built again. Without fates (the generation says too little of its
+/// units), and for a file of which no unit is known, only `may_come` decides.
 ///
-/// `may_come` tells of each file whether it may be where it was, `is_there` whether it is there already.
+/// `may_come` tells whether a file may be restored to its place; `is_there` tells whether it exists
+/// already.
 pub fn stays_away(
     manifest: &Manifest,
     fates: Option<&[Fate]>,
@@ -84,7 +88,7 @@ fn is_run(manifest: &Manifest, unit: &GraphUnit) -> bool {
     target.is_some_and(|target| target.unit.starts_with("run-build-script-"))
 }
 
-/// Returns the units that may have written a file, as far as the graph has them.
+/// Returns the units in the graph that may have written a file.
 fn writers(manifest: &Manifest, kept: &KeptFile) -> Vec<usize> {
     let units = manifest.graph.units.iter().enumerate();
     let writers =
@@ -117,7 +121,8 @@ fn readers(manifest: &Manifest, kept: &KeptFile) -> Vec<usize> {
     units.filter(|(_, unit)| reads(unit)).map(|(index, _)| index).collect()
 }
 
-/// Tells whether the package of a unit lies in a root. Where a link leads there, its files tell.
+/// Tells whether the package of a unit lies in a root. If a symlink leads to the package, its files
+/// decide.
 fn is_of_root(manifest: &Manifest, index: usize, root: &Root) -> bool {
     let unit = &manifest.graph.units[index];
     let package = manifest.graph.packages.get(unit.package as usize);

@@ -1,7 +1,8 @@
-//! Which directories that earlier jobs left a job may build in, and which of them it may save.
+//! Leftovers: the directories of earlier jobs that a job may build in, and those that it may save.
 //!
-//! A workspace that is not cleaned hands a target directory from job to job, also from a pull request to the default
-//! branch. So each such directory has an owner, the scope of the last job that had it in hand.
+//! A workspace that is not cleaned hands a target directory from job to job, even from a pull
+//! request to the default branch. So each such directory has an owner: the scope of the last job
+//! that used it.
 
 use std::fmt;
 
@@ -13,18 +14,18 @@ use super::timestamp::Timestamp;
 /// How a job treats directories of other jobs that it may not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Leftovers {
-    /// It sets them aside before cargo sees them.
+    /// Set them aside before cargo sees them.
     SetAside,
-    /// It builds in them: all jobs of the host are of one lane, or a person works there.
+    /// Build in them: all jobs of the host are of one lane, or a person works there.
     #[default]
     Keep,
 }
 
 impl Leftovers {
-    /// Every choice, with the word for it.
+    /// Every choice, with its word.
     pub const ALL: [(&str, Self); 2] = [("set-aside", Self::SetAside), ("keep", Self::Keep)];
 
-    /// Returns which directories a save takes: `strictly` those, unless leftovers are kept.
+    /// Returns the directories that a save takes: `strictly` those, unless leftovers are kept.
     pub fn saved_from(self, strictly: SavedFrom) -> SavedFrom {
         match self {
             Self::SetAside => strictly,
@@ -33,22 +34,24 @@ impl Leftovers {
     }
 }
 
-/// Which directories a save makes generations of.
+/// The directories that a save may publish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SavedFrom {
-    /// Those of any owner.
+    /// Directories of any owner.
     #[default]
     Anyone,
-    /// Those of an owner that the job may read, and those without: nothing was restored in this job.
+    /// Directories of an owner that the job may read, and those without an owner. For a job that
+    /// restored nothing.
     Unrecorded,
-    /// Those of an owner that the job may read: a restore of this job has recorded what it builds in, and the job is
-    /// over.
+    /// Directories of an owner that the job may read. For a finished job whose restore recorded the
+    /// directories that it builds in.
     Recorded,
 }
 
 impl SavedFrom {
-    /// Returns why a directory of that owner is not saved; none if it is. `made` tells whether a directory that a save
-    /// only found was made by this job: then whatever is recorded is of another that was there.
+    /// Returns why a directory of that owner is not saved; `None` if it is. `made` tells whether
+    /// this job created a directory that the save only found: then any recorded owner belongs to an
+    /// earlier directory there.
     pub fn refuses(
         self,
         owner: Option<&DirOwner>,
@@ -69,16 +72,17 @@ impl SavedFrom {
 /// The record of a directory in which jobs build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirOwner {
-    /// The scope of the last job that had it in hand; none if nobody knows what is there.
+    /// The scope of the last job that used it; `None` if unknown.
     pub scope: Option<Scope>,
-    /// When this was recorded, by the clock that stamps files.
+    /// When the job took it, by the clock that stamps files.
     pub since: Timestamp,
-    /// The state in which a save left the directory; none while a job works in it.
+    /// The state in which a save left the directory; `None` while a job works in it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub left: Option<LeftAs>,
 }
 
-/// A directory as a save left it. What any program does there later changes it: no program can set a ctime.
+/// The state of a directory after a save. Any later change by a program changes this state: no
+/// program can set a ctime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftAs {
     /// The device of the directory.
@@ -90,18 +94,19 @@ pub struct LeftAs {
 }
 
 impl LeftAs {
-    /// Nothing was there: no directory has that inode number. Whatever is there later, somebody else put there.
+    /// The state of a missing directory: no directory has this inode number. Anything found later
+    /// is from another user of the place.
     pub const NOTHING: Self = Self { dev: 0, ino: 0, newest: Timestamp::EPOCH };
 }
 
-/// Why a directory is none that a job may build in.
+/// Why a job may not build in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Foreign {
-    /// Nothing says who built there.
+    /// No record tells which job built there.
     Unknown,
-    /// A job of this scope did, which may not be read.
+    /// A job of this scope built there last, and this job may not read the scope.
     Of(Scope),
-    /// Somebody did after the last save of this scope.
+    /// Someone built there after the last save of this scope.
     Since(Scope),
 }
 
@@ -116,8 +121,8 @@ impl fmt::Display for Foreign {
 }
 
 impl DirOwner {
-    /// Tells whether the directory, which is `now` like this, is as a save left it. One that a job still had in
-    /// hand when it ended is that job's, however it is.
+    /// Tells whether the directory, whose state is `now`, is as a save left it. If its job ended
+    /// while still using it, the directory counts as that job's in any state.
     pub fn left_it_like(&self, now: LeftAs) -> bool {
         self.left.is_none_or(|left| {
             (left.dev, left.ino) == (now.dev, now.ino) && now.newest <= left.newest
@@ -125,8 +130,8 @@ impl DirOwner {
     }
 }
 
-/// Returns why a job that may read the scopes `readable` may not build in a directory that `scope` had in hand last;
-/// none if it may.
+/// Returns why a job that may read the scopes `readable` may not build in a directory that `scope`
+/// used last; `None` if it may.
 pub fn foreign(scope: Option<&Scope>, readable: &[Scope]) -> Option<Foreign> {
     match scope {
         None => Some(Foreign::Unknown),

@@ -1,17 +1,17 @@
-//! How hard packs are compressed.
+//! The compression level of packs.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::names::ParseNameError;
 
-/// A zstd level: 1 to 19, or -1 to -7, which are quicker still. Levels above 19 need far more memory to
-/// compress and to read: zstd(1), `--ultra`.
+/// A zstd level: 1 to 19, or -1 to -7, which are faster still. Levels above 19 need far more memory
+/// for compression and decompression: zstd(1), `--ultra`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level(i32);
 
 impl Default for Level {
-    /// The quickest level but one that still makes a target a fifth of its size:
+    /// Returns level -1, which is fast and still shrinks a target to a fifth of its size:
     /// `docs/decisions/0017-level-minus-one.md`.
     fn default() -> Self {
         Self(-1)

@@ -1,6 +1,6 @@
-//! What one generation holds: the manifest and its entries.
+//! The manifest of a generation, and its entries.
 //!
-//! How it stands on disk: `docs/FORMAT.md`.
+//! Its format on disk is described in `docs/FORMAT.md`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,7 +29,7 @@ impl GenerationNumber {
     /// The first number of a series.
     pub const FIRST: Self = Self(1);
 
-    /// Returns the number after this one; none after the last there is, which only a forged name has.
+    /// Returns the next number; `None` after the largest, which only a forged name has.
     pub fn next(self) -> Option<Self> {
         self.0.checked_add(1).map(Self)
     }
@@ -64,11 +64,11 @@ impl FromStr for GenerationNumber {
 /// The generations of one scope, area and key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Series {
-    /// Who may restore it.
+    /// The scope, which decides who may restore it.
     pub scope: Scope,
-    /// What kind of directory it is of.
+    /// The kind of directory.
     pub area: Area,
-    /// What identifies the content wanted.
+    /// The key, which identifies the wanted content.
     pub key: Name,
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for Series {
     }
 }
 
-/// Which generation: its series and number.
+/// The identity of a generation: its series and number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GenerationId {
     /// The series it belongs to.
@@ -93,39 +93,42 @@ impl fmt::Display for GenerationId {
     }
 }
 
-/// One generation, whole.
+/// A whole generation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
-    /// What is known of it before any entry is read.
+    /// The facts that are known before any entry is read.
     pub header: Header,
-    /// Every path of the tree below the area's directory, sorted; a directory comes before
-    /// what it holds. The directory itself is not among them.
+    /// Every path of the tree below the area's directory, sorted; a directory comes before its
+    /// contents. The area's directory itself is not included.
     pub entries: Vec<Entry>,
     /// The sources it was built from.
     pub sources: Vec<Source>,
-    /// Files inside the roots that its dep-info names and no checkout brings.
+    /// Files inside the roots that no checkout brings: its dep-info names them or its build scripts
+    /// wrote them.
     pub kept: Vec<KeptFile>,
-    /// Its units, sorted, and when they were used; none where an older version saved it.
+    /// Its units, sorted, and when they were used; empty if an older version saved it.
     pub units: Vec<Unit>,
-    /// Its units that can become stale; empty where an older version saved it.
+    /// Its units that can become stale; empty if an older version saved it.
     pub graph: UnitGraph,
 }
 
-/// What is known of a generation before any entry is read: the first line of its manifest.
+/// The header of a generation, the first line of its manifest: the facts that are known before any
+/// entry is read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The series it was published in.
     pub series: Series,
-    /// The key the job handed out; that of the `target` series may carry more.
+    /// The key that the job reported; the key of the `target` series may contain more.
     pub cache_key: Name,
     /// When it was saved, by the clock of the host.
     pub created: Timestamp,
-    /// What kind of job saved it.
+    /// The kind of job that saved it.
     pub job: String,
-    /// Whether that job failed or was cancelled, so that some of what it builds may be lacking.
+    /// Whether that job failed or was cancelled, so that some of its build outputs may be missing.
     #[serde(skip_serializing_if = "is_whole", default)]
     pub partial: bool,
-    /// Whether everything in it that lock files can be asked about was compared with them; of `registry` and `git`.
+    /// Whether all its parts that lock files cover were compared with them; for `registry` and
+    /// `git`.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub vouched: bool,
     /// The digest of the toolchain part of the key.
@@ -136,34 +139,34 @@ pub struct Header {
     /// Each part of the key by name, as text, for `key --explain`.
     #[serde(default)]
     pub components: BTreeMap<String, String>,
-    /// The absolute path of each root it was built at.
+    /// The absolute path that each root had when it was built.
     pub roots: BTreeMap<Root, RawPath>,
-    /// The absolute path of cargo's home, which cargo's fingerprints of crates from elsewhere hold.
-    /// `None` where it does not matter, or was not recorded yet.
+    /// The absolute path of cargo's home, which cargo records in the fingerprints of crates from
+    /// elsewhere. `None` if it does not matter, or was not recorded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cargo_home: Option<RawPath>,
-    /// The system it was built on, of each part the newest. `None` where it does not matter, or was not
-    /// recorded yet.
+    /// The system it was built on, with the newest version of each part. `None` if it does not
+    /// matter, or was not recorded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub system: Option<System>,
     /// The absolute path of the directory it was saved from.
     pub directory: RawPath,
-    /// How many of its units work at that path alone; none where an older version saved it.
+    /// The number of its units, and of those bound to a path; `None` if an older version saved it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub binding: Option<Binding>,
-    /// The newest mtime of the tree, which a restored change must not be older than.
+    /// The newest mtime of the tree. A source that has changed must not be older.
     pub newest_mtime: Timestamp,
-    /// The further targets that its job saved: the next restore of such a job takes these.
+    /// The further targets that its job saved. The next restore of such a job restores these.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub further: Vec<FurtherTarget>,
-    /// Where it came from: repository, ref, sha, run, as far as known.
+    /// Its origin as far as known: repository, ref, sha, run.
     #[serde(default)]
     pub provenance: BTreeMap<String, String>,
     /// The number of entries.
     pub entries: u64,
     /// The number of regular files, hard links included.
     pub files: u64,
-    /// The sum of the sizes of its regular files, each link group once, in bytes.
+    /// The sum of the sizes of its regular files in bytes, with each link group counted once.
     pub bytes: u64,
     /// The packs that hold its contents.
     pub packs: Vec<PackUse>,
@@ -174,12 +177,12 @@ fn is_whole(partial: &bool) -> bool {
     !partial
 }
 
-/// How far the units of a generation work only where the roots are as they were.
+/// How many units of a generation work only at the same roots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
-    /// How many units there are.
+    /// The number of units.
     pub units: u64,
-    /// How many of them are bound: see [`Unit::is_bound`].
+    /// The number of bound units: see [`Unit::is_bound`].
     pub bound: u64,
 }
 
@@ -197,14 +200,14 @@ pub struct PackUse {
 /// One file, directory or symlink of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Where it is below the area's directory.
+    /// Its path below the area's directory.
     pub path: RelPath,
-    /// What it is.
+    /// Its kind.
     #[serde(rename = "is")]
     pub kind: EntryKind,
 }
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntryKind {
@@ -217,24 +220,25 @@ pub enum EntryKind {
     },
     /// A regular file; the first by path of its link group.
     File(FileFacts),
-    /// A further name of a regular file.
+    /// Another name of a regular file.
     HardLink {
         /// The first name of its link group.
         of: RelPath,
     },
     /// A symbolic link.
     Symlink {
-        /// What it points to, as it was: never followed by us.
+        /// Its target, as it was. We never follow it.
         target: RawPath,
         /// Its own mtime.
         mtime: Timestamp,
     },
 }
 
-/// The permission bits that are kept: never those that make a program run as somebody else.
+/// The permission bits that are kept. They never include those that let a program run as another
+/// user.
 pub const PERMISSIONS: u32 = 0o777;
 
-/// The permission bits that there are.
+/// All permission bits.
 const ALL_PERMISSIONS: u32 = 0o7777;
 
 /// A regular file: its metadata and where its contents are.
@@ -246,12 +250,12 @@ pub struct FileFacts {
     pub mtime: Timestamp,
     /// Its size in bytes, holes included.
     pub size: u64,
-    /// Its contents by offset; what none of them covers is a hole.
+    /// Its contents by offset. Ranges without content are holes.
     pub contents: Vec<Content>,
 }
 
 impl FileFacts {
-    /// Returns the SHA-256 of the file, where its contents tell it: if it is one content, or empty.
+    /// Returns the SHA-256 of the file, if its contents tell it: it is one content, or empty.
     pub fn digest(&self) -> Option<Digest> {
         match &self.contents[..] {
             [] if self.size == 0 => Some(Digest::of(b"")),
@@ -264,19 +268,19 @@ impl FileFacts {
 /// A run of bytes of a file and the pack that holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
-    /// Where in the file it starts.
+    /// Its offset in the file in bytes.
     pub offset: u64,
     /// Its length in bytes, at most [`Content::MAX_LEN`].
     pub len: u64,
     /// Its SHA-256, also its name in the pack.
     pub digest: Digest,
-    /// Which of [`Header::packs`] holds it.
+    /// The index in [`Header::packs`] of the pack that holds it.
     pub pack: u32,
 }
 
 impl Content {
-    /// The longest content in bytes. Larger files are cut, so that every core has work and
-    /// memory stays bounded: DESIGN's measurement, 32 MiB.
+    /// The longest content in bytes, 32 MiB by measurement. Larger files are cut, so that every
+    /// core has work and memory stays bounded.
     pub const MAX_LEN: u64 = 32 << 20;
 }
 
@@ -285,23 +289,23 @@ impl Content {
 pub struct FurtherTarget {
     /// Its area.
     pub area: Area,
-    /// The directory of the nearest manifest above it, below its root; `None` if that is the root
-    /// itself, or if there is no manifest.
+    /// The directory of the nearest manifest above it, relative to its root; `None` if that is the
+    /// root itself, or if there is no manifest.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub package: Option<RelPath>,
 }
 
-/// One source file or directory as it was when the generation was saved.
+/// A source, as it was when the generation was saved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// The root it is in.
     pub root: Root,
-    /// Where it is below the root; the root itself has none.
+    /// Its path below the root; `None` for the root itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub path: Option<RelPath>,
-    /// What it is.
+    /// Its kind.
     pub kind: SourceKind,
-    /// A file's SHA-256; that of a directory's list of names; that of a symlink's target.
+    /// The SHA-256 of a file's bytes, of a directory's list of names, or of a symlink's target.
     pub digest: Digest,
     /// Its mtime.
     pub mtime: Timestamp,
@@ -310,7 +314,7 @@ pub struct Source {
     pub is_executable: bool,
 }
 
-/// What a source is.
+/// The kind of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourceKind {
@@ -322,29 +326,31 @@ pub enum SourceKind {
     Symlink,
 }
 
-/// A unit of a target, and what is remembered of it.
+/// A unit of a target, and its recorded use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unit {
     /// The directory that stands for it.
     pub dir: UnitDir,
-    /// When it was used.
+    /// Its last use.
     #[serde(flatten)]
     pub used: UnitUse,
-    /// Whether cargo knows it, or a file of the roots that it was built from, by an absolute path, or
-    /// such a path was compiled in. At other roots that is the checkout of another runner.
+    /// Whether cargo identifies it, or a file of the roots that it was built from, by an absolute
+    /// path, or such a path was compiled in. At other roots, that path may belong to another
+    /// runner's checkout.
     #[serde(rename = "bound", skip_serializing_if = "std::ops::Not::not", default)]
     pub is_bound: bool,
 }
 
-/// A file inside a root that dep-info names and no checkout brings: it is put back with the
-/// target, because a build script that cargo finds fresh does not write it again.
+/// A file inside a root that dep-info names or a build script wrote, and that no checkout brings.
+/// It is put back with the target, because a build script that cargo finds fresh does not write it
+/// again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptFile {
     /// The root it is in.
     pub root: Root,
-    /// Where it is below the root.
+    /// Its path below the root.
     pub path: RelPath,
-    /// The SHA-256 of all of it.
+    /// The SHA-256 of the whole file.
     pub digest: Digest,
     /// Its metadata and contents.
     pub facts: FileFacts,
@@ -369,9 +375,10 @@ impl Manifest {
         of_tree.chain(self.kept.iter().map(|kept| &kept.facts))
     }
 
-    /// Says what is wrong with a manifest that was read, if anything: a path that is there
-    /// twice or out of order, one whose parent is not a directory of the manifest, a hard
-    /// link to nothing, contents that overlap or end after the file, a pack that is not listed, a mode that is none.
+    /// Returns what is wrong with a manifest that was read; `None` if it is sound. Flaws are a path
+    /// that is listed twice or out of order or whose parent is not a directory of the manifest, a
+    /// hard link to nothing, contents that overlap or end after the file, a pack that is not
+    /// listed, an invalid mode.
     pub fn flaw(&self) -> Option<String> {
         let mut dirs = std::collections::HashSet::new();
         let mut files = std::collections::HashSet::new();
@@ -401,8 +408,7 @@ impl Manifest {
         self.files().find_map(|facts| self.flaw_of_file(facts))
     }
 
-    /// Takes the bits out of all modes that make a program run as somebody else, and the sticky bit: older programs
-    /// recorded them.
+    /// Clears the setuid, setgid and sticky bits of all modes, which older programs recorded.
     pub fn drop_special_modes(&mut self) {
         for entry in &mut self.entries {
             match &mut entry.kind {

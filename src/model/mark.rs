@@ -9,7 +9,7 @@ use super::digest::Digest;
 
 /// The first 8 bytes of a SHA-256, as 16 lowercase hex digits.
 ///
-/// Enough to tell things apart where an error costs a rebuild and no wrong byte.
+/// Such a mark is used only where a collision costs a rebuild and no wrong byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Mark(u64);
@@ -33,7 +33,7 @@ impl From<Mark> for String {
     }
 }
 
-/// A text that is no mark.
+/// A text that is not 16 lowercase hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not 16 lowercase hex digits")]
 pub struct ParseMarkError(String);

@@ -1,7 +1,7 @@
-//! Values and pure functions: what things are and what follows from them.
+//! Values and pure functions: the vocabulary and the decisions of the program.
 //!
-//! It hides nothing and touches nothing: no file, no clock, no environment. What is decided is
-//! decided here, from facts that others read.
+//! It touches no file, no clock and no environment. Every decision is made here, from facts that
+//! other modules read.
 
 pub mod ahead;
 pub mod always_build;

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Name(String);
 
 impl Name {
-    /// The longest name in bytes. 255 is what a Linux directory entry holds; the rest is
-    /// room for what we append (`-target`).
+    /// The longest name in bytes. A Linux directory entry holds 255; the rest is for suffixes
+    /// (`-target`).
     pub const MAX_LEN: usize = 200;
 
     /// Returns the name as text.
@@ -56,7 +56,7 @@ impl TryFrom<String> for Name {
     }
 }
 
-/// A text from outside that is not what it should name.
+/// A text from outside that is not a valid name of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not {expected}")]
 pub struct ParseNameError {

@@ -1,18 +1,19 @@
-//! Which variables of a job a program gets to see that we start.
+//! The variables of a job that are passed on to the programs we start.
 //!
-//! What is started may be somebody's choice: a toolchain file names a directory of programs, cargo's
-//! configuration a compiler, git's configuration filters. A job's environment holds secrets: the inputs of
-//! the step, the tokens of the runner, whatever a workflow exports. So a variable is passed on only if it is
-//! listed here: what these programs need to be found, to start, to find their configuration and to reach a
-//! server, and all by which cargo and rustup decide what to run and where to build.
+//! A configuration may choose the program: a toolchain file names a directory of programs, cargo's
+//! configuration a compiler, git's configuration filters. A job's environment holds secrets: the
+//! inputs of the step, the tokens of the runner, anything that a workflow exports. So a variable is
+//! passed on only if it is listed here: variables that these programs need to be found, to start,
+//! to find their configuration and to reach a server, and all by which cargo and rustup decide what
+//! to run and where to build.
 
 use std::ffi::OsStr;
 
 use super::environment::Environment;
 
-/// What every program gets.
+/// The variables that every program gets.
 const COMMON: [&str; 28] = [
-    // To be found, to start, and to speak.
+    // To be found, to start, and to produce text.
     "PATH",
     "LD_LIBRARY_PATH",
     "LD_PRELOAD",
@@ -41,21 +42,23 @@ const COMMON: [&str; 28] = [
     "OPENSSL_CONF",
     "KRB5CCNAME",
     "KRB5_CONFIG",
-    // Cargo and others ask less there.
+    // Cargo and others ask fewer questions in CI.
     "CI",
 ];
 
-/// Families of which every program gets all.
+/// The prefixes of variables that every program gets.
 const COMMON_FAMILIES: [&str; 2] = ["LC_", "XDG_"];
 
-/// What git gets besides: where the user's configuration is, and how servers are reached. The other variables
-/// that begin with `GIT_` name another repository, run programs, or write what is sent to a file.
+/// Further variables that git gets: the paths of the user's configuration, and how to reach
+/// servers. Other variables that begin with `GIT_` name another repository, run programs, or write
+/// the traffic to a file.
 const GIT: [&str; 4] =
     ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"];
 
 const GIT_FAMILIES: [&str; 2] = ["GIT_SSL_", "GIT_PROXY_SSL_"];
 
-/// What cargo, rustc, C compilers and linkers get besides: where they look for their parts.
+/// Further variables that cargo, rustc, C compilers and linkers get: where they look for their
+/// parts.
 const TOOLCHAIN: [&str; 7] = [
     "COMPILER_PATH",
     "GCC_EXEC_PREFIX",
@@ -66,22 +69,23 @@ const TOOLCHAIN: [&str; 7] = [
     "CCACHE_CONFIGPATH",
 ];
 
-/// Any member of these may decide which cargo or rustc runs, or where it builds: `CARGO_*` is the whole of
-/// cargo's configuration, `RUST*` is rustc's and rustup's, and the others choose a toolchain where it is not
-/// rustup that does.
+/// The prefixes of variables that may decide which cargo or rustc runs, or where it builds:
+/// `CARGO_*` is the whole of cargo's configuration, `RUST*` is rustc's and rustup's, and the others
+/// choose a toolchain without rustup.
 const TOOLCHAIN_FAMILIES: [&str; 5] = ["CARGO", "RUST", "NIX_", "MISE_", "ASDF_"];
 
-/// What a member of a family has in its name if it is secret: `CARGO_REGISTRY_TOKEN`,
+/// The words in the names of secret variables with these prefixes: `CARGO_REGISTRY_TOKEN`,
 /// `CARGO_REGISTRIES_<name>_SECRET_KEY`.
 const SECRET: [&str; 5] = ["TOKEN", "SECRET", "PASSW", "CREDENTIAL", "KEY"];
 
-/// The configuration of nix as a text: it may hold tokens.
+/// The configuration of nix as text, which may hold tokens.
 const NEVER: &str = "NIX_CONFIG";
 
-/// Returns what git gets to see.
+/// Returns the environment for git.
 ///
-/// Of the settings in `GIT_CONFIG_KEY_<n>` only the directories count whose owner git need not ask for, as jobs
-/// in containers set them. Others may be headers with tokens.
+/// Of the settings in `GIT_CONFIG_KEY_<n>`, only `safe.directory` is passed on, as jobs in
+/// containers set it: directories whose owner git does not check. Other settings may be headers
+/// with tokens.
 pub fn to_git(environment: &Environment) -> Environment {
     let text = |name: String| environment.get(&name)?.to_str();
     let count = text("GIT_CONFIG_COUNT".to_owned()).and_then(|count| count.parse::<usize>().ok());
@@ -101,13 +105,13 @@ pub fn to_git(environment: &Environment) -> Environment {
     passed_on
 }
 
-/// The setting that names directories of other owners that git works in all the same.
+/// The setting for directories of other owners in which git works all the same.
 const SAFE: &str = "safe.directory";
 
-/// Nobody sets as many.
+/// More settings than any job has.
 const MOST_SETTINGS: usize = 1000;
 
-/// Returns what cargo, rustc, C compilers and linkers get to see.
+/// Returns the environment for cargo, rustc, C compilers and linkers.
 pub fn to_toolchain(environment: &Environment) -> Environment {
     passed_on(environment, &TOOLCHAIN, &TOOLCHAIN_FAMILIES)
 }

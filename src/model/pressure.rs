@@ -1,21 +1,21 @@
-//! What must go when the disk fills.
+//! The limits on disk use, and the space to free when they are exceeded.
 
 use std::fmt;
 
 use super::filesystem::Filesystem;
 use super::quantity::{ByteSize, Percent};
 
-/// How full a filesystem may get, and how large the store.
+/// The limits on how full a filesystem and how large the store may get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pressure {
-    /// Above this share of bytes or inodes a filesystem is too full.
+    /// The share of bytes or inodes above which a filesystem is too full.
     pub disk_threshold: Percent,
-    /// Down to this share the store makes room on one that is too full.
+    /// The share down to which the store frees space on a filesystem that is too full.
     pub low_water: Percent,
-    /// Under this many free bytes it is too full as well; none means [`Self::min_free_on`] its
-    /// size.
+    /// The free bytes below which a filesystem is too full as well; `None` means
+    /// [`Self::min_free_on`] its size.
     pub min_free: Option<ByteSize>,
-    /// What the packs, manifests, mirrors and homes of the store may need together.
+    /// The largest total size of the store's packs, manifests, mirrors and homes.
     pub max_size: Option<ByteSize>,
 }
 
@@ -27,28 +27,28 @@ impl Default for Pressure {
     }
 }
 
-/// In which way a filesystem is too full.
+/// The limit that a filesystem exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strain {
-    /// Too much is written.
+    /// Too many bytes are used.
     Disk {
-        /// How full it is.
+        /// The used share.
         used: Percent,
-        /// How full it may be.
+        /// The allowed share.
         threshold: Percent,
     },
-    /// Too little is free.
+    /// Too few bytes are free.
     Free {
-        /// What is free.
+        /// The free bytes.
         free: ByteSize,
-        /// What should be.
+        /// The bytes that should be free.
         min_free: ByteSize,
     },
     /// Too many inodes are used.
     Inodes {
-        /// How many are.
+        /// The used share.
         used: Percent,
-        /// How many may be.
+        /// The allowed share.
         threshold: Percent,
     },
 }
@@ -63,7 +63,7 @@ impl fmt::Display for Strain {
     }
 }
 
-/// An amount of room.
+/// An amount of disk space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Room {
     pub(super) bytes: u64,
@@ -71,7 +71,7 @@ pub(super) struct Room {
 }
 
 impl Pressure {
-    /// Returns in which ways `filesystem` is too full: none if it is not.
+    /// Returns the limits that `filesystem` exceeds.
     pub fn strains(&self, filesystem: &Filesystem) -> Vec<Strain> {
         let threshold = self.disk_threshold;
         let mut strains = Vec::new();
@@ -80,7 +80,7 @@ impl Pressure {
             strains.push(Strain::Disk { used, threshold });
         }
         let (free, min_free) = (ByteSize(filesystem.free_bytes), self.min_free_on(filesystem));
-        // What has no size, like an overlay that does not tell, has no free bytes to miss.
+        // A filesystem that reports no size, such as some overlays, cannot lack free bytes.
         if free < min_free && filesystem.usable_bytes() > 0 {
             strains.push(Strain::Free { free, min_free });
         }
@@ -91,14 +91,14 @@ impl Pressure {
         strains
     }
 
-    /// Returns how many bytes should be free: 20 GiB, or 10 % of a smaller filesystem, unless
-    /// it was said.
+    /// Returns how many bytes should be free: [`Self::min_free`] if set, else 20 GiB, or 10 % of a
+    /// smaller filesystem.
     pub fn min_free_on(&self, filesystem: &Filesystem) -> ByteSize {
         let usual = ByteSize((20 << 30).min(filesystem.total_bytes / 10));
         self.min_free.unwrap_or(usual)
     }
 
-    /// Returns how much must go until `filesystem` is at low water; nothing if it is not too
+    /// Returns how much must be freed for `filesystem` to be at low water; nothing if it is not too
     /// full.
     pub(super) fn wanted(&self, filesystem: &Filesystem) -> Room {
         let low_water = self.low_water.min(self.disk_threshold);

@@ -1,23 +1,25 @@
-//! Text of others, made fit to be printed: a reader sees what it says, and nothing obeys it.
+//! Escaping text from outside for output: readers see what it says, and no terminal obeys it.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Tells whether a reader sees `symbol` as what it is: neither a control character nor one that turns, hides or
-/// breaks the text around it, as those that order languages from right to left do.
+/// Tells whether a reader sees `symbol` as it is: it is no control character and none that
+/// reorders, hides or breaks the text around it, such as the marks for right-to-left text.
 pub fn is_printable(symbol: char) -> bool {
     if symbol.is_ascii() {
         return !symbol.is_ascii_control();
     }
-    // At the start of a text what joins the symbol before it, as an accent does, would be escaped, too.
+    // At the start of a text, `escape_debug` would also escape a symbol that joins the one before
+    // it, such as an accent.
     let mut text = String::from("a");
     text.push(symbol);
     text.escape_debug().count() == 2
 }
 
-/// Returns `text` on one line on which everything can be seen: `a\n\u{1b}[1m` for a line's end and a colour.
+/// Returns `text` on one line, with invisible symbols escaped: `a\n\u{1b}[1m` shows a newline and a
+/// colour.
 ///
-/// Backslashes stay as they are, so that paths read as they are written.
+/// Backslashes are not escaped, so that paths read as they are written.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_printable) {
         return text.into();
@@ -33,10 +35,10 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     escaped.into()
 }
 
-/// Returns JSON that says the same, in which everything can be seen.
+/// Returns equivalent JSON with invisible symbols escaped.
 ///
-/// Whatever is not ASCII stands in a text there, and may be written with its number. Line ends and blanks
-/// between the values stay.
+/// In JSON, symbols outside ASCII occur only in strings, where they may be written as escapes.
+/// Newlines and blanks between the values stay.
 pub fn escape_json(json: &str) -> Cow<'_, str> {
     let stays = |symbol: char| is_printable(symbol) || symbol == '\n';
     if json.chars().all(stays) {

@@ -16,8 +16,7 @@ pub struct Percent(u8);
 impl Percent {
     const EXPECTED: &str = "a percentage (0% to 100%)";
 
-    /// Returns the share that `part` is of `whole`, rounded up as df(1) does; of nothing, it
-    /// is 0.
+    /// Returns the share of `part` in `whole`, rounded up as df(1) does; 0 if `whole` is 0.
     pub fn of(part: u64, whole: u64) -> Self {
         let share = (u128::from(part) * 100).div_ceil(u128::from(whole.max(1)));
         Self(u8::try_from(share).unwrap_or(100).min(100))
@@ -39,7 +38,7 @@ impl fmt::Display for Percent {
 impl FromStr for Percent {
     type Err = ParseNameError;
 
-    /// Reads `80%`, `80 %` or `80`.
+    /// Parses `80%`, `80 %` or `80`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.trim().trim_end_matches('%').trim_end();
         let refuse = || ParseNameError { text: text.to_owned(), expected: Self::EXPECTED };
@@ -93,8 +92,8 @@ impl fmt::Display for ByteSize {
 impl FromStr for ByteSize {
     type Err = ParseNameError;
 
-    /// Reads `20GiB`, `28 GB`, `1.5TiB`, `20G` or plain bytes. As in `du` and `df`, a letter
-    /// alone counts in powers of 1024; only `KB`, `MB`, `GB` and `TB` count in powers of 1000.
+    /// Parses `20GiB`, `28 GB`, `1.5TiB`, `20G` or plain bytes. As in `du` and `df`, a letter alone
+    /// counts in powers of 1024; only `KB`, `MB`, `GB` and `TB` count in powers of 1000.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refuse = || {
             let expected =
@@ -108,7 +107,7 @@ impl FromStr for ByteSize {
         let unit = bytes_of_unit(unit.trim_start()).ok_or_else(refuse)?;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
         let whole = whole_number(whole).ok_or_else(refuse)?.checked_mul(unit).ok_or_else(refuse)?;
-        // Nine digits are more than anybody writes, and their power of ten fits.
+        // Nine digits are more than anyone writes, and their power of ten fits.
         if fraction.len() > 9 || (unit == 1 && number.contains('.')) {
             return Err(refuse());
         }
@@ -135,7 +134,7 @@ fn bytes_of_unit(text: &str) -> Option<u64> {
     }
 }
 
-/// Reads a duration: `90s`, `30m`, `12h`, `1d` or `2w`.
+/// Parses a duration: `90s`, `30m`, `12h`, `1d` or `2w`.
 pub fn parse_duration(text: &str) -> Result<Duration, ParseNameError> {
     let refuse = || {
         let expected = "a duration (a whole number and s, m, h, d or w: `1d`)";
@@ -152,7 +151,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, ParseNameError> {
 /// The seconds of a second, minute, hour, day and week.
 const SECS: [(char, u64); 5] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 604_800)];
 
-/// Returns `secs` seconds in the largest unit that tells something: `9 days`, `26 hours`.
+/// Returns `secs` seconds in the largest meaningful unit: `9 days`, `26 hours`.
 pub fn rough_duration(secs: u64) -> String {
     let (count, unit) = match secs {
         0..120 => (secs, "second"),
@@ -163,7 +162,7 @@ pub fn rough_duration(secs: u64) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Reads digits and nothing else: `parse` alone would admit `+5`.
+/// Parses a number of digits only: `parse` alone would accept `+5`.
 pub(super) fn whole_number(digits: &str) -> Option<u64> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }

@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::names::ParseNameError;
 use super::rel_path::JsonBytes;
 
-/// A path that is only compared or shown, never followed; in JSON text where it is UTF-8, else hex.
+/// A path that is only compared or shown, never followed. In JSON it is a string if it is UTF-8,
+/// else hex.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "JsonBytes", try_from = "JsonBytes")]
 pub struct RawPath(Vec<u8>);
 
 impl RawPath {
-    /// Returns `bytes` as they are.
+    /// Returns the path with these bytes, unchecked.
     pub fn of(bytes: &[u8]) -> Self {
         Self(bytes.to_vec())
     }

@@ -1,4 +1,4 @@
-//! Why a generation goes.
+//! Reasons to remove a generation or an idle directory.
 
 use std::fmt;
 
@@ -9,28 +9,28 @@ use super::facts::Trust;
 use super::pressure::Strain;
 use super::quantity::{ByteSize, rough_duration};
 
-/// Why a generation goes.
+/// Why a generation or an idle directory is removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Its series was not used for long, and others of its kind were.
+    /// Its series has been unused for long, and enough others of its group were used since.
     Unused {
-        /// For how long, in seconds.
+        /// How long it has been unused, in seconds.
         idle_secs: u64,
-        /// How many series are kept whatever their age.
+        /// The number of series that are kept whatever their age.
         kept: usize,
-        /// Series of which area.
+        /// The area of these series.
         area: Area,
-        /// Of which kind of lane.
+        /// The kind of lane of these series.
         trust: Trust,
     },
-    /// Enough newer generations of its job are there.
+    /// There are enough newer generations of its kind of job.
     Superseded {
-        /// How many are kept.
+        /// The number of generations that are kept.
         limit: usize,
         /// The kind of job.
         job: String,
     },
-    /// Nobody can use it: its generation is gone, the machine was restarted, or it changed.
+    /// No job can use it: its generation is gone, the machine was rebooted, or it changed.
     Outdated,
     /// The filesystem is too full.
     Strained(Strain),

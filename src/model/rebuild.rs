@@ -1,4 +1,4 @@
-//! Which crates cargo will build again, and why.
+//! The forecast of the crates that cargo will build again, with reasons.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +10,7 @@ use super::timestamp::Timestamp;
 use super::unit_graph::{GraphUnit, UnitGraph};
 use super::unit_use::UnitDir;
 
-/// How many names a line shows.
+/// The number of names that a line shows.
 const SHOWN: usize = 3;
 
 /// A crate that cargo will build again.
@@ -18,40 +18,40 @@ const SHOWN: usize = 3;
 pub struct Rebuild {
     /// Its name.
     pub name: String,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
 }
 
-/// Why cargo builds a crate again; of several reasons the first of this list.
+/// Why cargo builds a crate again. If several reasons apply, the first in this list counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It was built by another toolchain.
+    /// It was built with another toolchain.
     Toolchain(String),
-    /// It was built with other flags: the variables that changed.
+    /// It was built with other flags; these are the variables that changed.
     Flags(Vec<String>),
-    /// It is to be built in every job.
+    /// A user asked to build it in every job.
     Demanded,
-    /// The lock file names this version of it, and it was built in another.
+    /// The lock file names this version, and another was built.
     NeverBuilt(String),
-    /// It lies at another path, and cargo knows it by that.
+    /// It lies at another path, and cargo identifies it by its path.
     Moved(Moved),
-    /// These files of it, or that it reads, changed, are new or are gone.
+    /// These files, which it contains or reads, are changed, new or gone.
     Changed(BTreeSet<String>),
-    /// These directories hold other names.
+    /// These directories contain other names.
     Listed(BTreeSet<String>),
-    /// These variables, which it reads, changed.
+    /// These variables that it reads changed.
     Variables(BTreeSet<String>),
-    /// This is newer than what was built from it, although it is as it was when that was saved.
+    /// This path is newer than the build, although its content is as recorded.
     Newer(String),
-    /// Its build did not come to an end, or what it depends on was built again since.
+    /// Its build did not finish, or one of its dependencies was built again since.
     Unfinished,
-    /// The job used it last time, and the tree does not hold it as it is needed now.
+    /// The job used it last time, and the tree does not contain it as it is needed now.
     Lacking,
     /// It depends on crates that are built again.
     Dependency(BTreeSet<String>),
 }
 
-/// Where something was, and where it is now.
+/// A path before and after a move.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
     /// The absolute path it was built at.
@@ -60,7 +60,7 @@ pub struct Moved {
     pub new: String,
 }
 
-/// How everything that a graph names is now.
+/// The current state of everything that a graph names.
 #[derive(Clone, Debug, Default)]
 pub struct Now {
     /// Why all crates are built again, if they are.
@@ -69,26 +69,26 @@ pub struct Now {
     pub crates: BTreeSet<String>,
     /// Why all path crates are built again, if they are.
     pub every_path_crate: Option<Reason>,
-    /// The packages that were built in another version, with the one that is wanted.
+    /// The packages whose built version differs, with the wanted version.
     pub new_versions: BTreeMap<String, String>,
-    /// Each package, by its index.
+    /// The state of each package, by its index.
     pub packages: Vec<PackageNow>,
-    /// The names of the variables that have other values, by their index.
+    /// The names of the variables whose values changed, by their index.
     pub variables: BTreeMap<u32, String>,
-    /// Each path that a unit names, by its number.
+    /// The state of each path that a unit names, by its number.
     pub paths: BTreeMap<u32, PathNow>,
-    /// The units that are built again in every job.
+    /// The units that a user asked to build in every job.
     pub demanded: BTreeSet<UnitDir>,
 }
 
-/// How a package is now.
+/// The current state of a package.
 #[derive(Clone, Debug, Default)]
 pub struct PackageNow {
-    /// Where it was and is, if cargo takes it for another.
+    /// Its old and new path, if cargo takes it for another package.
     pub moved: Option<Moved>,
-    /// Whether it, or the target that these units are of, is not there any more.
+    /// Whether it, or the target of these units, is gone.
     pub is_gone: bool,
-    /// The manifest that changed, if cargo builds these units again because of it.
+    /// The changed manifest, if cargo builds these units again because of it.
     pub manifest: Option<String>,
     /// The newest mtime of its files.
     pub newest: Timestamp,
@@ -96,26 +96,27 @@ pub struct PackageNow {
     pub changed: Vec<String>,
 }
 
-/// How a file is now, or a directory with all that is in it.
+/// The current state of a file, or of a directory with its contents.
 #[derive(Clone, Debug, Default)]
 pub struct PathNow {
-    /// How it is called to people.
+    /// Its name for people.
     pub shown: String,
-    /// Its mtime, of a directory the newest of all in it; none if it is gone.
+    /// Its mtime; for a directory, the newest mtime in it. `None` if it is gone.
     pub mtime: Option<Timestamp>,
-    /// It, if it is a file that is not as recorded, else such files in it.
+    /// The files that are not as recorded: itself, or files in it.
     pub changed: Vec<String>,
-    /// It and directories in it that hold other names than recorded.
+    /// The directories whose names are not as recorded: itself, or directories in it.
     pub listed: Vec<String>,
-    /// Where it was and is.
+    /// Its old and new path, if it moved.
     pub moved: Option<Moved>,
 }
 
-/// Returns the crates that cargo will build again, each once: first those that have a reason of their
-/// own, then those that depend on them.
+/// Returns the crates that cargo will build again, without duplicates: first those with a reason of
+/// their own, then those that depend on them.
 ///
-/// It takes for granted that the same command of cargo follows, on the same graph of packages. Of a
-/// package whose build script names no file, all files count, also those that its manifest excludes.
+/// It assumes that the same cargo command follows, on the same graph of packages. If the build
+/// script of a package names no file, all files of the package count, even those that its manifest
+/// excludes.
 pub fn rebuilds(graph: &UnitGraph, now: &Now) -> Vec<Rebuild> {
     if let Some(reason) = &now.everything {
         let of = |name: &String| Rebuild { name: name.clone(), reason: reason.clone() };
@@ -152,8 +153,8 @@ pub fn rebuilds(graph: &UnitGraph, now: &Now) -> Vec<Rebuild> {
     own.chain(dependents).map(rebuild).collect()
 }
 
-/// Adds the crates that a job used last time and that the tree does not hold as they are needed now, unless
-/// another reason is known why they are built.
+/// Adds the crates that a job used last time and that the tree does not contain as they are needed
+/// now, unless they are listed already for another reason.
 pub fn with_lacking(mut rebuilds: Vec<Rebuild>, lacking: &BTreeSet<String>) -> Vec<Rebuild> {
     let known: BTreeSet<_> = rebuilds.iter().map(|rebuild| rebuild.name.clone()).collect();
     let more = lacking.difference(&known).cloned();
@@ -249,7 +250,7 @@ fn built_because_of<'a>(
 }
 
 impl Reason {
-    /// Returns the word that stands for it in JSON.
+    /// Returns its word in JSON.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Toolchain(_) => "toolchain",
@@ -284,7 +285,7 @@ impl Reason {
         }
     }
 
-    /// Adds what another unit of the crate says.
+    /// Combines the reason with that of another unit of the crate.
     fn join(&mut self, other: Self) {
         match (&mut *self, other) {
             (Self::Changed(known), Self::Changed(names))
@@ -331,7 +332,7 @@ impl Serialize for Rebuild {
     }
 }
 
-/// Returns what `rebuilds` says in at most `max` lines: crates with one reason share a line, those that
+/// Returns `rebuilds` as at most `max` lines. Crates with the same reason share a line; crates that
 /// only depend on others come last.
 pub fn lines(rebuilds: &[Rebuild], max: usize) -> Vec<String> {
     let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
@@ -362,7 +363,7 @@ pub fn lines(rebuilds: &[Rebuild], max: usize) -> Vec<String> {
     lines
 }
 
-/// Lists the first names and counts the others.
+/// Returns the first names and the number of the others.
 pub fn some<T: fmt::Display>(names: impl ExactSizeIterator<Item = T>, quote: &str) -> String {
     let more = names.len().saturating_sub(SHOWN);
     let names: Vec<_> = names.take(SHOWN).map(|name| format!("{quote}{name}{quote}")).collect();

@@ -1,4 +1,4 @@
-//! Relative paths as they stand in manifests: hostile until parsed.
+//! Relative paths of manifests: hostile until parsed.
 
 use std::cmp::Ordering;
 use std::ffi::OsStr;
@@ -12,14 +12,14 @@ use super::names::ParseNameError;
 
 /// A path below a root: no leading `/`, no empty, `.` or `..` component, no NUL byte.
 ///
-/// It may hold bytes that are not UTF-8. Paths sort as a tree does: a directory, then all that
-/// is below it, then its next sibling.
+/// A component has at most 255 bytes, the path 4,096. It may contain bytes that are not UTF-8.
+/// Paths sort as a tree does: a directory, then everything below it, then its next sibling.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "JsonBytes", try_from = "JsonBytes")]
 pub struct RelPath(Box<[u8]>);
 
 impl RelPath {
-    /// Returns `bytes` as a path below a root, or what is wrong with them.
+    /// Parses `bytes` as a path below a root.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseNameError> {
         let harmless = |component: &[u8]| {
             !matches!(component, b"" | b"." | b"..")
@@ -39,12 +39,12 @@ impl RelPath {
         &self.0
     }
 
-    /// Returns the path as `std` knows it.
+    /// Returns the path as a [`Path`].
     pub fn as_path(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.0))
     }
 
-    /// Returns the directory the path is in, unless that is the root itself.
+    /// Returns the parent directory; `None` if that is the root itself.
     pub fn parent(&self) -> Option<Self> {
         let slash = self.0.iter().rposition(|byte| *byte == b'/')?;
         Some(Self(self.0[..slash].into()))
@@ -79,7 +79,7 @@ impl RelPath {
 }
 
 impl Ord for RelPath {
-    /// As the lists of their components compare: a slash before every other byte.
+    /// Compares the paths as lists of components: a slash sorts before every other byte.
     fn cmp(&self, other: &Self) -> Ordering {
         let (a, b) = (&*self.0, &*other.0);
         let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
@@ -106,7 +106,7 @@ impl fmt::Debug for RelPath {
     }
 }
 
-/// Bytes in JSON: a string where they are UTF-8, else `{"hex": "…"}`.
+/// Bytes in JSON: a string if they are UTF-8, else `{"hex": "…"}`.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum JsonBytes {

@@ -1,4 +1,4 @@
-//! What may go: which series and generations are kept.
+//! The retention policy: the series and generations that are kept.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -13,16 +13,17 @@ use super::reason::Reason;
 use super::scope::Repository;
 use super::timestamp::Timestamp;
 
-/// How much is kept while there is room.
+/// The number of series and generations that are kept while there is space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How many series of `registry`, and of `git`, are kept whatever their age.
+    /// The number of series of `registry`, and of `git`, that are kept whatever their age.
     pub shared_series: usize,
-    /// How many series of each target area of a repository are kept whatever their age.
+    /// The number of series of each target area of a repository that are kept whatever their age.
     pub target_series: usize,
-    /// Only series unused for longer than this may go.
+    /// The time for which a series must have been unused before it may go.
     pub min_age: Duration,
-    /// How many generations of a series are kept for each kind of job and home of cargo.
+    /// The number of generations of a series that are kept for each kind of job, cargo home and
+    /// system.
     pub generations: usize,
 }
 
@@ -36,7 +37,7 @@ impl Default for Policy {
 impl FromStr for Policy {
     type Err = ParseNameError;
 
-    /// Reads `cargo=5,target=3,min-age=1d`; what is not named keeps its default.
+    /// Parses `cargo=5,target=3,min-age=1d`; a value that is not named keeps its default.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut policy = Self::default();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
@@ -61,11 +62,11 @@ fn count(text: &str) -> Result<usize, ParseNameError> {
     count.ok_or_else(|| ParseNameError { text: text.to_owned(), expected })
 }
 
-/// Which series compete with each other to be kept.
+/// A group of series that compete to be kept.
 ///
-/// The series of `registry` and `git` of all repositories compete, because those areas hold
-/// what repositories have in common. Each kind of lane is counted by itself: however many pull
-/// requests there are, they never push out what a branch or the protected lane needs.
+/// The series of `registry` and of `git` of all repositories compete, because these areas hold what
+/// repositories share. Each kind of lane has its own groups: pull requests, however many, never
+/// push out the series of a branch or of the protected lane.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Group<'a> {
     trust: Trust,
@@ -82,7 +83,7 @@ impl<'a> Group<'a> {
 }
 
 impl Policy {
-    /// Returns the generations that the policy no longer keeps, each with the reason.
+    /// Returns the generations that the policy no longer keeps, with reasons.
     ///
     /// A leased generation is never among them, nor is the newest of a series that is kept. The
     /// order of `series` and of their generations does not matter.
@@ -114,7 +115,7 @@ impl Policy {
         expired
     }
 
-    /// Returns the generations of a kept series that enough newer ones of their kind follow.
+    /// Returns the generations of a kept series that have enough newer ones of their kind.
     fn superseded<'a>(
         &self,
         facts: &'a SeriesFacts,

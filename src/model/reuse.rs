@@ -1,4 +1,4 @@
-//! How much of what a job used came from the cache.
+//! The share of a job's units that came from the cache.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,24 +8,26 @@ use serde::Serialize;
 use super::timestamp::Timestamp;
 use super::unit_use::{Sight, UnitDir};
 
-/// How many units a job used, and where they came from.
+/// The number of units that a job used, and their origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reuse {
-    /// Units that the job used.
+    /// The units that the job used.
     pub used: u64,
-    /// Those of them that are as they were restored.
+    /// Of these, the units that are unchanged since the restore.
     pub fresh: u64,
-    /// Those of them that were built.
+    /// Of these, the units that were built.
     pub built: u64,
-    /// The names of the crates that those are of.
+    /// The names of the crates of the built units.
     pub built_crates: BTreeSet<String>,
 }
 
 impl Reuse {
-    /// Compares the units of a tree after the build with when they were `built` in the generation that
-    /// was restored, none of them if none was. `None` where it cannot be told what a job used.
+    /// Compares the units of a tree after the build with the restored ones. `restored` holds the
+    /// time at which each unit of the restored generation was built, and is empty if nothing was
+    /// restored. Returns `None` if use cannot be observed.
     ///
-    /// Cargo writes the fingerprint of a unit anew whenever it builds it, and never else.
+    /// Cargo writes the fingerprint of a unit anew whenever it builds the unit, and at no other
+    /// time.
     pub fn of(
         restored: &BTreeMap<UnitDir, Timestamp>,
         now: &BTreeMap<UnitDir, Sight>,
@@ -46,7 +48,7 @@ impl Reuse {
         Some(reuse)
     }
 
-    /// Adds what was used of another tree.
+    /// Adds the units of another tree.
     #[must_use]
     pub fn with(mut self, other: Self) -> Self {
         self.used += other.used;
@@ -64,7 +66,7 @@ impl fmt::Display for Reuse {
         if *used == 0 {
             return f.write_str("no unit was used");
         }
-        // Rounded down: 100 % says that nothing was built.
+        // Round down, so that 100 % means that nothing was built.
         let per_mille = fresh * 1000 / used;
         let (percent, tenth) = (per_mille / 10, per_mille % 10);
         write!(f, "kept {fresh} of {used} units ({percent}.{tenth} %)")?;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{Name, ParseNameError};
 
-/// Where a checkout lies: the repo's own, or that of a dependency.
+/// A root: the checkout of the repo, or of a dependency.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Root {

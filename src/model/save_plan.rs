@@ -1,22 +1,22 @@
-//! What the end of a job saves: from how the job went and what its workflow asked for.
+//! The decision what to save at the end of a job.
 
 use super::cache_mode::CacheMode;
 use super::scope::Lane;
 
-/// When the end of a job saves.
+/// When to save at the end of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaveIf {
-    /// Whatever became of the job.
+    /// Save after any outcome of the job.
     Always,
-    /// If the job succeeded.
+    /// Save if the job succeeded.
     Success,
-    /// If the lane is the protected one.
+    /// Save if the lane is the protected one.
     Protected,
-    /// Never.
+    /// Never save.
     Never,
 }
 
-/// How a job went so far.
+/// The status of a job so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStatus {
     /// No step failed.
@@ -27,20 +27,21 @@ pub enum JobStatus {
     Cancelled,
 }
 
-/// What is saved.
+/// The areas to save.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SavePlan {
-    /// Every area, as it is.
+    /// Save every area, as it is.
     Whole,
-    /// Every area, targets marked as partial: some of what the job builds may be lacking.
+    /// Save every area, and mark targets as partial: some of the job's build outputs may be
+    /// missing.
     Partial,
-    /// Nothing, for this reason, a clause.
+    /// Save nothing, for this reason, a clause.
     Nothing(&'static str),
 }
 
 impl SavePlan {
-    /// Decides. `status` is how the job went, if the runner tells; `restored` whether all that was
-    /// to be restored was in place before it built.
+    /// Decides what to save. `status` is the status of the job, if the runner reports it.
+    /// `restored` tells whether everything to be restored was in place before the build.
     pub fn of(
         save_if: SaveIf,
         cache_mode: CacheMode,

@@ -1,4 +1,4 @@
-//! Who may restore what: repository plus trust lane.
+//! Scopes: a repository and a trust lane, which decide who may restore.
 
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
@@ -24,12 +24,12 @@ impl Repository {
         self.0.split_once('/').map_or("", |(_, name)| name)
     }
 
-    /// Returns one directory name for it, at most 203 bytes long: `owner%2Fname`.
+    /// Returns a directory name for it, at most 203 bytes long: `owner%2Fname`.
     pub fn dir_name(&self) -> String {
         dir_name(&self.0)
     }
 
-    /// Tells whether both are one repository: servers do not mind the case of letters.
+    /// Tells whether both name the same repository: servers ignore the case of letters.
     pub fn is_same_as(&self, other: &str) -> bool {
         self.0.eq_ignore_ascii_case(other)
     }
@@ -68,11 +68,11 @@ impl TryFrom<String> for Repository {
     }
 }
 
-/// How far the code of a job is trusted. A job writes only its own lane.
+/// How far the code of a job is trusted. A job writes only to its own lane.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Lane {
-    /// The default branch and protected ones, tags, schedules.
+    /// The default branch, protected branches, tags and schedules.
     Protected,
     /// Another branch of the repository.
     Branch(String),
@@ -123,7 +123,7 @@ impl TryFrom<String> for Lane {
     }
 }
 
-/// Who may restore: repository plus trust lane.
+/// A repository and a trust lane, which decide who may restore.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Scope {
     /// The repository.
@@ -133,11 +133,11 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Returns the scopes a job of this scope may read: its own, that of the branch it is based
-    /// on, the protected one.
+    /// Returns the scopes that a job of this scope may read: its own, that of its base branch, and
+    /// the protected one.
     ///
-    /// Never that of another repository or of another pull request. A protected scope reads itself
-    /// alone, whatever its base is said to be.
+    /// It never includes a scope of another repository or of another pull request. A protected
+    /// scope reads only itself, whatever base is given.
     pub fn chain(&self, base: Option<&Lane>) -> Vec<Self> {
         let mut lanes = vec![&self.lane];
         if self.lane != Lane::Protected {
@@ -151,8 +151,9 @@ impl Scope {
 
     /// Returns the scope as one directory name: `owner%2Fname@branch%2Ffix`.
     ///
-    /// What is not `A-Z a-z 0-9 . _ -` is written as `%` and two hex digits, so that different
-    /// scopes get different names; one longer than a directory entry ends in its digest.
+    /// Bytes other than `A-Z a-z 0-9 . _ -` are written as `%` and two hex digits, so that
+    /// different scopes get different names. A name that is too long for a directory entry is cut
+    /// and ends in its digest.
     pub fn dir_name(&self) -> String {
         let mut name = String::new();
         escape(self.repository.as_str(), &mut name);
@@ -169,7 +170,7 @@ pub(super) fn dir_name(text: &str) -> String {
     shorten(name)
 }
 
-/// Ends a name that is too long for a directory entry in its digest.
+/// Cuts a name that is too long for a directory entry, and appends its digest.
 fn shorten(mut name: String) -> String {
     if name.len() > MAX_DIR_NAME {
         let digest = Digest::of(name.as_bytes()).to_string();

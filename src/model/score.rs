@@ -1,4 +1,4 @@
-//! How much of what a job wants cargo will reuse of a generation.
+//! The score of a generation: how many of the units that a job wants cargo will reuse.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -11,32 +11,32 @@ use super::unit_use::UnitDir;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Standing {
-    /// Whether the compiler is another one.
+    /// Whether the compiler differs.
     pub compiler_differs: bool,
-    /// Whether something changed that changes how every unit is built, as flags do.
+    /// Whether a change, for example of flags, affects how every unit is built.
     pub everything_differs: bool,
-    /// The profile directories of which the units are built in another way.
+    /// The profile directories whose units are built in another way.
     pub other_profiles: HashSet<String>,
-    /// Whether something changed that changes how every path package is built.
+    /// Whether a change affects how every path package is built.
     pub path_packages_differ: bool,
-    /// Whether the roots lie elsewhere.
+    /// Whether the roots have other paths.
     pub is_moved: bool,
-    /// Whether cargo's home lies elsewhere: then cargo builds what is from there again.
+    /// Whether cargo's home has another path: then cargo rebuilds the packages from there.
     pub home_is_moved: bool,
-    /// The packages that are wanted in another version, or whose manifest means something else.
+    /// The packages whose wanted version differs, or whose manifest has another meaning.
     pub other_packages: HashSet<u32>,
-    /// The packages that are not wanted at all any more.
+    /// The packages that are no longer wanted.
     pub gone_packages: HashSet<u32>,
-    /// The paths at which something else is.
+    /// The paths whose content differs.
     pub other_paths: HashSet<u32>,
-    /// The variables that have another value.
+    /// The variables whose value differs.
     pub other_variables: HashSet<u32>,
 }
 
-/// What becomes of a unit of a sketch.
+/// The fate of a unit of a sketch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fate {
-    /// Whether a build of the checkout looks for this very unit, as far as can be told by how it was built.
+    /// Whether a build of the checkout looks for this very unit, judged by how the unit was built.
     pub is_wanted: bool,
     /// Whether cargo finds it fresh if it looks for it.
     pub is_fresh: bool,
@@ -45,17 +45,17 @@ pub struct Fate {
 /// A unit that a job used last time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Whether the build will look for this very unit; else for another of the same role.
+    /// Whether the build will look for this very unit, or else for another of the same role.
     pub is_itself: bool,
     /// The name of its package.
     pub name: String,
 }
 
-/// The units that a job used last time, by directory and role: cargo keeps a library and its documentation in
-/// one directory where the library is named without a hash.
+/// The units that a job used last time, by directory and role. The directory alone is not unique:
+/// if a library is named without a hash, cargo keeps it and its documentation in one directory.
 pub type Wants = BTreeMap<(UnitDir, Mark), Wanted>;
 
-/// Returns the fate of each unit of a sketch. A unit shares the fate of those it depends on.
+/// Returns the fate of each unit of a sketch. A unit is no fresher than its dependencies.
 pub fn fates(sketch: &Sketch, standing: &Standing) -> Vec<Fate> {
     let is_of_home = |unit: &SketchUnit| {
         let package = sketch.packages.get(unit.package as usize);
@@ -65,7 +65,7 @@ pub fn fates(sketch: &Sketch, standing: &Standing) -> Vec<Fate> {
         standing.other_packages.contains(&unit.package)
             || standing.gone_packages.contains(&unit.package)
     };
-    // Flags and profiles are part of the hash that cargo gives a unit: with others it is another unit.
+    // Flags and profiles are part of cargo's hash of a unit: with others, it is another unit.
     let is_other = |unit: &SketchUnit| {
         let profile = || unit.dir.profile_dir();
         standing.everything_differs
@@ -89,7 +89,7 @@ pub fn fates(sketch: &Sketch, standing: &Standing) -> Vec<Fate> {
     others.into_iter().zip(stale).map(fate).collect()
 }
 
-/// Tells whether a unit is of a path package.
+/// Tells whether a unit belongs to a path package.
 fn is_of_path(sketch: &Sketch, unit: &SketchUnit) -> bool {
     sketch.packages.get(unit.package as usize).is_some_and(GraphPackage::is_path)
 }
@@ -107,7 +107,7 @@ fn users(sketch: &Sketch) -> Vec<Vec<usize>> {
     users
 }
 
-/// Tells of each unit whether it is one of these, or depends on one.
+/// Tells for each unit whether `is_one` holds for it or for a unit that it depends on.
 fn reached(
     sketch: &Sketch,
     users: &[Vec<usize>],
@@ -125,7 +125,8 @@ fn reached(
     reached
 }
 
-/// Returns the units that a job used when it saved a generation, without those of packages that are gone.
+/// Returns the units that a job used when it saved a generation, except those of packages that are
+/// gone.
 pub fn wants_of(sketch: &Sketch, standing: &Standing, fates: &[Fate]) -> Wants {
     let is_gone = |unit: &SketchUnit| standing.gone_packages.contains(&unit.package);
     let units = sketch.units.iter().zip(fates);
@@ -137,8 +138,8 @@ pub fn wants_of(sketch: &Sketch, standing: &Standing, fates: &[Fate]) -> Wants {
     wanted.collect()
 }
 
-/// Adds what an earlier run of the job used, which got further than the later ones in `wants`. Of a unit that
-/// builds no longer look for, the later runs have used another one of its role.
+/// Adds the units of an earlier run of the job, which got further than the later runs in `wants`.
+/// If builds no longer look for a unit, the later runs used another of its role.
 pub fn add_earlier(wants: &mut Wants, earlier: Wants) {
     let roles: HashSet<Mark> = wants.keys().map(|(_, role)| *role).collect();
     for (key, wanted) in earlier {
@@ -153,16 +154,16 @@ pub fn add_earlier(wants: &mut Wants, earlier: Wants) {
 pub struct Lacking<'a> {
     /// The unit.
     pub wanted: &'a Wanted,
-    /// Whether the tree has it from a job that used it, built from other sources: then the graph of the tree
-    /// tells why cargo builds it.
+    /// Whether the tree has the unit, used by its job, but built from other sources: then the graph
+    /// of the tree tells why cargo builds it.
     pub is_explained: bool,
 }
 
-/// Returns the units of `wants` that cargo has to build although it has the tree of a sketch.
+/// Returns the units of `wants` that cargo must build even with the tree of a sketch.
 ///
-/// A unit that the build looks for is reused if the tree holds it fresh, whatever flags the tree was built
-/// with: an equal hash is the same unit. In place of one that it no longer looks for, it uses a fresh one of
-/// the same role that it does look for, each once.
+/// A unit that the build looks for is reused if the tree has it fresh, whatever flags the tree was
+/// built with: an equal hash means the same unit. In place of a unit that it no longer looks for,
+/// the build uses a fresh one of the same role that it does look for; each of those counts once.
 pub fn lacking<'a>(wants: &'a Wants, sketch: &Sketch, fates: &[Fate]) -> Vec<Lacking<'a>> {
     let key = |unit: &SketchUnit| (unit.dir.clone(), unit.role);
     let held: HashMap<_, _> =
@@ -189,8 +190,8 @@ pub fn lacking<'a>(wants: &'a Wants, sketch: &Sketch, fates: &[Fate]) -> Vec<Lac
 }
 
 impl Standing {
-    /// Passes over flags that differ if the units of a tree that was built with them show that they come to the
-    /// same. Tells whether there are such flags.
+    /// Ignores differing flags if the units of a tree built with them show that they have the same
+    /// effect as ours. Returns whether it ignored any.
     pub fn see_through_flags(&mut self, wants: &Wants, sketch: &Sketch) -> bool {
         let before = (self.everything_differs, self.path_packages_differ);
         self.everything_differs &= !is_same_in_effect(wants, sketch, |_| true);
@@ -200,8 +201,9 @@ impl Standing {
     }
 }
 
-/// Tells whether those of the units that `may_differ` are the same as with our flags: of the units that the build
-/// looks for, the tree has at least one of them, and none of their roles under another hash alone.
+/// Tells whether the units that `may_differ` selects are the same as with our flags. They are if
+/// the tree has at least one of the units that the build looks for, and has none of their roles
+/// only under another hash.
 fn is_same_in_effect(
     wants: &Wants,
     sketch: &Sketch,
@@ -216,7 +218,7 @@ fn is_same_in_effect(
         && of_its_roles.all(|((dir, role), _)| held.contains(&(dir, *role)))
 }
 
-/// Returns how many units of a sketch a build may look for and find fresh.
+/// Returns the number of units that a build may look for and find fresh.
 pub fn fresh_units(fates: &[Fate]) -> usize {
     fates.iter().filter(|fate| fate.is_wanted && fate.is_fresh).count()
 }

@@ -1,4 +1,4 @@
-//! The git server that repositories are cloned from.
+//! Git servers that repositories are cloned from.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,34 +6,34 @@ use std::str::FromStr;
 use super::names::ParseNameError;
 use super::scope::{Repository, dir_name};
 
-/// Where a server keeps its repositories: `https://github.com`.
+/// The URL of a git server: `https://github.com`.
 ///
-/// It holds no credentials, and nothing that a URL, a line of git's configuration or a terminal
-/// could take for something else.
+/// It contains no credentials, and nothing that a URL, a line of git's configuration or a terminal
+/// would interpret in another way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerUrl {
     scheme: Scheme,
     rest: String,
 }
 
-/// How a server is spoken to.
+/// The protocol of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// Over TLS.
+    /// HTTP over TLS.
     Https,
-    /// Without.
+    /// HTTP without TLS.
     Http,
-    /// It is a directory of this host.
+    /// A directory of this host.
     File,
 }
 
 impl ServerUrl {
-    /// Returns how it is spoken to.
+    /// Returns its protocol.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// Returns where `repository` is.
+    /// Returns the URL of `repository`.
     pub fn url_of(&self, repository: &Repository) -> String {
         format!("{self}/{}", repository.as_str())
     }
@@ -43,7 +43,7 @@ impl ServerUrl {
         self.rest.split('/').next().unwrap_or_default()
     }
 
-    /// Returns one directory name for it, like that of no other server: `github.com`.
+    /// Returns a directory name for it, unique among servers: `github.com`.
     pub fn dir_name(&self) -> String {
         match self.scheme {
             Scheme::Https => dir_name(&self.rest),
@@ -53,7 +53,7 @@ impl ServerUrl {
 }
 
 impl Scheme {
-    /// Returns its name, as URLs and git have it.
+    /// Returns its name in URLs and in git.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Https => "https",
@@ -80,7 +80,7 @@ impl FromStr for ServerUrl {
         };
         let rest = rest.trim_end_matches('/');
         let is_fit = match scheme {
-            // Git reads a `%` and two digits in it as one byte: such a directory is somewhere else.
+            // Git decodes `%` and two digits to one byte, so such a path means another directory.
             Scheme::File => rest.starts_with('/') && !rest.contains(is_odd) && !rest.contains('%'),
             Scheme::Https | Scheme::Http => {
                 let is_odd = |c: char| is_odd(c) || "@?#= ".contains(c);

@@ -1,7 +1,7 @@
-//! A sketch of a generation: what its units were built from, as far as choosing among generations needs it.
+//! Sketches: the inputs of a generation's units, as far as choosing among generations needs them.
 //!
-//! It follows from the manifest and stands before its entries, so that it is read as quickly as the header.
-//! How it stands on disk: `docs/FORMAT.md`.
+//! A sketch follows from the manifest and stands before its entries, so it is read as quickly as
+//! the header. Its format on disk is described in `docs/FORMAT.md`.
 
 use std::collections::BTreeMap;
 
@@ -17,13 +17,13 @@ use super::timestamp::Timestamp;
 use super::unit_graph::{GraphPackage, GraphUnit, GraphVariable, ProfileMarks};
 use super::unit_use::UnitDir;
 
-/// What the units of a generation were built from.
+/// The inputs of the units of a generation.
 ///
-/// Units name packages, paths, variables and each other by their index. An index that leads nowhere stands
-/// for nothing.
+/// Units refer to packages, paths, variables and each other by index. An index out of range is
+/// ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sketch {
-    /// What the workspace says of how the units of each profile are built.
+    /// The workspace's settings for the units of each profile.
     pub profiles: Option<ProfileMarks>,
     /// The packages of the units.
     pub packages: Vec<GraphPackage>,
@@ -35,29 +35,29 @@ pub struct Sketch {
     pub units: Vec<SketchUnit>,
 }
 
-/// Something in a root that a unit was built from.
+/// A path in a root that a unit was built from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Spot {
     /// The root it is in.
     pub root: Root,
-    /// Where it is below the root; the root itself has none.
+    /// Its path below the root; `None` for the root itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub path: Option<RelPath>,
-    /// How much of it counts.
+    /// The part of it that counts.
     #[serde(skip_serializing_if = "Extent::is_itself", default)]
     pub extent: Extent,
 }
 
-/// How much of what is at a path counts.
+/// The part of a path that counts.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Extent {
-    /// It, and of a directory all that is in it.
+    /// The path itself; for a directory, with everything in it.
     #[default]
     Itself,
-    /// All files of the package that it is the directory of.
+    /// All files of the package in this directory.
     Package,
 }
 
@@ -68,54 +68,54 @@ impl Extent {
     }
 }
 
-/// A spot, and what was there.
+/// A spot and its recorded content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SketchPath {
-    /// Where it is.
+    /// The spot.
     #[serde(flatten)]
     pub spot: Spot,
-    /// What was there; none if nothing that was recorded.
+    /// The mark of its content; `None` if none was recorded.
     pub content: Option<Mark>,
 }
 
-/// A unit.
+/// A unit of a sketch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SketchUnit {
-    /// The directory that stands for it. It carries cargo's hash of what the unit is, in which version and how
-    /// it is built; not of the contents of path packages.
+    /// The directory that stands for it. Its name contains cargo's hash of the unit's identity,
+    /// version and build settings, but not of the contents of path packages.
     pub dir: UnitDir,
-    /// What it is for, whatever version its package has.
+    /// Its role: the same for any version of its package.
     pub role: Mark,
-    /// Its package.
+    /// The index of its package.
     pub package: u32,
-    /// What it was built from.
+    /// The indices of the paths that it was built from.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub paths: Vec<u32>,
-    /// The variables it was built with.
+    /// The indices of the variables that it was built with.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub variables: Vec<u32>,
-    /// Units that it depends on.
+    /// The indices of the units that it depends on.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub deps: Vec<u32>,
     /// Whether the job that saved it used it.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_used: bool,
-    /// Whether cargo would have built it again where it was saved.
+    /// Whether cargo would have built it again at the place and time of the save.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_stale: bool,
-    /// Whether it works only where the roots are as they were.
+    /// Whether it works only at the same roots.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_bound: bool,
 }
 
-/// What is in the roots: recorded in a manifest, or seen in a checkout.
+/// The contents of the roots, recorded in a manifest or observed in a checkout.
 #[derive(Clone, Debug, Default)]
 pub struct Contents(BTreeMap<(Root, Option<RelPath>), Content>);
 
-/// What is at one path.
+/// The content and mtime of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content {
-    /// What counts of it.
+    /// The comparable content.
     pub content: SourceContent,
     /// Its mtime.
     pub mtime: Timestamp,
@@ -128,8 +128,8 @@ impl FromIterator<(Root, Option<RelPath>, Content)> for Contents {
 }
 
 impl Contents {
-    /// Returns what is at a spot; none if nothing is there. Of a directory the names and contents of all that
-    /// is in it count.
+    /// Returns the mark of a spot; `None` if nothing is there. The mark of a directory covers the
+    /// names and contents of everything in it.
     pub fn mark(&self, spot: &Spot) -> Option<Mark> {
         let key = (spot.root.clone(), spot.path.clone());
         let Content { content, .. } = self.0.get(&key)?;
@@ -144,13 +144,13 @@ impl Contents {
         Some(hasher.finish().into())
     }
 
-    /// Returns the newest mtime of what is at a spot.
+    /// Returns the newest mtime at a spot.
     fn newest(&self, spot: &Spot) -> Option<Timestamp> {
         self.within(spot).map(|(_, content)| content.mtime).max()
     }
 
-    /// Tells whether a spot is there and all of it is as `before` has it. Of what `before` has there more may
-    /// be gone.
+    /// Tells whether a spot exists and everything there is as in `before`. Entries of `before` may
+    /// be missing.
     pub fn is_part_of(&self, before: &Self, spot: &Spot) -> bool {
         let as_before = |(path, Content { content, .. }): (Option<&RelPath>, &Content)| {
             let before = before.0.get(&(spot.root.clone(), path.cloned()));
@@ -160,7 +160,7 @@ impl Contents {
         is_there && self.within(spot).all(as_before)
     }
 
-    /// Returns what a manifest recorded.
+    /// Returns the contents that a manifest recorded.
     pub fn of(manifest: &Manifest) -> Self {
         let sources = manifest.sources.iter().map(|source| {
             let content = Content { content: source.content(), mtime: source.mtime };
@@ -169,7 +169,7 @@ impl Contents {
         sources.collect()
     }
 
-    /// Returns what counts of a spot.
+    /// Returns the paths of a spot that count, with their contents.
     pub(super) fn within<'a>(
         &'a self,
         spot: &'a Spot,
@@ -196,7 +196,7 @@ impl Contents {
                 .collect(),
         };
         let is_package = spot.extent == Extent::Package;
-        // What a build watches of git, it names.
+        // A build that watches git's files names them.
         let is_git = spot.path.as_ref().is_some_and(is_of_git);
         all().filter(move |(path, content)| {
             if !is_git && path.is_some_and(is_of_git) {
@@ -209,7 +209,7 @@ impl Contents {
 }
 
 impl Sketch {
-    /// Sketches a generation; none where its units are not known well enough.
+    /// Returns the sketch of a generation; `None` if too little is known of its units.
     pub fn of(manifest: &Manifest) -> Option<Self> {
         let graph = &manifest.graph;
         graph.profiles.as_ref()?;
@@ -256,7 +256,7 @@ fn is_stale_by_itself(unit: &GraphUnit, units: &[GraphUnit]) -> bool {
     unit.is_unfinished || unit.deps.iter().any(was_built_since)
 }
 
-/// Returns what in the roots a unit was built from.
+/// Returns the spots that a unit was built from.
 pub(super) fn spots(manifest: &Manifest, unit: &GraphUnit) -> Vec<Spot> {
     let named = unit.files.iter().chain(&unit.fixed);
     let sources = named.filter_map(|number| manifest.sources.get(*number as usize));
@@ -271,7 +271,7 @@ pub(super) fn spots(manifest: &Manifest, unit: &GraphUnit) -> Vec<Spot> {
     sources.map(spot).chain(package).collect()
 }
 
-/// Returns the spot of the package in an absolute directory, of which the innermost root counts.
+/// Returns the spot of the package in an absolute directory, relative to the innermost root.
 fn spot_of_package(manifest: &Manifest, dir: &[u8]) -> Option<Spot> {
     let below = manifest.header.roots.iter().filter_map(|(root, top)| {
         let rest = dir.strip_prefix(top.as_bytes())?;

@@ -1,25 +1,25 @@
-//! What counts of a source.
+//! The comparable content of sources.
 
 use super::digest::{Digest, Hasher};
 use super::manifest::{KeptFile, Source, SourceKind};
 use super::rel_path::RelPath;
 
-/// What counts of a source: a build can tell two apart only if it differs.
+/// The content of a source, as far as a build can notice a difference.
 ///
-/// The exec bit is all that git knows of a mode, and git writes a file anew when it changes: cargo sees
-/// a new mtime.
+/// The executable bit is the only mode bit that git tracks. Git rewrites a file when the bit
+/// changes, so cargo sees a new mtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceContent {
-    /// What it is.
+    /// Its kind.
     pub kind: SourceKind,
-    /// Its digest, as of a source.
+    /// Its digest: see [`Source::digest`].
     pub digest: Digest,
     /// Whether it is a file that its owner may execute.
     pub is_executable: bool,
 }
 
 impl Source {
-    /// Returns what counts of it.
+    /// Returns its comparable content.
     pub fn content(&self) -> SourceContent {
         let Self { kind, digest, is_executable, .. } = *self;
         SourceContent { kind, digest, is_executable }
@@ -27,7 +27,8 @@ impl Source {
 }
 
 impl SourceContent {
-    /// Returns the digest of all that counts but what it is: of one that is not executable, its own.
+    /// Returns the digest of the content without its kind. For a file that is not executable, this
+    /// is the plain digest.
     pub fn whole_digest(&self) -> Digest {
         if !self.is_executable {
             return self.digest;
@@ -40,7 +41,7 @@ impl SourceContent {
 }
 
 impl KeptFile {
-    /// Returns it as a source.
+    /// Returns the file as a source.
     pub fn as_source(&self) -> Source {
         Source {
             root: self.root.clone(),
@@ -53,12 +54,13 @@ impl KeptFile {
     }
 }
 
-/// Tells of the mode of a file whether its owner may execute it. The other exec bits follow umask.
+/// Tells from the mode of a file whether its owner may execute it. The other executable bits depend
+/// on the umask.
 pub fn is_executable(mode: u32) -> bool {
     mode & 0o100 != 0
 }
 
-/// Tells whether a path of a root is in a directory of git's own.
+/// Tells whether a path below a root lies in a `.git` directory.
 pub fn is_of_git(path: &RelPath) -> bool {
     path.components().any(|name| name == b".git")
 }

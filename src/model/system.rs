@@ -1,8 +1,8 @@
-//! The system that a tree was built on, and whether what one built works on another.
+//! The system that a tree was built on, and whether the tree works on another.
 //!
-//! What is built moves forward, never back: programs start on a newer libc and not on an older one,
-//! and the same holds for what a newer release or C++ compiler took for granted. Why, with what was
-//! measured: `docs/decisions/0024-system.md`.
+//! Build outputs work on newer systems, not on older ones: a program starts with a newer libc and
+//! not with an older one, and the same holds for what it assumes of a release or a C++ compiler.
+//! The reasons and measurements are in `docs/decisions/0024-system.md`.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What of a system matters to what is built on it. A fact that is absent is unknown.
+/// The parts of a system that matter to programs built on it. An absent part is unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct System {
     /// The C library that programs are linked to: `glibc` or `musl`.
@@ -22,17 +22,17 @@ pub struct System {
     /// The C compiler, through which rustc links too: `gcc` or `clang`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub compiler: Option<Part>,
-    /// The linker. Recorded for people: what one linked, programs of every other work with.
+    /// The linker, recorded for people: programs of one linker work with those of any other.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub linker: Option<Part>,
 }
 
-/// One thing that a system is made of.
+/// A part of a system.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Part {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// Its version, if it has one that is known.
+    /// Its version, if known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub version: Option<String>,
 }
@@ -43,8 +43,8 @@ impl Part {
         Self { name: name.to_owned(), version: version.map(str::to_owned) }
     }
 
-    /// Compares two versions of one thing, of which only the first `most` numbers count; `None` where
-    /// that cannot be told.
+    /// Compares the first `most` numbers of two versions of a part; `None` if the names differ or a
+    /// version is unknown.
     fn cmp_version(&self, other: &Self, most: usize) -> Option<Ordering> {
         let numbers = |part: &Self| -> Option<Vec<u64>> {
             let version = part.version.as_ref()?;
@@ -53,7 +53,7 @@ impl Part {
         (self.name == other.name).then_some(numbers(self)?.cmp(&numbers(other)?))
     }
 
-    /// Returns the newer one of one thing; this one, if they are two.
+    /// Returns the newer version of a part; `self` if the names differ.
     fn newer_of(self, other: &Self) -> Self {
         match self.cmp_version(other, usize::MAX) {
             Some(Ordering::Less) => other.clone(),
@@ -93,23 +93,23 @@ impl Which {
         }
     }
 
-    /// How many numbers of a version count. Patch releases of a compiler bring nothing that the
-    /// library of another patch release lacks.
+    /// Returns how many numbers of a version count. Patch releases of a compiler add nothing that
+    /// the library of another patch release lacks.
     fn numbers(self) -> usize {
         if self == Self::Compiler { 1 } else { usize::MAX }
     }
 }
 
-/// How what one system built fits another.
+/// How a tree built on one system fits another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
     /// It was built on a system like this one.
     Same,
-    /// It was built on another one, and nothing of that is newer than here.
+    /// It was built on another system, and no part of that is newer than here.
     Usable,
-    /// Nothing is known that would keep it from working.
+    /// Unknown: no known fact keeps it from working.
     Unknown,
-    /// It was built with something newer than there is here.
+    /// It was built with a newer version of this part.
     TooNew(Which),
     /// It was built for another C library.
     OtherLibc,
@@ -122,7 +122,8 @@ impl Fit {
     }
 }
 
-/// Returns how what was built on `saved` fits `here`; what an older version saved has no system.
+/// Returns how a tree built on `saved` fits `here`. `saved` is `None` if an older version saved the
+/// tree.
 pub fn compare(here: &System, saved: Option<&System>) -> Fit {
     let Some(saved) = saved else { return Fit::Unknown };
     let libcs = here.libc.as_ref().zip(saved.libc.as_ref());
@@ -143,8 +144,8 @@ pub fn compare(here: &System, saved: Option<&System>) -> Fit {
 }
 
 impl System {
-    /// Returns the system to record of a tree that was built here on top of what `earlier` built: of
-    /// each part the newest, for the tree holds what that built.
+    /// Returns the system to record for a tree that was built here on top of a tree of `earlier`:
+    /// the newest version of each part, since the tree contains files of both.
     #[must_use]
     pub fn on_top_of(self, earlier: Option<&Self>) -> Self {
         let Some(earlier) = earlier else { return self };
@@ -160,14 +161,14 @@ impl System {
         }
     }
 
-    /// Returns what generations have in common that no job of another system may be able to use in
-    /// their place.
+    /// Returns the parts that generations must share to replace each other: with others, no job of
+    /// another system may be able to use the replacement.
     pub fn kind(&self) -> (Option<&Part>, Option<&Part>) {
         (self.libc.as_ref(), self.os.as_ref())
     }
 
-    /// Says that something was saved on `saved` and not on a system like this, if that is so as far as
-    /// people care: compilers count only where nothing else differs.
+    /// Returns a message that something was saved on `saved` and not on a system like this; `None`
+    /// if the difference does not matter to people. Compilers count only if nothing else differs.
     pub fn says_saved_on(&self, saved: &Self) -> Option<String> {
         if self.kind() != saved.kind() {
             return Some(format!("saved on {}; this is {}", saved.base(), self.base()));
@@ -181,7 +182,7 @@ impl System {
         Self { linker: None, ..self.clone() }
     }
 
-    /// The system without its compiler and linker, for people.
+    /// Returns the system without its compiler and linker, for people.
     fn base(&self) -> impl fmt::Display {
         Self { compiler: None, linker: None, ..self.clone() }
     }
@@ -245,7 +246,7 @@ pub fn passed_over<'a>(
 pub(crate) mod tests {
     use super::*;
 
-    /// Reads `libc version, os version, compiler version, linker version`; `-` for what is unknown.
+    /// Parses `libc version, os version, compiler version, linker version`; `-` means unknown.
     pub(crate) fn system(text: &str) -> System {
         let part = |text: &str| {
             let (name, version) = text

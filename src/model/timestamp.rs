@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// A point in time in nanoseconds, before or after 1970; in JSON `[seconds, nanoseconds]`.
 ///
-/// Seconds and nanoseconds stay apart because filesystems hold times that nanoseconds in 64
-/// bits do not: ext4 reaches the year 2446.
+/// Seconds and nanoseconds are separate fields because filesystems hold times that 64 bits of
+/// nanoseconds do not: ext4 reaches the year 2446.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

@@ -5,12 +5,12 @@ use std::str::FromStr;
 
 /// A token for a server that keeps repositories.
 ///
-/// Neither `Debug` nor `Display` shows it, and neither does the error of one that is refused.
+/// `Debug`, `Display` and the error for an invalid token do not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
-    /// Returns the secret itself, for the one who must send it.
+    /// Returns the secret itself, for sending it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -26,7 +26,8 @@ impl FromStr for Token {
     }
 }
 
-/// Longer than any server makes them: a JSON Web Token has a few thousand bytes.
+/// The longest token in bytes, longer than any server issues: a JSON Web Token has a few thousand
+/// bytes.
 const MAX_LEN: usize = 16 << 10;
 
 impl fmt::Debug for Token {
@@ -41,7 +42,7 @@ impl fmt::Display for Token {
     }
 }
 
-/// A text that no token looks like.
+/// The error for a text that cannot be a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("what was given is not a token (visible ASCII characters without blanks)")]
 pub struct ParseTokenError;

@@ -1,6 +1,7 @@
-//! What a generation remembers of its units, so that a restore can tell which cargo will build again.
+//! The unit graph: the facts about a generation's units that tell a restore which crates cargo will
+//! build again.
 //!
-//! How it stands on disk: `docs/FORMAT.md`.
+//! Its format on disk is described in `docs/FORMAT.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,67 +13,67 @@ use super::raw_path::RawPath;
 use super::timestamp::Timestamp;
 use super::unit_use::UnitDir;
 
-/// The units of a tree, and what makes them stale.
+/// The units of a tree, and the inputs that make them stale.
 ///
-/// Units name packages, variables and each other by their index. They name paths by one number: that of
-/// a source of the manifest, or, from the number of sources on, of one of [`Self::others`]. A number
-/// that leads nowhere stands for nothing.
+/// Units refer to packages, variables and each other by index. They refer to a path by one number:
+/// the index of a source of the manifest, or, from the number of sources on, of one of
+/// [`Self::others`]. A number out of range is ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UnitGraph {
-    /// The packages that the units are of.
+    /// The packages of the units.
     pub packages: Vec<GraphPackage>,
-    /// Variables that units were built with.
+    /// The variables that units were built with.
     pub variables: Vec<GraphVariable>,
-    /// Paths that are no sources of the manifest, absolute.
+    /// Absolute paths that are not sources of the manifest.
     pub others: Vec<RawPath>,
     /// The units.
     pub units: Vec<GraphUnit>,
-    /// What the workspace says of how the units of each profile are built. None where an older version saved
-    /// it.
+    /// The workspace's settings for the units of each profile. `None` if an older version saved it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profiles: Option<ProfileMarks>,
 }
 
-/// What a workspace says of how the units in each profile directory (`debug`, `release`) are built: the profiles
-/// that lie there, and cargo's configuration in the checkout.
+/// Marks of a workspace's settings for the units in each profile directory (`debug`, `release`):
+/// the profiles whose units lie there, and cargo's configuration in the checkout.
 pub type ProfileMarks = BTreeMap<String, Mark>;
 
-/// The features that are asked for, by the name of the package.
+/// The requested features, by the name of the package.
 pub type Asks = BTreeMap<String, BTreeSet<String>>;
 
-/// A package, as the units of one of its targets are built from it.
+/// A package, as one of its targets and sets of features is built from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GraphPackage {
     /// Its name.
     pub name: String,
-    /// Its absolute directory, if it does not lie in cargo's home.
+    /// Its absolute directory, unless it lies in cargo's home.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub dir: Option<RawPath>,
-    /// Whether that lies outside the root of the workspace: then cargo knows it by that path.
+    /// Whether the directory lies outside the workspace's root: then cargo identifies the package
+    /// by its path.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_outside: bool,
-    /// Its version, of a package of a registry or of a directory source (`cargo vendor`), or the abbreviated
-    /// commit, of one of a git repository. A path package has none.
+    /// The version of a package of a registry or of a directory source (`cargo vendor`), or the
+    /// abbreviated commit of a package of a git repository. A path package has none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub version: Option<String>,
-    /// The target, of a path package. None where an older version saved it.
+    /// The target of a path package. `None` if an older version saved it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub target: Option<GraphTarget>,
-    /// The features that are on; none if that is unknown, as of the run of a build script.
+    /// The enabled features; `None` if unknown, as for a run of a build script.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub features: Option<Features>,
-    /// What cargo sees of the manifest of a path package by these units.
+    /// The mark of the part of a path package's manifest that affects these units.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub manifest: Option<Mark>,
-    /// The features that a path package asks for.
+    /// The features that a path package requests of its dependencies.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub asks: Asks,
 }
 
 impl GraphPackage {
-    /// Tells whether it is a path package to cargo. What `cargo vendor` wrote is none, wherever it lies: cargo
-    /// never builds it incrementally.
+    /// Tells whether cargo treats it as a path package. A package that `cargo vendor` wrote is
+    /// none, wherever it lies: cargo never builds it incrementally.
     pub fn is_path(&self) -> bool {
         self.dir.is_some() && self.version.is_none()
     }
@@ -81,21 +82,21 @@ impl GraphPackage {
 /// A target of a package: its library, a program, a test.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GraphTarget {
-    /// How cargo names units of it: `lib-app`, `test-bin-app`.
+    /// Cargo's name for its units: `lib-app`, `test-bin-app`.
     pub unit: String,
-    /// The variables that its code reads and the manifest gives: `CARGO_PKG_DESCRIPTION`.
+    /// The variables that its code reads and its manifest sets: `CARGO_PKG_DESCRIPTION`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub reads: BTreeSet<String>,
 }
 
-/// The features of a package that are on.
+/// The enabled features of a package.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Features {
-    /// Those that nothing but a request turned on.
+    /// The features that only a request enabled.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub asked: BTreeSet<String>,
-    /// Those that follow from others.
+    /// The features that other features enabled.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub implied: BTreeSet<String>,
 }
@@ -105,68 +106,71 @@ pub struct Features {
 pub struct GraphVariable {
     /// Its name.
     pub name: String,
-    /// The digest of its value; none if it was not set.
+    /// The digest of its value; `None` if it was not set.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub value: Option<Digest>,
 }
 
-/// A unit, and what makes it stale.
+/// A unit, and the inputs that make it stale.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and a field on disk")]
 pub struct GraphUnit {
-    /// The directory that stands for it; none where an older version saved it.
+    /// The directory that stands for it; `None` if an older version saved it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub dir: Option<UnitDir>,
-    /// What it is for, whatever version its package has: equal for two units of which a build wants only one.
+    /// Its role, which does not depend on the version of its package. A build wants only one of two
+    /// units with the same role.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub role: Option<Mark>,
     /// Whether the job that saved it did not use it.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_unused: bool,
-    /// Its package.
+    /// The index of its package.
     pub package: u32,
     /// The time that cargo compares with: when the build of the unit began.
     pub built: Timestamp,
-    /// Paths in its package. Wherever that lies, cargo looks for them there.
+    /// The numbers of paths in its package. If the package moves, cargo looks for them at its new
+    /// place.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub files: Vec<u32>,
-    /// Paths elsewhere. Cargo looks for them where they were.
+    /// The numbers of paths elsewhere. Cargo looks for them at their old place.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub fixed: Vec<u32>,
-    /// Whether every file of the package counts: its build script names none.
+    /// Whether every file of the package counts, because its build script names none.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub whole_package: bool,
-    /// The mtime that cargo recorded of the newest file of that package, if it is later than `built`. Cargo does
-    /// not compare the two, so a file from the future stays as fresh as it was.
+    /// The mtime that cargo recorded for the newest file of that package, if it is later than
+    /// `built`. Cargo does not compare the two, so a file from the future stays as fresh as it was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub newest: Option<Timestamp>,
     /// Whether cargo compares the contents of the paths, not their mtimes (`build.fingerprint`).
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub by_content: bool,
-    /// Variables.
+    /// The indices of the variables that it was built with.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub variables: Vec<u32>,
-    /// Units that it depends on.
+    /// The indices of the units that it depends on.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub deps: Vec<u32>,
-    /// Whether it works only where the roots are as they were.
+    /// Whether it works only at the same roots.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_bound: bool,
-    /// Whether its build did not come to an end, or one that it depends on was built again since.
+    /// Whether its build did not finish, or one of its dependencies was built again since.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_unfinished: bool,
 }
 
 impl GraphUnit {
-    /// Returns the latest mtime of a path with which cargo finds the unit fresh, where it goes by mtimes.
+    /// Returns the latest mtime that a path of the unit may have for cargo to find it fresh, if
+    /// cargo compares mtimes.
     pub fn fresh_until(&self) -> Timestamp {
         self.newest.unwrap_or(self.built).max(self.built)
     }
 }
 
 impl Features {
-    /// Returns what is asked for once requests for `gained` came and those for `lost` went, if other features are
-    /// on then.
+    /// Returns the requested features after adding `gained` and removing `lost`; `None` if the
+    /// enabled features stay the same.
     fn changed(
         &self,
         gained: &BTreeSet<&String>,
@@ -185,11 +189,13 @@ impl Features {
     }
 }
 
-/// Returns the packages that are built again because a path package asks for other features than it did, each with
-/// that package. `now` is, for each package whose units the job uses, what it asks for now.
+/// Returns the packages that are built again because a path package requests other features than
+/// before, each with that path package. `now` holds the current requests of each package whose
+/// units the job uses.
 ///
-/// A package that no path package asks for any more is none of these: others may still use it as it is. Where the
-/// tree holds a package also with the features that are asked for now, only the package that asks is built.
+/// A package that no path package requests any more is not included: others may still use it as it
+/// is. If the tree also has a package with the features that are requested now, only the requesting
+/// package is built.
 pub fn other_features(packages: &[GraphPackage], now: &BTreeMap<u32, Asks>) -> BTreeMap<u32, u32> {
     let nothing = BTreeSet::new();
     let mut all: BTreeMap<&str, [BTreeSet<&String>; 2]> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Which units of a target a job uses, and which leave the stored copy.
+//! The units of a target that a job uses, and those that a save drops.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::rel_path::RelPath;
 use super::timestamp::Timestamp;
 
-/// A unit of a target directory: the directory that stands for it, below that.
+/// A unit, by the directory that stands for it, relative to the target directory.
 ///
 /// `debug/.fingerprint/serde-2a8e…` or `debug/build/serde/2a8e…`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ impl UnitDir {
         &self.0
     }
 
-    /// Returns the name of the profile directory that it is in.
+    /// Returns the name of its profile directory.
     pub fn profile_dir(&self) -> Option<Cow<'_, str>> {
         let mut profile = None;
         for name in self.0.components() {
@@ -39,7 +39,7 @@ impl UnitDir {
         profile.map(String::from_utf8_lossy)
     }
 
-    /// Returns the name of the package that it is a unit of.
+    /// Returns the name of its package.
     pub fn crate_name(&self) -> Cow<'_, str> {
         let mut names: Vec<_> = self.0.components().collect();
         let last = names.pop().unwrap_or_default();
@@ -55,41 +55,41 @@ impl fmt::Display for UnitDir {
     }
 }
 
-/// What a generation remembers of a unit.
+/// The recorded use of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitUse {
-    /// When a job that used it last was saved.
+    /// When a job that used it was last saved.
     pub last_used: Timestamp,
-    /// How many saves of its job since then did not use it.
+    /// The number of saves of its job since then that did not use it.
     pub unused_saves: u16,
 }
 
-/// What a save sees of a unit in the live tree.
+/// The observed state of a unit in the live tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sight {
-    /// Whether cargo looked at it since the tree was restored; `None` where that cannot be told.
+    /// Whether cargo read it since the tree was restored; `None` if that cannot be observed.
     pub was_used: Option<bool>,
     /// When it was last built.
     pub built: Timestamp,
-    /// What the names of its files tell.
+    /// The shape of its files.
     pub shape: Shape,
 }
 
-/// What the names of the files of a unit tell.
+/// The shape of a unit, judged by the names of its files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shape {
-    /// As a cargo that we know leaves it.
+    /// As a known version of cargo leaves it.
     #[default]
     Known,
-    /// It says that it is built and what was built is gone: cargo will build it again.
+    /// Its fingerprint says that it is built, but the outputs are gone: cargo will build it again.
     Hollow,
-    /// Its fingerprint is none that a cargo we know writes. Nothing can be said of it.
+    /// No known version of cargo writes such a fingerprint, so nothing can be said of it.
     Unknown,
     /// A part of it could not be read.
     Unread,
 }
 
-/// Where the tree that a job worked on came from.
+/// The origin of the tree that a job worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// It was restored from a generation of the same key and kind of job.
@@ -100,48 +100,48 @@ pub enum Origin {
     Unknown,
 }
 
-/// When units leave.
+/// The policy for dropping unused units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnitPolicy {
-    /// After how many saves of a job that did not use them, 1 or more.
+    /// The number of saves of a job without use after which a unit is dropped, 1 or more.
     pub unit_saves: u16,
 }
 
-/// Where use cannot be told: how many days after it was built a unit leaves. One that is in use is
-/// built anew once in that time, and one that is not takes room for it.
+/// The age in days after which a unit is dropped if use cannot be observed. A unit in use is then
+/// rebuilt once in that time, and an unused one takes space for as long.
 pub const MAX_AGE_DAYS: i64 = 30;
 
-/// Why a unit leaves the stored copy.
+/// Why a unit is dropped from the stored copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unused {
-    /// The job did not use it in so many saves.
+    /// This many saves of the job did not use it.
     Saves(u16),
     /// It came with a tree of another key or kind of job, and this job did not use it.
     BroughtAlong,
-    /// Use cannot be told here, and it was built so many days ago.
+    /// Use cannot be observed here, and it was built this many days ago.
     BuiltDaysAgo(i64),
-    /// It says that it is built, and what was built is gone.
+    /// Its fingerprint says that it is built, but the outputs are gone.
     Hollow,
     /// A part of it could not be read.
     Unread,
 }
 
-/// What a save does with the units of a tree.
+/// The units of a tree that a save keeps and drops.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnitPlan {
-    /// What is kept, and what is remembered of it.
+    /// The kept units, with their use.
     pub kept: BTreeMap<UnitDir, UnitUse>,
-    /// What leaves the stored copy, and why.
+    /// The dropped units, with reasons.
     pub pruned: BTreeMap<UnitDir, Unused>,
-    /// What is kept whether it is used or not, because its shape is unknown.
+    /// The units that are kept, used or not, because their shape is unknown.
     pub unknown: BTreeSet<UnitDir>,
 }
 
-/// Units of a plan that people are told of together.
+/// Units that share a line in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitGroup {
-    /// Why they leave; `None` if they stay because their shape is unknown.
+    /// Why they are dropped; `None` if they stay because their shape is unknown.
     pub why: Option<Unused>,
     /// How many they are.
     pub count: usize,
@@ -170,16 +170,16 @@ impl UnitPlan {
 }
 
 impl UnitPolicy {
-    /// Tells whether a unit leaves with the next save of its job, unless that job uses it.
+    /// Tells whether the next save of its job drops a unit, unless that job uses it.
     pub fn is_about_to_leave(&self, used: UnitUse) -> bool {
         used.unused_saves.saturating_add(1) >= self.unit_saves
     }
 
-    /// Plans which units of a tree are stored.
+    /// Returns the plan for the units of a tree.
     ///
-    /// Units that the job used are kept, unless nothing is left of them but the fingerprint, or a part could not
-    /// be read; so are units of unknown shape. A job that used nothing, or that did not come to its end (`is_partial`), says
-    /// nothing of the rest: all is kept as it was.
+    /// Used units are kept, unless only their fingerprint is left or a part could not be read.
+    /// Units of unknown shape are kept. A job that used nothing, or did not finish (`is_partial`),
+    /// tells nothing about the other units: all of them are kept as they were.
     pub fn plan(
         &self,
         seen: &BTreeMap<UnitDir, Sight>,
@@ -241,7 +241,7 @@ mod tests {
         Sight { was_used, built, shape: Shape::Known }
     }
 
-    /// Plans for a unit `a` beside `b`, which the job used if `has_built`.
+    /// Returns the plan for a unit `a` beside `b`, which the job used if `has_built`.
     fn verdict(
         was_used: Option<bool>,
         days: i64,

@@ -1,4 +1,4 @@
-//! What can be wrong with a store.
+//! Errors of the store.
 
 use std::path::{Path, PathBuf};
 
@@ -14,12 +14,12 @@ pub enum Error {
     #[error(transparent)]
     Io(#[from] fs::Error),
 
-    /// The root is somewhere, or someone's, that could put a hostile store before us.
+    /// Someone else owns the root or can write to it, and could plant a hostile store.
     #[error("cannot trust the store `{}`: {reason}", root.display())]
     Untrusted {
         /// The store's root.
         root: PathBuf,
-        /// Who could change it, as a clause.
+        /// Why the root is not trusted, as a clause.
         reason: String,
     },
 
@@ -27,7 +27,7 @@ pub enum Error {
     #[error("there is no store at `{}`", .0.display())]
     Missing(PathBuf),
 
-    /// A newer program wrote this.
+    /// A newer program wrote this file.
     #[error("`{}` has format {found}, this program knows {known}", path.display())]
     NewerFormat {
         /// The file that says so.
@@ -38,7 +38,7 @@ pub enum Error {
         known: u32,
     },
 
-    /// Bytes in the store are not what was written.
+    /// A file of the store does not hold the bytes that were written.
     #[error("`{}` is damaged: {what}", path.display())]
     Damaged {
         /// The pack, manifest or other file.
@@ -52,16 +52,16 @@ pub enum Error {
     #[error("pack {0} is missing")]
     PackMissing(Digest),
 
-    /// A generation has the last number there is: this program never comes to it.
+    /// A generation has the largest possible number. This program never gives that number.
     #[error("no generation can follow `{}`: its number is the last there is", .0.display())]
     LastNumber(PathBuf),
 
-    /// The generation was there a moment ago; gc removed it.
+    /// gc removed the generation after it was listed.
     #[error("generation {0} is gone")]
     Gone(Box<GenerationId>),
 }
 
-/// What operations of this layer return.
+/// The result of a store operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
 pub(crate) fn damaged(path: &Path, what: &(impl std::fmt::Display + ?Sized)) -> Error {

@@ -1,4 +1,4 @@
-//! Looking at everything in a store, also at what should not be there.
+//! Examining everything in a store, including entries that should not be there.
 
 use std::path::{Path, PathBuf};
 
@@ -13,40 +13,40 @@ use crate::fs::stat::{Kind, Stat};
 use crate::fs::walk;
 use crate::model::manifest::{GenerationId, Manifest};
 
-/// What is in a store beside packs.
+/// The contents of a store, apart from packs.
 #[derive(Clone, Debug, Default)]
 pub struct Holdings {
-    /// Where each manifest is.
+    /// The paths of all manifests.
     pub manifests: Vec<PathBuf>,
-    /// What else is under `series/`: nothing of ours puts it there.
+    /// Other paths under `series/`, which this program never creates.
     pub strangers: Vec<PathBuf>,
-    /// Stamps that cannot be understood.
+    /// Stamps that cannot be parsed.
     pub unreadable_stamps: Vec<PathBuf>,
-    /// What is not what belongs there, whatever its name.
+    /// Entries of the wrong kind, owner or mode for their place, whatever their name.
     pub oddities: Vec<Oddity>,
-    /// Leases of processes that ended.
+    /// Leases of processes that have ended.
     pub dead_leases: Vec<PathBuf>,
-    /// What is in `staging/` and belongs to no live lease.
+    /// Entries of `staging/` that belong to no live lease.
     pub unowned_staging: Vec<PathBuf>,
-    /// What is in `trash/`.
+    /// Entries of `trash/`.
     pub trash: Vec<PathBuf>,
     /// The permission bits of the root.
     pub root_mode: u32,
 }
 
-/// A manifest as it stands, also one that contradicts itself or its place.
+/// A manifest as stored, even if it contradicts itself or is in the wrong place.
 #[derive(Clone, Debug)]
 pub struct Examined {
-    /// Which generation it says it is.
+    /// The generation that the manifest claims to be.
     pub id: GenerationId,
-    /// What it says.
+    /// The parsed manifest.
     pub manifest: Manifest,
-    /// Whether it is where that generation belongs.
+    /// Whether the manifest is at the path of that generation.
     pub is_in_place: bool,
 }
 
 impl Store {
-    /// Returns what is in the store beside packs. Changes nothing.
+    /// Lists the contents of the store, apart from packs. Changes nothing.
     pub fn holdings(&self) -> Result<Holdings> {
         let unowned_staging = self.unowned_staging()?;
         let is_file = |path: &Path| Stat::of(path).is_ok_and(|stat| stat.kind == Kind::File);
@@ -54,7 +54,7 @@ impl Store {
         let live = self.lease_facts()?.ids;
         dead_leases.retain(|path| {
             let name = path.file_name().and_then(|name| name.to_str());
-            // One that its process removed a moment ago is no leftover.
+            // A lease that its process has just removed is no leftover.
             is_file(path) && !is_over(path) && name.is_none_or(|name| !live.contains(name))
         });
         let mut holdings = Holdings {
@@ -79,10 +79,10 @@ impl Store {
         Ok(holdings)
     }
 
-    /// Reads the manifest at `path`, one of [`Holdings::manifests`].
+    /// Reads the manifest at `path`, which comes from [`Holdings::manifests`].
     pub fn examine(&self, path: &Path) -> Result<Examined> {
         let manifest = manifest_file::read_flawed(path)?;
-        // The frames of the lines do not show whether that between them is whole.
+        // The checksums of the frames of lines do not cover the sketch between them.
         manifest_file::read_sketch(path)?;
         let number = number_of(path).expect("the name of a manifest is its number");
         let id = GenerationId { series: manifest.header.series.clone(), number };

@@ -1,7 +1,7 @@
-//! Opening files of the store: regular ones, ours or root's, through no symlink, without waiting for anybody.
+//! Opening files of the store: only regular files that belong to this user or to root.
 //!
-//! Whoever reads a file of the store opens it here. A fifo would be waited for, a device read for ever, and what a
-//! symlink leads to is not the store's.
+//! Every read of a file of the store goes through this module. Opening a fifo would block, reading
+//! a device might never end, and a symlink leads out of the store; all of these are refused.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -13,17 +13,18 @@ use crate::fs::beneath::open_regular;
 use crate::fs::extents::data_runs;
 use crate::fs::stat::{Kind, Stat};
 
-/// Files up to this length are not searched for holes: the limits are generous enough for them.
+/// The length in bytes up to which a file is not searched for holes: the limits leave room for that
+/// much.
 const SHORT: u64 = 1 << 20;
 
-/// Opens the file at `path`. What is there and is no file of ours is damage.
+/// Opens the file at `path`. Anything but a regular file of this user or root is damage.
 pub(super) fn open(path: &Path) -> Result<File> {
     let file = match open_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(error).at("open", path)?;
         }
-        // What is in the way of opening it is known by its stat: a symlink, a socket, a mode.
+        // Find out by `stat` why it cannot be opened: a symlink, a socket, the mode.
         Err(error) => {
             let stat = Stat::if_exists(path).at("read metadata", path)?;
             let what = stat.as_ref().and_then(|stat| unfit(stat, Kind::File));
@@ -37,7 +38,7 @@ pub(super) fn open(path: &Path) -> Result<File> {
     }
 }
 
-/// Opens the file at `path` if there is one.
+/// Opens the file at `path`; `None` if it does not exist.
 pub(super) fn open_if_there(path: &Path) -> Result<Option<File>> {
     match open(path) {
         Err(Error::Io(error)) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -45,7 +46,8 @@ pub(super) fn open_if_there(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Reads the file at `path` whole, if there is one. One that is longer than `max_len` bytes is damage, and not read.
+/// Reads the whole file at `path`; `None` if it does not exist. A file longer than `max_len` bytes
+/// is damage and is not read into memory.
 pub(super) fn read_short(path: &Path, max_len: u64) -> Result<Option<Vec<u8>>> {
     let Some(file) = open_if_there(path)? else { return Ok(None) };
     let mut bytes = Vec::new();
@@ -56,7 +58,8 @@ pub(super) fn read_short(path: &Path, max_len: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Returns how many bytes of `file`, which was just opened, are stored: a hole may be as long as anybody likes.
+/// Returns the length of `file` in bytes without its holes, since a hole can be of any length. The
+/// file has just been opened: its cursor is at the start, before and after.
 pub(super) fn stored_bytes(file: &File) -> io::Result<u64> {
     let len = file.metadata()?.len();
     if len <= SHORT {
@@ -68,7 +71,8 @@ pub(super) fn stored_bytes(file: &File) -> io::Result<u64> {
     Ok(runs.iter().map(|(_, len)| len).sum())
 }
 
-/// Says why something is not what belongs there, a file or a directory of ours; nothing if it is.
+/// Returns why an entry is not a usable `wanted` of ours; `None` if it is. It must be of that kind,
+/// belong to this user or to root, and not have a mode that shuts us out.
 pub(super) fn unfit(stat: &Stat, wanted: Kind) -> Option<String> {
     let us = crate::fs::user_id();
     if stat.kind != wanted {
@@ -77,7 +81,7 @@ pub(super) fn unfit(stat: &Stat, wanted: Kind) -> Option<String> {
     if stat.uid != us && stat.uid != 0 {
         return Some(format!("it belongs to uid {}", stat.uid));
     }
-    // Root reads everything.
+    // Modes do not restrict root.
     let needed = if wanted == Kind::Dir { 0o700 } else { 0o400 };
     let is_shut = us != 0 && stat.uid == us && stat.mode & needed != needed;
     is_shut.then(|| format!("its mode is {:04o}, and we may not read it", stat.mode))

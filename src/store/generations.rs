@@ -1,4 +1,4 @@
-//! Generations: published, listed, read.
+//! Publishing, listing and reading generations.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,14 +18,14 @@ use crate::model::manifest::{GenerationId, GenerationNumber, Header, Manifest};
 use crate::model::scope::Scope;
 use crate::model::sketch::Sketch;
 
-/// A published generation whose header was read.
+/// A published generation, with its header.
 #[derive(Clone, Debug)]
 pub struct Generation {
-    /// Which it is.
+    /// The series and number.
     pub id: GenerationId,
-    /// What is known of it before any entry is read.
+    /// The header of its manifest.
     pub header: Header,
-    /// The size of its manifest on disk in bytes.
+    /// The size of its manifest on disk, in bytes.
     pub manifest_bytes: u64,
     path: PathBuf,
 }
@@ -33,15 +33,16 @@ pub struct Generation {
 const SUFFIX: &str = ".manifest.zst";
 
 impl Store {
-    /// Publishes `manifest` as the next generation of its series; returns which it is.
+    /// Publishes `manifest` as the next generation of its series; returns its id.
     ///
     /// The generation appears whole or not at all: its manifest is written and flushed under
-    /// `staging/`, then takes its final name in one step that fails if the name is taken. Of two
-    /// savers at once, one takes the number and the other the next.
+    /// `staging/`, then renamed to its final name in one step that fails if the name is taken. If
+    /// two savers publish at once, one gets the next number and the other the number after it.
     ///
-    /// The packs of the manifest are whole and flushed. The lease names each here, before it is
-    /// looked for: a generation that the lease names keeps its packs only as long as no other one
-    /// takes its number. One that is missing is an error, and nothing is published.
+    /// The packs of the manifest must be whole and flushed. This function names each of them in the
+    /// lease before it checks that they exist: a lease on a generation keeps that generation's
+    /// packs only until another generation takes its number. A missing pack is an error, and
+    /// nothing is published.
     pub fn publish(&self, lease: &Lease, manifest: &Manifest) -> Result<GenerationId> {
         for pack in &manifest.header.packs {
             lease.name(&Use::Pack(pack.digest))?;
@@ -67,7 +68,7 @@ impl Store {
             match rename_noreplace(&staged, &dir.join(file_name(number))) {
                 Ok(true) => break,
                 Ok(false) => number = after(number)?,
-                // gc removed the directory because it was empty.
+                // gc removed the empty directory.
                 Err(error) if error.source.kind() == io::ErrorKind::NotFound && staged.exists() => {
                     self.create_dirs(&dir)?;
                 }
@@ -80,7 +81,7 @@ impl Store {
         Ok(GenerationId { series: series.clone(), number })
     }
 
-    /// Returns every generation, in no order, and what could not be read.
+    /// Returns all generations, in no order, and an error for each that could not be read.
     pub fn generations(&self) -> Result<(Vec<Generation>, Vec<Error>)> {
         let (mut generations, mut failures) = (Vec::new(), Vec::new());
         let mut budget = HeaderBudget::new();
@@ -94,8 +95,8 @@ impl Store {
         Ok((generations, failures))
     }
 
-    /// Returns the generations of `area` that `scope` itself holds, of all keys, and what could
-    /// not be read.
+    /// Returns the generations of `area` in `scope` itself, of all keys, and an error for each that
+    /// could not be read.
     pub fn generations_of(
         &self,
         scope: &Scope,
@@ -110,16 +111,16 @@ impl Store {
         Ok((generations, failures))
     }
 
-    /// Returns the areas that `scope` itself holds generations of.
+    /// Returns the areas in which `scope` itself has generations.
     pub fn areas_of(&self, scope: &Scope) -> Result<Vec<Area>> {
-        // What cannot be read is said by who looks for the generations.
+        // The functions that list generations report unreadable directories.
         let dirs = subdirs(&self.all_series_dir().join(scope.dir_name()), &mut Vec::new());
         let area = |dir: PathBuf| dir.file_name()?.to_str()?.parse().ok();
         Ok(dirs.into_iter().filter_map(area).collect())
     }
 
-    /// Returns the generations that `scope` itself holds, of all areas, and what could not be
-    /// read.
+    /// Returns the generations in `scope` itself, of all areas, and an error for each that could
+    /// not be read.
     pub fn generations_in(&self, scope: &Scope) -> Result<(Vec<Generation>, Vec<Error>)> {
         let (mut generations, mut failures) = (Vec::new(), Vec::new());
         let mut budget = HeaderBudget::new();
@@ -131,8 +132,8 @@ impl Store {
         Ok((generations, failures))
     }
 
-    /// Reads the sketch of a generation, which gc may remove at any time; none where an older version saved
-    /// it.
+    /// Reads the sketch of a generation. Returns `None` if an older version saved the generation,
+    /// or if gc removed it.
     pub fn sketch(&self, generation: &Generation) -> Result<Option<Sketch>> {
         match manifest_file::read_sketch(generation.path()) {
             Err(Error::Io(error)) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -140,13 +141,13 @@ impl Store {
         }
     }
 
-    /// Reads the manifest of a generation, which `lease` names from now on.
+    /// Reads the manifest of a generation, and names the generation in `lease` first.
     pub fn read(&self, lease: &Lease, id: &GenerationId) -> Result<Manifest> {
         lease.name(&Use::Generation(id.clone()))?;
         self.read_unleased(id)
     }
 
-    /// Reads the manifest of a generation that gc may remove at any time.
+    /// Reads the manifest of a generation without a lease: gc may remove it at any time.
     pub fn read_unleased(&self, id: &GenerationId) -> Result<Manifest> {
         let path = self.generation_path(id);
         match manifest_file::read(&path) {
@@ -157,7 +158,7 @@ impl Store {
         }
     }
 
-    /// Returns where the manifest of a generation is, or would be.
+    /// Returns the path of the manifest of a generation, which need not exist.
     pub fn generation_path(&self, id: &GenerationId) -> PathBuf {
         self.series_dir(&id.series).join(file_name(id.number))
     }
@@ -180,9 +181,10 @@ impl Store {
             let path = dir.join(file_name(number));
             match self.header_at(&path, number, budget) {
                 Ok(generation) => generations.push(generation),
-                // gc was faster.
+                // gc removed it after it was listed.
                 Err(Error::Io(error)) if error.source.kind() == io::ErrorKind::NotFound => {}
-                // Whatever is called like a manifest and is a directory or a link names no pack: see `oddities`.
+                // A directory or symlink with the name of a manifest refers to no pack: see
+                // `oddities`.
                 Err(_) if Stat::of(&path).is_ok_and(|stat| stat.kind != Kind::File) => {}
                 Err(error) => failures.push(error),
             }
@@ -206,7 +208,7 @@ impl Store {
 }
 
 impl Generation {
-    /// Returns where its manifest is.
+    /// Returns the path of the manifest.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -224,13 +226,13 @@ fn numbers(dir: &Path) -> Result<Vec<GenerationNumber>> {
     Ok(numbers)
 }
 
-/// Returns the number in the name of a manifest.
+/// Returns the number in the file name of a manifest.
 pub(super) fn number_of(path: &Path) -> Option<GenerationNumber> {
     path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.parse().ok()
 }
 
-/// Returns the directories in `dir`; what is something else there is passed over, and `failures` has why `dir` cannot
-/// be read.
+/// Returns the subdirectories of `dir` and skips everything else. Adds an error to `failures` if
+/// `dir` cannot be read.
 fn subdirs(dir: &Path, failures: &mut Vec<Error>) -> Vec<PathBuf> {
     let mut dirs = read_dir(dir).unwrap_or_else(|error| {
         failures.push(error);
@@ -240,7 +242,7 @@ fn subdirs(dir: &Path, failures: &mut Vec<Error>) -> Vec<PathBuf> {
     dirs
 }
 
-/// Returns the paths in `dir`, sorted; one that does not exist holds nothing.
+/// Returns the paths in `dir`, sorted; none if `dir` does not exist.
 pub(super) fn read_dir(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -252,12 +254,12 @@ pub(super) fn read_dir(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Flushes `dir` and its parents up to `root`: the name of a new file is on disk only when each
-/// directory that leads to it is.
+/// Flushes `dir` and its parents up to `root`: a new file name is durable only once every directory
+/// on its path is.
 pub(super) fn flush_dirs(dir: &Path, root: &Path) -> Result<()> {
     for dir in dir.ancestors().take_while(|dir| dir.starts_with(root)) {
         match File::open(dir).and_then(|dir| dir.sync_all()) {
-            // gc removed it because it was empty: what we put there is gone already.
+            // gc removed this empty directory, so the entry to flush is gone, too.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             flushed => flushed.at("flush", dir)?,
         }

@@ -1,16 +1,16 @@
-//! Private homes of cargo: one for each runner that asks for one.
+//! Private cargo homes: one for each runner that asks for one.
 //!
-//! What is in one is cargo's affair, and cargo's own package lock guards it. Here are only its
-//! name, its lock, and the record of who used it when. Any of them may be removed while nobody uses
-//! it: the next restore fills it again.
+//! Cargo manages the contents of a home and guards them with its own package lock. This module
+//! manages only the home's name, its lock, and the record of its last use. A home that is not in
+//! use may be removed at any time: the next restore fills it again.
 //!
-//! # Who uses one
+//! # When a home is in use
 //!
-//! Our own commands share a lock on `<name>.lock`, but between a restore and a save it is cargo that
-//! works there, and no process of ours is alive. So the record names the process that started the
-//! last command: in the Action that is the runner's worker, which lives as long as its job. A home
-//! whose user is alive stays, and so does one of which that cannot be seen, as from outside of a
-//! container, for as long as a job can last.
+//! Our own commands share a lock on `<name>.lock`. But between a restore and a save, cargo works in
+//! the home and no process of ours is alive. So the record names the process that started the last
+//! command: in the Action that is the runner's worker, which lives as long as its job. A home whose
+//! user is alive stays. If this process cannot see whether the user is alive, for example from
+//! outside its container, the home stays for as long as a job can last.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
@@ -40,7 +40,7 @@ use crate::model::raw_path::RawPath;
 use crate::model::scope::Scope;
 use crate::model::timestamp::Timestamp;
 
-/// The private home of a runner, which is there and stays for as long as this lives.
+/// The private home of a runner. It exists, and stays, as long as this value lives.
 #[derive(Debug)]
 pub struct PrivateHome {
     path: PathBuf,
@@ -48,7 +48,7 @@ pub struct PrivateHome {
     _lock: Lock,
 }
 
-/// Who used a home, and when.
+/// The last use of a home: by which runner and process, and when.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     runner: String,
@@ -56,45 +56,48 @@ struct Record {
     last_used: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     user: Option<ProcessMark>,
-    /// The scope of the last job that used it; none where that may have been one that the job could not read.
+    /// The scope of the last job that used it; `None` if unknown: it may be one that the current
+    /// job may not read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     scope: Option<Scope>,
 }
 
-/// The longest record that is read: names of a few hundred bytes and a path of 4,096 in hex.
+/// The longest record that is read, in bytes: a path of 4,096 bytes in hex, and names of a few
+/// hundred bytes.
 const MAX_LEN: u64 = 64 << 10;
 
-/// How long a job can last: GitHub ends those of self-hosted runners after five days.
+/// The longest a job can last: GitHub ends jobs of self-hosted runners after five days.
 const LONGEST_JOB_SECS: u64 = 5 * 24 * 3600;
 
-/// How long gc may hold the lock of a home: it moves the home to the trash, in one step.
+/// How long to wait for gc, which holds the lock of a home while it moves the home to the trash:
+/// one rename.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Store {
-    /// Returns where the private home of `owner` is, or would be.
+    /// Returns the path of the private home of `owner`, which need not exist.
     pub fn home_path(&self, owner: &HomeOwner) -> PathBuf {
         self.homes_dir().join(owner.home_name().as_path())
     }
 
-    /// Tells whether `path` is, or would be, a private home.
+    /// Tells whether `path` is the path of a private home, which need not exist.
     pub fn is_home(&self, path: &Path) -> bool {
         path.parent() == Some(&self.homes_dir())
     }
 
-    /// Returns the scope of the job that last used the private home at `path`, if that is known.
+    /// Returns the scope of the job that last used the private home at `path`, if known.
     pub fn home_scope(&self, path: &Path) -> Option<Scope> {
         read_record(path)?.scope
     }
 
-    /// Moves the private home of `owner` out of the way, and removes it; tells whether it did. One that somebody
-    /// uses stays.
+    /// Moves the private home of `owner` away and removes it. Returns false, and leaves the home,
+    /// if it is in use.
     pub fn set_home_aside(&self, owner: &HomeOwner) -> Result<bool> {
         let path = self.home_path(owner);
         let lock = beside(&path, ".lock");
         self.make_way(&lock, Kind::File)?;
         let Some(_lock) = Lock::try_exclusive(&lock)? else { return Ok(false) };
         let user = read_record(&path).and_then(|record| record.user);
-        // A runner that starts every job itself has this one in its turn.
+        // A runner that starts all jobs itself is the user now and was the user before.
         let is_other = |user: &ProcessMark| ProcessMark::of_parent().as_ref() != Some(user);
         if user.filter(is_other).is_some_and(|user| user.is_alive() == Some(true)) {
             return Ok(false);
@@ -103,13 +106,13 @@ impl Store {
         let staged = lease.staged_path("home")?;
         fs::rename(&path, &staged).at("rename to", &staged)?;
         self.remove(&beside(&path, ".json"))?;
-        // With the lease what it staged goes.
+        // Dropping the lease removes the staged home.
         drop(lease);
         Ok(true)
     }
 
-    /// Opens the private home of `owner`, making it if nothing is there, and records that the
-    /// process which started this one uses it at `now`, a job of `scope`.
+    /// Opens the private home of `owner`, creating it if nothing is there. Records that the parent
+    /// of this process uses it at `now` for a job of `scope`.
     pub fn open_home(
         &self,
         owner: &HomeOwner,
@@ -126,7 +129,7 @@ impl Store {
         let record = Record { runner, work_dir, last_used: now, user, scope };
         let json = serde_json::to_vec(&record).expect("the record of a home is plain JSON");
         self.write_whole(&beside(&path, ".json"), &json)?;
-        // A link would lead cargo, and later gc, out of the store.
+        // A symlink would lead cargo, and later gc, out of the store.
         self.make_way(&path, Kind::Dir)?;
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700).create(&path).at("create directory", &path)?;
@@ -137,8 +140,8 @@ impl Store {
         Ok(PrivateHome { path, _lock: lock })
     }
 
-    /// Returns every private home. How large they are takes a walk through tens of thousands of
-    /// files each, and is 0 unless it is wanted.
+    /// Returns every private home. A size takes a walk through tens of thousands of files per home,
+    /// and is 0 unless `with_sizes`.
     pub fn homes(&self, now: Timestamp, with_sizes: bool) -> Result<Vec<DirFacts>> {
         let mut homes = Vec::new();
         for path in read_dir(&self.homes_dir())?.into_iter().filter(|path| is_dir(path)) {
@@ -149,8 +152,9 @@ impl Store {
         Ok(homes)
     }
 
-    /// Moves `homes` to `trash/`, which the next [`Store::settle`] empties, and adds those that went to `dropped`, also
-    /// before an error. One that somebody used since it was looked at stays, and one whose `package_lock` cannot be had.
+    /// Moves `homes` to `trash/`, which the next [`Store::settle`] empties. Adds each moved home to
+    /// `dropped`, even if a later one fails. A home stays if it was used since `homes` was listed,
+    /// or if its lock or its `package_lock` is held.
     pub fn drop_homes(
         &self,
         lock: &GcLock,
@@ -168,7 +172,7 @@ impl Store {
             let lock_path = beside(path, ".lock");
             let owned = Lock::try_exclusive(&lock_path);
             let Some(_lock) = lock.noted(owned)? else { continue };
-            // A job may have begun, and even ended.
+            // A job may have begun, or even ended, since the list was made.
             if last_used(path, now) != facts.last_used {
                 continue;
             }
@@ -183,7 +187,8 @@ impl Store {
         Ok(())
     }
 
-    /// Gives `home` the file `name`, whole for whoever reads it; several may do so at once.
+    /// Writes the file `name` in `home`, in one step: readers see the old or the new text. Several
+    /// processes may write at once.
     pub fn write_in_home(&self, home: &PrivateHome, name: &str, text: &str) -> Result<()> {
         self.write_whole(&home.path.join(name), text.as_bytes())
     }
@@ -197,14 +202,13 @@ impl Store {
 }
 
 impl PrivateHome {
-    /// Returns where it is.
+    /// Returns the home's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Returns when the home at `path` was last used: `now` if somebody uses it. One without a record
-/// was never used.
+/// Returns when the home at `path` was last used: `now` if it is in use, 1970 if it has no record.
 fn last_used(path: &Path, now: Timestamp) -> Timestamp {
     let Some(record) = read_record(path) else { return Timestamp::default() };
     let is_over = record.user.and_then(|user| user.is_alive()) == Some(false);
@@ -216,7 +220,7 @@ fn read_record(path: &Path) -> Option<Record> {
     serde_json::from_slice(&read_short(&beside(path, ".json"), MAX_LEN).ok()??).ok()
 }
 
-/// Shares the lock at `path` with whoever works in the same home.
+/// Takes the lock at `path` shared, as all commands that work in the home do.
 fn share(path: &Path) -> Result<Lock> {
     loop {
         let Some(lock) = Lock::shared_within(path, PATIENCE)? else {
@@ -227,14 +231,15 @@ fn share(path: &Path) -> Result<Lock> {
                 source: io::Error::new(io::ErrorKind::WouldBlock, what),
             }));
         };
-        // gc may have removed the file before we locked it: then it is no lock any more.
+        // gc may have removed the file before it was locked: such a lock excludes nobody.
         if lock.file().metadata().at("read metadata", path)?.nlink() > 0 {
             return Ok(lock);
         }
     }
 }
 
-/// Returns what the files below `dir` need on disk in bytes. What cannot be read counts for nothing.
+/// Returns the disk space in bytes that the files below `dir` take. Unreadable ones are not
+/// counted.
 pub(super) fn allocated_bytes(dir: &Path) -> u64 {
     let paths = list(dir, |_, _| true).unwrap_or_default().paths;
     let found = stat_each(dir, paths).unwrap_or_default().found;

@@ -1,15 +1,17 @@
-//! Hot trees: expanded trees that are ready to be moved or cloned into place.
+//! Hot trees: expanded trees, ready to be moved or cloned into place.
 //!
-//! A tree is what a job left of one generation, and its record says which, and which inode each of
-//! its files is. Nothing depends on a tree: packs are the truth, and whoever wants one looks first
-//! whether it still is what the record says. Where the store is on another filesystem than the
-//! workspace, the tree lies in a marked directory beside the workspace, and only its record in the store.
+//! A hot tree holds the files of one generation, as a job left them. Its record names the
+//! generation and the inode of each file. Nothing depends on a tree: packs are the truth, and a
+//! restore checks the tree against its record before use. If the store is on another filesystem
+//! than the workspace, the tree lies in a marked directory beside the workspace, and only the
+//! record is in the store.
 //!
 //! # Locking
 //!
-//! The record is locked: shared by who clones its tree, alone by who moves it away or removes it.
-//! A record without a tree, or with a part of one, is what a killed process leaves: it counts for
-//! nothing and goes with the next gc. One that names anything but a tree of ours goes alone.
+//! The lock is on the record: a restore that clones the tree shares it; a process that moves or
+//! removes the tree holds it alone. A killed process may leave a record without a tree, or with
+//! part of one; it is never used, and the next gc removes it. If a record names anything but a hot
+//! tree of this store, gc removes only the record.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -42,23 +44,23 @@ use crate::model::rel_path::RelPath;
 use crate::model::scope::Scope;
 use crate::model::timestamp::Timestamp;
 
-/// A hot tree as its record has it.
+/// A hot tree, as described by its record.
 #[derive(Clone, Debug)]
 pub struct HotTree {
     /// The tree.
     pub path: PathBuf,
     /// The generation whose files it holds.
     pub generation: GenerationId,
-    /// Who had it in hand: only who may restore what that one saves may have it.
+    /// The scope of the job that left it. Only a job that may restore what this scope saves may use
+    /// the tree.
     pub scope: Scope,
-    /// What kind of job that was.
+    /// The kind of that job.
     pub job: String,
     /// The bytes of its files.
     pub bytes: u64,
-    /// When it was put here or last cloned.
+    /// When it was created or last cloned.
     pub last_used: Timestamp,
-    /// Whether it may be used at all: not after a restart of the machine, and not without its
-    /// generation.
+    /// Whether it may be used: false after a reboot, and once its generation is gone.
     pub is_current: bool,
     place: TreePlace,
     record: PathBuf,
@@ -67,18 +69,18 @@ pub struct HotTree {
 /// Where the tree of a record lies.
 #[derive(Clone, Debug)]
 enum TreePlace {
-    /// In the store, by the name of its record.
+    /// In the store, beside its record and named like it.
     Inside,
-    /// In a directory of ours beside the workspaces.
+    /// In a marked directory beside the workspaces.
     Outside(MarkedDir),
 }
 
-/// A record that names no tree of ours, or cannot be read.
+/// A record that cannot be read, or that names no hot tree of this store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StrayRecord {
     /// The record.
     pub path: PathBuf,
-    /// What it names, if it can be read.
+    /// The path that it names, if it can be read.
     pub names: Option<PathBuf>,
 }
 
@@ -96,13 +98,13 @@ impl fmt::Display for StrayRecord {
     }
 }
 
-/// Why a tree is not put by, which stays where it is staged.
+/// Why a tree was not kept as a hot tree. It stays where it was staged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum NotKept {
     /// Its generation is gone.
     GenerationGone,
-    /// Somebody else has a record or a tree of that name.
+    /// A record or a tree of that name exists.
     NameTaken,
 }
 
@@ -115,36 +117,36 @@ impl fmt::Display for NotKept {
     }
 }
 
-/// A hot tree that nobody else moves or removes while this lives.
+/// A locked hot tree: no other process moves or removes it while this value lives.
 #[derive(Debug)]
 pub struct HeldTree {
-    /// Which.
+    /// The tree.
     pub hot: HotTree,
     // Held, never read: closing the file releases the lock.
     _lock: Lock,
 }
 
-/// Who else may have a tree that is held.
+/// Whether other processes may use a held tree, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// Others who clone it, too.
+    /// Other processes may clone it, too.
     Shared,
-    /// Nobody.
+    /// No other process may use it.
     Alone,
 }
 
-/// What is put by as a hot tree.
+/// The facts about a tree that becomes a hot tree.
 #[derive(Debug)]
 pub struct NewHotTree<'a> {
     /// The generation whose files it holds.
     pub generation: &'a GenerationId,
-    /// Who had it in hand.
+    /// The scope of the job that left it.
     pub scope: &'a Scope,
-    /// What kind of job that was.
+    /// The kind of that job.
     pub job: &'a str,
     /// The bytes of its files.
     pub bytes: u64,
-    /// Each of its files.
+    /// The inode of each of its files.
     pub inodes: &'a HashMap<RelPath, Inode>,
 }
 
@@ -152,13 +154,13 @@ pub struct NewHotTree<'a> {
 struct First {
     hot: u32,
     tree: RawPath,
-    /// The directory that it lies in, if that is not in the store.
+    /// The marked directory that holds it, unless it is in the store.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     marked: Option<Marked>,
     boot: String,
     generation: GenerationId,
-    /// Its manifest: once gc has removed the newest generation of a series, another one takes its
-    /// number.
+    /// The inode of its manifest: once gc has removed the newest generation of a series, another
+    /// generation takes its number.
     manifest: Inode,
     scope: Scope,
     job: String,
@@ -197,7 +199,7 @@ impl Store {
         Ok(trees)
     }
 
-    /// Returns the records that name no tree of ours, or cannot be read.
+    /// Returns the records that cannot be read, or that name no hot tree of this store.
     pub fn stray_hot_records(&self) -> Result<Vec<StrayRecord>> {
         let mut strays = Vec::new();
         for path in self.hot_records()? {
@@ -206,7 +208,7 @@ impl Store {
                 Some((first, _)) => {
                     strays.push(StrayRecord { names: Some(path_of(&first.tree)), path });
                 }
-                // Whoever took its tree removed it.
+                // Gone: another process took the tree and removed the record.
                 None if Stat::of(&path).is_ok() => strays.push(StrayRecord { path, names: None }),
                 None => {}
             }
@@ -214,14 +216,14 @@ impl Store {
         Ok(strays)
     }
 
-    /// Removes a record of [`Self::stray_hot_records`], and nothing that it names.
+    /// Removes a record from [`Self::stray_hot_records`], but not the path that it names.
     pub fn drop_stray_hot_record(&self, lock: &GcLock, stray: &StrayRecord) -> Result<()> {
         lock.or_note(remove_file(&stray.path)).map(drop)
     }
 
     /// Tells whether the tree at `path`, in the store, has a record.
     pub(super) fn has_hot_record(path: &Path) -> bool {
-        // In this order: the first becomes the second when a tree is set aside.
+        // In this order: setting a tree aside renames the first to the second.
         let is_there = |extension| Stat::of(&path.with_extension(extension)).is_ok();
         is_there(RECORD) || is_there(SET_ASIDE)
     }
@@ -237,7 +239,8 @@ impl Store {
         Ok(paths)
     }
 
-    /// Keeps others from moving or removing a tree; `None` if one of them does, or did.
+    /// Locks a tree against moves and removals by other processes. Returns `None` if the tree is
+    /// locked by another process, or gone.
     pub fn hold_hot_tree(&self, hot: &HotTree, how: Hold) -> Result<Option<HeldTree>> {
         let Some(file) = open_if_there(&hot.record)? else { return Ok(None) };
         let lock = match how {
@@ -245,20 +248,21 @@ impl Store {
             Hold::Shared => Lock::share(file, &hot.record)?,
         };
         let Some(lock) = lock else { return Ok(None) };
-        // Whoever moved it away removed the record before the lock was ours.
+        // The tree is gone if its record was removed before we locked it.
         let is_there = lock.file().metadata().at("read metadata", &hot.record)?.nlink() > 0;
         Ok(is_there.then(|| HeldTree { hot: hot.clone(), _lock: lock }))
     }
 
-    /// Returns where a hot tree may be staged on the filesystem of the store.
+    /// Returns the directory for hot trees on the filesystem of the store.
     pub fn hot_dir(&self) -> PathBuf {
         self.root.join("hot")
     }
 
-    /// Makes a hot tree of the tree in `staged`, a directory in `base`: [`Store::hot_dir`], or a directory
-    /// beside the workspace that nobody else writes to. Says why it does not, if it does not; then the tree is where it was.
+    /// Turns the tree in `staged`, a directory in `base`, into a hot tree. `base` is
+    /// [`Store::hot_dir`], or a directory beside the workspace that nobody else writes to. On
+    /// [`NotKept`] the tree stays where it was.
     ///
-    /// Killed on the way, this leaves `staged`, or a record without a tree.
+    /// A kill leaves `staged` as it was, or a record without a tree as well.
     pub fn keep_hot_tree(
         &self,
         lease: &Lease,
@@ -293,7 +297,7 @@ impl Store {
         let written = lease.staged_path("hot")?;
         let file = File::create_new(&written).at("create", &written)?;
         write_record(&file, &first, new.inodes).at("write", &written)?;
-        // Whoever finds the record waits for nothing and takes no tree that is not there yet.
+        // The lock keeps others off the record until its tree is there; nobody waits for it.
         let lock = Lock::of(file, &written)?;
         if lock.is_none() || !rename_noreplace(&written, &record)? {
             return Ok(Err(NotKept::NameTaken));
@@ -309,7 +313,8 @@ impl Store {
         }
     }
 
-    /// Removes those of `trees` that nobody uses; returns which went, and why others could not.
+    /// Removes those of `trees` that are not in use. Returns the removed trees, and the errors for
+    /// those that could not be removed.
     pub fn drop_hot_trees(&self, trees: &[HotTree]) -> (Vec<HotTree>, Vec<Error>) {
         let (mut dropped, mut failures) = (Vec::new(), Vec::new());
         for hot in trees {
@@ -323,7 +328,9 @@ impl Store {
         (dropped, failures)
     }
 
-    /// Makes `base`, which lies beside a workspace, ours alone, and returns where it really is; `None` if it is not.
+    /// Creates `base` beside a workspace unless it exists, and returns its real path. Returns
+    /// `None` if the directory above does not exist, or if another user owns `base` or may write to
+    /// it.
     pub fn open_outside(&self, base: &Path) -> Result<Option<PathBuf>> {
         let mut builder = DirBuilder::new();
         match builder.mode(0o700).create(base) {
@@ -335,14 +342,14 @@ impl Store {
         let is_ours = metadata.is_dir()
             && metadata.uid() == crate::fs::user_id()
             && metadata.mode() & 0o022 == 0;
-        // No symlink leads to what is marked.
+        // The recorded path of a marked directory must contain no symlink.
         let real = base.canonicalize().at("resolve", base)?;
         Ok(is_ours.then_some(real))
     }
 
-    /// Returns where the tree of `record` lies, if what the record names is a tree of ours: by the name of the record
-    /// in the store, or in a directory of that name, of ours and marked, beside the workspaces. What else a record may
-    /// name is neither used nor removed.
+    /// Returns where the tree of `record` lies; `None` if the record names no hot tree of this
+    /// store. The tree must be named like its record: in the store, or in a marked directory of
+    /// ours beside the workspaces. Any other path that a record names is neither used nor removed.
     fn place_of(&self, record: &Path, first: &First) -> Result<Option<TreePlace>> {
         let Some(id) = record.file_stem() else { return Ok(None) };
         let tree = path_of(&first.tree);
@@ -354,36 +361,36 @@ impl Store {
         let path = dir.path();
         let base = path.parent().and_then(Path::file_name);
         let is_place = path.file_name() == Some(id) && base == Some(OsStr::new(OUTSIDE));
-        // What is not there, as after a kill, names nothing.
+        // A missing directory is fine: a kill may leave the record alone.
         let is_fit = is_place && dir.tree() == tree && (dir.is_ours()? || Stat::of(&path).is_err());
         Ok(is_fit.then_some(TreePlace::Outside(dir)))
     }
 }
 
-/// What the record of a tree ends with.
+/// The extension of a record.
 const RECORD: &str = "zst";
 
-/// What the record of a tree that is set aside ends with.
+/// The extension of the record of a tree that is set aside.
 const SET_ASIDE: &str = "aside";
 
 /// The name of the directory beside a workspace that holds hot trees.
 pub const OUTSIDE: &str = "_runner-cache";
 
 impl HeldTree {
-    /// Returns which inode each of its files was, or nothing if that cannot be read.
+    /// Returns the recorded inode of each of its files; `None` if the record cannot be read.
     pub fn inodes(&self) -> Option<HashMap<RelPath, Inode>> {
         let (_, lines) = open_record::<First>(&self.hot.record)?;
         lines.values()
     }
 
-    /// Records that the tree was cloned now.
+    /// Records that the tree was cloned just now.
     pub fn touch(&self) -> Result<()> {
         let record = open(&self.hot.record)?;
         let touched = record.set_modified(std::time::SystemTime::now());
         Ok(touched.at("set the mtime of", &self.hot.record)?)
     }
 
-    /// Forgets the tree, which was moved away.
+    /// Removes the record of the tree, which was moved away.
     pub fn forget(self) -> Result<()> {
         if let TreePlace::Outside(dir) = &self.hot.place {
             dir.remove()?;
@@ -391,14 +398,14 @@ impl HeldTree {
         Ok(remove_file(&self.hot.record)?)
     }
 
-    /// Sets the tree aside, because it is not what its record says: nobody uses it any more, and the
+    /// Sets the tree aside, because it does not match its record: nobody uses it any more, and the
     /// next gc removes it.
     pub fn set_aside(self) -> Result<()> {
         let record = self.hot.record.with_extension(SET_ASIDE);
         Ok(fs::rename(&self.hot.record, &record).at("rename to", &record)?)
     }
 
-    /// Removes the tree. What a kill leaves is a part of it, which is never used.
+    /// Removes the tree. A kill leaves part of it, which is never used.
     pub fn remove(self) -> Result<()> {
         if let TreePlace::Inside = self.hot.place {
             remove_tree(&self.hot.path)?;

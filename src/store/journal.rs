@@ -1,4 +1,4 @@
-//! The journal: one line a restore, save or expiry.
+//! The journal: one line per restore, save or expiry.
 
 use std::io::Write;
 
@@ -34,14 +34,14 @@ pub struct Event {
 }
 
 impl Store {
-    /// Adds a line to the journal of the month. Several processes may do so at once.
+    /// Appends a line to the journal of the month. Several processes may do so at once.
     pub fn log(&self, event: &Event) -> Result<()> {
         let path = self.journal_dir().join(format!("{}.jsonl", event.time.year_month()));
         let mut line = serde_json::to_vec(event).expect("events are plain JSON");
         line.push(b'\n');
         self.make_way(&path, Kind::File)?;
         let mut file = append_to(&path)?;
-        // One write of an append-only file: lines of several processes do not mix.
+        // One `write` to an append-only file: lines of several processes do not mix.
         Ok(file.write_all(&line).at("write", &path)?)
     }
 }

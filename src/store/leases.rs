@@ -1,4 +1,4 @@
-//! Leases: what live processes rely on.
+//! Leases: what live processes rely on, written down.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -25,7 +25,7 @@ use crate::model::digest::Digest;
 use crate::model::manifest::GenerationId;
 use crate::model::raw_path::RawPath;
 
-/// What a process with a lease is doing.
+/// What the process of a lease does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
@@ -35,7 +35,7 @@ pub enum Purpose {
     Restore,
     /// It checks the store.
     Verify,
-    /// It checks a dependency out.
+    /// It checks out a dependency.
     Checkout,
 }
 
@@ -43,21 +43,21 @@ pub enum Purpose {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Use {
-    /// The first line: what the process does, and its id as people know it.
+    /// The first line: the purpose and id of the process.
     Process {
-        /// What it does.
+        /// What the process does.
         purpose: Purpose,
         /// Its process id, for people; nothing trusts it.
         pid: u32,
     },
-    /// It reads this generation and may refer to its packs.
+    /// The process reads this generation and may refer to its packs.
     Generation(GenerationId),
-    /// It is about to name this pack in a manifest.
+    /// The process is about to name this pack in a manifest.
     Pack(Digest),
-    /// It is about to make this directory, to stage in it, outside the store. The last component begins with
-    /// [`Lease::staging_name`].
+    /// The process is about to create this directory outside the store, to stage in it. The last
+    /// component begins with [`Lease::staging_name`].
     Staging(RawPath),
-    /// It made this one of those directories, and is about to mark it.
+    /// The process created this one of those directories, and is about to mark it.
     Marked(Marked),
 }
 
@@ -74,16 +74,16 @@ pub struct Lease {
     is_removed_later: AtomicBool,
 }
 
-/// What became of the leases of dead processes.
+/// The result of [`Store::reclaim`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reclaimed {
-    /// How many there were.
+    /// The number of leases of dead processes.
     pub dead: usize,
-    /// What they left behind that cannot be removed.
+    /// What dead processes left and could not be removed.
     pub left: Vec<Oddity>,
 }
 
-/// What all live leases together name.
+/// Everything that live leases name.
 #[derive(Clone, Debug, Default)]
 pub struct LeaseFacts {
     /// Generations in use.
@@ -95,7 +95,7 @@ pub struct LeaseFacts {
 }
 
 impl Store {
-    /// Takes a lease, which lives until it is dropped or the process ends.
+    /// Takes a lease, which lasts until it is dropped or the process ends.
     pub fn lease(&self, purpose: Purpose) -> Result<Lease> {
         loop {
             let id = random_id();
@@ -123,14 +123,14 @@ impl Store {
         }
     }
 
-    /// Returns what live leases name. Whoever relies on something names it first and looks
-    /// afterwards, so what is not named here will be found missing.
+    /// Returns everything that live leases name. A process names an object before it checks that
+    /// the object exists, so it will find missing whatever its lease did not name here.
     pub fn lease_facts(&self) -> Result<LeaseFacts> {
         let mut facts = LeaseFacts::default();
         for path in self.lease_paths()? {
-            // What is no file of ours promises nothing: see `oddities`.
+            // An entry that is no file of ours is no lease: see `oddities`.
             let Ok(Some(file)) = open_if_there(&path) else { continue };
-            // A second open file never gets a lock that another one holds, also our own.
+            // Even within this process, a second open file cannot take a lock that another holds.
             if Lock::of(file.try_clone().at("open", &path)?, &path)?.is_some() {
                 continue;
             }
@@ -147,9 +147,9 @@ impl Store {
         Ok(facts)
     }
 
-    /// Removes what dead processes left: their staging directories, inside the store and
-    /// outside, and then their leases; and the leases that are over. What cannot be removed keeps nobody from the rest,
-    /// and its lease stays. Anyone may do this at any time, several at once.
+    /// Removes what dead processes left: their staging directories, inside the store and outside,
+    /// then their leases. Also removes leases that are over. If something cannot be removed, its
+    /// lease stays and the rest goes on. Any process may do this at any time, several at once.
     pub fn reclaim(&self) -> Result<Reclaimed> {
         let mut reclaimed = Reclaimed::default();
         for path in self.lease_paths()? {
@@ -161,7 +161,7 @@ impl Store {
             match done {
                 Ok(is_dead) => reclaimed.dead += usize::from(is_dead),
                 Err(Error::Io(error)) => reclaimed.left.push(Oddity::refused(&error)),
-                // No lease at all: gc puts it into the trash.
+                // Not a lease: gc moves it to the trash.
                 Err(Error::Damaged { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -169,7 +169,8 @@ impl Store {
         Ok(reclaimed)
     }
 
-    /// Removes what the process of the lease at `path` left, if it is dead; tells whether it is.
+    /// Removes what the process of the lease at `path` left, if that process is dead; returns
+    /// whether it is.
     fn reclaim_one(&self, path: &Path) -> Result<bool> {
         let Some(file) = open_if_there(path)? else { return Ok(false) };
         let Some(lock) = Lock::of(file, path)? else { return Ok(false) };
@@ -178,7 +179,7 @@ impl Store {
             match used {
                 Use::Marked(record) => {
                     let dir = MarkedDir::recorded(&self.id, record);
-                    // What fails the test stays, and its record goes with the lease.
+                    // A directory that fails the check stays; its record goes with the lease.
                     if is_staged_by(&id, &dir.path()) {
                         dir.remove()?;
                     }
@@ -204,23 +205,24 @@ impl Store {
 }
 
 impl Lease {
-    /// Names something this process relies on. Look whether it is there only afterwards.
+    /// Names something that this process relies on. The caller checks only afterwards that it
+    /// exists.
     pub fn name(&self, used: &Use) -> Result<()> {
         if let Use::Staging(dir) = used {
             let mut outside = self.outside.lock().expect("nobody panics while pushing");
             outside.push(path_of(dir));
         }
-        // A line that a full disk cut short must not swallow the next: each begins one.
+        // Begin with a newline: a line that a full disk cut short must not swallow this one.
         let mut line = vec![b'\n'];
         serde_json::to_writer(&mut line, used).expect("uses are plain JSON");
         line.push(b'\n');
-        // One write of an append-only file: lines of several threads do not mix.
+        // One `write` to an append-only file: lines of several threads do not mix.
         let mut file = self.lock.file();
         Ok(file.write_all(&line).at("write", &self.path)?)
     }
 
-    /// Writes all names to the disk, so that the next process finds them after a power cut. A caller creates only
-    /// afterwards what must not be lost sight of.
+    /// Flushes the lease, so that the next process finds its names after a power loss. The caller
+    /// creates only afterwards what must not be lost track of.
     pub fn flush(&self) -> Result<()> {
         self.lock.file().sync_data().at("flush", &self.path)?;
         let dir = self.path.parent().expect("a lease lies in a directory");
@@ -228,31 +230,34 @@ impl Lease {
         Ok(opened.sync_all().at("flush", dir)?)
     }
 
-    /// Leaves the file of the lease to the next `reclaim` once it is over: what a file held is freed only
-    /// when the disk has done all that it was told before, and that may be gigabytes.
+    /// Leaves the file of the lease, once it is over, to the next [`Store::reclaim`]. Freeing its
+    /// blocks can wait for everything written before, which may be gigabytes (ext4 without a
+    /// journal, mounted with `discard`:
+    /// `docs/decisions/0021-nothing-removed-after-the-writing.md`).
     pub fn remove_later(&self) {
         self.is_removed_later.store(true, Ordering::Relaxed);
     }
 
-    /// Returns this process's directory under `staging/`, which exists afterwards.
+    /// Returns the lease's directory under `staging/`, creating it if needed.
     pub(super) fn staging_dir(&self) -> Result<PathBuf> {
         fs::create_dir_all(&self.staging).at("create directory", &self.staging)?;
         Ok(self.staging.clone())
     }
 
-    /// Returns a path under `staging/` that nobody else uses, this process included.
+    /// Returns a path under `staging/` that is used by no other process and no other call.
     pub(super) fn staged_path(&self, what: &str) -> Result<PathBuf> {
         let count = self.staged.fetch_add(1, Ordering::Relaxed);
         Ok(self.staging_dir()?.join(format!("{what}-{count}")))
     }
 
-    /// Returns the locked file: a program that has it open keeps the lease alive after this process.
+    /// Returns the locked file. A program that has it open keeps the lease alive after this process
+    /// ends.
     pub fn file(&self) -> &File {
         self.lock.file()
     }
 
-    /// Makes the empty directory at `path`, which this process just made and the lease names, a marked one. Before it
-    /// is marked, the lease says which it is.
+    /// Marks the empty directory at `path`, which this process has just created and named in the
+    /// lease. The lease records the identity of the directory before the mark is written.
     pub fn mark(&self, path: &Path) -> Result<MarkedDir> {
         let dir = MarkedDir::new(&self.store_id, path)?;
         self.name(&Use::Marked(dir.record().clone()))?;
@@ -261,14 +266,13 @@ impl Lease {
         Ok(dir)
     }
 
-    /// Returns what the name of a directory begins with that this process stages outside the
-    /// store.
+    /// Returns the prefix of the names of directories that this process stages outside the store.
     pub fn staging_name(&self) -> String {
         staging_name(&self.id)
     }
 
-    /// Returns a number that this process did not stage under before: what it staged for the same place may still be
-    /// on its way out.
+    /// Returns a number that this process has not staged under before: an earlier directory staged
+    /// for the same place may still be being removed.
     pub fn next_staged(&self) -> u64 {
         self.staged.fetch_add(1, Ordering::Relaxed)
     }
@@ -276,7 +280,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // A lease that is left without a lock is dead: the next `reclaim` removes what it names.
+        // A lease file without a lock is dead: the next `reclaim` removes what it names.
         let swept = remove_tree(&self.staging).is_ok();
         let outside = self.outside.lock().map(|dirs| dirs.iter().any(|dir| dir.exists()));
         if swept && outside.is_ok_and(|is_left| !is_left) {
@@ -297,10 +301,10 @@ pub(super) fn random_id() -> String {
     format!("{:016x}{:08x}", random(), random() >> 32)
 }
 
-/// What the name of a lease ends with that nobody relies on any more.
+/// The extension of a lease that is over.
 const OVER: &str = "over";
 
-/// Tells whether nobody relies on the lease at `path` any more.
+/// Tells whether the lease at `path` is over.
 pub(super) fn is_over(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == OVER)
 }
@@ -309,14 +313,14 @@ fn path_of(path: &RawPath) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(path.as_bytes()))
 }
 
-/// The longest lease that is read: one line for each of 200,000 generations.
+/// The longest lease that is read, in bytes: one line for each of 200,000 generations.
 const MAX_LEN: u64 = 64 << 20;
 
-/// The longest line of a lease: a path of 4,096 bytes in hex, and a few names.
+/// The longest line of a lease, in bytes: a path of 4,096 bytes in hex, and a few names.
 const MAX_LEASE_LINE: u64 = 64 << 10;
 
-/// Hands each use that is whole to `take`: a line still being written has not been relied on yet. What follows a
-/// line that is longer than any of ours is none.
+/// Passes each complete use to `take`. A line that is still being written is skipped: its process
+/// does not rely on it yet. Reading stops at a line that is longer than any of ours.
 fn each_use(file: &File, path: &Path, mut take: impl FnMut(Use) -> Result<()>) -> Result<()> {
     let mut lines = Lines::new(BufReader::new(file), MAX_LEN);
     let mut line = Vec::new();

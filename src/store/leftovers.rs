@@ -1,4 +1,4 @@
-//! What killed processes left in `staging/`.
+//! Leftovers of killed processes in `staging/`.
 
 use std::path::PathBuf;
 
@@ -12,12 +12,12 @@ use crate::fs::stat::Stat;
 use crate::model::timestamp::Timestamp;
 
 impl Store {
-    /// Returns what is in `staging/` and belongs to no live lease.
+    /// Returns the entries of `staging/` that belong to no live lease.
     ///
-    /// A stamp or tree record is staged without a lease for a moment, so what was just made may
-    /// be in use.
+    /// A new entry may still be in use: a stamp or tree record is staged for a moment without a
+    /// lease.
     pub(super) fn unowned_staging(&self) -> Result<Vec<(PathBuf, Stat)>> {
-        // Before the leases: each is taken before its directory is made.
+        // List before reading leases: a process takes its lease before it creates its directory.
         let staged = read_dir(&self.staging_dir())?;
         let leased = self.lease_facts()?;
         let is_owned = |name: &str| leased.ids.contains(name);
@@ -32,7 +32,7 @@ impl Store {
         Ok(unowned)
     }
 
-    /// Removes what is in `staging/`, belongs to no live lease and was last written before
+    /// Removes the entries of `staging/` that belong to no live lease and were last written before
     /// `before`.
     pub fn clear_staging(&self, lock: &GcLock, before: Timestamp) -> Result<()> {
         for (path, stat) in self.unowned_staging()? {

@@ -1,51 +1,55 @@
-//! How much of a file of the store is taken into memory: what it may hold is known, or follows from its size on disk,
-//! before any memory is taken.
+//! Limits on the memory that reading a file of the store may take. Each limit is constant or
+//! follows from the file's size on disk, so it is known before any memory is taken.
 //!
-//! Digests do not compress. So an honest manifest or record has text of at most some ten times its size on disk, and
-//! one with more is refused, as is a list that would need far more memory than its text.
-//! The limits are in `docs/FORMAT.md`.
+//! Digests do not compress, so the text of an honest manifest or record is at most some ten times
+//! its size on disk. A longer text is refused, and so is a list that would need far more memory
+//! than its text. The limits are in `docs/FORMAT.md`.
 
 use std::io::{self, BufRead, Read};
 
-/// Returns the longest text that is read of a manifest or record of `stored_bytes` on disk.
+/// Returns the longest text, in bytes, that is read from a manifest or record of `stored_bytes` on
+/// disk.
 pub(super) const fn text_limit(stored_bytes: u64) -> u64 {
     (8 << 20) + 16 * stored_bytes
 }
 
-/// The longest line of a manifest but for the last; that of a file of a terabyte has 4 MiB.
+/// The longest line of a manifest in bytes, except the first and the last. The line of a file of a
+/// terabyte has 4 MiB.
 pub(super) const MAX_LINE: u64 = 8 << 20;
 
-/// The longest first line, the header; that of a target of 4.7 GB has 60 KiB.
+/// The longest first line, the header, in bytes. The header of a target of 4.7 GB has 60 KiB.
 pub(super) const MAX_HEADER: u64 = 4 << 20;
 
 /// The most lines of a manifest or record: five times as many as the largest target has files.
 pub(super) const MAX_LINES: u64 = 1_000_000;
 
-/// The largest window of a frame that is undone, as a power of two. What we write takes at most 2 MiB.
+/// The largest zstd window that is accepted, as a power of two. Frames that we write need at most 2
+/// MiB.
 pub(super) const WINDOW_LOG: u32 = 23;
 
 /// The most memory that one JSON value may need, by [`weight`]. The graph of 525 units weighs 4 MiB.
 pub(super) const MAX_WEIGHT: u64 = 32 << 20;
 
-/// Returns the same of the header of a manifest of `stored_bytes` on disk, of which a command may hold many. That of a
-/// target of 4.7 GB weighs 200 KiB, and its manifest has megabytes.
+/// Returns the most memory that the header of a manifest of `stored_bytes` on disk may need, by
+/// [`weight`]; a command may hold many headers at once. The header of a target of 4.7 GB weighs 200
+/// KiB, and its manifest has megabytes.
 pub(super) const fn header_weight_limit(stored_bytes: u64) -> u64 {
     (256 << 10) + 16 * stored_bytes
 }
 
-/// The memory for the headers that one command holds at once: a little, and as much more as honest manifests of their
-/// size would need.
+/// The memory for the headers that one command holds at once: a fixed amount, and a multiple of the
+/// size of their manifests, which is enough for honest ones.
 pub(super) struct HeaderBudget {
     left: u64,
 }
 
 impl HeaderBudget {
-    /// Returns the budget before the first header.
+    /// Returns a full budget.
     pub(super) const fn new() -> Self {
         Self { left: 8 << 20 }
     }
 
-    /// Takes a header of `weight` from a manifest of `stored_bytes` on disk, or refuses it.
+    /// Charges a header of `weight`, from a manifest of `stored_bytes` on disk, or refuses it.
     pub(super) fn take(&mut self, weight: u64, stored_bytes: u64) -> io::Result<()> {
         let left = self.left + 4 * stored_bytes;
         self.left = left.checked_sub(weight).ok_or_else(|| too_long(HEADERS))?;
@@ -55,8 +59,8 @@ impl HeaderBudget {
 
 const HEADERS: &str = "its header, beside the others, needs more memory than any of ours";
 
-/// Returns about how much memory in bytes a value may need once `json` is parsed: an object is at most a structure of
-/// 256 bytes, an element of a list or map at most 96.
+/// Returns an estimate, in bytes, of the memory that a value needs once `json` is parsed: at most
+/// 256 for an object, at most 96 for an element of a list or map.
 pub(super) fn weight(json: &[u8]) -> u64 {
     let mut weight = json.len() as u64;
     let mut is_string = false;
@@ -73,24 +77,25 @@ pub(super) fn weight(json: &[u8]) -> u64 {
     weight
 }
 
-/// Refuses JSON that would need more memory than any of ours.
+/// Refuses JSON that would need more than `max_weight` bytes of memory.
 pub(super) fn check_weight(json: &[u8], max_weight: u64) -> io::Result<()> {
     if weight(json) > max_weight { Err(too_long("a list in it is too long")) } else { Ok(()) }
 }
 
-/// Lines that are read one after the other, none of them longer than is said.
+/// A reader of lines of limited length.
 pub(super) struct Lines<R> {
     reader: io::Take<R>,
     lines: u64,
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Reads at most `max_len` bytes of `reader`.
+    /// Returns a reader that reads fewer than `max_len` bytes of `reader`, else fails.
     pub(super) fn new(reader: R, max_len: u64) -> Self {
         Self { reader: reader.take(max_len), lines: 0 }
     }
 
-    /// Reads the next line into `line`, without its end; tells whether there is one.
+    /// Reads the next line into `line`, without its newline; returns false at the end. A line of
+    /// more than `max_len` bytes, newline included, is an error.
     pub(super) fn next(&mut self, line: &mut Vec<u8>, max_len: u64) -> io::Result<bool> {
         line.clear();
         let read = (&mut self.reader).take(max_len + 1).read_until(b'\n', line)?;

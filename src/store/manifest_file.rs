@@ -1,4 +1,5 @@
-//! A manifest as bytes: lines of JSON in zstd frames, with the sketch in a skippable frame between.
+//! Reading and writing a manifest: lines of JSON in zstd frames, with the sketch in a skippable
+//! frame between.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -19,24 +20,25 @@ use crate::model::manifest::{Entry, Header, KeptFile, Manifest, Source, Unit};
 use crate::model::sketch::Sketch;
 use crate::model::unit_graph::UnitGraph;
 
-/// The level manifests are compressed at. They are small and read often; 3 is zstd's default.
+/// The zstd level of manifests. They are small and read often; 3 is zstd's default.
 const LEVEL: i32 = 3;
 
-/// The first of the 16 magic numbers of skippable frames, which any program that reads zstd passes over
-/// (RFC 8878, section 3.1.2).
+/// The magic number of the sketch's frame: the first of 16 for skippable frames, which every zstd
+/// decoder skips (RFC 8878, section 3.1.2).
 const SKIPPABLE: u32 = 0x184D_2A50;
 
-/// The longest sketch that is read, in bytes as compressed and as text. That of 525 units has 23 kB compressed.
+/// The longest sketch that is read, in bytes, both compressed and as text. The sketch of 525 units
+/// has 23 kB compressed.
 const MAX_SKETCH_LEN: u32 = 16 << 20;
 
-/// The first line: what every version of this program can read.
+/// The first line, which every version of this program can read.
 #[derive(Serialize, Deserialize)]
 struct First<H> {
     manifest: u32,
     header: H,
 }
 
-/// Every further line.
+/// Any further line.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Line<'a> {
@@ -47,7 +49,7 @@ enum Line<'a> {
     End { lines: u64, graph: &'a UnitGraph },
 }
 
-/// The same, owned.
+/// A further line, as read.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum OwnedLine {
@@ -105,7 +107,7 @@ pub(super) fn write(manifest: &Manifest, mut file: &File) -> io::Result<()> {
     let graph = &manifest.graph;
     let mut last = serde_json::to_vec(&Line::End { lines, graph })?;
     if check_weight(&last, MAX_WEIGHT).is_err() {
-        // Readers would refuse it; without a graph only the forecast is lost.
+        // Readers would refuse this graph. Without it, only the forecast is lost.
         last = serde_json::to_vec(&Line::End { lines, graph: &UnitGraph::default() })?;
     }
     out.write_all(&last)?;
@@ -118,8 +120,8 @@ pub(super) fn write(manifest: &Manifest, mut file: &File) -> io::Result<()> {
     pad(file, header.len() as u64 + text_bytes, weight(&header))
 }
 
-/// Makes a manifest as long as readers want it to be for so much text and such a header: one of many paths and hardly a
-/// file compresses better than they believe.
+/// Pads a manifest until readers accept a text and header of this length: a manifest of many paths
+/// and hardly a file compresses better than the limits expect.
 fn pad(mut file: &File, text_bytes: u64, header_weight: u64) -> io::Result<()> {
     let stored_bytes = file.metadata()?.len();
     let is_long = text_bytes < text_limit(stored_bytes);
@@ -133,7 +135,7 @@ fn pad(mut file: &File, text_bytes: u64, header_weight: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Says that no reader would take what is to be written.
+/// Returns the error for a manifest that no reader would accept.
 fn too_much(what: &str) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidInput,
@@ -141,7 +143,7 @@ fn too_much(what: &str) -> io::Error {
     )
 }
 
-/// Counts what is written.
+/// A writer that counts its bytes.
 struct Counted<W> {
     out: W,
     text_bytes: u64,
@@ -159,7 +161,7 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
-/// Returns `bytes` as one frame.
+/// Compresses `bytes` to one zstd frame.
 fn frame(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
     encoder.include_checksum(true)?;
@@ -167,7 +169,7 @@ fn frame(bytes: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// Reads the sketch alone; `None` where there is none, as in what an older version wrote.
+/// Reads only the sketch; `None` if there is none, as in a manifest of an older version.
 pub(super) fn read_sketch(path: &Path) -> Result<Option<Sketch>> {
     let mut file = BufReader::with_capacity(1 << 16, file::open(path)?);
     sketch_in(&mut file).map_err(|error| damaged(path, &error))
@@ -177,7 +179,7 @@ fn sketch_in(file: &mut impl BufRead) -> io::Result<Option<Sketch>> {
     let mut header = decoder(&mut *file)?.single_frame().take(MAX_HEADER);
     io::copy(&mut header, &mut io::sink())?;
     if header.limit() == 0 {
-        // An older version wrote all of a manifest into one frame; a header is shorter.
+        // The header is too long: this is an older manifest, all in one frame.
         return Ok(None);
     }
     // An older version wrote all of a manifest into one frame.
@@ -198,7 +200,7 @@ fn number_in(file: &mut impl Read) -> io::Result<u32> {
     file.read_exact(&mut bytes).map(|()| u32::from_le_bytes(bytes))
 }
 
-/// Reads the header alone, which does not show whether the rest is whole. It is one of several that `budget` is for.
+/// Reads only the header and charges it to `budget`. The rest of the manifest may be damaged.
 pub(super) fn read_header(path: &Path, budget: &mut HeaderBudget) -> Result<Header> {
     let mut line = Vec::new();
     let (mut lines, stored_bytes) = open(path)?;
@@ -208,7 +210,7 @@ pub(super) fn read_header(path: &Path, budget: &mut HeaderBudget) -> Result<Head
     Ok(header)
 }
 
-/// Reads a whole manifest and checks that it is one.
+/// Reads and checks a whole manifest.
 pub(super) fn read(path: &Path) -> Result<Manifest> {
     let mut manifest = read_flawed(path)?;
     if let Some(flaw) = manifest.flaw() {
@@ -218,7 +220,7 @@ pub(super) fn read(path: &Path) -> Result<Manifest> {
     Ok(manifest)
 }
 
-/// Reads a whole manifest as it was written, also one that contradicts itself.
+/// Reads a whole manifest as it was written, even if it contradicts itself.
 pub(super) fn read_flawed(path: &Path) -> Result<Manifest> {
     let (mut lines, stored_bytes) = open(path)?;
     let mut line = Vec::new();
@@ -258,14 +260,14 @@ pub(super) fn read_flawed(path: &Path) -> Result<Manifest> {
         }
         count += 1;
     }
-    // To the end of the frame: only there does zstd compare the checksum.
+    // Read to the end of the frame: only there does zstd compare the checksum.
     if next(&mut line, MAX_LINE)? {
         return Err(damaged(path, "something follows its last line"));
     }
     Ok(manifest)
 }
 
-/// Opens a manifest; returns its lines, and how many bytes of it are stored.
+/// Opens a manifest; returns its lines and its size on disk in bytes, without holes.
 fn open(path: &Path) -> Result<(Lines<impl BufRead + use<>>, u64)> {
     let file = file::open(path)?;
     let stored_bytes = file::stored_bytes(&file).at("read", path)?;
@@ -274,7 +276,7 @@ fn open(path: &Path) -> Result<(Lines<impl BufRead + use<>>, u64)> {
     Ok((Lines::new(lines, text_limit(stored_bytes)), stored_bytes))
 }
 
-/// Undoes frames whose window is one of ours.
+/// Returns a decoder that refuses frames with a larger window than ours.
 fn decoder<'a, R: BufRead>(file: R) -> io::Result<zstd::Decoder<'a, R>> {
     let mut decoder = zstd::Decoder::with_buffer(file)?;
     decoder.window_log_max(WINDOW_LOG)?;
@@ -283,7 +285,7 @@ fn decoder<'a, R: BufRead>(file: R) -> io::Result<zstd::Decoder<'a, R>> {
 
 fn parse_first(line: &[u8], stored_bytes: u64, path: &Path) -> Result<Header> {
     let broken = |error: serde_json::Error| damaged(path, &error);
-    // Without the header, of which a newer program may have other ideas.
+    // Skip the header here: a newer program may have changed it.
     let first: First<IgnoredAny> = serde_json::from_slice(line).map_err(broken)?;
     if first.manifest > FORMAT {
         let found = first.manifest.to_string();

@@ -1,8 +1,8 @@
 //! Mirrors: bare git repositories of dependencies, so that a host clones each of them once.
 //!
-//! What is in one is git's affair, and git keeps it whole: here are only its name, its lock, its
-//! stamp, and the step by which a new one takes the place of an old one. Any of them may be removed at
-//! any time: that costs a clone.
+//! Git manages the contents of a mirror and keeps them whole. This module manages only the mirror's
+//! name, its lock, its stamp, and the step in which a new mirror replaces an old one. A mirror may
+//! be removed at any time, at the cost of a clone.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -25,29 +25,30 @@ use crate::model::scope::Repository;
 use crate::model::server::ServerUrl;
 use crate::model::timestamp::Timestamp;
 
-/// The name of a mirror, which need not exist.
+/// A mirror by its name, which need not exist.
 #[derive(Clone, Debug)]
 pub struct Mirror {
-    /// What the names of all its files begin with.
+    /// The common prefix of the paths of all its files.
     base: PathBuf,
 }
 
-/// Proof that nobody changes a mirror, for as long as this lives.
+/// Proof that no other process changes a mirror, for as long as this value lives.
 #[derive(Debug)]
 pub struct MirrorLock {
     lock: Lock,
 }
 
-/// Proof that nobody else uses a mirror, for as long as this lives.
+/// Proof that no other process uses a mirror, for as long as this value lives.
 #[derive(Debug)]
 pub struct OwnedMirror {
     mirror: Mirror,
     lock: MirrorLock,
 }
 
-/// A mirror that is there.
+/// The suffix of a finished mirror.
 const WHOLE: &str = ".git";
-/// One that is being cloned, and one that another took the place of: garbage unless the lock is held.
+/// The suffixes of a mirror that is being cloned and of one that was replaced: garbage unless the
+/// lock is held.
 const UNFINISHED: [&str; 2] = [".new", ".old"];
 
 impl Store {
@@ -66,12 +67,12 @@ impl Store {
         self.write_stamp(&mirror.beside(".used"), now)
     }
 
-    /// Returns every mirror, and what killed processes left of others.
+    /// Returns every mirror, and unfinished or replaced ones that killed processes left.
     pub fn mirrors(&self) -> Result<Vec<DirFacts>> {
         let mut mirrors = Vec::new();
         let is_dir = |path: &Path| Stat::of(path).is_ok_and(|stat| stat.kind == Kind::Dir);
         for server in read_dir(&self.mirrors_dir())?.iter().filter(|path| is_dir(path)) {
-            // One that cannot be read is odd, and keeps nobody from the others.
+            // An unreadable directory counts as odd, and the others are listed all the same.
             for path in read_dir(server).unwrap_or_default() {
                 let Some(mirror) = Mirror::at(&path).filter(|_| is_dir(&path)) else { continue };
                 let last_used = read_stamp(&mirror.beside(".used")).unwrap_or_default();
@@ -82,8 +83,8 @@ impl Store {
         Ok(mirrors)
     }
 
-    /// Moves the mirrors at `paths` to `trash/`, which the next [`Store::settle`] empties, and adds those that went to
-    /// `dropped`, also before an error. One that somebody uses stays.
+    /// Moves the mirrors at `paths` to `trash/`, which the next [`Store::settle`] empties. Adds
+    /// each moved mirror to `dropped`, even if a later one fails. A mirror in use stays.
     pub fn drop_mirrors(
         &self,
         lock: &GcLock,
@@ -104,7 +105,7 @@ impl Store {
 }
 
 impl Mirror {
-    /// Returns the mirror that the directory at `path` is, or was to become.
+    /// Returns the mirror to which the directory at `path` belongs, finished or not.
     fn at(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         let mut suffixes = UNFINISHED.iter().chain([&WHOLE]);
@@ -112,23 +113,24 @@ impl Mirror {
         Some(Self { base: path.with_file_name(base) })
     }
 
-    /// Returns where the git repository is.
+    /// Returns the path of the git repository.
     pub fn path(&self) -> PathBuf {
         self.beside(WHOLE)
     }
 
-    /// Returns the file that is locked.
+    /// Returns the path of the lock file.
     pub fn lock_path(&self) -> PathBuf {
         self.beside(".lock")
     }
 
-    /// Lets nobody change it; `None` if somebody is about to.
+    /// Takes the lock shared, so that nobody changes the mirror; `None` if another process holds it
+    /// alone.
     pub fn try_share(&self) -> Result<Option<MirrorLock>> {
         let lock = Lock::try_shared(&self.lock_path())?;
         Ok(lock.map(|lock| MirrorLock { lock }))
     }
 
-    /// Lets nobody else use it; `None` if somebody does.
+    /// Takes the lock exclusively, so that nobody else uses the mirror; `None` if it is in use.
     pub fn try_own(&self) -> Result<Option<OwnedMirror>> {
         let lock = Lock::try_exclusive(&self.lock_path())?;
         let owned = |lock| OwnedMirror { mirror: self.clone(), lock: MirrorLock { lock } };
@@ -143,7 +145,7 @@ impl Mirror {
 }
 
 impl MirrorLock {
-    /// Returns the locked file: a program that has it open keeps the lock after this process.
+    /// Returns the locked file. A program that has it open keeps the lock after this process ends.
     pub fn file(&self) -> &File {
         self.lock.file()
     }
@@ -155,7 +157,8 @@ impl OwnedMirror {
         &self.lock
     }
 
-    /// Returns where to make a new mirror. Nothing is there, not even what a killed process left.
+    /// Returns the path at which to create a new mirror. Nothing is there: leftovers of killed
+    /// processes are removed.
     pub fn new_path(&self) -> Result<PathBuf> {
         for suffix in UNFINISHED {
             remove_tree(&self.mirror.beside(suffix))?;
@@ -163,8 +166,8 @@ impl OwnedMirror {
         Ok(self.mirror.beside(UNFINISHED[0]))
     }
 
-    /// Lets what was made at [`Self::new_path`] take the place of the mirror. A crash on the way
-    /// leaves the old one, the new one or none.
+    /// Replaces the mirror by the one at [`Self::new_path`]. A crash on the way leaves the old
+    /// mirror, the new one or none.
     pub fn adopt(&self) -> Result<()> {
         let [new, old] = UNFINISHED.map(|suffix| self.mirror.beside(suffix));
         let path = self.mirror.path();

@@ -10,17 +10,17 @@
 //! ├── series/<scope>/<area>/<key>/<number>.manifest.zst
 //! │                              one generation; its name is its publication
 //! ├── stamps/<scope>/<area>/<key>  when the series was last used
-//! ├── trees/<digest>.zst         what we left at a directory; disposable
-//! ├── trees/<digest>.owner       who had it in hand; disposable
-//! ├── trees/<digest>.vouched     what was vouched for there; disposable
+//! ├── trees/<digest>.zst         the record of a directory's tree; disposable
+//! ├── trees/<digest>.owner       the scope that last used it; disposable
+//! ├── trees/<digest>.vouched     its parts that were vouched for; disposable
 //! ├── hot/<id>, hot/<id>.zst     an expanded tree and its record; disposable
 //! ├── mirrors/<server>/<repository>.git  a bare git repository; disposable
 //! ├── homes/<name>/             the private home of a runner; disposable
-//! ├── leases/<id>                one a live process, held with flock
-//! ├── journal/<yyyy-mm>.jsonl    one line a restore, save, expiry
+//! ├── leases/<id>                one per live process, held with flock
+//! ├── journal/<yyyy-mm>.jsonl    one line per restore, save, expiry
 //! ├── staging/<lease id>/        garbage unless that lease is alive
 //! ├── trash/<gc id>/             garbage once gc has settled
-//! └── gc.lock                    held by the one gc that runs
+//! └── gc.lock                    held by the running gc
 //! ```
 //!
 //! `docs/FORMAT.md` is the authority; this is the map. No other module builds a path under the
@@ -31,19 +31,20 @@
 //! 1. A published manifest names only packs that are in `packs/`, whole.
 //! 2. Nothing under `packs/` or `series/` changes after it has its name; it is only removed.
 //! 3. A crash at any instruction leaves 1 and 2 true.
-//! 4. Nothing outside the root is removed but marked directories of ours: see `outside`.
+//! 4. Outside the root, only marked directories of this store are removed: see `outside`.
 //!
 //! # Locking
 //!
-//! There is no big lock. A process that reads or writes holds a lease and names in it what it
-//! relies on *before* it looks whether that is there. gc looks at leases and manifests, moves
-//! what nobody names to `trash/`, looks again, puts back what got named meanwhile, and deletes
-//! the rest. So either the process sees that the thing is gone, or gc sees that it is named.
-//! Why that is enough: `docs/decisions/0002-leases.md`.
+//! There is no store-wide lock. A process that reads or writes the store holds a lease, and names
+//! in it each generation and pack that it relies on *before* it checks that they exist. gc reads
+//! leases and manifests, moves packs and generations that nothing names to `trash/`, reads leases
+//! and manifests again, puts back the ones named in the meantime, and deletes the rest. So either
+//! the process finds its object missing, or gc finds it named. Why that is enough:
+//! `docs/decisions/0002-leases.md`.
 //!
-//! Mirrors have a lock each: shared by who reads one, held alone by who fetches into it or moves it
-//! to `trash/`. So have private homes, for as long as we work in them; what keeps them while a job
-//! builds is said in `homes`.
+//! Each mirror has a lock: a reader shares it; a process that fetches into the mirror or moves it
+//! to `trash/` holds it alone. Each private home has such a lock, too, held while one of our
+//! commands works in the home; the `homes` module says how a home is kept while a job builds.
 
 mod error;
 mod examine;

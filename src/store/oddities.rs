@@ -1,8 +1,9 @@
-//! Entries of the store that are not what belongs there: a directory in place of a file, a symlink, a fifo, a file of
-//! somebody else, one that nobody may read, one that cannot be removed.
+//! Odd entries of the store: a directory in place of a file, a symlink, a fifo, a file of another
+//! user, an entry that cannot be read or removed.
 //!
-//! None of them stops anything. Who reads passes them over. Who is to write in their place puts them into the trash first. gc puts
-//! all of them there, `verify` names them, and what cannot be moved stays and is said.
+//! No odd entry stops a command. Readers skip it. A writer that needs its place moves it to the
+//! trash first. gc moves all odd entries to the trash, and `verify` lists them. An entry that
+//! cannot be moved stays, and gc reports it.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -26,27 +27,28 @@ use crate::fs::rename::rename_noreplace;
 use crate::fs::stat::{Kind, Stat};
 use crate::model::filesystem::as_text;
 
-/// An entry that is not what belongs where it is, or that cannot be dealt with.
+/// An entry that does not belong where it is, or on which an operation failed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Oddity {
     /// Where it is.
     #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
-    /// What is wrong with it, as a clause.
+    /// What is wrong with the entry, as a clause.
     pub what: String,
 }
 
-/// An oddity, and whether it is a directory of ours that only has to be opened.
+/// An oddity, and whether it is a directory of ours that only lacks permissions.
 struct Odd {
     oddity: Oddity,
     is_shut: bool,
 }
 
-/// What the name of something begins with that was put into the trash because it was odd: nothing in it is put back.
+/// The prefix of names in the trash of entries that were moved there because they were odd: none of
+/// their contents is put back.
 const ODD: &str = "odd-";
 
 impl Oddity {
-    /// Returns what became of an entry that the filesystem refused to deal with.
+    /// Returns the oddity for an entry on which the filesystem refused an operation.
     pub(super) fn refused(error: &crate::fs::Error) -> Self {
         let action = error.action.trim_end_matches(" directory");
         Self { path: error.path.clone(), what: format!("cannot {action} it: {}", error.source) }
@@ -54,7 +56,7 @@ impl Oddity {
 }
 
 impl Store {
-    /// Returns what in the store is not what belongs there. Changes nothing.
+    /// Returns the odd entries of the store. Changes nothing.
     pub fn oddities(&self) -> Result<Vec<Oddity>> {
         Ok(self.look_at_all()?.into_iter().map(|odd| odd.oddity).collect())
     }
@@ -76,8 +78,8 @@ impl Store {
         Ok(odd)
     }
 
-    /// Moves what is not what belongs there to `trash/`, which the next [`Store::settle`] empties; returns what that
-    /// was. What cannot be moved is noted with `lock`.
+    /// Moves odd entries to `trash/`, which the next [`Store::settle`] empties; returns them.
+    /// Entries that cannot be moved are noted in `lock`.
     pub fn clear_oddities(&self, lock: &GcLock) -> Result<Vec<Oddity>> {
         let mut cleared = Vec::new();
         let mut left = BTreeSet::new();
@@ -88,9 +90,10 @@ impl Store {
                 return self.write_missing_tag().map(|()| cleared);
             }
             for Odd { oddity, is_shut } in odd {
-                // Once, whatever becomes of it.
+                // Try each path once.
                 left.insert(oddity.path.clone());
-                // A directory of ours that shuts us out is opened: what is in it may be whole.
+                // Give ourselves access to a directory of ours that lacks it: its contents may be
+                // whole.
                 let done =
                     if is_shut { open_dir(&oddity.path) } else { self.put_aside(&oddity.path) };
                 match done {
@@ -104,7 +107,8 @@ impl Store {
         }
     }
 
-    /// Looks at what is in `dir`, `depth` levels below the root's `top`.
+    /// Adds the odd entries of `dir` to `odd`; the entries lie `depth` levels below the root's
+    /// `top`.
     fn look(top: &str, dir: &Path, depth: usize, odd: &mut Vec<Odd>) {
         let entries = fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let entries = match entries {
@@ -119,7 +123,7 @@ impl Store {
         for entry in entries {
             let (path, name) = (entry.path(), entry.file_name());
             let Some(wanted) = wanted(top, depth, &name) else { continue };
-            // One that is gone by now is not odd.
+            // Removed since it was listed: not odd.
             let Ok(stat) = Stat::of(&path) else { continue };
             match unfit(&stat, wanted) {
                 Some(what) => {
@@ -138,7 +142,7 @@ impl Store {
         }
     }
 
-    /// Moves what is at `path`, whatever it is, to `trash/` by one rename.
+    /// Moves the entry at `path`, of any kind, to `trash/` by one rename.
     pub(super) fn put_aside(&self, path: &Path) -> crate::fs::Result<()> {
         let aside = self.trash_dir().join(format!("{ODD}{}", random_id()));
         match rename_noreplace(path, &aside) {
@@ -152,7 +156,7 @@ impl Store {
         }
     }
 
-    /// Moves what is at `path` to `trash/` unless it is what belongs there, or nothing.
+    /// Moves the entry at `path` to `trash/` if it is not a usable `wanted` of ours.
     pub(super) fn make_way(&self, path: &Path, wanted: Kind) -> crate::fs::Result<()> {
         match Stat::if_exists(path) {
             Ok(Some(stat)) if unfit(&stat, wanted).is_some() => self.put_aside(path),
@@ -160,8 +164,8 @@ impl Store {
         }
     }
 
-    /// Creates `dir`, below the root, and what leads to it, also where something else is in the way, and while gc
-    /// removes empty directories.
+    /// Creates `dir`, below the root, and its missing parents. Moves odd entries out of the way,
+    /// and tries again while gc removes empty directories.
     pub(super) fn create_dirs(&self, dir: &Path) -> Result<()> {
         // Each attempt takes microseconds; gc removes a directory once, with its last generation.
         const ATTEMPTS: usize = 100;
@@ -169,7 +173,7 @@ impl Store {
         for _ in 0..ATTEMPTS {
             created = fs::create_dir_all(dir);
             match &created {
-                // It exists when it is made and not when it is looked at, or the other way round.
+                // gc removed it, or its parent, between two steps of `create_dir_all`.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) if is_in_the_way(error) => self.make_way_to(dir)?,
                 _ => break,
@@ -185,9 +189,10 @@ impl Store {
         below.into_iter().try_for_each(|above| self.make_way(above, Kind::Dir))
     }
 
-    /// Gives `staged` the name `path`, replacing what is there, in one step, also where that is no file.
+    /// Renames `staged` to `path` in one step, replacing a file there. Anything else there goes to
+    /// the trash first.
     pub(super) fn persist(&self, mut staged: NamedTempFile, path: &Path) -> Result<()> {
-        // What is in the way goes at once; gc removes an empty directory once.
+        // An odd entry goes with the first attempt, and gc removes an empty directory once.
         const ATTEMPTS: usize = 100;
         for _ in 0..ATTEMPTS {
             let Err(failed) = staged.persist(path) else { return Ok(()) };
@@ -204,7 +209,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the file at `path`, also if it is something else.
+    /// Removes the file at `path`. Anything else there goes to the trash.
     pub(super) fn remove(&self, path: &Path) -> Result<()> {
         match fs::remove_file(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -213,12 +218,13 @@ impl Store {
         }
     }
 
-    /// Returns the directories in `hot/` that no record and no live lease names: nobody will ever use them.
+    /// Returns the directories in `hot/` that no record and no live lease names: they will never be
+    /// used.
     fn unrecorded_trees(&self) -> Result<Vec<Oddity>> {
         let hot = self.hot_dir();
         let Ok(entries) = fs::read_dir(&hot) else { return Ok(Vec::new()) };
         let names: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
-        // After the directory: a lease names what it stages there before that is made.
+        // Read leases after the directory: a lease names a staged directory before it is created.
         let leased = self.lease_facts()?.ids;
         let is_staged = |name: &OsStr| {
             let name = name.to_string_lossy();
@@ -232,7 +238,7 @@ impl Store {
             if !is_dir || is_record || is_staged(&name) || Self::has_hot_record(&path) {
                 continue;
             }
-            // Who took it removed the record after it.
+            // Another process may have taken the tree, and then removed its record.
             if Stat::of(&path).is_ok() {
                 odd.push(Oddity { path, what: "nothing says what it is".to_owned() });
             }
@@ -245,16 +251,16 @@ fn is_ours(stat: &Stat) -> bool {
     stat.uid == crate::fs::user_id()
 }
 
-/// Tells whether something in the trash was put there because it was odd.
+/// Tells whether an entry of the trash was moved there because it was odd.
 pub(super) fn is_odd_trash(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(ODD))
 }
 
-/// The directories that are looked at. What is in `staging/` and `trash/` may be anything.
+/// The directories that are searched. `staging/` and `trash/` may hold anything.
 const SCANNED: [&str; 9] =
     ["packs", "series", "stamps", "trees", "hot", "mirrors", "homes", "leases", "journal"];
 
-/// Returns how deep the layout of a directory of the store goes.
+/// Returns the depth of the layout of a directory of the store.
 fn levels(top: &str) -> usize {
     match top {
         "series" => 4,
@@ -264,7 +270,7 @@ fn levels(top: &str) -> usize {
     }
 }
 
-/// Tells whether a file has no name that we give to packs or manifests: nobody will ever read it.
+/// Tells whether a file has no name that we give to packs or manifests: it will never be read.
 fn is_stranger(top: &str, depth: usize, path: &Path) -> bool {
     let dir = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     match top {
@@ -276,7 +282,8 @@ fn is_stranger(top: &str, depth: usize, path: &Path) -> bool {
     }
 }
 
-/// Returns what belongs at a name, `depth` levels below `top`; none where anything may be.
+/// Returns the kind of entry that belongs at a name, `depth` levels below `top`; `None` if any kind
+/// may be there.
 fn wanted(top: &str, depth: usize, name: &OsStr) -> Option<Kind> {
     let extension = Path::new(name).extension().and_then(OsStr::to_str);
     match (top, depth, extension) {

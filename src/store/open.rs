@@ -1,4 +1,4 @@
-//! Opening a store, or making one, where nobody else can change it.
+//! Opening or creating a store that nobody else can change.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
@@ -15,15 +15,15 @@ use crate::fs::remove::{open_dir, remove_file};
 use crate::fs::stat::{Kind, Stat};
 use crate::model::digest::Digest;
 
-/// A store that is open: its directories exist and are ours alone.
+/// An open store. Its directories exist and belong to this user alone.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(super) root: PathBuf,
-    /// What tells it from other stores.
+    /// The random id that tells it from other stores.
     pub(super) id: String,
 }
 
-/// `store.json`.
+/// The contents of `store.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Facts {
     format: u32,
@@ -32,7 +32,7 @@ struct Facts {
     features: Features,
 }
 
-/// Features by what a program that lacks them may still do: everything, only read, nothing.
+/// Features, by what a program that lacks them may still do: everything, only read, nothing.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 struct Features {
@@ -41,7 +41,8 @@ struct Features {
     incompatible: Vec<String>,
 }
 
-/// The longest `store.json` that is read: it has 200 bytes, and room for the names of features.
+/// The longest `store.json` that is read, in bytes: it has 200 bytes; the rest is for the names of
+/// features.
 const MAX_LEN: u64 = 64 << 10;
 
 #[rustfmt::skip]
@@ -50,18 +51,19 @@ const DIRS: [&str; 11] = [
     "trash",
 ];
 
-/// The file by which backups and other programs know a cache.
+/// The file that marks a cache for backup and other programs.
 pub(super) const TAG: &str = "CACHEDIR.TAG";
 
-/// What the specification asks a tagged cache directory to begin with.
+/// The tag's text; the specification requires its first line.
 const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This directory is the store of runner-cache. See https://bford.info/cachedir/\n";
 
 impl Store {
     /// Opens the store at `root`; fails if there is none.
     ///
-    /// Refuses a root that someone else owns or may write to, and a symlink in a directory
-    /// that others may write to: whoever can change the store can put binaries into builds.
+    /// Refuses a root that another user owns or may write to, and a root that is a symlink in a
+    /// directory that others may write to: whoever can change the store can put binaries into
+    /// builds.
     pub fn open(root: &Path) -> Result<Self> {
         if !root.exists() {
             return Err(Error::Missing(root.to_owned()));
@@ -78,10 +80,10 @@ impl Store {
         Ok(Self { root, id: facts.id })
     }
 
-    /// Opens the store at `root`, making one if nothing is there.
+    /// Opens the store at `root`, creating it if nothing is there.
     ///
-    /// Several processes may do this at once; they end up with one store. A directory that
-    /// holds other things is refused.
+    /// Several processes may do this at once; they end up with one store. Refuses a directory that
+    /// holds other things.
     pub fn open_or_init(root: &Path) -> Result<Self> {
         match Self::open(root) {
             Err(Error::Missing(_)) => {}
@@ -109,8 +111,8 @@ impl Store {
         Self::open(root)
     }
 
-    /// Writes the tag of a cache directory unless it is there. What is in its place, a symlink or a fifo, goes to the
-    /// trash.
+    /// Writes the tag of a cache directory unless it exists. An odd entry in its place, such as a
+    /// symlink or a fifo, goes to the trash.
     pub(super) fn write_missing_tag(&self) -> Result<()> {
         let tag = self.root.join(TAG);
         self.make_way(&tag, Kind::File)?;
@@ -124,7 +126,7 @@ impl Store {
         self.persist(staged, &tag)
     }
 
-    /// Returns a name for `path` that fits in one directory entry.
+    /// Returns a file name for `path`: its digest, which fits in one directory entry.
     pub(super) fn name_of(path: &Path) -> String {
         Digest::of(path.as_os_str().as_encoded_bytes()).to_string()
     }
@@ -142,10 +144,10 @@ impl Facts {
     }
 }
 
-/// Creates the directories of a store that are missing: a copy of one may have lost empty ones.
+/// Creates the missing directories of a store: a copy of a store may lack empty ones.
 ///
-/// What is in the place of one, and leads nowhere, is removed. One that leads elsewhere or is
-/// somebody else's is refused: what we remove in the store would be removed there.
+/// Removes a file or dangling symlink in the place of one. Refuses a symlink that leads to a
+/// directory, and a directory of another user: removals in the store would happen there.
 fn make_dirs(root: &Path) -> Result<()> {
     for dir in DIRS.map(|name| root.join(name)) {
         let stat = Stat::if_exists(&dir).at("read metadata", &dir)?;
@@ -167,7 +169,7 @@ fn make_dirs(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A directory that holds anything but the beginnings of a store is somebody else's.
+/// Refuses a directory that holds anything but the beginnings of a store: it has another purpose.
 fn check_free(root: &Path) -> Result<()> {
     for entry in fs::read_dir(root).at("read directory", root)? {
         let name = entry.at("read directory", root)?.file_name();

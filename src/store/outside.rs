@@ -1,14 +1,16 @@
-//! What may be removed outside of the store's root, and nowhere else is that decided.
+//! The only code that decides what may be removed outside the store's root.
 //!
-//! Restores stage beside a target, and a hot tree may lie beside the workspaces. All that we leave there lies in, or
-//! is, a *marked directory*: one that we made, with a symlink in it, the mark, whose text is the digest of which store
-//! made it, which directory it is and since which boot. A record in the store, of a lease or a hot tree, says the same.
+//! Restores stage beside a target, and a hot tree may lie beside the workspaces. Everything that we
+//! leave there is, or lies in, a *marked directory*: a directory that we created and that holds a
+//! symlink, the mark. The text of the mark is a digest of the store's id, the directory's device
+//! and inode, and the boot. A record in the store, in a lease or of a hot tree, says the same.
 //!
-//! A record alone proves nothing: it may be damaged or forged, and its path may lead to anything by now. So a
-//! directory goes only if the path leads to it through no symlink, nothing is mounted there, it and its mark are
-//! ours, and it is the one that both the mark and the record mean. A copy of such a directory, or a build that carries
-//! the mark along, has another inode; another store has another id. A record that fails is removed, never what it
-//! names. Why: `docs/decisions/0031-marked-directories.md`.
+//! A record alone proves nothing: it may be damaged or forged, and its path may lead anywhere by
+//! now. So a directory is removed only if no symlink is on its path, nothing is mounted there, this
+//! user owns it and its mark, and both mark and record identify it. A copy of a marked directory,
+//! or a build that copies the mark, has another inode; another store has another id. If a check
+//! fails, the record is removed, but not the directory that it names. Why:
+//! `docs/decisions/0031-marked-directories.md`.
 
 use std::ffi::OsStr;
 use std::io;
@@ -26,13 +28,14 @@ use crate::fs::stat::{Kind, Stat};
 use crate::model::digest::Digest;
 use crate::model::raw_path::RawPath;
 
-/// The name of the mark. What begins like this is neither a source nor a part of cargo's home.
+/// The name of the mark. A file whose name begins like this is neither a source nor a part of
+/// cargo's home.
 pub const MARK: &str = ".runner-cache-mark";
 
-/// The directory in a marked one that holds a tree.
+/// The name of the tree in a marked directory.
 const TREE: &str = "tree";
 
-/// Which directory a record means: what is told of it when it is marked.
+/// The identity of a directory, recorded just before the directory is marked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marked {
     path: RawPath,
@@ -41,17 +44,18 @@ pub struct Marked {
     boot: String,
 }
 
-/// A marked directory, by its record.
+/// A marked directory, as described by its record.
 #[derive(Clone, Debug)]
 pub struct MarkedDir {
-    /// The id of the store that it belongs to.
+    /// The id of the store that created it.
     store: String,
     record: Marked,
 }
 
 impl MarkedDir {
-    /// Returns what is to be recorded of the directory at `path`, which was just made for the store `store` and is
-    /// empty. Record it, then [`mark`](Self::mark) it: what is recorded and has no mark is empty still.
+    /// Returns the directory at `path`, which was just created for the store `store` and is empty.
+    /// The caller records it, then [`mark`](Self::mark)s it: a recorded directory without a mark is
+    /// still empty.
     pub(super) fn new(store: &str, path: &Path) -> Result<Self> {
         let gone = || io::Error::from(io::ErrorKind::NotFound);
         let dir = NamedDir::open(path)?.ok_or_else(gone).at("open directory", path)?;
@@ -61,12 +65,12 @@ impl MarkedDir {
         Ok(Self { store: store.to_owned(), record })
     }
 
-    /// Returns the directory that a record means, which may be any or none.
+    /// Returns the directory that a record describes, unchecked.
     pub(super) fn recorded(store: &str, record: Marked) -> Self {
         Self { store: store.to_owned(), record }
     }
 
-    /// Returns the same directory under the name that it has now.
+    /// Returns the same directory after a rename to `path`.
     pub(super) fn renamed(&self, path: &Path) -> Self {
         let path = RawPath::of(path.as_os_str().as_bytes());
         Self { store: self.store.clone(), record: Marked { path, ..self.record.clone() } }
@@ -76,17 +80,17 @@ impl MarkedDir {
         &self.record
     }
 
-    /// Returns where it is.
+    /// Returns the path of the directory.
     pub fn path(&self) -> PathBuf {
         PathBuf::from(OsStr::from_bytes(self.record.path.as_bytes()))
     }
 
-    /// Returns where the tree is that it holds, or will.
+    /// Returns the path of the tree in it, which need not exist yet.
     pub fn tree(&self) -> PathBuf {
         self.path().join(TREE)
     }
 
-    /// Puts the mark into the directory, if it is still the one that is recorded.
+    /// Creates the mark in the directory, if the path still leads to the recorded directory.
     pub(super) fn mark(&self) -> Result<()> {
         if let Some(dir) = NamedDir::open(&self.path())?
             && self.is_meant(&dir)?
@@ -96,12 +100,12 @@ impl MarkedDir {
         Ok(())
     }
 
-    /// Tells whether it is there, ours, and the one that is recorded.
+    /// Tells whether the path leads to the recorded directory, with its mark, and both are ours.
     pub(super) fn is_ours(&self) -> Result<bool> {
         Ok(self.open()?.is_some())
     }
 
-    /// Removes it with all that is in it, if it is ours; tells whether it is gone.
+    /// Removes the directory with everything in it, if it is ours; returns whether it is gone.
     pub fn remove(&self) -> Result<bool> {
         let Some(dir) = self.open()? else {
             let path = self.path();
@@ -126,8 +130,8 @@ impl MarkedDir {
         Ok(is_ours.then_some(dir))
     }
 
-    /// Tells whether an open directory is the one that is recorded. The number of a device is another one, perhaps,
-    /// after a boot; the mark tells that it was the same one before.
+    /// Tells whether an open directory is the recorded one. A device number may change with a
+    /// reboot; the mark proves that it was the same before.
     fn is_meant(&self, dir: &NamedDir) -> Result<bool> {
         let Marked { dev, ino, boot, .. } = &self.record;
         let id = dir.id()?;
@@ -136,8 +140,8 @@ impl MarkedDir {
         Ok(id.ino == *ino && (id.dev == *dev || is_of_earlier_boot))
     }
 
-    /// Returns what the mark says: short enough that it lies in the inode, so that removing it frees no block
-    /// (`docs/decisions/0021-nothing-removed-after-the-writing.md`).
+    /// Returns the text of the mark. It is short enough for the inode to hold it, so that removing
+    /// the mark frees no block (`docs/decisions/0021-nothing-removed-after-the-writing.md`).
     fn text(&self) -> String {
         let Marked { dev, ino, boot, .. } = &self.record;
         let text = format!("{}\0{dev}\0{ino}\0{boot}", self.store);
@@ -145,7 +149,7 @@ impl MarkedDir {
     }
 }
 
-/// Removes the mark of what was a marked directory and is a tree in its place now.
+/// Removes the mark from a directory that has become a tree in its final place.
 pub fn unmark(dir: &Path) -> Result<()> {
     let path = dir.join(MARK);
     let stat = Stat::if_exists(&path).at("read metadata", &path)?;
@@ -155,7 +159,7 @@ pub fn unmark(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns what the name of a directory begins with that the process with the lease `id` stages.
+/// Returns the prefix of the names of directories that the process with the lease `id` stages.
 pub(super) fn staging_name(id: &str) -> String {
     format!(".runner-cache-{id}")
 }
@@ -167,8 +171,8 @@ pub(super) fn is_staged_by(id: &str, path: &Path) -> bool {
     path.is_absolute() && rest.is_some_and(|rest| rest.starts_with(b"-"))
 }
 
-/// Removes what the process with the lease `id` had made and not marked yet: an empty directory, or one with an
-/// empty one of the name that it was to have.
+/// Removes a directory that the process with the lease `id` created and did not mark: an empty
+/// directory, or one that holds only an empty directory of the tree's name.
 pub(super) fn remove_unmarked(id: &str, path: &Path) {
     if is_staged_by(id, path) {
         remove_empty_dir(&path.join(path.file_stem().unwrap_or_default()));

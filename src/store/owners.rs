@@ -1,8 +1,8 @@
-//! Owners: which scope last had a directory in hand that jobs build in.
+//! Owners: the scope that last used a directory in which jobs build.
 //!
-//! A small file beside the tree record, because it is written before anything is known of what will be there, and
-//! holds also where there is no generation. It is of one boot, as tree records are: after a power loss an older one
-//! may have come back.
+//! An owner is a small file of its own beside the tree record: it is written before the contents of
+//! the directory are known, and also if there is no generation. Like a tree record, it holds for
+//! one boot: after a power loss, an older version of the file may be back.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -28,32 +28,35 @@ struct Record {
     is: DirOwner,
 }
 
-/// The longest record that is read: a path of 4,096 bytes in hex, and names of a few hundred.
+/// The longest record that is read, in bytes: a path of 4,096 bytes in hex, and names of a few
+/// hundred.
 const MAX_LEN: u64 = 64 << 10;
 
-/// What the name of a record ends with.
+/// The extension of a record.
 const OWNER: &str = "owner";
 
 impl Store {
-    /// Returns who had `dir` in hand last since `boot`, if that is recorded. A record that cannot be read is none.
+    /// Returns the last owner of `dir` since `boot`, if recorded. An unreadable record counts as
+    /// none.
     pub fn dir_owner(&self, dir: &Path, boot: &str) -> Option<DirOwner> {
         let record = read(&self.owner_path(dir))?;
         let is_of_dir = record.directory == raw(dir);
         (is_of_dir && is_of(&record, boot)).then_some(record.is)
     }
 
-    /// Returns every directory whose owner since `boot` is recorded, with that owner. It need not exist.
+    /// Returns every directory with a recorded owner since `boot`, and that owner. The directory
+    /// need not exist.
     pub fn owned_dirs(&self, boot: &str) -> Result<Vec<(PathBuf, DirOwner)>> {
         let records = read_dir(&self.trees_dir())?.into_iter().filter(|path| is_owner(path));
         let read = records.filter_map(|path| Some((read(&path)?, path)));
         let known = read.filter(|(record, _)| is_of(record, boot));
         let named = known.map(|(record, path)| (dir_of(&record), record.is, path));
-        // As above: a record counts only under its own name.
+        // As in `dir_owner`, a record counts only under its own name.
         let own = named.filter(|(dir, _, path)| *path == self.owner_path(dir));
         Ok(own.map(|(dir, owner, _)| (dir, owner)).collect())
     }
 
-    /// Records who has `dir` in hand, in one step; `dir` need not exist.
+    /// Records the owner of `dir` in one step; `dir` need not exist.
     pub fn set_dir_owner(&self, dir: &Path, boot: &str, owner: &DirOwner) -> Result<()> {
         let path = self.owner_path(dir);
         let (directory, boot) = (raw(dir), boot.to_owned());
@@ -65,7 +68,7 @@ impl Store {
         self.persist(staged, &path)
     }
 
-    /// Forgets who had `dir` in hand.
+    /// Removes the record of the owner of `dir`.
     pub fn forget_dir_owner(&self, dir: &Path) -> Result<()> {
         self.remove(&self.owner_path(dir))
     }
@@ -75,13 +78,13 @@ impl Store {
     }
 }
 
-/// Tells whether the file at `path` records an owner.
+/// Tells whether the file at `path` is the record of an owner.
 pub(super) fn is_owner(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == OWNER)
 }
 
-/// Tells whether an owner's record counts for nothing: it is of another boot, or the workspace is gone that the
-/// directory was in. The directory itself may be one that a job is about to make.
+/// Tells whether an owner's record is of no use: it is unreadable or of another boot, or the parent
+/// of its directory is gone. The directory itself need not exist: a job may be about to create it.
 pub(super) fn is_stale(path: &Path, boot: &str) -> bool {
     read(path).is_none_or(|record| {
         !is_of(&record, boot) || !dir_of(&record).parent().is_some_and(Path::exists)

@@ -1,4 +1,4 @@
-//! Writing packs: the contents are put together in memory, compressed at once, and flushed later.
+//! Writing packs: contents are collected in memory, compressed at once, and flushed later.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -17,15 +17,17 @@ use crate::model::digest::Digest;
 use crate::model::level::Level;
 use crate::model::manifest::PackUse;
 
-/// What a tar is made of, in bytes: each header is one block, each content is filled up to whole ones.
+/// The block size of a tar, in bytes: a header is one block, and a content is padded to whole
+/// blocks.
 const BLOCK: usize = 512;
 
-/// A tar ends with two blocks of zeros: POSIX.1-2024, `pax`, "ustar Interchange Format".
+/// The length in bytes of the end of a tar, two blocks of zeros: POSIX.1-2024, `pax`, "ustar
+/// Interchange Format".
 const END: usize = 2 * BLOCK;
 
-/// How zstd looks for what a pack holds twice, far apart: of 128 bytes and more, from one position in 2^8, over 2^24
-/// bytes. Libraries share much, and one long match is quicker to undo than many short ones:
-/// `docs/decisions/0023-long-matches.md`.
+/// The zstd parameters for repetitions far apart in a pack: matches of at least 128 bytes, from one
+/// position in 2^8, over 2^24 bytes. Libraries share much, and one long match is faster to
+/// decompress than many short ones: `docs/decisions/0023-long-matches.md`.
 const LONG_MATCHES: [CParameter; 4] = [
     CParameter::EnableLongDistanceMatching(true),
     CParameter::WindowLog(24),
@@ -33,13 +35,12 @@ const LONG_MATCHES: [CParameter; 4] = [
     CParameter::LdmHashRateLog(8),
 ];
 
-/// Returns how many bytes of a tar a content of `len` bytes takes.
+/// Returns the number of bytes in a tar that a content of `len` bytes takes.
 pub const fn tar_len(len: u64) -> u64 {
     BLOCK as u64 + len.next_multiple_of(BLOCK as u64)
 }
 
-/// What packs are put together in, one after the other. It grows to the largest of them and what that is
-/// compressed to.
+/// Buffers for building packs, one after another. They grow to the size of the largest pack.
 #[derive(Default)]
 pub struct PackDraft {
     tar: Vec<u8>,
@@ -47,7 +48,7 @@ pub struct PackDraft {
     compressor: Compressor<'static>,
 }
 
-/// A pack that is being put together.
+/// A pack that is being built.
 pub struct PackWriter<'a, 'd> {
     store: &'a Store,
     lease: &'a Lease,
@@ -58,7 +59,7 @@ pub struct PackWriter<'a, 'd> {
 }
 
 impl Store {
-    /// Begins a pack in `draft`, which may hold anything.
+    /// Begins a pack in `draft`, whose old contents do not matter.
     pub fn pack_writer<'a, 'd>(
         &'a self,
         lease: &'a Lease,
@@ -69,19 +70,19 @@ impl Store {
 }
 
 impl<'a> PackWriter<'a, '_> {
-    /// Returns room for the next content, of `len` bytes, which holds anything.
+    /// Returns the buffer for the next content, of `len` bytes. Its bytes are arbitrary.
     pub fn room(&mut self, len: usize) -> &mut [u8] {
         let start = self.end + BLOCK;
         let needed = start + len.next_multiple_of(BLOCK) + END;
         if self.draft.tar.len() < needed {
-            // Memory that was had keeps what it held: nothing is filled with zeros twice.
+            // Memory from earlier packs keeps its bytes: only new memory is filled with zeros.
             self.draft.tar.resize(needed, 0);
         }
         &mut self.draft.tar[start..][..len]
     }
 
-    /// Adds what was put into the room for `len` bytes as the content `digest`, which must not be in this
-    /// pack yet.
+    /// Appends the first `len` bytes of the buffer that [`Self::room`] returned as the content
+    /// `digest`, which must not be in this pack yet.
     pub fn append(&mut self, digest: Digest, len: usize) -> Result<()> {
         let mut header = tar::Header::new_ustar();
         header.set_size(len as u64);
@@ -96,7 +97,7 @@ impl<'a> PackWriter<'a, '_> {
         Ok(())
     }
 
-    /// Compresses the pack at `level` and writes it under `staging/`; nothing if no content was added.
+    /// Compresses the pack at `level` and writes it under `staging/`; `None` if it has no content.
     pub fn stage(self, level: Level) -> Result<Option<StagedPack<'a>>> {
         let Self { store, lease, draft, end, content_bytes } = self;
         if end == 0 {
@@ -126,7 +127,7 @@ impl<'a> PackWriter<'a, '_> {
     }
 }
 
-/// A pack that is written and has no name yet.
+/// A pack that is written, but not published.
 pub struct StagedPack<'a> {
     store: &'a Store,
     lease: &'a Lease,
@@ -136,15 +137,15 @@ pub struct StagedPack<'a> {
 }
 
 impl StagedPack<'_> {
-    /// Returns what it will be once it is published.
+    /// Returns the pack as a manifest will refer to it.
     pub fn pack(&self) -> &PackUse {
         &self.pack
     }
 
-    /// Flushes the pack and gives it its name, which the lease names first.
+    /// Flushes the pack and renames it to its final name, which it names in the lease first.
     ///
-    /// A pack of that name has these bytes, or should: it is replaced in one step, and whole again
-    /// if it was damaged. Any thread may do it.
+    /// An existing pack of that name has the same bytes unless it is damaged. It is replaced in one
+    /// step, which also repairs it. Any thread may call this.
     pub fn publish(self) -> Result<()> {
         let Self { store, lease, file, staged, pack } = self;
         file.sync_data().at("write", &staged)?;
@@ -152,7 +153,7 @@ impl StagedPack<'_> {
         lease.name(&Use::Pack(pack.digest))?;
         let path = store.pack_path(pack.digest);
         store.create_dirs(path.parent().unwrap_or(&path))?;
-        // A directory would be in the way; whatever else is there is replaced.
+        // A directory must be moved away first; the rename replaces anything else.
         store.make_way(&path, Kind::File)?;
         fs::rename(&staged, &path).at("rename to", &path)?;
         crash_point("save: pack visible");
@@ -167,7 +168,7 @@ mod tests {
     use super::*;
     use crate::fs::room::Room;
 
-    /// Returns 4 MiB that nothing makes smaller, other ones for each `seed` but 0.
+    /// Returns 4 MiB that do not compress, different for each `seed` but 0.
     fn noise(seed: u64) -> Vec<u8> {
         let next = |state: &u64| {
             let state = state ^ state << 13;

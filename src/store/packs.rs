@@ -1,4 +1,4 @@
-//! Packs: many contents in one immutable object.
+//! Reading packs: immutable objects that hold many contents each.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -31,7 +31,7 @@ impl Store {
         PackFile::open(path)?.ok_or(Error::PackMissing(digest))
     }
 
-    /// Has the kernel begin to read a pack into memory, if it is there: who reads it later does not wait
+    /// Asks the kernel to read a pack into memory, if it exists: a later reader then need not wait
     /// for a disk that is busy with writes.
     pub fn prefetch_pack(&self, digest: Digest) {
         if let Ok(file) = open(&self.pack_path(digest)) {
@@ -39,11 +39,11 @@ impl Store {
         }
     }
 
-    /// Returns every pack with its size on disk in bytes, and what else is under `packs/`.
+    /// Returns every pack with its size on disk in bytes, and all other paths under `packs/`.
     pub fn packs(&self) -> Result<PackList> {
         let mut list = PackList::default();
         let dir = self.packs_dir();
-        // What cannot be read is odd, and keeps nobody from the rest.
+        // Unreadable directories count as odd, and the rest is listed all the same.
         let paths = walk::list(&dir, |_, _| true)?.paths;
         for found in walk::stat_each(&dir, paths)?.found {
             let path = dir.join(found.path.as_path());
@@ -62,17 +62,17 @@ impl Store {
     }
 }
 
-/// What is under `packs/`.
+/// The contents of `packs/`.
 #[derive(Clone, Debug, Default)]
 pub struct PackList {
-    /// Every pack with its size on disk in bytes.
+    /// Every pack, with its size on disk in bytes.
     pub packs: Vec<(Digest, u64)>,
-    /// Files that are no packs: nothing of ours puts them there.
+    /// Paths that are no packs, which this program never creates.
     pub strangers: Vec<PathBuf>,
 }
 
 impl Store {
-    /// Tells whether each of these packs is there at its full size.
+    /// Tells whether each of these packs exists with its full size.
     pub fn has_packs(&self, packs: &[PackUse]) -> bool {
         let is_there = |pack: &PackUse| {
             let stat = Stat::of(&self.pack_path(pack.digest));
@@ -83,19 +83,19 @@ impl Store {
         packs.iter().all(is_there)
     }
 
-    /// Removes the pack named `digest` if its bytes are not those it is named by; tells whether.
+    /// Removes the pack named `digest` if its bytes do not match its name; returns whether it did.
     ///
-    /// Nobody can use it, and the next save stores its contents again only if it is gone.
+    /// Such a pack is useless, and the next save stores its contents again only once it is gone.
     pub fn remove_if_damaged(&self, lease: &Lease, digest: Digest) -> Result<bool> {
         let is_whole = |pack: Result<PackFile>| match pack {
-            // It is no file, or longer than a pack.
+            // Not a file, or longer than a pack can be.
             Err(Error::Damaged { .. }) => Ok(false),
             pack => pack?.is_whole(digest),
         };
         if is_whole(self.open_pack(digest))? {
             return Ok(false);
         }
-        // A save may just have replaced it by a whole one: what was moved away is looked at again.
+        // Check the moved file again: a save may just have replaced the pack by a whole one.
         let path = self.pack_path(digest);
         let moved = lease.staged_path("damaged")?;
         fs::rename(&path, &moved).at("remove", &path)?;
@@ -108,7 +108,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Flushes the names of these packs; their bytes are flushed already.
+    /// Flushes the directories of these packs; their bytes are flushed already.
     pub fn flush_packs(&self, packs: impl Iterator<Item = Digest>) -> Result<()> {
         let paths: BTreeSet<_> = packs.map(|digest| self.pack_path(digest)).collect();
         let dirs: BTreeSet<_> = paths.iter().filter_map(|path| path.parent()).collect();
@@ -116,10 +116,11 @@ impl Store {
     }
 }
 
-/// The most bytes that a pack is decompressed to: one content of 32 MiB, its header, and the two blocks at the end.
+/// The largest decompressed size of a pack in bytes: one content of 32 MiB, its header, and the two
+/// blocks at the end.
 const MAX_LEN: usize = (32 << 20) + 3 * 512;
 
-/// The most bytes that a pack has on disk: what does not compress becomes a little longer.
+/// The largest size of a pack on disk in bytes: incompressible bytes grow a little.
 const MAX_STORED_LEN: u64 = (MAX_LEN + (MAX_LEN >> 7)) as u64;
 
 /// A pack that is open for reading.
@@ -132,7 +133,7 @@ pub struct PackFile {
 /// The contents of a pack, each with the digest that names it.
 pub type Members<'a> = Vec<(Digest, &'a [u8])>;
 
-/// What packs are read into, one after the other.
+/// Buffers for reading packs, one after another.
 #[derive(Default)]
 pub struct PackRoom {
     compressed: Vec<u8>,
@@ -140,9 +141,9 @@ pub struct PackRoom {
     decompressor: zstd::bulk::Decompressor<'static>,
 }
 
-/// One content of a pack: its name, its length in bytes and its bytes, read once.
+/// One content of a pack. Its bytes can be read once.
 pub struct Member<'a> {
-    /// The digest the pack names it by; not compared with the bytes here.
+    /// Its digest by its name in the pack; the bytes are not checked against it.
     pub digest: Digest,
     /// Its length in bytes, at most [`Content::MAX_LEN`].
     pub len: u64,
@@ -151,8 +152,9 @@ pub struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// Reads the bytes into `buffer`, replacing what it holds, and returns them. They are those
-    /// that were written if the digest of the whole pack is that it is named by.
+    /// Reads the bytes into `buffer`, replacing its old contents, and returns them. They are the
+    /// bytes that were written only if the digest of the whole pack turns out to match the pack's
+    /// name.
     pub fn read_into<'b>(&mut self, buffer: &'b mut Room) -> Result<&'b [u8]> {
         let len = usize::try_from(self.len).map_err(|error| damaged(self.path, &error))?;
         let room = buffer.of(len);
@@ -160,7 +162,7 @@ impl Member<'_> {
         Ok(room)
     }
 
-    /// The same, and compares the digest of the bytes.
+    /// Reads the bytes into `buffer` and compares their digest with `self.digest`.
     pub fn read_and_compare(&mut self, buffer: &mut Room) -> Result<()> {
         if Digest::of(self.read_into(buffer)?) != self.digest {
             return Err(damaged(self.path, &format!("content {} has other bytes", self.digest)));
@@ -172,24 +174,25 @@ impl Member<'_> {
 impl PackFile {
     fn open(path: PathBuf) -> Result<Option<Self>> {
         let Some(file) = open_if_there(&path)? else { return Ok(None) };
-        // Nobody reads what cannot be a pack, however long that takes.
+        // Refuse it before reading: reading a huge file could take for ever.
         if file.metadata().at("read metadata", &path)?.len() > MAX_STORED_LEN {
             return Err(damaged(&path, "it is longer than a pack"));
         }
         Ok(Some(Self { file, path }))
     }
 
-    /// Returns where the pack is.
+    /// Returns the path of the pack.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Hands each member to `take`, in the order of the pack, and compares the checksum of the frame
-    /// and then the digest of the whole pack with `digest`, which it is named by. What was taken
-    /// counts only if this succeeds. Members that `take` does not read cost their decompression.
+    /// Passes each member to `take`, in the order of the pack. Then compares the checksum of the
+    /// frame, and the digest of the whole pack with its name, `digest`. The caller may use the
+    /// members only if this succeeds. A member that `take` does not read is decompressed all the
+    /// same.
     ///
-    /// Every content was hashed when the pack was written, so this is as good as hashing each again
-    /// and reads a fourth of the bytes.
+    /// Every content was hashed when the pack was written. So checking the pack is as good as
+    /// hashing each content again, and hashes a fourth of the bytes.
     pub fn each<E: From<Error>>(
         self,
         digest: Digest,
@@ -204,7 +207,7 @@ impl PackFile {
         Ok(())
     }
 
-    /// Reads the pack whole into `room`, as it is on disk.
+    /// Reads the whole pack, still compressed, into `room`.
     pub fn read_into(&mut self, room: &mut PackRoom) -> Result<()> {
         room.compressed.clear();
         let mut file = (&mut self.file).take(MAX_STORED_LEN);
@@ -212,11 +215,13 @@ impl PackFile {
         Ok(())
     }
 
-    /// Compares the digest of what was read into `room` with `digest`, which the pack is named by, and
-    /// decompresses it at once. Returns each member with its bytes, or nothing if it does not
-    /// say how long they are and they are more than `likely` bytes.
+    /// Compares the digest of the bytes in `room` with the pack's name, `digest`, and decompresses
+    /// them at once. Returns the members with their bytes. Returns `None` if the pack cannot be
+    /// decompressed so: it does not state its decompressed length and has more than `likely` bytes,
+    /// or it is damaged.
     ///
-    /// Twice as quick as [`Self::each`], which needs less memory: no byte is copied on its way.
+    /// Twice as fast as [`Self::each`], because no byte is copied on the way; but it takes more
+    /// memory.
     pub fn members<'r>(
         &self,
         digest: Digest,
@@ -229,11 +234,12 @@ impl PackFile {
         let said = zstd_safe::get_frame_content_size(&room.compressed).ok().flatten();
         let said = said.and_then(|len| usize::try_from(len).ok()).filter(|len| *len <= MAX_LEN);
         let bytes = room.bytes.of(said.unwrap_or(likely));
-        // The digest has told what the checksum of the frame would, which costs 6 % of decompressing (a target of
-        // 3.2 GiB, five rounds). It is for this switch that Cargo.toml asks for zstd's `experimental`.
+        // Skip the checksum of the frame: the digest already proved the bytes, and the checksum
+        // costs 6 % of decompressing (a target of 3.2 GiB, five rounds). This parameter is why
+        // Cargo.toml enables zstd's `experimental`.
         let decompressor = &mut room.decompressor;
         decompressor.set_parameter(DParameter::ForceIgnoreChecksum(true)).at("read", &self.path)?;
-        // What is wrong with its bytes, if it is not their number, the slower way finds out.
+        // The slower way reports what is wrong, unless it is only the length.
         let Ok(len) = decompressor.decompress_to_buffer(&room.compressed, bytes) else {
             return Ok(None);
         };
@@ -252,8 +258,8 @@ impl PackFile {
         Ok(Some(members))
     }
 
-    /// Hands each member to `take`, reading the pack once to its last byte; returns beside the
-    /// result the digest of all these bytes, which is what the pack is named by if nothing happened to it.
+    /// Passes each member to `take`, reading the pack once to its last byte. Returns the result,
+    /// and the digest of all these bytes, which equals the pack's name unless the pack is damaged.
     pub fn each_and_digest<E: From<Error>>(
         self,
         take: impl FnMut(&mut Member<'_>) -> std::result::Result<(), E>,
@@ -264,7 +270,7 @@ impl PackFile {
         (members, rest.map(|_| hashing.hasher.finish()).map_err(Error::from))
     }
 
-    /// Tells whether the bytes of the pack on disk are those it is named by.
+    /// Tells whether the bytes of the pack on disk match its name, `digest`.
     pub fn is_whole(mut self, digest: Digest) -> Result<bool> {
         let mut hasher = Hasher::default();
         io::copy(&mut self.file, &mut hasher).at("read", &self.path)?;
@@ -286,7 +292,7 @@ impl Read for Hashing<'_> {
     }
 }
 
-/// Returns the digest that the member of a pack is named by.
+/// Parses the name of a member of the pack at `path`, which is a digest.
 fn member_digest(name: &[u8], path: &Path) -> Result<Digest> {
     let digest = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
     digest.ok_or_else(|| {

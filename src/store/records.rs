@@ -1,4 +1,5 @@
-//! Lines of JSON that say something of each path: the body of tree and hot tree records, and of what was vouched for.
+//! Records with a line of JSON for each path: tree records, records of hot trees, and records of
+//! vouched parts.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,7 +13,7 @@ use super::file::{open, stored_bytes};
 use super::limits::{Lines, WINDOW_LOG, text_limit};
 use crate::model::rel_path::RelPath;
 
-/// Writes a record that begins with `first`.
+/// Writes a record: `first`, then `lines`.
 pub(super) fn write_record(
     file: &File,
     first: &impl Serialize,
@@ -34,10 +35,10 @@ pub(super) struct RecordLines<R> {
     line: Vec<u8>,
 }
 
-/// The longest line of a record: a path of 4,096 bytes in hex, and numbers.
+/// The longest line of a record, in bytes: a path of 4,096 bytes in hex, and numbers.
 const MAX_RECORD_LINE: u64 = 64 << 10;
 
-/// Opens a record: what it is about, and the lines that follow. One that cannot be read is none.
+/// Opens a record; returns its first line and a reader for the rest. `None` if it cannot be read.
 pub(super) fn open_record<T: DeserializeOwned>(
     path: &Path,
 ) -> Option<(T, RecordLines<impl BufRead + use<T>>)> {
@@ -57,7 +58,7 @@ impl<R: BufRead> RecordLines<R> {
         is_there.then_some(&self.line)
     }
 
-    /// Reads the lines that follow; `None` if one of them is none of ours.
+    /// Reads the remaining lines; `None` if one of them cannot be parsed.
     pub(super) fn values<T: DeserializeOwned>(mut self) -> Option<HashMap<RelPath, T>> {
         let mut values = HashMap::new();
         while self.lines.next(&mut self.line, MAX_RECORD_LINE).ok()? {

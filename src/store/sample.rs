@@ -16,7 +16,7 @@ use crate::model::unit_graph::UnitGraph;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Reads `lane area key`, of the repository `a/b`.
+/// Parses `lane area key` as a series of the repository `a/b`.
 pub(crate) fn series(text: &str) -> Series {
     let words: Vec<_> = text.split_whitespace().collect();
     let [lane, area, key] = words[..] else { panic!("{text}") };
@@ -30,7 +30,7 @@ pub(crate) fn series(text: &str) -> Series {
     }
 }
 
-/// Writes a pack of these contents.
+/// Publishes a pack of these contents.
 pub(crate) fn pack(store: &Store, lease: &Lease, contents: &[&str]) -> Result<PackUse> {
     let contents: Vec<_> = contents.iter().map(|content| content.as_bytes()).collect();
     pack_as(
@@ -40,7 +40,7 @@ pub(crate) fn pack(store: &Store, lease: &Lease, contents: &[&str]) -> Result<Pa
     )
 }
 
-/// Writes a pack of contents by these names, which need not be theirs.
+/// Publishes a pack of contents under these digests, which may be wrong.
 pub(crate) fn pack_as(
     store: &Store,
     lease: &Lease,
@@ -109,7 +109,8 @@ pub(crate) fn manifest(series: &Series, secs: i64, packs: &[(PackUse, Vec<&str>)
     Manifest { header, entries, sources: Vec::new(), kept: Vec::new(), units: Vec::new(), graph }
 }
 
-/// Publishes a generation at `secs` seconds after 1970, with a pack for each list of contents.
+/// Publishes a generation created at `secs` seconds after 1970, with a pack for each list of
+/// contents.
 pub(crate) fn save(
     store: &Store,
     text: &str,
@@ -127,7 +128,7 @@ pub(crate) fn save(
     Ok(id)
 }
 
-/// Every path below the root with its bytes, but for the lock file of gc.
+/// Returns every path below the root with its bytes, except gc's lock file.
 pub(crate) fn image(root: &Path) -> Result<Vec<(RelPath, Vec<u8>)>> {
     let mut image = Vec::new();
     for found in crate::fs::walk::walk(root, |path, _| path.as_bytes() != b"gc.lock")? {

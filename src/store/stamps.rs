@@ -1,4 +1,4 @@
-//! When a series, or a mirror, was last used: our own word, never a directory's mtime.
+//! Stamps: when a series or a mirror was last used. A directory's mtime never tells.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,14 @@ use crate::fs::walk::list;
 use crate::model::manifest::Series;
 use crate::model::timestamp::Timestamp;
 
-/// The longest stamp that is read: a number of 20 characters, a point and nine digits.
+/// The longest stamp that is read, in bytes: a number of 20 characters, a point and nine digits
+/// fit.
 const MAX_LEN: u64 = 64;
 
 impl Store {
     /// Records that a restore or save used `series` at `now`.
     ///
-    /// Replaces the stamp in one step; of two at once, one stays. A stamp never goes back.
+    /// Replaces the stamp in one step; of two concurrent calls, one stays. A stamp never goes back.
     pub fn stamp(&self, series: &Series, now: Timestamp) -> Result<()> {
         if self.last_used(series).is_some_and(|before| before >= now) {
             return Ok(());
@@ -39,13 +40,12 @@ impl Store {
         self.persist(staged, path)
     }
 
-    /// Returns when `series` was last used. A stamp that is missing or cannot be understood is
-    /// none.
+    /// Returns when `series` was last used; `None` if its stamp is missing or unreadable.
     pub fn last_used(&self, series: &Series) -> Option<Timestamp> {
         read_stamp(&self.stamp_path(series))
     }
 
-    /// Returns the stamps that cannot be understood.
+    /// Returns the stamps that cannot be parsed.
     pub(super) fn unreadable_stamps(&self) -> Result<Vec<PathBuf>> {
         let dir = self.stamps_dir();
         let paths = list(&dir, |_, _| true)?.paths.into_iter().map(|path| dir.join(path.as_path()));
@@ -53,7 +53,7 @@ impl Store {
         Ok(paths.filter(|path| is_file(path) && read_stamp(path).is_none()).collect())
     }
 
-    /// Removes the stamps and the empty directories of series that have no generation left.
+    /// Removes the stamps and the empty directories of series without generations.
     pub(super) fn forget_empty_series(&self, lock: &GcLock) -> Result<()> {
         remove_empty_dirs(&self.all_series_dir())?;
         let dir = self.stamps_dir();
@@ -69,17 +69,17 @@ impl Store {
     }
 }
 
-/// Returns the time of the stamp at `path`. One that is missing, or that cannot be read or understood, is none.
+/// Returns the time in the stamp at `path`; `None` if it is missing or unreadable.
 pub(super) fn read_stamp(path: &Path) -> Option<Timestamp> {
     let bytes = read_short(path, MAX_LEN).ok()??;
     parse(std::str::from_utf8(&bytes).ok()?)
 }
 
-/// Removes the empty directories below `dir`, and those that only hold empty ones.
+/// Removes empty directories below `dir`, and those that hold only empty ones.
 fn remove_empty_dirs(dir: &Path) -> Result<()> {
     let dirs = list(dir, |_, kind| kind == Kind::Dir)?.paths;
     for below in dirs.iter().rev() {
-        // One that a saver just filled stays.
+        // A directory that a saver has just filled stays.
         remove_empty_dir(&dir.join(below.as_path()));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Removing what nobody names: look, move, look again, delete.
+//! Removing objects that nothing names: look, move, look again, delete.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -24,19 +24,19 @@ use crate::fs::stat::{Kind, Stat};
 use crate::model::digest::Digest;
 use crate::model::manifest::GenerationId;
 
-/// Proof that no other gc runs, for as long as this lives.
+/// Proof that no other gc runs, for as long as this value lives. Also collects what a gc reports.
 #[derive(Debug)]
 pub struct GcLock {
     // Held, never read: closing the file releases the lock.
     _lock: Lock,
-    /// What could not be dealt with while it was held.
+    /// Entries on which an operation failed while the lock was held.
     left: RefCell<Vec<Oddity>>,
-    /// What was removed by a sweep that has not come to its end.
+    /// What was removed so far by a sweep that has not finished.
     swept: RefCell<Swept>,
 }
 
 impl GcLock {
-    /// Returns what could not be dealt with since the last call, each once.
+    /// Returns the entries on which an operation failed since the last call, without duplicates.
     pub fn take_left(&self) -> Vec<Oddity> {
         let mut left = self.left.take();
         left.sort();
@@ -48,8 +48,8 @@ impl GcLock {
         self.left.borrow_mut().push(left);
     }
 
-    /// Notes what the filesystem refused, so that the rest goes on; tells whether it was done. That the filesystem is
-    /// full stops gc, which then makes room and begins again.
+    /// Notes a filesystem error, so that the rest goes on; returns whether the operation succeeded.
+    /// A full filesystem is returned as an error: gc then makes room and begins again.
     pub(super) fn or_note(&self, done: crate::fs::Result<()>) -> Result<bool> {
         match done {
             Ok(()) => Ok(true),
@@ -61,7 +61,7 @@ impl GcLock {
         }
     }
 
-    /// The same of what may bring something: what is refused brings nothing.
+    /// As [`Self::or_note`], for an operation with a result; `None` if it failed.
     pub(super) fn noted<T>(&self, found: crate::fs::Result<Option<T>>) -> Result<Option<T>> {
         match found {
             Ok(found) => Ok(found),
@@ -69,7 +69,8 @@ impl GcLock {
         }
     }
 
-    /// The same of an error of the store: one that is about no single entry stops gc.
+    /// As [`Self::or_note`], for an error of the store. An error that concerns no single entry is
+    /// returned.
     pub(super) fn or_note_error(&self, error: Error) -> Result<bool> {
         match error {
             Error::Io(error) => self.or_note(Err(error)),
@@ -82,28 +83,28 @@ impl GcLock {
     }
 }
 
-/// What a sweep removed.
+/// The objects that a sweep removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// The generations that are gone.
+    /// The removed generations.
     pub generations: Vec<GenerationId>,
-    /// The packs that are gone.
+    /// The removed packs.
     pub packs: Vec<Digest>,
     /// The bytes freed on disk.
     pub bytes: u64,
 }
 
-/// The packs that must stay.
+/// The packs that something names, which must stay.
 enum Named {
     These(BTreeSet<Digest>),
-    /// A manifest cannot be read, of a newer program say: it may name any pack.
+    /// A manifest cannot be read, for example one of a newer program: it may name any pack.
     All,
 }
 
 impl Store {
-    /// Takes the lock of gc; `None` if another gc runs, which then does the work.
+    /// Takes gc's lock; `None` if another gc runs, which then does the work.
     pub fn gc_lock(&self) -> Result<Option<GcLock>> {
-        // Whoever only waits for a gc to end holds the lock for a moment too.
+        // A process that only waits for a gc to end also holds the lock for a moment.
         const PATIENCE: Duration = Duration::from_millis(100);
         let lock = self.lock_gc(PATIENCE)?;
         Ok(lock.map(|lock| GcLock {
@@ -113,12 +114,12 @@ impl Store {
         }))
     }
 
-    /// Waits for a gc that runs, but not for ever.
+    /// Waits for a running gc to end, for at most a minute.
     ///
-    /// Such a gc may have looked at the leases before ours named what we now miss. It puts that
-    /// back before it ends.
+    /// Such a gc may have read the leases before ours named the object that we now miss. It puts
+    /// the object back before it ends.
     pub(super) fn wait_for_gc(&self) -> Result<()> {
-        // Its moves are renames: it is done in seconds.
+        // gc moves objects by renames, which take seconds.
         const PATIENCE: Duration = Duration::from_mins(1);
         drop(self.lock_gc(PATIENCE)?);
         Ok(())
@@ -128,19 +129,18 @@ impl Store {
         let path = self.root().join("gc.lock");
         self.make_way(&path, Kind::File)?;
         match Lock::exclusive_within(&path, patience) {
-            // One that is immutable can be locked, but not opened for writing.
+            // An immutable file can be locked, but not opened for writing.
             Err(error) if error.is_denied() => Ok(Lock::of(open(&path)?, &path)?),
             lock => Ok(lock?),
         }
     }
 
-    /// Removes `generations` and the manifests at `unreadable`, then every pack that no
-    /// generation and no live lease names. While there is another manifest that cannot be read,
-    /// no pack is removed.
+    /// Removes `generations` and the manifests at `unreadable`, then every pack that no generation
+    /// and no live lease names. No pack is removed while there is another unreadable manifest.
     ///
-    /// What somebody began to rely on in the meantime is put back. After a crash the next call
-    /// puts back what is named and deletes the rest. After an error the next call with the same lock tells also what
-    /// this one removed.
+    /// Objects that a process named in the meantime are put back. After a crash, the next call puts
+    /// back the named objects and deletes the rest. After an error, the next call with the same
+    /// lock also returns what this one removed.
     pub fn sweep(
         &self,
         lock: &GcLock,
@@ -169,7 +169,7 @@ impl Store {
         Ok(lock.swept.take())
     }
 
-    /// Puts back what is in `trash/` and named by a generation or a live lease; deletes the rest.
+    /// Puts back the objects in `trash/` that a generation or a live lease names; deletes the rest.
     pub fn settle(&self, lock: &GcLock) -> Result<Swept> {
         self.settle_all(lock)?;
         Ok(lock.swept.take())
@@ -182,7 +182,7 @@ impl Store {
             if is_dir && !is_odd_trash(&path) {
                 match self.settle_dir(&path) {
                     Ok(found) => left = found,
-                    // What is in it may be named: it stays until it can be read.
+                    // Its contents may be named: it stays until it can be read.
                     Err(error) => {
                         lock.or_note_error(error)?;
                         continue;
@@ -190,7 +190,7 @@ impl Store {
                 }
             }
             if !lock.or_note(remove_tree(&path))? {
-                // It is not in the store any more, and not off the disk.
+                // It has left the store, but is still on the disk.
                 left.bytes = 0;
             }
             lock.swept.borrow_mut().add(left);
@@ -198,9 +198,9 @@ impl Store {
         Ok(())
     }
 
-    /// Puts back what is named of one directory in `trash/`; returns what is left.
+    /// Puts back the named objects of one directory in `trash/`; returns the others.
     fn settle_dir(&self, dir: &Path) -> Result<Swept> {
-        // Leases before generations: a saver drops its lease only after it has published, so
+        // Read leases before generations: a saver drops its lease only after it has published, so
         // what it names is seen in one place or the other.
         let leased = self.lease_facts()?;
         let mut named = self.named_packs()?;
@@ -209,8 +209,8 @@ impl Store {
         for (path, bytes) in files_below(dir, "series")? {
             let header = read_header(&dir.join(&path), &mut HeaderBudget::new());
             if self.is_leased(&leased, &self.root().join(&path)) {
-                // Its packs stay even if its number is taken by now and it cannot come back:
-                // whoever read it may have named them in a manifest of its own.
+                // Its packs stay even if it cannot come back because its number is taken: a process
+                // that read it may have named them in a manifest of its own.
                 match header {
                     Ok(header) => named.extend(header.packs.iter().map(|pack| pack.digest)),
                     Err(_) => named = Named::All,
@@ -218,7 +218,7 @@ impl Store {
                 relied_on.push(path);
             } else {
                 let number = number_of(&path);
-                // One whose header cannot be read is deleted too, but nothing tells its name.
+                // A manifest with an unreadable header is deleted, too, but its series is unknown.
                 let id = header.ok().zip(number);
                 swept.generations.extend(
                     id.map(|(header, number)| GenerationId { series: header.series, number }),
@@ -235,7 +235,7 @@ impl Store {
                 }
             }
         }
-        // After their packs: a manifest that can be seen names only packs that are there.
+        // Put manifests back after their packs: a visible manifest names only packs that exist.
         relied_on.iter().try_for_each(|path| self.put_back(dir, path))?;
         Ok(swept)
     }
@@ -244,7 +244,7 @@ impl Store {
         leased.generations.iter().any(|id| self.generation_path(id) == path)
     }
 
-    /// Returns the packs that live leases or generations name; leases are read first.
+    /// Returns the packs that live leases or generations name. Reads leases first.
     fn named_packs(&self) -> Result<Named> {
         let leased = self.lease_facts()?.packs;
         let (generations, failures) = self.generations()?;
@@ -258,7 +258,7 @@ impl Store {
         Ok(named)
     }
 
-    /// Moves `path`, which lies below the root, to where it would be if `trash` were the root.
+    /// Moves `path`, which lies below the root, to the same place below `trash`.
     pub(super) fn move_to(&self, trash: &Path, path: &Path) -> crate::fs::Result<()> {
         let below = path.strip_prefix(self.root()).expect("paths of the store lie below its root");
         let dest = trash.join(below);
@@ -273,8 +273,8 @@ impl Store {
     fn put_back(&self, trash: &Path, path: &Path) -> Result<()> {
         let home = self.root().join(path);
         self.create_dirs(home.parent().unwrap_or(&home))?;
-        // Taken only if a saver wrote the same pack again, or took the number: then this copy
-        // is the garbage.
+        // If the name is taken, a saver wrote the same pack again or took the number: then this
+        // copy is garbage.
         rename_noreplace(&trash.join(path), &home)?;
         Ok(())
     }
@@ -303,7 +303,7 @@ impl Swept {
     }
 }
 
-/// Returns the files below `name` in `dir`, relative to `dir`, with their sizes in bytes.
+/// Returns the files below `dir/name`, relative to `dir`, with their sizes in bytes.
 fn files_below(dir: &Path, name: &str) -> Result<Vec<(PathBuf, u64)>> {
     let found =
         crate::fs::walk::walk(dir, |path, _| path.components().next() == Some(name.as_bytes()))?;
@@ -311,7 +311,7 @@ fn files_below(dir: &Path, name: &str) -> Result<Vec<(PathBuf, u64)>> {
     Ok(files.map(|found| (found.path.as_path().to_owned(), found.stat.size)).collect())
 }
 
-/// Returns the digest in the name of a pack.
+/// Returns the digest in the file name of a pack.
 pub(super) fn digest_of(path: &Path) -> Option<Digest> {
     path.file_name()?.to_str()?.strip_suffix(".tar.zst")?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Tree records: what we left at a directory, so that the next job need not read it.
+//! Tree records: the files we left at a directory, so that the next job need not read them.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -26,26 +26,26 @@ use crate::model::scope::Scope;
 use crate::model::system::System;
 use crate::model::timestamp::Timestamp;
 
-/// What a restore or save left at a directory.
+/// The files that a restore or save left at a directory.
 ///
-/// It says: the file at this path, as long as it is this inode with this ctime, holds the bytes
-/// that the generation has for the path. Nothing depends on it but speed. A record of another
-/// boot counts for nothing: after a power loss a file may have its times but not its bytes.
+/// It says that the file at each path holds the bytes that the generation has for that path, as
+/// long as the file has the recorded inode and ctime. A record only saves time. A record of another
+/// boot is not used: after a power loss, a file may have its times but not its bytes.
 #[derive(Clone, Debug)]
 pub struct TreeRecord {
     /// The generation whose contents the files hold.
     pub generation: GenerationId,
-    /// The job that had the directory in hand; none where an older version recorded it.
+    /// The job that used the directory; `None` if an older version wrote the record.
     pub owner: Option<TreeOwner>,
     /// Each file's inode.
     pub inodes: HashMap<RelPath, Inode>,
 }
 
-/// For how long a file must not have changed, in nanoseconds, until a further change is sure to get
-/// another ctime.
+/// How long a file must have been unchanged, in nanoseconds, so that a further change surely gives
+/// it another ctime.
 ///
-/// The kernel stamps files with the time of its last tick; the slowest tick is 10 ms (100 Hz), twice
-/// that is safe.
+/// The kernel stamps files with the time of its last tick. The slowest tick is 10 ms (100 Hz); this
+/// is twice that.
 pub const SETTLED_NANOS: u32 = 20_000_000;
 
 #[derive(Serialize, Deserialize)]
@@ -54,31 +54,30 @@ struct First {
     directory: RawPath,
     boot: String,
     generation: GenerationId,
-    /// Its manifest when the record was written: once gc has removed the newest generation of a
-    /// series, another one takes its number.
+    /// The inode of its manifest when the record was written: once gc has removed the newest
+    /// generation of a series, another generation takes its number.
     manifest: Inode,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     owner: Option<TreeOwner>,
 }
 
-/// A job that has a directory in hand.
+/// The job that uses a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TreeOwner {
-    /// Who may restore what it saves.
+    /// The scope that it saves to.
     pub scope: Scope,
     /// The system that it builds on.
     pub system: System,
 }
 
 impl TreeRecord {
-    /// Tells whether the file at `path` is still the one that was recorded.
+    /// Tells whether the file at `path` is unchanged since it was recorded.
     pub fn holds(&self, path: &RelPath, stat: &Stat) -> bool {
         self.inodes.get(path) == Some(&stat.inode)
     }
 
-    /// Leaves out every file that changed so lately that a further change might get the same
+    /// Drops every file that changed so recently that a further change might give it the same
     /// ctime. `now` is the time of the filesystem itself, taken after the stats.
-    ///
     pub fn settle(&mut self, now: Timestamp) {
         let recent = now.minus(0, SETTLED_NANOS);
         self.inodes.retain(|_, inode| inode.ctime < recent);
@@ -86,8 +85,8 @@ impl TreeRecord {
 }
 
 impl Store {
-    /// Records what is at `dir`, replacing what was known of it. Of a generation that is gone
-    /// nothing is recorded.
+    /// Records the files at `dir`, replacing an earlier record. Records nothing if the generation
+    /// is gone.
     pub fn record_tree(&self, dir: &Path, boot: &str, record: &TreeRecord) -> Result<()> {
         let Some(manifest) = self.manifest_inode(&record.generation)? else { return Ok(()) };
         let path = self.tree_path(dir);
@@ -105,34 +104,33 @@ impl Store {
         self.persist(staged, &path)
     }
 
-    /// Forgets what is known of `dir`.
+    /// Removes the tree record of `dir`.
     pub fn forget_tree(&self, dir: &Path) -> Result<()> {
         self.remove(&self.tree_path(dir))
     }
 
-    /// Returns what is known of `dir` since `boot`, if anything. A record that cannot be read is
-    /// none: it is only there to save time.
+    /// Returns the tree record of `dir` since `boot`; `None` if there is none or it cannot be read.
     pub fn tree_record(&self, dir: &Path, boot: &str) -> Option<TreeRecord> {
         let (first, lines) = self.open_tree_record(dir, boot)?;
         let First { generation, owner, .. } = first;
         Some(TreeRecord { generation, owner, inodes: lines.values()? })
     }
 
-    /// Returns the generation that [`Self::tree_record`] is about, and the job that had `dir` in hand, where that is
-    /// known.
+    /// Returns the generation of [`Self::tree_record`] and the job that used `dir`; `None` if that
+    /// job is unknown.
     pub fn tree_owner(&self, dir: &Path, boot: &str) -> Option<(GenerationId, TreeOwner)> {
         let (first, _) = self.open_tree_record(dir, boot)?;
         Some((first.generation, first.owner?))
     }
 
-    /// Records that another job has `dir` in hand now, as the last one left it; none if no single job is answerable
-    /// for what is there.
+    /// Records that another job uses `dir` now, as the last one left it; `None` if no single job is
+    /// answerable for its contents.
     pub fn hand_tree_on(&self, dir: &Path, boot: &str, owner: Option<TreeOwner>) -> Result<()> {
         let Some(record) = self.tree_record(dir, boot) else { return Ok(()) };
         self.record_tree(dir, boot, &TreeRecord { owner, ..record })
     }
 
-    /// Returns the generation that [`Self::tree_record`] is about, which costs less.
+    /// Returns the generation of [`Self::tree_record`], at less cost.
     pub fn tree_generation(&self, dir: &Path, boot: &str) -> Option<GenerationId> {
         self.open_tree_record(dir, boot).map(|(first, _)| first.generation)
     }
@@ -148,11 +146,11 @@ impl Store {
         is_known.then_some((first, lines))
     }
 
-    /// Returns the records that count for nothing: of another boot, of a directory or generation
-    /// that is gone, or unreadable.
+    /// Returns the records that are of no use: those of another boot, those whose directory or
+    /// generation is gone, and unreadable ones.
     pub fn stale_trees(&self, boot: &str) -> Result<Vec<PathBuf>> {
         let mut records = read_dir(&self.trees_dir())?;
-        // Whatever is no file is odd.
+        // Anything but a file is odd: see `oddities`.
         records.retain(|path| Stat::of(path).is_ok_and(|stat| stat.kind == Kind::File));
         records.retain(|path| {
             if is_owner(path) {
@@ -170,7 +168,8 @@ impl Store {
         Ok(records)
     }
 
-    /// Forgets what is known of every directory but its owner. It costs only time, and makes a little room.
+    /// Removes all records of directories except owners. That costs only time, and frees a little
+    /// space.
     pub fn forget_trees(&self, lock: &GcLock) -> Result<()> {
         let mut records = read_dir(&self.trees_dir())?;
         records.retain(|path| !is_owner(path));
@@ -198,9 +197,9 @@ impl Store {
     }
 }
 
-/// Returns what names the running boot of this machine.
+/// Returns the id of the machine's current boot; empty if unknown.
 pub fn boot_id() -> String {
-    // Without it records of an earlier boot would be believed: then they are not written either,
-    // because an empty boot is like no other.
+    // With an empty id no record is written or used: records of an earlier boot could not be told
+    // apart.
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }

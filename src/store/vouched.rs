@@ -1,6 +1,8 @@
-//! What was vouched for in a `CARGO_HOME`, so that it need not be looked at again while nothing of it changes.
+//! Records of the parts of a `CARGO_HOME` that were vouched for, so that unchanged parts need not
+//! be checked again.
 //!
-//! It is the same whoever found it out: a job of any lane believes it. It is of one boot, as tree records are.
+//! The result does not depend on the job that checked a part, so jobs of all lanes use it. Like a
+//! tree record, it holds for one boot.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -18,25 +20,26 @@ use crate::model::raw_path::RawPath;
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 
-/// What was vouched for below one directory of a `CARGO_HOME`.
+/// The parts below one directory of a `CARGO_HOME` that were vouched for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vouched {
-    /// When a restore last put something there that the disk may not hold yet.
+    /// When a restore last wrote there. The disk may not hold that yet.
     pub placed: Option<Timestamp>,
-    /// How often a job took over from one that it may not read.
+    /// How often a job took over from a job that it may not read.
     pub turn: u64,
-    /// By path: a crate file, an extracted source, a file of an index, a repository or a checkout.
+    /// The parts by path: a crate file, an extracted source, an index file, a repository or a
+    /// checkout.
     pub parts: HashMap<RelPath, VouchedPart>,
 }
 
 /// A part of a `CARGO_HOME` that was vouched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VouchedPart {
-    /// What it was compared with.
+    /// The digest of what it was compared with.
     pub with: Digest,
-    /// Which files it was then: their paths, inodes and sizes.
+    /// The digest of the paths, inodes and sizes of its files at that time.
     pub files: Digest,
-    /// In which [`Vouched::turn`] that was looked at last.
+    /// The [`Vouched::turn`] in which it was last checked.
     pub turn: u64,
 }
 
@@ -51,11 +54,12 @@ struct First {
     turn: u64,
 }
 
-/// What the name of a record ends with.
+/// The extension of a record.
 const VOUCHED: &str = "vouched";
 
 impl Store {
-    /// Returns what was vouched for in `dir` since `boot`. A record that cannot be read is empty.
+    /// Returns the parts of `dir` that were vouched for since `boot`. An unreadable record is
+    /// empty.
     pub fn vouched(&self, dir: &Path, boot: &str) -> Vouched {
         let found = open_record::<First>(&self.vouched_path(dir));
         let found = found.filter(|(first, _)| is_of(first, boot) && first.directory == raw(dir));
@@ -65,7 +69,8 @@ impl Store {
         read.unwrap_or_default()
     }
 
-    /// Records what was vouched for in `dir`, in one step. Of two that record at once one is lost: that costs time.
+    /// Records the vouched parts of `dir` in one step. If two jobs record at once, one record is
+    /// lost, which costs time.
     pub fn set_vouched(&self, dir: &Path, boot: &str, vouched: &Vouched) -> Result<()> {
         let path = self.vouched_path(dir);
         let staging = self.staging_dir();
@@ -83,12 +88,13 @@ impl Store {
     }
 }
 
-/// Tells whether the file at `path` records what was vouched for.
+/// Tells whether the file at `path` is a record of vouched parts.
 pub(super) fn is_vouched(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == VOUCHED)
 }
 
-/// Tells whether such a record counts for nothing: it is of another boot, or the directory is gone.
+/// Tells whether a record is of no use: it is unreadable or of another boot, or its directory is
+/// gone.
 pub(super) fn is_stale(path: &Path, boot: &str) -> bool {
     open_record::<First>(path).is_none_or(|(first, _)| {
         let dir = Path::new(OsStr::from_bytes(first.directory.as_bytes()));

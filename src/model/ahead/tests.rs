@@ -4,7 +4,7 @@ use super::super::testing::manifest_of;
 use super::super::unit_graph::UnitGraph;
 use super::*;
 
-/// When the unit was built.
+/// When the unit of the live tree was built.
 const BUILT: i64 = 100;
 
 fn at(secs: i64) -> Timestamp {
@@ -15,7 +15,8 @@ fn path(text: &str) -> RelPath {
     RelPath::parse(text.as_bytes()).expect("a path below a root")
 }
 
-/// A tree with one unit that was `built` from `a.rs` with that content and mtime, and from a path that is no source.
+/// A tree with one unit that was built at `built`, from `a.rs` with that content and mtime, and
+/// from a path that is no source.
 fn tree(built: i64, content: &str, mtime: i64) -> Manifest {
     let source = Source {
         root: Root::Repo,

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::quantity::Percent;
 
-/// A day after 1970 that leaves room for the past.
+/// The current time, in seconds after 1970: late enough that there is a past.
 const NOW_SECS: i64 = 100 * 86_400;
 
 fn now() -> Timestamp {
@@ -14,10 +14,10 @@ fn now() -> Timestamp {
 
 const PACK_BYTES: u64 = 100;
 
-/// Reads `[repository@]lane area key used generation…`: when it was used in hours ago or `-`, and
-/// generations as `number:job:packs`, a letter a pack, `*` behind a leased one, `@` and hours
-/// before when it was saved (1000 ago if not said), `~` before the job of a partial one, `%` and a home of
-/// cargo or `^` and a system behind it.
+/// Parses `[repository@]lane area key used generation…`. `used` is hours ago, or `-`. A generation
+/// is `number:job:packs`, with a letter per pack. `*` at its end marks it as leased, `@` and a
+/// number gives the hours since it was saved (1000 by default). `~` before the job marks a partial
+/// one; `%` and a cargo home, or `^` and a system, follow the job.
 fn series(text: &str) -> SeriesFacts {
     let words: Vec<_> = text.split_whitespace().collect();
     let [scope, area, key, used, generations @ ..] = &words[..] else { panic!("{text}") };
@@ -63,7 +63,7 @@ fn hours_ago(text: &str) -> Timestamp {
     Timestamp::new(NOW_SECS - hours * 3600, 0)
 }
 
-/// Every pack that a generation names, and `more`, is there.
+/// Returns a store with every pack that a generation names, and the packs `more`.
 fn store(lines: &[&str], more: &str) -> StoreFacts {
     let series: Vec<_> = lines.iter().map(|line| series(line)).collect();
     let named = series.iter().flat_map(|series| &series.generations).flat_map(|it| &it.packs);
@@ -72,7 +72,7 @@ fn store(lines: &[&str], more: &str) -> StoreFacts {
     StoreFacts { series, packs, leased_packs: BTreeSet::new(), dir_bytes: 0 }
 }
 
-/// `key#number` of each, in order.
+/// Returns `key#number` of each expired generation, in order.
 fn names(plan: &Plan) -> Vec<String> {
     let name = |expired: &Expired| {
         let number: u64 = expired.id.number.to_string().parse().expect("digits");
@@ -151,7 +151,7 @@ type Case<'a> =
 fn under_pressure_what_is_missed_least_goes_first() {
     let calm = Pressure::default();
     let max = |bytes| Pressure { max_size: Some(ByteSize(bytes)), ..calm };
-    // Down to 700 of 1000 bytes, or to 70 of 100 inodes; a pack has 100 bytes, a manifest 1.
+    // Low water is 700 of 1000 bytes and 70 of 100 inodes; a pack has 100 bytes, a manifest 1.
     let (full, fuller, roomy) = (filesystem(850, 0), filesystem(950, 0), filesystem(700, 0));
     let lanes = [
         "protected target a 9 1:j:a",
@@ -328,7 +328,8 @@ prop_compose! {
     }
 }
 
-/// What packs and manifests need when `gone` are gone and a sweep has followed, counted anew.
+/// Returns the bytes of packs and manifests after `gone` are gone and a sweep has run, counted
+/// anew.
 fn bytes_without(store: &StoreFacts, gone: &[Expired]) -> u64 {
     let mut named = store.leased_packs.clone();
     let mut bytes = 0;

@@ -16,8 +16,9 @@ fn dir(name: &str) -> UnitDir {
     UnitDir::new(RelPath::parse(path.as_bytes()).expect("a path"))
 }
 
-/// `src/made.rs` of the repo, which `app` reads and `writers` may have written. `run` is a run of the build
-/// script of `app`, `sib` of another root, `far` of a package elsewhere.
+/// A manifest with `src/made.rs` of the repo, which `app` reads and `writers` may have written.
+/// `run` is a run of the build script of `app`, `sib` one of another root, `far` one of a package
+/// elsewhere.
 fn manifest(writers: &[&str]) -> Manifest {
     let mut manifest = manifest_of("/w/app");
     manifest
@@ -115,7 +116,7 @@ fn where_the_run_of_a_script_is_known_its_package_is_not_compiled_again() {
     manifest.graph.units[1].package = 3;
     let away = || stays_away(&manifest, Some(&[FRESH; 4]), |_| false, |_| false);
     assert_eq!(away().units, [dir("run")].into());
-    // One that works only at other roots was not restored: then cargo runs it anyway.
+    // A run that is bound to other roots was not restored: cargo runs it anyway.
     let units = manifest.units.iter().filter(|unit| unit.dir != dir("run"));
     let manifest = Manifest { units: units.cloned().collect(), ..manifest.clone() };
     let away = stays_away(&manifest, Some(&[FRESH; 4]), |_| false, |_| false);

@@ -9,9 +9,9 @@ fn at(secs: i64) -> Timestamp {
     Timestamp::new(secs, 0)
 }
 
-/// `app` reads 0, 9 and uses `mid`; `mid` reads 1 and uses `low`; `low` reads 2, 3 elsewhere, the
-/// variable 0, and the whole of its package, and is bound to where it is; `apart` reads 4; `serde` is of a registry, and `app`
-/// uses it.
+/// A graph in which `app` reads 0 and 9 and uses `mid` and `serde`, which is of a registry. `mid`
+/// reads 1 and uses `low`. `low` reads 2, 3 elsewhere, the variable 0 and the whole of its package,
+/// and is bound to its path. `apart` reads 4.
 fn graph() -> UnitGraph {
     let package = |name: &str, is_path: bool| GraphPackage {
         name: name.to_owned(),
@@ -54,7 +54,7 @@ fn graph() -> UnitGraph {
     }
 }
 
-/// Everything as it was built, each path `<number>.rs`.
+/// Returns the state in which everything is as it was built; each path is named `<number>.rs`.
 fn as_built() -> Now {
     let path = |number: u32| {
         let shown = format!("{number}.rs");

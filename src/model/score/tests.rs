@@ -15,8 +15,9 @@ fn dir(name: &str) -> UnitDir {
     UnitDir::new(RelPath::parse(path.as_bytes()).expect("a path below a root"))
 }
 
-/// A sketch of units, one a word: `name:role<dep,dep`. The package of a unit and what it was built from have its
-/// index. A capital letter begins the name of one of a path package; `!` follows one that the job did not use.
+/// Parses a sketch, one word per unit: `name:role<dep,dep`. A unit's package, and the path it was
+/// built from, have the unit's index. A capital first letter means a path package; `!` follows a
+/// unit that the job did not use.
 fn sketch(text: &str) -> Sketch {
     let words: Vec<_> = text.split_whitespace().collect();
     let mut sketch = Sketch::default();
@@ -53,7 +54,7 @@ fn sketch(text: &str) -> Sketch {
     sketch
 }
 
-/// The names of units that are wanted as they are, and of those that are fresh.
+/// Returns the names of the units that are wanted as they are, and of those that are fresh.
 fn standing_of(sketch: &Sketch, standing: &Standing) -> (String, String) {
     let fates = fates(sketch, standing);
     let named = |is: fn(&Fate) -> bool| {
@@ -114,7 +115,7 @@ fn a_hostile_sketch_causes_no_panic() {
     assert_eq!(standing_of(&sketch, &standing).1, "");
 }
 
-/// How many units of what `last` shows that a job uses are reused of the tree `held`.
+/// Returns how many of the units that the job used in `last` are reused from the tree `held`.
 fn reused(last: &str, bumped: &[&str], held: &str, stale: &[&str]) -> usize {
     let (last, mut held) = (sketch(last), sketch(held));
     let packages = |sketch: &Sketch, names: &[&str]| {
@@ -276,7 +277,7 @@ fn a_job_does_not_want_what_left_the_lock_file() {
     assert_eq!(names, ["App", "serde"]);
 }
 
-/// A number generator for properties: any will do, and this one is the same everywhere.
+/// A number generator for properties. Any would do; this one gives the same numbers everywhere.
 struct Numbers(u64);
 
 impl Numbers {
@@ -321,7 +322,7 @@ fn more_differences_never_make_more_reusable_and_more_units_never_less() {
         for (less, more) in before.iter().zip(fates(&all, &more)) {
             assert!(less.is_fresh || !more.is_fresh, "round {round}: {text}");
         }
-        // A tree that lacks the last unit, on which no other depends.
+        // A tree without the last unit, on which no other depends.
         let mut fewer = all.clone();
         fewer.units.pop();
         let wants = wants_of(&all, &some, &before);

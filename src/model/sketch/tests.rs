@@ -15,8 +15,8 @@ fn at(secs: i64) -> Timestamp {
     Timestamp::new(secs, 0)
 }
 
-/// `path content mtime` a line; a path that ends in `/` is a directory, `.` the root; a content that ends
-/// in `*` is that of an executable.
+/// Parses lines of `path content mtime`. A path that ends in `/` is a directory, and `.` is the
+/// root. A content that ends in `*` is that of an executable.
 fn sources(lines: &[&str]) -> Vec<Source> {
     let source = |line: &&str| {
         let words: Vec<_> = line.split_whitespace().collect();

@@ -95,7 +95,8 @@ fn a_lease_that_is_over_keeps_nothing_and_goes_with_the_next() -> Result {
     Ok(())
 }
 
-/// A gc that was killed after it had moved `ids` and all packs to the trash.
+/// Puts the store into the state after a gc was killed that had moved `ids` and all packs to the
+/// trash.
 fn killed_gc(store: &Store, ids: &[&GenerationId]) -> Result {
     let trash = store.trash_dir().join("killed");
     for id in ids {
@@ -126,8 +127,8 @@ fn after_a_gc_was_killed_what_is_named_comes_back_and_the_rest_goes() -> Result 
     Ok(())
 }
 
-/// A saver read generation 1 and refers to its packs. gc had moved it by then, and another saver
-/// took the number, so that it cannot come back. Its packs must.
+/// A saver read generation 1 and refers to its packs. Meanwhile gc moved the generation, and
+/// another saver took its number, so it cannot come back. Its packs must come back.
 #[test]
 fn the_packs_of_a_leased_generation_come_back_even_if_its_number_is_taken() -> Result {
     let (_dir, store) = new_store()?;
@@ -201,8 +202,8 @@ fn one_gc_runs_at_a_time() -> Result {
     Ok(())
 }
 
-/// The record names a generation by its number. When the newest of a series goes, the next save
-/// takes that number again, and the record would vouch for bytes it never saw.
+/// A record names a generation by its number. When the newest generation of a series goes, the next
+/// save takes that number again, and the record would claim inodes for bytes it never saw.
 #[test]
 fn a_tree_record_does_not_outlive_its_generation() -> Result {
     let (dir, store) = new_store()?;
@@ -239,7 +240,7 @@ fn only_what_waits_long_in_staging_and_belongs_to_nobody_goes() -> Result {
     Ok(())
 }
 
-/// Small pseudo-random numbers: the schedule of threads is what varies, not these.
+/// Small pseudo-random numbers. They repeat; only the schedule of the threads varies.
 struct Dice(u64);
 
 impl Dice {
@@ -250,12 +251,13 @@ impl Dice {
     }
 }
 
-/// Few enough for saves to write the same pack, many enough for most to be named by one at most.
+/// Few enough that saves write the same pack, and enough that at most one generation names most
+/// packs.
 const CONTENTS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 const SERIES: [&str; 2] = ["pr/1 target k", "pr/2 target k"];
 
-/// What a save does: takes packs over from a generation it reads, writes some, publishes.
+/// Saves: takes over packs of a generation that it reads, writes some, and publishes.
 fn save_some(store: &Store, dice: &mut Dice) -> Result<bool> {
     let lease = store.lease(Purpose::Save)?;
     let mut used: Vec<(PackUse, Vec<&str>)> = Vec::new();
@@ -273,7 +275,7 @@ fn save_some(store: &Store, dice: &mut Dice) -> Result<bool> {
         used.push((pack(store, &lease, &[content])?, vec![content]));
     }
     let mut manifest = manifest(&series(SERIES[dice.roll(2)]), 1, &used);
-    // Writing it takes a while, in which gc may move what it names.
+    // Writing it takes a while, in which gc may move the packs that it names.
     manifest.sources = vec![source(); dice.roll(1500)];
     publish(store, &lease, &manifest)
 }
@@ -316,7 +318,7 @@ fn publish(
     }
 }
 
-/// What a gc does, with a policy as harsh as none: nearly all of it may go.
+/// Runs a gc with a harsh policy: three of four generations go, except protected ones.
 fn sweep_some(store: &Store, dice: &mut Dice) -> Result<usize> {
     let mut ids = generations_lossy(store)?;
     ids.retain(|id| id.series.scope.lane != Lane::Protected && dice.roll(4) > 0);
@@ -337,7 +339,7 @@ fn a_manifest_published_while_gc_sweeps_names_only_packs_that_are_there() -> Res
         // In memory, where flushes cost nothing: gc comes around often.
         let dir = tempfile::tempdir_in("/dev/shm")?;
         let store = Store::open_or_init(&dir.path().join("store"))?;
-        // What stays makes gc slow enough for saves to end while it looks.
+        // The generations that stay make gc slow enough for saves to end while it reads them.
         for _ in 0..30 {
             save(&store, "protected target k", 1, &[&["stays"]])?;
         }
@@ -375,7 +377,8 @@ fn a_manifest_published_while_gc_sweeps_names_only_packs_that_are_there() -> Res
         }
     }
     assert!(swept > 0, "nothing was ever swept");
-    // A few may be: what they took over went before their lease named it.
+    // A few saves may be refused: gc removed packs that they took over before their lease named
+    // them.
     let saves = usize::try_from(ROUNDS)? * 3 * SAVES;
     assert!(refused.into_inner() * 20 < saves, "gc gets in the way of saves");
     Ok(())
