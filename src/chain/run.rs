@@ -120,8 +120,9 @@ impl Run {
         found.map(Some).ok_or_else(|| Error::Stranger(quoted(name)))
     }
 
-    /// Returns the changed repos. For a link, the source of its chain. In a repo, otherwise, the repo itself; in the
-    /// orchestrator, the repo that the event names, or all on a schedule or by hand.
+    /// Returns the changed repos. For a link of a chain, the source of the chain. In a repo, otherwise, the repo
+    /// itself. In the orchestrator, the repo that the event names; without one, none for a push or a proposal, and all
+    /// for any other event.
     pub fn changed(&self, chain: &Chain) -> Result<BTreeSet<RepoName>> {
         if let Some(payload) = self.link(chain)? {
             return Ok(BTreeSet::from([payload.source.clone()]));
