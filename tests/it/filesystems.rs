@@ -243,7 +243,8 @@ fn a_destination_that_is_not_ours_is_a_miss_and_stays_as_it_was() -> Result {
         if there {
             write(&host.target(), "debug/app", "of somebody else")?;
         }
-        // The user may write to neither: the first belongs to root, the second forbids it by its mode.
+        // The user may not write there: the directories belong to root, or (in a run without root) their mode
+        // forbids it.
         let mode = if rustix::process::geteuid().is_root() { 0o755 } else { 0o555 };
         let closed: &[PathBuf] =
             if there { &[host.target().join("debug"), host.repo()] } else { &[host.repo()] };
