@@ -23,7 +23,7 @@ use crate::model::area::Area;
 use crate::model::rel_path::RelPath;
 use crate::model::unit_use::UnitDir;
 
-/// Where cargo puts documentation.
+/// The place of cargo's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Docs {
     /// In the tree that holds the units.

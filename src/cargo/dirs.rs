@@ -1,4 +1,4 @@
-//! Where cargo keeps things: its home, and the directories of a workspace.
+//! The directories that cargo uses: its home, and those of a workspace.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use crate::model::environment::Environment;
 /// The directories of a workspace, all absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dirs {
-    /// Where the workspace's manifest and lock file are.
+    /// The directory of the workspace's manifest and lock file.
     pub workspace_root: PathBuf,
-    /// Where cargo puts its output.
+    /// The directory of cargo's output.
     pub target_dir: PathBuf,
-    /// Where cargo puts intermediate files, if not in the target directory.
+    /// The directory of intermediate files, if it is not the target directory.
     pub build_dir: Option<PathBuf>,
 }
 

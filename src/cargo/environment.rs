@@ -38,11 +38,11 @@ pub fn set_to_nothing(environment: &Environment) -> impl Iterator<Item = &str> {
 /// names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// All: it changes what every call of rustc is given.
+    /// All units: the variable changes the arguments of every call of rustc.
     Everything,
-    /// Those of path packages.
+    /// The units of path packages.
     PathPackages,
-    /// None: build scripts that read it say so, and cargo looks at what they said.
+    /// No unit: a build script that reads the variable prints so, and cargo then compares it.
     Nothing,
 }
 

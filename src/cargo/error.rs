@@ -16,9 +16,9 @@ pub enum Error {
     Program {
         /// The program with its arguments.
         program: String,
-        /// Where it ran.
+        /// The directory it ran in.
         dir: PathBuf,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
         /// Its standard error, on one line.
         stderr: String,

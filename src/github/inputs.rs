@@ -70,7 +70,7 @@ pub struct Inputs {
     pub extra_inputs: Vec<String>,
     /// Variables that are part of the key too; a name that ends in `*` is a prefix.
     pub env_vars: Vec<String>,
-    /// What kind of job this is, as given: see [`super::label`].
+    /// The kind of the job, as given: see [`super::label`].
     pub job: Option<String>,
     /// The matrix of the job, as JSON.
     pub matrix: Option<String>,

@@ -55,7 +55,7 @@ pub struct Runner {
     pub job: Option<String>,
     /// The number of the run.
     pub run_id: Option<u64>,
-    /// Which attempt at the run this is, from 1.
+    /// The number of the attempt at the run, from 1.
     pub run_attempt: Option<u64>,
 }
 

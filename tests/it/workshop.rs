@@ -68,7 +68,7 @@ pub(crate) struct Built {
 /// The difference between cargo's verdicts in the restored workshop and in the one never wiped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ours<'a> {
-    /// None.
+    /// No difference.
     Same,
     /// These units are compiled, too.
     More(&'a str),

@@ -25,7 +25,7 @@ pub(crate) enum Answer {
     Status(u16),
 }
 
-/// What the threads of a server share.
+/// The state that the threads of a server share.
 #[derive(Default)]
 struct Shared {
     requests: Mutex<Vec<String>>,
