@@ -383,7 +383,7 @@ pub(crate) fn make_repository(origin: &Path, text: &str) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// Puts the repository at `origin`, under the name `lib`, into a `CARGO_HOME` as cargo would, with a checkout of `commit`.
+/// Puts the repository at `origin` into a `CARGO_HOME` as cargo would, under the name `lib`, and checks out `commit`.
 pub(crate) fn install_repository(cargo_home: &Path, origin: &Path, commit: &str) -> Result {
     let git = cargo_home.join("git");
     let database = git.join("db/lib-0123456789abcdef");
