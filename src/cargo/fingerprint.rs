@@ -39,8 +39,8 @@ pub struct Flavor {
 pub enum Check {
     /// A file that rustc read is newer than this file of the target directory.
     DepInfo(RelPath),
-    /// A file that rustc read has another content than this file of the target directory records (`build.fingerprint =
-    /// "content"`).
+    /// A file that rustc read has another content than this file of the target directory records
+    /// (`build.fingerprint = "content"`).
     Content(RelPath),
     /// One of `paths`, relative to the package's directory, is newer than `output` in the target directory; for a
     /// directory, any file in it.

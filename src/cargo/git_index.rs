@@ -1,7 +1,7 @@
 //! Git's index: the content of each tracked file, and the times that it had when git last compared it.
 //!
-//! Git counts a file with other times as changed until it compares the file again. Commands for people do that; `git
-//! diff-index`, `git reset --hard` and `git checkout .` do not.
+//! Git counts a file with other times as changed until it compares the file again. Commands for people do that;
+//! `git diff-index`, `git reset --hard` and `git checkout .` do not.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -133,8 +133,8 @@ impl Looking<'_> {
         Ok(())
     }
 
-    /// Tells whether cargo leaves the submodule at `path` out of the checkout `at`: its `.gitmodules` says `update =
-    /// none`.
+    /// Tells whether cargo leaves the submodule at `path` out of the checkout `at`: its `.gitmodules` has
+    /// `update = none`.
     fn is_left_empty(&self, at: Option<&RelPath>, path: &RelPath) -> bool {
         let Ok(file) = join(at, b".gitmodules") else { return false };
         let Ok(text) = regular::read(&self.dir.join(file.as_path())) else { return false };

@@ -125,8 +125,7 @@ pub fn repository(chain: &Chain) -> Result<String> {
     Ok(chain.full_name(chain.releases().repository.as_ref().ok_or_else(none)?))
 }
 
-/// Returns the notes of a nightly: for people, and as the record that the next one is compared
-/// with.
+/// Returns the notes of a nightly, for people and for the comparison with the next nightly.
 pub fn notes(chain: &Chain, commits: &Commits) -> String {
     let mut notes =
         "Built from the newest commit of each repo:\n\n| repo | commit |\n|---|---|\n".to_owned();

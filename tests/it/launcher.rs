@@ -1,7 +1,7 @@
 //! The launchers in `dist/`, loaded by real nodes as a runner loads them.
 //!
-//! The system's shell, under the program's name, stands in for the program. Called as `runner-cache
-//! action main`, a shell runs the script `action` of the working directory with the argument
+//! The system's shell, under the program's name, stands in for the program. Called as
+//! `runner-cache action main`, a shell runs the script `action` of the working directory with the argument
 //! `main`. So each test defines the program in a line or two, and sees the environment of a program
 //! that was executed itself, without a `#!`.
 

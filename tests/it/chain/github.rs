@@ -71,8 +71,8 @@ impl GitHub {
         Ok(statuses.unwrap_or_default().iter().map(told).collect())
     }
 
-    /// Makes matching requests fail: `{"method", "path", "status", "headers", "body", "times",
-    /// "when"}`.
+    /// Makes matching requests fail:
+    /// `{"method", "path", "status", "headers", "body", "times", "when"}`.
     pub(crate) fn spoil(&self, fault: &Value) -> Result {
         self.ask("POST", "/_/faults", &fault.to_string())?;
         Ok(())
