@@ -1,8 +1,8 @@
-//! Who may import what, and who may touch what: the shape of the crate, as tables.
+//! The shape of the crate, as tables: which modules may import, and touch, which others.
 //!
-//! The sources are read as tokens, so that comments and strings do not count. Every path in them
-//! (`use` trees taken apart, `self`, `super` and renamed imports resolved) is held against
-//! [`MODULES`] and [`RULES`]. Paths that macros put together are not seen.
+//! The checks read the sources as tokens, so comments and strings do not count. They compare every path in them (with
+//! `use` trees split, and `self`, `super` and renamed imports resolved) with [`MODULES`] and [`RULES`]. They do not see
+//! paths that macros assemble.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -13,7 +13,7 @@ type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 /// The modules below `src/`, lowest first, each with the modules it may import.
 ///
-/// A module need not exist yet. `main` is the file; `lib.rs` declares the modules and is free.
+/// A module need not exist yet. `main` is the file; `lib.rs` declares the modules and has no rule.
 #[rustfmt::skip]
 const MODULES: &[(&str, &[&str])] = &[
     ("model",  &[]),
@@ -38,13 +38,13 @@ const MODULES: &[(&str, &[&str])] = &[
     ("main",   &["cli"]),
 ];
 
-/// Where a path, and all that is below it, may be named.
+/// Where a path, and all paths below it, may be named.
 #[derive(Clone, Copy)]
 enum Where {
     Anywhere,
     /// In these modules.
     Only(&'static [&'static str]),
-    /// In one of these modules, whichever it is.
+    /// In any one of these modules, but only in one.
     OneOf(&'static [&'static str]),
     /// In every module but these.
     Except(&'static [&'static str]),
@@ -54,7 +54,7 @@ enum Where {
 
 use Where::{Anywhere, Except, In, OneOf, Only};
 
-/// The longest path that fits decides. Macros are named with their `!`.
+/// The longest matching path decides. Macros are named with their `!`.
 #[rustfmt::skip]
 const RULES: &[(&str, Where)] = &[
     // Third-party crates: every dependency of Cargo.toml is here.
@@ -84,25 +84,25 @@ const RULES: &[(&str, Where)] = &[
     ("walkdir",    Only(&["fs"])),
     ("zstd",       Only(&["store"])),
 
-    // The disk and the clock. Pure functions take what they need.
+    // The disk and the clock. Pure functions get what they need as arguments.
     ("std::fs",                    Except(&["model"])),
-    // What lies in a checkout may be a fifo: `fs::regular` reads it.
+    // A file of a checkout may be a fifo: `fs::regular` reads it.
     ("std::fs::read",              Except(READERS)),
     ("std::fs::read_to_string",    Except(READERS)),
     ("std::time::Instant::now",    Except(&["model"])),
     ("std::time::SystemTime::now", Except(&["model"])),
 
-    // The environment. What depends on nothing but the target is no environment.
+    // The environment. Functions that depend on the target alone do not count.
     ("std::env",             Only(&["cli", "main"])),
     ("std::env::consts",     Except(&["model"])),
     ("std::env::join_paths", Except(&["model"])),
     ("std::env::split_paths", Except(&["model"])),
 
-    // Other programs: what they see and obey is decided in one place.
+    // Other programs: one place decides about their environment and signals.
     ("std::process::Command", In("src/fs/child.rs")),
     ("std::process::*",       In("src/fs/child.rs")),
 
-    // The terminal: what is printed is made harmless in one place.
+    // The terminal: one place makes the output harmless.
     ("print!",          In(PRINT)),
     ("println!",        In(PRINT)),
     ("eprint!",         In(PRINT)),
@@ -115,7 +115,7 @@ const RULES: &[(&str, Where)] = &[
     ("Cli::parse",      In("src/cli/usage.rs")),
 ];
 
-/// The modules that meet files of checkouts and of builds; `model` meets none.
+/// The modules that read files of checkouts and of builds; `model` reads none.
 const READERS: &[&str] =
     &["cargo", "model", "job", "tree", "vouch", "save", "restore", "upkeep", "checkout"];
 
@@ -176,7 +176,7 @@ fn no_lint_is_silenced_with_allow() -> Result {
     assert_none(&silenced)
 }
 
-// What follows proves that the checks above bite, and that they bite nothing else.
+// The tests below prove that the checks above find what they should, and nothing else.
 
 #[test]
 fn a_forbidden_import_is_found_however_it_is_written() {
@@ -362,7 +362,7 @@ fn assert_none(findings: &BTreeSet<String>) -> Result {
     Err(format!("\n{}", findings.join("\n")).into())
 }
 
-// The checks: sources in, findings out.
+// The checks: they take sources and return findings.
 
 fn unknown_module(source: &Source) -> Option<String> {
     let module = source.module();
@@ -442,14 +442,14 @@ fn listed(modules: &[&str]) -> String {
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
-// The facts: what a source file says.
+// The facts of a source file.
 
-/// What the checks need to know of one file below `src/`.
+/// The facts that the checks need about one file below `src/`.
 struct Source {
     /// Relative to the repository: `src/store/packs.rs`.
     file: String,
     paths: Vec<NamedPath>,
-    /// Lines with code on them that is not for tests only.
+    /// Lines with code that is not only for tests.
     code_lines: usize,
     /// The lines of `allow(…)` attributes.
     allows: Vec<usize>,
@@ -464,7 +464,7 @@ impl Source {
     }
 }
 
-/// A path as it stands in the source, resolved as far as the file allows.
+/// A path in the source, resolved as far as the file allows.
 #[derive(Clone)]
 struct NamedPath {
     segments: Vec<String>,
@@ -504,7 +504,7 @@ fn sources() -> Result<Vec<Source>> {
     Ok(parse(&texts))
 }
 
-/// Reads files, each a name and a text, that belong together.
+/// Reads files that belong together, each a name and a text.
 fn parse(texts: &[(&str, &str)]) -> Vec<Source> {
     let mut files: Vec<_> = texts
         .iter()
@@ -530,7 +530,7 @@ fn parse(texts: &[(&str, &str)]) -> Vec<Source> {
     files.iter().map(source).collect()
 }
 
-/// Returns the modules a file lies in: `store`, `packs` for `src/store/packs.rs`.
+/// Returns the modules that a file belongs to: `store`, `packs` for `src/store/packs.rs`.
 fn module_path(file: &str) -> Vec<&str> {
     let path = file.strip_prefix("src/").and_then(|path| path.strip_suffix(".rs"));
     let mut modules: Vec<_> = path.unwrap_or(file).split('/').collect();
@@ -574,7 +574,7 @@ fn is_word_char(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Takes Rust apart: words, literals, `::` and single characters; no comments, no blanks.
+/// Splits Rust into words, literals, `::` and single characters; leaves out comments and blanks.
 fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut line = 1;
@@ -626,7 +626,7 @@ fn block_comment_len(text: &str) -> usize {
     text.len()
 }
 
-/// Returns how long the string, character or lifetime is that `text` starts with.
+/// Returns the length of the string, character or lifetime that `text` starts with.
 fn literal_len(text: &str) -> Option<usize> {
     let unprefixed = ["br", "cr", "b", "c", "r", ""].iter().find_map(|prefix| {
         let rest = text.strip_prefix(prefix)?;
@@ -661,7 +661,7 @@ fn literal_len(text: &str) -> Option<usize> {
     Some(text.len())
 }
 
-/// Marks what `#[cfg(test)]` stands before; returns also the names of `mod …;` among it.
+/// Marks the tokens that `#[cfg(test)]` applies to; returns also the names of `mod …;` among them.
 fn mark_tests(mut tokens: Vec<Token<'_>>) -> (Vec<Token<'_>>, Vec<&str>) {
     let mut test_modules = Vec::new();
     let mut at = 0;
@@ -691,14 +691,14 @@ fn mark_tests(mut tokens: Vec<Token<'_>>) -> (Vec<Token<'_>>, Vec<&str>) {
     (tokens, test_modules)
 }
 
-/// Returns where the attribute that starts at `at` ends, if one does.
+/// Returns where the attribute that starts at `at` ends, if there is one.
 fn attribute_end(tokens: &[Token], at: usize) -> Option<usize> {
     let is = |at: usize, text| tokens.get(at).is_some_and(|token| token.text == text);
     let bracket = if is(at + 1, "!") { at + 2 } else { at + 1 };
     (is(at, "#") && is(bracket, "[")).then(|| group_end(tokens, bracket))
 }
 
-/// Returns where the group ends whose opening bracket stands at `at`.
+/// Returns where the group ends whose opening bracket is at `at`.
 fn group_end(tokens: &[Token], at: usize) -> usize {
     let mut depth = 0;
     for (offset, token) in tokens[at..].iter().enumerate() {
@@ -714,7 +714,7 @@ fn group_end(tokens: &[Token], at: usize) -> usize {
     tokens.len()
 }
 
-/// Returns where the item ends that starts, with its other attributes, at `at`.
+/// Returns where the item that starts at `at`, with its other attributes, ends.
 fn item_end(tokens: &[Token], mut at: usize) -> usize {
     while let Some(after) = attribute_end(tokens, at) {
         at = after;
@@ -753,7 +753,7 @@ fn allows(tokens: &[Token]) -> Vec<usize> {
     lines
 }
 
-/// Returns every path of a file that lies `depth` modules below the root.
+/// Returns every path in a file that is `depth` modules below the root.
 fn paths(tokens: &[Token], depth: usize) -> Vec<NamedPath> {
     let mut imported = Vec::new();
     let mut named = Vec::new();
@@ -794,7 +794,7 @@ fn paths(tokens: &[Token], depth: usize) -> Vec<NamedPath> {
         at += 1;
     }
     for path in &mut named {
-        // A name stands for what it was imported as; a macro's path for the macro.
+        // A name stands for its import, and the path of a macro for the macro.
         if let Some(import) = renames.get(&path.segments[0]) {
             path.segments.splice(..1, import.iter().cloned());
         }
@@ -807,7 +807,7 @@ fn paths(tokens: &[Token], depth: usize) -> Vec<NamedPath> {
     imported
 }
 
-/// Reads `a::b::c` or `a::b!`; returns also where it ends.
+/// Reads `a::b::c` or `a::b!`; returns also the position of its end.
 fn read_path(tokens: &[Token], start: usize) -> (NamedPath, usize) {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text);
     let Token { line, in_test, .. } = tokens[start];
@@ -824,7 +824,7 @@ fn read_path(tokens: &[Token], start: usize) -> (NamedPath, usize) {
     (path, at)
 }
 
-/// The tree of one `use`, taken apart into paths, each with the name it gets.
+/// The tree of one `use`, split into paths, each with the name it gets.
 struct UseTree<'a> {
     tokens: &'a [Token<'a>],
     at: usize,
@@ -832,7 +832,7 @@ struct UseTree<'a> {
 }
 
 impl UseTree<'_> {
-    /// Reads one tree below `prefix`, and stops at what follows it.
+    /// Reads one tree below `prefix`, and stops after it.
     fn read(&mut self, prefix: &[String]) {
         let mut segments = prefix.to_vec();
         while let Some(token) = self.tokens.get(self.at) {
@@ -877,10 +877,9 @@ impl UseTree<'_> {
     }
 }
 
-/// Spells a path that leads to the root, by whatever way, with `crate`.
+/// Rewrites a path that leads to the root, in any way, so that it begins with `crate`.
 ///
-/// `depth` is how many modules below the root it stands. A path that stays inside its top-level
-/// module is left as it is.
+/// `depth` is the number of modules above the path. A path inside its own top-level module stays as it is.
 fn resolve(mut path: NamedPath, depth: usize) -> NamedPath {
     let is_step = |segment: &&String| matches!(segment.as_str(), "self" | "super");
     let steps = path.segments.iter().take_while(is_step).count();

@@ -1,6 +1,6 @@
-//! Replays the inputs that `fuzz/corpus/` keeps: seeds, and whatever a fuzzer once broke a promise with.
+//! Replays the inputs in `fuzz/corpus/`: seeds, and inputs with which a fuzzer once broke a promise.
 //!
-//! The fuzz targets are the very functions that run here; `scripts/fuzz` looks for further inputs.
+//! The fuzz targets are the functions that run here; `scripts/fuzz` looks for further inputs.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -16,8 +16,8 @@ mod fuzz;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-/// What reading an input may take over what the process has, in kB: DESIGN's bound for a crafted store, twice, because
-/// freed memory stays with the process for a while.
+/// The memory that reading an input may add, in kB: twice DESIGN's limit for a crafted store, because freed memory
+/// stays with the process for a while.
 const MAX_GROWTH_KB: u64 = 128 << 10;
 
 fn corpus() -> PathBuf {
@@ -30,7 +30,7 @@ fn names_in(dir: &Path) -> Result<BTreeSet<String>> {
     names.collect()
 }
 
-/// Returns what the process has now, and what it had at most since the last call, in kB.
+/// Returns the memory of the process now, and its peak since the last call, in kB.
 fn memory_kb() -> Result<[u64; 2]> {
     let status = fs::read_to_string("/proc/self/status")?;
     let field = |name: &str| -> Result<u64> {
@@ -38,7 +38,7 @@ fn memory_kb() -> Result<[u64; 2]> {
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     };
     let both = [field("VmRSS:")?, field("VmHWM:")?];
-    // Makes what it has the most that it had: proc(5).
+    // Resets the peak to the current size: proc(5).
     fs::write("/proc/self/clear_refs", "5")?;
     Ok(both)
 }
@@ -51,7 +51,7 @@ fn every_input_keeps_every_promise_in_bounded_memory() -> Result {
             let input = fs::read(corpus().join(target).join(&name))?;
             let [before, _] = memory_kb()?;
             if catch_unwind(|| run(&input)).is_err() {
-                // What a panic takes is no matter: its backtrace is large.
+                // The memory of a panic does not matter: its backtrace is large.
                 wrong.push(format!("{target}/{name} breaks a promise"));
                 continue;
             }

@@ -1,7 +1,7 @@
-//! `scripts/check` brings every program that a test starts: what Debian's base has not is installed.
+//! `scripts/check` provides every program that a test starts: it installs those that Debian's base lacks.
 //!
-//! The sources are searched for names of programs in the calls that start one; what a shell script
-//! inside of a test calls is not seen.
+//! The test searches the sources for names of programs in the calls that start one. It does not see programs that a
+//! shell script inside of a test calls.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -12,7 +12,7 @@ use walkdir::WalkDir;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-/// What a Debian machine of the smallest kind has (`debootstrap --variant=minbase`) that tests start.
+/// The programs of a minimal Debian (`debootstrap --variant=minbase`) that tests start.
 const BASE: [&str; 13] = [
     "cat",
     "chown",
@@ -29,22 +29,22 @@ const BASE: [&str; 13] = [
     "unshare",
 ];
 
-/// What has to be there before `scripts/check`, with rustup.
+/// The programs that must be there before `scripts/check`, with rustup.
 const BEFORE: [&str; 3] = ["cargo", "git", "rustc"];
 
-/// What starts a program whose name follows.
+/// The calls that start a program whose name follows.
 const CALLS: [&str; 3] = ["Command::new(\"", "isolated(\"", ".command(\""];
 
-/// The verbs of our own program, which have calls of their own by the name of `command`.
+/// The verbs of our own program, whose calls also use the name `command`.
 const VERBS: [&str; 8] = ["checkout", "gc", "guard", "list", "restore", "save", "show", "verify"];
 
 /// Options by which a program starts another one.
 const THROUGH: [(&str, &str); 1] = [("\"--zstd\"", "zstd")];
 
-/// The one file of the integration tests that may say where cargo and rustc are.
+/// The only file of the integration tests that may name the directory of cargo and rustc.
 const TOOLCHAIN: &str = "tests/it/support.rs";
 
-/// Returns every file of ours in which tests may be, by path below the root of the checkout.
+/// Returns our files that may hold tests, by path below the root of the checkout.
 fn sources() -> Result<Vec<(String, String)>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = Vec::new();

@@ -1,20 +1,20 @@
-//! Artifacts: what a unit that is built has left besides its fingerprint.
+//! Artifacts: the files that a built unit leaves besides its fingerprint.
 //!
-//! Cargo takes a unit for built when its fingerprint holds a hash, 16 hex digits in a file named after
-//! what was done and for what (`CompilationFiles::fingerprint_file_path`). It then looks for what it built,
-//! and builds it again if that is gone:
+//! Cargo takes a unit for built when its fingerprint directory holds a hash: 16 hex digits, in a file named after the
+//! action and its target (`CompilationFiles::fingerprint_file_path`). Cargo then looks for the artifacts, and builds
+//! the unit again if they are gone:
 //!
 //! | fingerprint | artifacts |
 //! |---|---|
-//! | `run-build-script-…` | what the build script printed: `output`, in cargo's newer layout `run/stdout` |
+//! | `run-build-script-…` | the build script's output: `output`, in cargo's newer layout `run/stdout` |
 //! | `doc-…-<target>` | `doc/<target>/`, beside the profile's directory or above |
 //! | `lib-<target>`, `bin-…`, `test-…`, `example-…`, `bench-…`, `build-script-…` | a file that carries the hash; of a dynamic library, or a program for wasm, `deps/lib<target>.<extension>` without it |
 //!
-//! A `*.d` tells what an artifact was made of, and is none itself.
+//! A `*.d` file lists the sources of an artifact, and is no artifact itself.
 //!
-//! A cargo that we do not know may write other files. So a rule speaks only where it is seen to hold: a unit
-//! is hollow only if another unit of the same layout and kind has its artifacts where the rule says, if its
-//! fingerprint has a known shape, and if no file that no rule names lies where its artifacts would.
+//! A cargo that we do not know may write other files. So each rule must be confirmed before it applies. A unit is
+//! hollow only if another unit of the same layout and kind has its artifacts where the rule says, if its fingerprint
+//! has a known shape, and if no file without a rule lies where its artifacts would be.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -23,30 +23,30 @@ use crate::model::area::Area;
 use crate::model::rel_path::RelPath;
 use crate::model::unit_use::UnitDir;
 
-/// Where cargo puts documentation.
+/// The place of cargo's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Docs {
     /// In the tree that holds the units.
     Inside,
-    /// In the target directory, which is apart from that.
+    /// In the target directory, apart from the tree that holds the units.
     Apart,
 }
 
 impl Docs {
-    /// Returns where the documentation lies of the units that an area holds.
+    /// Returns where the documentation of an area's units lies.
     pub fn of(area: &Area) -> Self {
         match area {
-            // A further target may be a build directory whose target directory is another.
+            // A further target may be a build directory with its target directory elsewhere.
             Area::Build | Area::DependencyBuild(_) | Area::Further(_) => Self::Apart,
             _ => Self::Inside,
         }
     }
 }
 
-/// The units of a tree whose names show something unusual.
+/// The unusual units of a tree, found by file names and sizes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// Units that say that they are built and whose artifacts are not there.
+    /// Units whose fingerprint says that they are built, and whose artifacts are missing.
     pub hollow: BTreeSet<UnitDir>,
     /// Units with a fingerprint of a shape that no cargo we know writes.
     pub unknown: BTreeSet<UnitDir>,
@@ -55,9 +55,10 @@ pub struct Survey {
 /// The length of the hash in a fingerprint, in bytes.
 const HASH_LEN: u64 = 16;
 
-/// Surveys a tree.
+/// Surveys a tree for hollow and unknown units.
 ///
-/// `files` are its files, links and hard links among them, each with its size; a hard link needs none.
+/// `files` are the files of the tree, with links and hard links among them, each with its size; a hard link needs no
+/// size.
 pub fn survey<'a>(
     units: &Units,
     files: impl Iterator<Item = (&'a RelPath, Option<u64>)> + Clone,
@@ -93,18 +94,18 @@ pub fn survey<'a>(
     }
 }
 
-/// That a unit is built, as its fingerprint says.
+/// The claim of a fingerprint that its unit is built.
 struct Claim<'a> {
     unit: &'a UnitDir,
-    /// The layout and the kind of unit: they tell where its artifacts are.
+    /// The layout and the kind of unit, which decide where the artifacts lie.
     rule: (Layout, &'a [u8]),
-    /// The profile's directory, and what was built there.
+    /// The profile's directory, and the action done there.
     what: (&'a [u8], Built),
-    /// Whether the artifacts are where the rule says.
+    /// Whether the artifacts lie where the rule says.
     is_held: bool,
 }
 
-/// What a fingerprint says was done.
+/// The action that a fingerprint records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Built {
     /// A build script ran.
@@ -116,8 +117,8 @@ enum Built {
 }
 
 impl Built {
-    /// Tells it by the name of the file with the hash; `None` for the files beside it, and for what no
-    /// cargo that we know does.
+    /// Reads the action from the name of the file with the hash; `None` for the files beside it, and for actions of no
+    /// cargo that we know.
     fn of(name: &[u8]) -> Option<Self> {
         if name.ends_with(b".json") {
             return None;
@@ -132,9 +133,9 @@ impl Built {
     }
 }
 
-/// Tells whether cargo, as far as we know it, gives this name to a file in the directory of a fingerprint:
-/// `invoked.timestamp`, `lib-serde`, and that with `.json`, `dep-` or `output-`. A target with a dot in its
-/// name is rare enough to be taken for unknown.
+/// Tells whether a cargo that we know gives this name to a file in a fingerprint directory: `invoked.timestamp`,
+/// `lib-serde`, and the latter with `.json`, `dep-` or `output-`. A target with a dot in its name is rare enough to
+/// count as unknown.
 fn is_known_in_fingerprint(name: &[u8]) -> bool {
     if name == b"invoked.timestamp" {
         return true;
@@ -144,7 +145,7 @@ fn is_known_in_fingerprint(name: &[u8]) -> bool {
     !name.contains(&b'.') && Built::of(of_unit.unwrap_or(name)).is_some()
 }
 
-/// Tells whether a rule names this path below the directory of its unit.
+/// Tells whether a rule covers this path below its unit's directory.
 fn is_known_in_unit(spot: &Spot<'_>) -> bool {
     match (spot.layout, &spot.below[..]) {
         (Layout::ByUnit, [b"fingerprint" | b"out", ..] | [b".lock"]) => true,
@@ -155,7 +156,7 @@ fn is_known_in_unit(spot: &Spot<'_>) -> bool {
             )
         }
         (Layout::ByUnit, _) => false,
-        // `build/` holds the script and what it wrote; the name of the script is the package's.
+        // `build/` holds the script and its output; the script is named after the package.
         (Layout::ByKind, [name]) => {
             let is_script =
                 name.starts_with(b"build-script-") || name.starts_with(b"build_script_");
@@ -177,7 +178,7 @@ fn target(name: &[u8]) -> Option<Vec<u8>> {
     Some(underscored(target))
 }
 
-/// Returns the kind of unit that a fingerprint is of: `test-lib-` of `test-lib-some-target`.
+/// Returns the kind of unit that a fingerprint belongs to: `test-lib-` for `test-lib-some-target`.
 fn kind(name: &[u8]) -> &[u8] {
     let flavors = [&b"run-"[..], b"doc-", b"test-"];
     let flavor = flavors.iter().find(|flavor| name.starts_with(flavor)).map_or(0, |it| it.len());
@@ -189,20 +190,20 @@ fn underscored(name: &[u8]) -> Vec<u8> {
     name.iter().map(|byte| if *byte == b'-' { b'_' } else { *byte }).collect()
 }
 
-/// The artifacts that are there.
+/// The artifacts in a tree.
 #[derive(Default)]
 struct There<'a> {
-    /// Units of which some file is there.
+    /// Units with at least one file outside their fingerprint.
     units: HashSet<&'a UnitDir>,
-    /// Units of which there is what a build script printed.
+    /// Units with the output of a build script.
     runs: HashSet<&'a UnitDir>,
     /// Units with a fingerprint of an unknown shape.
     unknown: HashSet<&'a UnitDir>,
-    /// Units with a file that no rule names.
+    /// Units with a file that no rule covers.
     odd: HashSet<&'a UnitDir>,
     /// Targets whose file in `deps/` or `examples/` carries no hash, by the profile's directory.
     unhashed: HashSet<(&'a [u8], Vec<u8>)>,
-    /// Targets that are documented, by the directory that `doc/` is in.
+    /// Documented targets, by the directory that holds `doc/`.
     documented: HashSet<(&'a [u8], Vec<u8>)>,
 }
 
@@ -242,7 +243,7 @@ impl<'a> There<'a> {
         }
     }
 
-    /// Returns the profiles in which a file without a hash has the name of no target that was compiled there.
+    /// Returns the profiles that hold a file without a hash named after no target compiled there.
     fn profiles_with_strangers<'b>(
         &self,
         built: impl Iterator<Item = &'b (&'b [u8], Built)>,
@@ -258,12 +259,12 @@ impl<'a> There<'a> {
         self.unhashed.iter().filter(is_stranger).map(|(profile, _)| *profile).collect()
     }
 
-    /// Tells whether what was `built` is there; `spot` is in the fingerprint of the unit.
+    /// Tells whether the artifacts of `built` exist; `spot` is in the fingerprint of the unit.
     fn holds(&self, unit: &UnitDir, spot: &Spot<'_>, built: &Built, docs: Docs) -> bool {
         match built {
             Built::Run => self.runs.contains(unit),
             Built::Documented(_) if docs == Docs::Apart => true,
-            // A build directory may lie inside the target directory, so not only just beside.
+            // A build directory may lie inside the target directory, so look further up than just beside.
             Built::Documented(target) => {
                 let mut above = std::iter::successors(parent(spot.profile), |dir| parent(dir));
                 above.any(|dir| self.documented.contains(&(dir, target.clone())))
@@ -275,19 +276,19 @@ impl<'a> There<'a> {
     }
 }
 
-/// Returns the directory above one, both with their slash; nothing is above the tree.
+/// Returns the parent of a directory, both with their slash; the top of the tree has none.
 fn parent(dir: &[u8]) -> Option<&[u8]> {
     let dir = dir.strip_suffix(b"/")?;
     let end = dir.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
     Some(&dir[..end])
 }
 
-/// Tells whether a path is in a directory that cargo puts documentation in, or is one.
+/// Tells whether a path is a directory for cargo's documentation, or lies in one.
 pub fn is_documentation(path: &RelPath) -> bool {
     spot_of(path).is_none() && path.components().any(|name| name == b"doc")
 }
 
-/// Returns what a file of documentation documents, and the directory that `doc/` is in:
+/// Returns the directory that holds `doc/`, and the target that a file of documentation documents:
 /// `doc/serde/index.html`, `x86_64-unknown-linux-gnu/doc/serde.json`.
 fn document(path: &RelPath) -> Option<(&[u8], Vec<u8>)> {
     let names: Vec<_> = path.components().collect();
@@ -298,7 +299,7 @@ fn document(path: &RelPath) -> Option<(&[u8], Vec<u8>)> {
     Some((&path.as_bytes()[..above], underscored(target)))
 }
 
-/// Returns the target of `debug/deps/libplugin.so`, and the profile's directory.
+/// Returns the profile's directory and the target of `debug/deps/libplugin.so`.
 fn unhashed(path: &RelPath) -> Option<(&[u8], Vec<u8>)> {
     let names: Vec<_> = path.components().collect();
     let [above @ .., b"deps" | b"examples", file] = &names[..] else { return None };
@@ -327,7 +328,7 @@ mod tests {
         survey(&units, files.iter().map(|(path, size)| (path, *size)), docs)
     }
 
-    /// Returns whole units of each layout and of the kind that `lines` have: these confirm the rule.
+    /// Returns whole units of each layout and of the kind that `lines` have: they confirm the rule.
     fn witnesses(lines: &str) -> Vec<String> {
         let claims = tree(lines);
         let name = claims.iter().find(|(path, size)| {
@@ -500,13 +501,13 @@ mod tests {
                 assert_eq!(unknown, BTreeSet::new(), "{cargo} {unit}");
                 found_hollow += hollow.len();
             }
-            // All but documentation, the only example, and dynamic libraries named without a hash.
+            // All but documentation, of which the tree has one example, and dynamic libraries named without a hash.
             assert!(found_hollow * 2 > units.iter().count(), "{cargo}: {found_hollow}");
         }
     }
 
-    /// A cargo of the future may give any file another name: what a rule of ours looks for is then gone
-    /// everywhere, and something nobody knows is there instead.
+    /// A future cargo may rename any file. The file that a rule expects is then missing everywhere, and an unknown file
+    /// lies in its place.
     #[test]
     fn whichever_file_a_newer_cargo_names_otherwise_no_unit_becomes_hollow() {
         let is_of_crate = |name: &str| {

@@ -1,4 +1,4 @@
-//! What identifies the dependencies of a repo: its lock file, or else its manifests.
+//! The files that identify a repo's dependencies: its lock file, or else its manifests.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,19 +15,19 @@ use crate::fs::regular::read;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 
-/// What the `deps` part of a key was made from.
+/// The files that the `deps` part of a key was made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Basis {
     /// A `Cargo.lock` that git tracks.
     TrackedLock(PathBuf),
-    /// A `Cargo.lock` that is only there: cargo wrote it in this checkout.
+    /// A `Cargo.lock` that git does not track: cargo wrote it in this checkout.
     GeneratedLock(PathBuf),
-    /// That many manifests and configuration files, for want of a lock file.
+    /// This many manifests and configuration files, for want of a lock file.
     Manifests(usize),
 }
 
 impl Basis {
-    /// Tells whether git tracks the lock file: then nobody can have written another one without a trace.
+    /// Tells whether git tracks the lock file: then nobody can have replaced it without a trace.
     pub fn is_tracked(&self) -> bool {
         matches!(self, Self::TrackedLock(_))
     }
@@ -43,7 +43,7 @@ impl fmt::Display for Basis {
     }
 }
 
-/// Returns what identifies the dependencies, and its digest; adds its parts to `components`.
+/// Returns the files that identify the dependencies, and their digest; adds their parts to `components`.
 pub(super) fn of(
     repo: &Path,
     environment: &Environment,
@@ -75,9 +75,9 @@ pub(super) fn of(
     Ok((basis, digest))
 }
 
-/// Returns the root of the repo's workspace; the repo itself where it has no manifest at its top.
+/// Returns the root of the repo's workspace; the repo itself if it has no manifest at its top.
 pub(super) fn root(repo: &Path, environment: &Environment) -> Result<PathBuf> {
-    // Without a home no package can lie in it.
+    // Without a cargo home no package can lie in it.
     let home = dirs::cargo_home(environment, None, repo).ok();
     Ok(workspace::root(repo, home.as_deref())?.unwrap_or_else(|| repo.to_owned()))
 }

@@ -1,4 +1,4 @@
-//! Cargo's own locks, which keep a build and us apart.
+//! Cargo's own locks, which keep builds and this program apart.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,21 +6,19 @@ use std::time::Duration;
 use crate::fs::lock::Lock;
 use crate::fs::{At, Result};
 
-/// What came of trying to take cargo's locks.
+/// The outcome of trying to take cargo's locks.
 #[derive(Debug)]
 pub enum BuildLocks {
-    /// No build runs in the directory for as long as these live.
+    /// No build runs in the directory while these locks live.
     Held(Vec<Lock>),
-    /// A build holds this one.
+    /// A build holds the lock at this path.
     Busy(PathBuf),
 }
 
-/// Takes the lock of every build directory in `target_dir` that has one, waiting for each at
-/// most `patience`.
+/// Takes the lock of every build directory in `target_dir` that has a lock file. Waits at most `patience` for each.
 ///
-/// `target/<profile>/.cargo-lock` guards a build directory, `target/<triple>/<profile>/…` with
-/// `--target`; newer cargo adds `.cargo-build-lock` beside it (rust-lang/cargo#16807). A directory
-/// without lock files has never been built in.
+/// `target/<profile>/.cargo-lock` guards a build directory, `target/<triple>/<profile>/…` with `--target`; newer cargo
+/// adds `.cargo-build-lock` beside it (rust-lang/cargo#16807). Cargo has never built in a directory without lock files.
 pub fn lock_builds(target_dir: &Path, patience: Duration) -> Result<BuildLocks> {
     let mut locks = Vec::new();
     for path in lock_files(target_dir)? {
@@ -38,13 +36,13 @@ pub fn lock_packages(cargo_home: &Path, patience: Duration) -> Result<Option<Loc
     Lock::exclusive_within(&cargo_home.join(".package-cache"), patience)
 }
 
-/// Takes the lock that builds share while they read `registry/` and `git/`, since cargo 1.74; `None` if one keeps it for
-/// longer than `patience`. Cargo takes it before the other.
+/// Takes the lock that builds share while they read `registry/` and `git/`, since cargo 1.74; `None` if a build keeps
+/// it for longer than `patience`. Cargo takes it before the lock of [`lock_packages`].
 pub fn lock_package_users(cargo_home: &Path, patience: Duration) -> Result<Option<Lock>> {
     Lock::exclusive_within(&cargo_home.join(".package-cache-mutate"), patience)
 }
 
-/// Returns the lock files of `target_dir`, sorted. Cargo builds in no directory that it cannot read.
+/// Returns the lock files of `target_dir`, sorted. Skips directories that cannot be read: cargo cannot build in them.
 pub fn lock_files(target_dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut dirs = vec![(target_dir.to_owned(), 0)];
@@ -62,7 +60,7 @@ pub fn lock_files(target_dir: &Path) -> Result<Vec<PathBuf>> {
             let name = entry.file_name().to_string_lossy().into_owned();
             if kind.is_file() && name.starts_with(".cargo-") && name.ends_with("lock") {
                 found.push(entry.path());
-            // A mounted ext4's own directory is root's; cargo builds in none of that name.
+            // `lost+found`, at the top of a mounted ext4, belongs to root; cargo has no directory of that name.
             } else if kind.is_dir() && depth < 2 && name != "lost+found" {
                 dirs.push((entry.path(), depth + 1));
             }
@@ -97,7 +95,7 @@ mod tests {
             let busy = lock_builds(dir.path(), Duration::ZERO)?;
             assert!(matches!(busy, BuildLocks::Busy(held) if held == path), "{place}");
             drop(build);
-            // A child that another test is just starting has the lock file too, until it runs.
+            // A child that another test is just starting inherits the lock file, and holds it until its exec.
             let free = lock_builds(dir.path(), Duration::from_secs(5))?;
             assert!(matches!(free, BuildLocks::Held(locks) if locks.len() == 1), "{place}");
         }

@@ -9,14 +9,14 @@ use crate::model::digest::Digest;
 
 /// The crates of registries that lock files name, each with the SHA-256 of its `.crate` file.
 ///
-/// The first lock file that names a crate in a directory decides; later ones are not asked. So a lock file that somebody
-/// left in a dependency cannot vouch for a crate that the repo itself builds with.
+/// The first lock file that names a crate in a directory decides; later lock files are not asked. So a lock file that
+/// somebody left in a dependency cannot approve a crate that the repo itself builds with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checksums {
     registries: Registries,
-    /// Where the crates of each source may lie, by what lock files call it.
+    /// Where the crates of each source may lie, by the source's name in lock files.
     sources: BTreeMap<String, Places>,
-    /// By `<name>-<version>`, what lock files say in turn.
+    /// The crates that lock files name, in order of precedence, by `<name>-<version>`.
     crates: BTreeMap<Vec<u8>, Vec<Named>>,
 }
 
@@ -27,19 +27,20 @@ struct Named {
     digest: Option<Digest>,
 }
 
-/// The digest that lock files ask for, of a crate in one registry directory.
+/// The digest that lock files require of a crate in one registry directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// Nothing: it is in the directory of a source for which they name no digest.
+    /// Any: the directory belongs to a source for which lock files name no digest.
     Anything,
     /// The `.crate` file must have this digest.
     Digest(Digest),
-    /// The directory is of no source of theirs. With this digest it is the crate that they name all the same.
+    /// The directory belongs to no source of the lock files. A crate with this digest is still the crate that they
+    /// name.
     Stranger(Option<Digest>),
 }
 
 impl Expected {
-    /// Tells whether a `.crate` file with that digest is certainly the one that a lock file names.
+    /// Tells whether a `.crate` file with this digest is certainly the crate that a lock file names.
     pub fn is(self, digest: &Digest) -> bool {
         match self {
             Self::Digest(it) | Self::Stranger(Some(it)) => it == *digest,
@@ -49,12 +50,12 @@ impl Expected {
 }
 
 impl Checksums {
-    /// Returns what no lock file names yet.
+    /// Returns an empty collection, for the given registries.
     pub fn new(registries: Registries) -> Self {
         Self { registries, ..Self::default() }
     }
 
-    /// Adds a crate of a registry, after those of the lock files that count for more.
+    /// Adds a crate of a registry. Call it in order of precedence: the first lock file first.
     pub fn add(&mut self, package: &Package, source: &str) {
         let name = format!("{}-{}", package.name, package.version).into_bytes();
         if !self.sources.contains_key(source) {
@@ -65,7 +66,7 @@ impl Checksums {
         self.crates.entry(name).or_default().push(named);
     }
 
-    /// Tells whether no crate is named.
+    /// Tells whether no lock file names a crate.
     pub fn is_empty(&self) -> bool {
         self.crates.is_empty()
     }
@@ -75,7 +76,7 @@ impl Checksums {
         self.crates.contains_key(crate_name)
     }
 
-    /// Returns what lock files say of a crate.
+    /// Returns the digest that lock files require of a crate.
     pub fn of(&self, of: CrateOf<'_>) -> Expected {
         let all = self.crates.get(of.name).map(Vec::as_slice).unwrap_or_default();
         let is_here = |it: &&Named| self.sources[&it.source].have(of.registry);
@@ -86,12 +87,12 @@ impl Checksums {
         here.find_map(|it| it.digest).map_or(Expected::Anything, Expected::Digest)
     }
 
-    /// Tells whether the registry directory of that name is of a source that lock files name.
+    /// Tells whether the registry directory of that name belongs to a source that lock files name.
     pub fn have_registry(&self, name: &[u8]) -> bool {
         self.sources.values().any(|places| places.have(name))
     }
 
-    /// Returns what is known of registries.
+    /// Returns the registries that this host knows.
     pub fn registries(&self) -> &Registries {
         &self.registries
     }
@@ -101,7 +102,7 @@ impl Checksums {
 mod tests {
     use super::*;
 
-    /// Why, what lock files say in turn of which source, and what comes of it.
+    /// Why; the sources and digests that lock files name, in turn; and the expected result.
     type Case<'a> = (&'a str, &'a [(&'a str, Option<String>)], Expected);
 
     #[test]

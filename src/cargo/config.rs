@@ -1,4 +1,4 @@
-//! Cargo's configuration files, as far as they say where things are.
+//! Cargo's configuration files, as far as they locate directories and programs.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ impl Config {
             dirs.push(home.to_owned());
         }
         for dir in dirs {
-            // Where both are there, cargo takes the old name.
+            // If both exist, cargo reads the one with the old name.
             for name in ["config", "config.toml"] {
                 if config.add(&dir.join(name), 0)? {
                     break;
@@ -35,8 +35,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns a text of the `[build]` table, with the directory it is relative to if it is a
-    /// path: the one that holds the `.cargo` of the file it stands in.
+    /// Returns a string of the `[build]` table, with the directory that it is relative to if it is
+    /// a path: the parent of the `.cargo` directory that holds the file.
     pub(super) fn build(&self, key: &str) -> Option<(&str, &Path)> {
         self.files.iter().find_map(|(path, table)| {
             let value = table.get("build")?.get(key)?.as_str().filter(|value| !value.is_empty())?;
@@ -44,22 +44,22 @@ impl Config {
         })
     }
 
-    /// Returns all that the files say, the strongest first.
+    /// Returns the tables of all files, the strongest first.
     pub(super) fn tables(&self) -> impl Iterator<Item = &Table> {
         self.files.iter().map(|(_, table)| table)
     }
 
-    /// Returns the linker that a `[target.…]` table names first.
+    /// Returns the first linker that a `[target.…]` table names.
     pub(super) fn linker(&self) -> Option<&str> {
         let mut tables = self.files.iter().filter_map(|(_, table)| table.get("target")?.as_table());
         tables
             .find_map(|targets| targets.values().find_map(|target| target.get("linker")?.as_str()))
     }
 
-    /// Adds the file at `path`, and after it those it includes, which are weaker; tells whether
-    /// it is there.
+    /// Adds the file at `path`, and then the weaker files that it includes; tells whether the file
+    /// exists.
     fn add(&mut self, path: &Path, depth: usize) -> Result<bool> {
-        /// Cargo refuses cycles. We only must not follow one forever.
+        /// Cargo refuses include cycles; the limit only keeps us from following one forever.
         const MAX_DEPTH: usize = 16;
         let text = match read_to_string(path) {
             Ok(text) => text,

@@ -1,8 +1,9 @@
-//! `.crate` files: whether an extracted source is what cargo unpacks of one.
+//! `.crate` files: compares an extracted source with the files that cargo unpacks from its `.crate` file.
 //!
-//! The rules are cargo's (`unpack` in its `sources/registry`): everything lies in `<name>-<version>/`, entries are regular
-//! files and directories, `.cargo-ok` of the file itself is passed over, and more than a size that depends on that of the
-//! file is refused. Cargo adds a `.cargo-ok` of its own, and changes a few mtimes, which count for nothing.
+//! The rules are cargo's (`unpack` in its `sources/registry`): all entries lie in `<name>-<version>/`, entries are
+//! regular files and directories, a `.cargo-ok` in the `.crate` file is skipped, and cargo refuses to unpack more than
+//! a limit that depends on the size of the `.crate` file. Cargo adds a `.cargo-ok` of its own and changes a few mtimes;
+//! both are ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,28 +19,28 @@ use crate::fs::{At, Result};
 use crate::model::rel_path::RelPath;
 use crate::model::source::is_executable;
 
-/// What cargo marks an extracted source with when it is whole.
+/// The file by which cargo marks an extracted source as whole.
 const MARK: &[u8] = b".cargo-ok";
 
-/// What cargo unpacks at most, in bytes, of a file that is not larger than a twentieth of it.
+/// The most that cargo unpacks, in bytes, from a file of up to a twentieth of this size.
 const MAX_UNPACKED: u64 = 512 << 20;
 
-/// How many times larger than the file cargo lets it become, where that is more.
+/// How many times its own size a larger file may unpack to.
 const MAX_RATIO: u64 = 20;
 
-/// The permission bits beside those of reading, writing and executing: no `.crate` file brings them.
+/// The permission bits other than read, write and execute: cargo takes none of them from a `.crate` file.
 const SPECIAL_BITS: u32 = 0o7000;
 
-/// How an extracted source differs from what its `.crate` file unpacks to.
+/// How an extracted source differs from the contents of its `.crate` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// The source has this, and the `.crate` file has not.
+    /// The source has this path, and the `.crate` file does not.
     More(RelPath),
-    /// The source lacks this.
+    /// The source lacks this path.
     Less(RelPath),
-    /// This is another kind of path, can be executed by others, or has other bytes.
+    /// This path is of another kind, is executable in only one of the two, or has other bytes.
     Other(RelPath),
-    /// Cargo would not unpack the `.crate` file; why, as a clause.
+    /// Cargo would not unpack the `.crate` file; the reason, as a clause.
     Refused(String),
 }
 
@@ -54,14 +55,14 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Tells whether a path in a source is what an instrumented build script wrote as it ran there: it is nobody's source, and
-/// is neither judged nor saved unless the crate brings one of that name.
+/// Tells whether a path in a source is a raw profile that an instrumented build script wrote as it ran there. Such a
+/// file is no source: it is neither compared nor saved, unless the crate brings a file of that name.
 pub fn is_raw_profile(path: &RelPath) -> bool {
     path.as_bytes().ends_with(b".profraw")
 }
 
-/// Tells whether the `.crate` file at `path`, of the crate `<name>-<version>`, has a file at `below` in its source. One that
-/// cannot be read may have.
+/// Tells whether the `.crate` file at `path`, of the crate `<name>-<version>`, brings a file at `below`. Returns `true`
+/// for a `.crate` file that cannot be read.
 pub fn brings(path: &Path, name: &[u8], below: &RelPath) -> bool {
     let looked = || -> io::Result<bool> {
         let file = open_regular(path)?;
@@ -78,10 +79,10 @@ pub fn brings(path: &Path, name: &[u8], below: &RelPath) -> bool {
     looked().unwrap_or(true)
 }
 
-/// Returns how the source `found` in `dir` differs from what the `.crate` file at `path` unpacks to, if it does.
+/// Returns how the source `found` in `dir` differs from the contents of the `.crate` file at `path`, if it does.
 ///
-/// `name` is `<name>-<version>`; paths of `found` are below `dir`. One that was changed since it was found differs. Memory
-/// is bounded by `found`, whatever is in the file.
+/// `name` is `<name>-<version>`; paths of `found` are below `dir`. A source that changed since `found` was taken
+/// differs. The size of `found` bounds the memory, whatever the `.crate` file holds.
 pub fn difference(
     path: &Path,
     name: &[u8],
@@ -101,11 +102,11 @@ pub fn difference(
     }
 }
 
-/// What went wrong while a `.crate` file was compared.
+/// An error while comparing a `.crate` file with its source.
 enum Trouble {
-    /// In the `.crate` file.
+    /// In reading the `.crate` file.
     Crate(io::Error),
-    /// In the source.
+    /// In reading the source.
     Source(crate::fs::Error),
 }
 
@@ -119,7 +120,7 @@ struct Comparing<'a> {
     name: &'a [u8],
     dir: &'a Path,
     found: &'a BTreeMap<RelPath, Stat>,
-    /// Whether what is at each path is what the `.crate` file has last for it.
+    /// Whether each path matches the last entry that the `.crate` file has for it.
     expected: BTreeMap<RelPath, bool>,
 }
 
@@ -152,7 +153,7 @@ impl Comparing<'_> {
         Ok(None)
     }
 
-    /// Returns the path of an entry below the source; none of what cargo does not unpack there.
+    /// Returns the path of an entry below the source; `None` for entries that cargo does not unpack there.
     fn path_of(&self, entry: &Entry<'_, impl Read>) -> io::Result<Option<RelPath>> {
         let full = entry.path()?;
         let mut components = full.components();
@@ -166,7 +167,7 @@ impl Comparing<'_> {
         for component in components {
             match component {
                 Component::Normal(name) => below.push(name.as_encoded_bytes().to_vec()),
-                // Passed over as a whole by what cargo unpacks with.
+                // The tar crate that cargo unpacks with skips such an entry.
                 Component::ParentDir => return Ok(None),
                 Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
             }
@@ -209,7 +210,7 @@ impl Comparing<'_> {
         }
     }
 
-    /// Returns the first path that is not as it should be, once all of the `.crate` file was looked at.
+    /// Returns the first path that differs. Requires that the whole `.crate` file was read.
     fn rest(&self) -> Option<Difference> {
         if let Some((path, _)) = self.expected.iter().find(|(_, is_same)| !**is_same) {
             return Some(Difference::Other(path.clone()));
@@ -230,7 +231,7 @@ impl Comparing<'_> {
 /// How many bytes are compared at a time.
 const CHUNK: usize = 16 << 10;
 
-/// A reader that fails once more than so many bytes were read.
+/// A reader that fails after a given number of bytes.
 struct Limited<R> {
     bytes: R,
     left: u64,
@@ -263,7 +264,7 @@ mod tests {
 
     const NAME: &str = "foo-1.0.0";
 
-    /// Writes a `.crate` file of entries: path, mode, bytes.
+    /// Writes a `.crate` file with the given entries: path, mode, bytes.
     fn pack(path: &Path, entries: &[(&str, u32, &[u8])]) -> TestResult {
         let gz = GzEncoder::new(fs::File::create(path)?, Compression::fast());
         let mut tar = tar::Builder::new(gz);
@@ -292,7 +293,7 @@ mod tests {
         ("foo-1.0.0/empty/", 0o755, b""),
     ];
 
-    /// Writes what [`USUAL`] unpacks to.
+    /// Writes the files that [`USUAL`] unpacks to.
     fn unpack(dir: &Path) -> TestResult {
         fs::create_dir_all(dir.join("src"))?;
         fs::create_dir(dir.join("empty"))?;

@@ -6,16 +6,14 @@ use std::path::PathBuf;
 
 /// Returns the files that the first rule of a dep-info names, in its order.
 ///
-/// They are absolute, or relative to the directory that rustc ran in (the workspace root for a
-/// member, else the package's own directory). The first rule is enough: rustc repeats the same
-/// files for each of its outputs, and cargo too reads only the first. A text without a rule names
-/// no file.
+/// They are absolute, or relative to the directory that rustc ran in (the workspace root for a member, else the
+/// package's own directory). The first rule is enough: rustc repeats the same files for each of its outputs, and cargo
+/// too reads only the first. A text without a rule names no file.
 ///
-/// rustc escapes blanks in these names and nothing else (`escape_dep_filename` in
-/// `rustc_interface`): `\` and a blank are a blank of the name, any other `\` is itself, and so
-/// are tabs. It does not escape the name of the output, in which we take the first `: ` for the
-/// end, as cargo does (`parse_rustc_dep_info`). Unlike cargo we do not split names at tabs and
-/// no-break spaces.
+/// rustc escapes blanks in these names and nothing else (`escape_dep_filename` in `rustc_interface`): `\` and a blank
+/// stand for a blank in the name. Any other `\` stands for itself, and so does a tab. rustc does not escape the name of
+/// the output, so we take the first `: ` for its end, as cargo does (`parse_rustc_dep_info`). Unlike cargo we do not
+/// split names at tabs and no-break spaces.
 pub fn files(dep_info: &[u8]) -> Vec<PathBuf> {
     let mut lines = dep_info.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"#"));
     let rule = lines.find_map(|line| {
@@ -25,8 +23,8 @@ pub fn files(dep_info: &[u8]) -> Vec<PathBuf> {
     rule.map_or_else(Vec::new, split_at_blanks)
 }
 
-/// Returns the variables that a dep-info says the unit was compiled with, `env!` and `option_env!`, also
-/// those that cargo sets, each with its value as rustc writes it. One that was not set has none.
+/// Returns the variables that the unit read with `env!` and `option_env!`, each with its value as rustc writes it.
+/// Includes the variables that cargo sets, and leaves out those that were not set.
 pub fn variables(dep_info: &[u8]) -> Vec<(&[u8], &[u8])> {
     let lines = dep_info.split(|byte| *byte == b'\n');
     let variables = lines.filter_map(|line| line.strip_prefix(b"# env-dep:"));

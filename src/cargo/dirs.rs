@@ -1,4 +1,4 @@
-//! Where cargo keeps things: its home, and the directories of a workspace.
+//! The directories that cargo uses: its home, and those of a workspace.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use crate::model::environment::Environment;
 /// The directories of a workspace, all absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dirs {
-    /// Where the workspace's manifest and lock file are.
+    /// The directory of the workspace's manifest and lock file.
     pub workspace_root: PathBuf,
-    /// Where cargo puts what it builds.
+    /// The directory of cargo's output.
     pub target_dir: PathBuf,
-    /// Where cargo puts what it builds on the way, when that is not the target directory.
+    /// The directory of intermediate files, if it is not the target directory.
     pub build_dir: Option<PathBuf>,
 }
 
@@ -32,8 +32,8 @@ pub fn cargo_home(environment: &Environment, chosen: Option<&Path>, cwd: &Path) 
 
 /// Returns the directories that cargo uses when it runs in `repo`.
 ///
-/// `target_dir` stands for its `--target-dir` and is relative to `repo`. Cargo is asked; where
-/// there is none, or it refuses to answer, its documented rules apply.
+/// `target_dir` stands for cargo's `--target-dir` and is relative to `repo`. The answer is cargo's own; its documented
+/// rules apply if there is no cargo, or if it refuses to answer.
 pub fn dirs(repo: &Path, environment: &Environment, target_dir: Option<&Path>) -> Result<Dirs> {
     let repo = workspace::open_repo(repo)?;
     let environment = match target_dir {
@@ -50,11 +50,11 @@ pub fn dirs(repo: &Path, environment: &Environment, target_dir: Option<&Path>) -
 struct Metadata {
     workspace_root: PathBuf,
     target_directory: PathBuf,
-    // Cargo says so since 1.91.
+    // Cargo reports it since 1.91.
     build_directory: Option<PathBuf>,
 }
 
-/// Asks cargo, without network and without resolving dependencies.
+/// Asks cargo, without network access and without resolving dependencies.
 fn ask_cargo(repo: &Path, environment: &Environment) -> Result<Option<Dirs>> {
     let args = ["metadata", "--no-deps", "--offline", "--format-version=1"];
     let answer = program::run(OsStr::new("cargo"), &args, repo, environment)?;
@@ -72,7 +72,7 @@ fn ask_cargo(repo: &Path, environment: &Environment) -> Result<Option<Dirs>> {
 
 /// Finds the directories by the rules of the Cargo Book ("Configuration", "Build cache").
 fn by_rules(repo: &Path, environment: &Environment) -> Result<Dirs> {
-    // Without a home there are no templates and no file to read there.
+    // Without a cargo home, no template names it and it holds no configuration file.
     let home = cargo_home(environment, None, repo).ok();
     let root = workspace::root(repo, home.as_deref())?.unwrap_or_else(|| repo.to_owned());
     let config = Config::read(repo, home.as_deref())?;
@@ -94,8 +94,8 @@ fn by_rules(repo: &Path, environment: &Environment) -> Result<Dirs> {
     Ok(Dirs::new(&root, &target_dir, build_dir.as_deref()))
 }
 
-/// Fills in a `build.build-dir`. How cargo computes `{workspace-path-hash}` is its own business,
-/// and any other variable it refuses.
+/// Fills in a `build.build-dir`. Fails on `{workspace-path-hash}`, whose computation cargo does not document, and on
+/// other variables, which cargo refuses.
 fn fill_in(template: String, root: &Path, home: Option<&Path>) -> Result<PathBuf> {
     let mut filled = template.replace("{workspace-root}", &root.to_string_lossy());
     if let Some(home) = home {
@@ -115,7 +115,7 @@ impl Dirs {
     }
 }
 
-/// Removes `.` and doubled or trailing slashes. `..` stays: before it there may be a symlink.
+/// Removes `.` and doubled or trailing slashes. `..` stays: the component before it may be a symlink.
 fn tidy(path: &Path) -> PathBuf {
     path.components().collect()
 }

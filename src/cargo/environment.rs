@@ -1,4 +1,4 @@
-//! Which variables of a job's environment change what the compilers produce.
+//! Selects the variables of a job's environment that change the compilers' output.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -6,15 +6,13 @@ use std::ffi::OsStr;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 
-/// Returns the variables that change what the compilers produce, with their values as text.
+/// Returns the variables that change the compilers' output, with their values as text.
 ///
-/// `extra` names more of them; one that ends in `*` stands for all names that begin so. The
-/// value of an extra variable that looks like a secret is replaced by its digest, because
-/// what is returned is stored and shown.
+/// `extra` names more of them; a name that ends in `*` stands for all names that begin so. A digest replaces the value
+/// of an extra variable that looks like a secret, because the result is stored and shown.
 ///
-/// A variable that is missing here can never make a stale artifact: cargo compares flags,
-/// compilers and the variables that build scripts name by itself. One too many is worse: it
-/// drifts from job to job, and the key with it.
+/// A missing variable can never make a stale artifact: cargo itself compares flags, compilers and the variables that
+/// build scripts name. One variable too many is worse: it drifts from job to job, and the key with it.
 pub fn code_generation(environment: &Environment, extra: &[String]) -> BTreeMap<String, String> {
     let set = environment.iter().filter(|(_, value)| !value.is_empty());
     let named = set.filter_map(|(name, value)| Some((name.to_str()?, value)));
@@ -28,27 +26,27 @@ pub fn code_generation(environment: &Environment, extra: &[String]) -> BTreeMap<
     wanted.collect()
 }
 
-/// Returns the names of the variables of [`code_generation`] that are set to nothing.
+/// Returns the names of the variables of [`code_generation`] that are set to the empty string.
 ///
-/// We take them for unset; some build scripts do not, and fail (librocksdb-sys on `CC=`).
+/// We treat them as unset; some build scripts do not, and fail (librocksdb-sys on `CC=`).
 pub fn set_to_nothing(environment: &Environment) -> impl Iterator<Item = &str> {
     let empty = environment.iter().filter(|(_, value)| value.is_empty());
     empty.filter_map(|(name, _)| name.to_str()).filter(|name| changes_code(name))
 }
 
-/// Which units a variable that changes code makes cargo build again, as far as it is in no unit's own
-/// fingerprint.
+/// The units that cargo builds again when a variable that changes code changes, beyond the units whose own fingerprint
+/// names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// All: it changes what every call of rustc is given.
+    /// All units: the variable changes the arguments of every call of rustc.
     Everything,
-    /// Those of path packages.
+    /// The units of path packages.
     PathPackages,
-    /// None: build scripts that read it say so, and cargo looks at what they said.
+    /// No unit: a build script that reads the variable prints so, and cargo then compares it.
     Nothing,
 }
 
-/// Returns what cargo builds again when `name` changes.
+/// Returns the units that cargo builds again when `name` changes.
 pub fn reach(name: &str) -> Reach {
     let for_all =
         ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS"];
@@ -87,20 +85,20 @@ const EXACT: [&str; 11] = [
     "RUSTDOC",
 ];
 
-/// Families of which every member counts: any setting of a profile changes code, and so may any
-/// unstable feature (`CARGO_UNSTABLE_BUILD_STD`).
+/// Families of which every member counts: any profile setting changes code, and so may any unstable feature
+/// (`CARGO_UNSTABLE_BUILD_STD`).
 const PREFIXES: [&str; 2] = ["CARGO_PROFILE_", "CARGO_UNSTABLE_"];
 
-/// `CARGO_BUILD_*` is the `[build]` table of cargo's configuration. These say where things go,
-/// how many run at once and how warnings are shown, not what is built.
+/// The `CARGO_BUILD_*` variables, cargo's `[build]` table, that leave the output as it is: they set directories, the
+/// number of jobs and how warnings are shown.
 const BUILD_EXCEPT: [&str; 5] = ["TARGET_DIR", "BUILD_DIR", "DEP_INFO_BASEDIR", "JOBS", "WARNINGS"];
 
-/// Of `CARGO_TARGET_<triple>_*` these change code. `_RUNNER` only runs it, and `CARGO_TARGET_DIR`
-/// and `CARGO_TARGET_TMPDIR` are paths.
+/// The suffixes of the `CARGO_TARGET_<triple>_*` variables that change code. `_RUNNER` only runs the program, and
+/// `CARGO_TARGET_DIR` and `CARGO_TARGET_TMPDIR` are paths.
 const TARGET_SUFFIXES: [&str; 3] = ["_RUSTFLAGS", "_RUSTDOCFLAGS", "_LINKER"];
 
-/// What the `cc` crate, through which most build scripts call C compilers, looks up plain, with
-/// `_<triple>` after it, and with `TARGET_` or `HOST_` before it.
+/// The variables that the `cc` crate looks up, through which most build scripts call C compilers: plain, with
+/// `_<triple>` after the name, and with `TARGET_` or `HOST_` before it.
 const NATIVE: [&str; 10] = [
     "CC",
     "CXX",
@@ -132,8 +130,8 @@ fn changes_code(name: &str) -> bool {
         })
 }
 
-/// Tells a target triple, written with `-` or `_`, from the rest of some variable's name
-/// (`CC_ENABLE_DEBUG_OUTPUT`): triples have no upper-case letters and at least one separator.
+/// Tells a target triple, written with `-` or `_`, from the rest of another variable's name (`CC_ENABLE_DEBUG_OUTPUT`):
+/// triples have no upper-case letters and at least one separator.
 fn is_triple(text: &str) -> bool {
     let fits =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
@@ -147,7 +145,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Shows a value; one that is not UTF-8 is escaped, so that no two of them look alike.
+/// Shows a value. Escapes a value that is not UTF-8, so that no two values look alike.
 fn text(value: &OsStr) -> String {
     value
         .to_str()

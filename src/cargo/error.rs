@@ -1,4 +1,4 @@
-//! What can go wrong when cargo's world is read.
+//! Errors of reading cargo's files and directories.
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -11,25 +11,25 @@ pub enum Error {
     #[error(transparent)]
     Io(#[from] crate::fs::Error),
 
-    /// A program that we asked something failed.
+    /// A program that we ran to ask for something failed.
     #[error("`{program}` failed in `{}` ({status}): {stderr}", dir.display())]
     Program {
         /// The program with its arguments.
         program: String,
-        /// Where it ran.
+        /// The directory it ran in.
         dir: PathBuf,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
-        /// What it said, on one line.
+        /// Its standard error, on one line.
         stderr: String,
     },
 
-    /// A text is not what its place says it is: a manifest, a lock file, a glob.
+    /// A text does not parse as its file should: a manifest, a lock file, a glob.
     #[error("cannot parse {what}")]
     Malformed {
-        /// What and where, values in backticks: `` `/repo/Cargo.lock` ``.
+        /// What does not parse, and where, values in backticks: `` `/repo/Cargo.lock` ``.
         what: String,
-        /// What the parser said.
+        /// The parser's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
@@ -46,7 +46,7 @@ pub enum Error {
     NoExtraInput {
         /// The glob as given.
         glob: String,
-        /// Where its matches were looked for.
+        /// The directory searched for matches.
         repo: PathBuf,
     },
 
@@ -64,7 +64,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns the error for a `text` that is no TOML, with the place where it goes wrong.
+    /// Returns the error for a `text` that is not valid TOML, with the place of the mistake.
     pub(super) fn malformed_toml(what: String, text: &str, error: &toml::de::Error) -> Self {
         let message = on_one_line(error.message());
         let at = error.span().map(|span| text.get(..span.start).unwrap_or_default());
@@ -76,11 +76,11 @@ impl Error {
     }
 }
 
-/// Puts the lines of what a program says into one: a message is a line, and shows line ends as others write them.
+/// Joins the lines of a program's output: our messages are one line each, and mark line ends as `; `.
 pub(super) fn on_one_line(text: &str) -> String {
     let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join("; ")
 }
 
-/// What operations of this layer return.
+/// The result of operations of this module.
 pub type Result<T> = std::result::Result<T, Error>;

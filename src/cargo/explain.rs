@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lock_file::Diff;
 
-/// Returns what changed from the components of one key to those of another, a line each; none if
-/// the keys are equal.
+/// Returns the differences between the components of two keys, a line each; none if the keys are
+/// equal.
 pub fn changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<String> {
     let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
     let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
@@ -32,7 +32,7 @@ fn line(name: &str, old: Option<&str>, new: Option<&str>) -> Option<String> {
         "env" => Some(format!("{of}: {} → {}", old.unwrap_or("unset"), new.unwrap_or("unset"))),
         "manifest" => Some(format!("manifest `{of}` {}", verb())),
         "extra" => Some(format!("extra input `{of}` {}", verb())),
-        // It is a part of the key only where no compiler answered.
+        // The file is part of the key only if no compiler answered.
         "toolchain-file" if new.is_none() => {
             Some("rust-toolchain file: no longer part of the key".to_owned())
         }
@@ -44,7 +44,8 @@ fn line(name: &str, old: Option<&str>, new: Option<&str>) -> Option<String> {
     }
 }
 
-/// Compares the lock files of two keys. Where only one has any, the line about the basis says so.
+/// Compares the lock files of two keys. If only one key has a lock file, the line about the basis
+/// says so.
 fn lock_line(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Option<String> {
     if old.get("lock-digest") == new.get("lock-digest") {
         return None;
@@ -57,7 +58,7 @@ fn lock_line(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> 
     })
 }
 
-/// Compares what two compilers say of themselves: the release if that differs, else the first
+/// Compares what two compilers report about themselves: the release if that differs, else the first
 /// line that does.
 fn rustc(old: &str, new: &str) -> String {
     let field = |text: &str, name: &str| {

@@ -13,9 +13,9 @@ use crate::fs::At;
 
 /// Returns the digests of the files below `repo` that `globs` name.
 ///
-/// A glob is relative to `repo` and written as in a `.gitignore`; a directory stands for all
-/// files below it, and `!` takes files out again. Git-ignored files count, since they are asked
-/// for; those in caches and in `.git` do not. A glob that matches no file is an error.
+/// A glob is relative to `repo` and written as in a `.gitignore`; a directory stands for all files
+/// below it, and `!` takes files out again. Git-ignored files count, since the user asks for them;
+/// files in caches and in `.git` do not. A glob that matches no file is an error.
 pub(super) fn collect(repo: &Path, globs: &[String]) -> Result<Digests> {
     let mut digests = Digests::new();
     if globs.is_empty() {
@@ -61,7 +61,7 @@ pub(super) fn collect(repo: &Path, globs: &[String]) -> Result<Digests> {
     }
 }
 
-/// Compiles globs, `!` removed, each held to the top of `repo` unless it begins with `**`.
+/// Compiles globs without their `!`, each anchored at the top of `repo` unless it begins with `**`.
 fn matcher(repo: &Path, globs: &[&String]) -> Result<Gitignore> {
     let mut builder = GitignoreBuilder::new(repo);
     for glob in globs {

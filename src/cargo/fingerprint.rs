@@ -1,8 +1,8 @@
-//! What cargo wrote down of a unit: what it depends on, and what it is compared with.
+//! Cargo's record of a unit: its dependencies, and the state that cargo compares it with.
 //!
-//! In the directory of a fingerprint, `lib-sib` holds the hash, `lib-sib.json` what went into it, and
-//! `dep-lib-sib` what rustc read. Written by `write_fingerprint` and `EncodedDepInfo` of cargo 1.95 to 1.101
-//! (`compiler/fingerprint`). What cannot be understood is `None`: another cargo wrote it.
+//! In a fingerprint directory, `lib-sib` holds the hash, `lib-sib.json` the inputs of the hash, and `dep-lib-sib` the
+//! files that rustc read. `write_fingerprint` and `EncodedDepInfo` of cargo 1.95 to 1.101 (`compiler/fingerprint`)
+//! write them. Anything that does not parse is `None`: another cargo wrote it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -13,18 +13,18 @@ use serde::Deserialize;
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 
-/// What cargo compares a unit with.
+/// The state that cargo compares a unit with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
     /// The hashes of the units it depends on, as they were when it was built.
     pub deps: Vec<u64>,
-    /// What makes it stale.
+    /// The conditions that make it stale.
     pub checks: Vec<Check>,
-    /// Its features and target platform: they tell it from the other units of its target.
+    /// Its features and target platform, which tell it from the other units of its target.
     pub flavor: Flavor,
 }
 
-/// The properties of a unit that neither another version nor other flags change.
+/// The properties of a unit that stay the same under another version or other flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Flavor {
@@ -34,36 +34,36 @@ pub struct Flavor {
     pub compile_kind: u64,
 }
 
-/// One thing that makes a unit stale.
+/// One condition that makes a unit stale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Check {
     /// A file that rustc read is newer than this file of the target directory.
     DepInfo(RelPath),
-    /// A file that rustc read has another content than this file of the target directory says
+    /// A file that rustc read has another content than this file of the target directory records
     /// (`build.fingerprint = "content"`).
     Content(RelPath),
-    /// One of `paths`, from the package's directory on, is newer than `output` in the target directory;
-    /// of a directory, anything in it.
+    /// One of `paths`, relative to the package's directory, is newer than `output` in the target directory; for a
+    /// directory, any file in it.
     Changed {
-        /// What the build script printed.
+        /// The build script's output.
         output: RelPath,
-        /// What it asked to be compared.
+        /// The paths that the script asked cargo to compare.
         paths: Vec<PathBuf>,
     },
     /// A variable has another value.
     Variable(Variable),
-    /// Of a path package: the newest file of the whole package is another one, or newer.
+    /// Of a path package: the newest file of the whole package is another file, or newer.
     Package {
-        /// The newest, from the package's directory on.
+        /// The newest file, relative to the package's directory.
         newest: PathBuf,
-        /// Its mtime; none if that is not written as cargo writes it today.
+        /// Its mtime; `None` if it is not written as cargo writes it today.
         mtime: Option<Timestamp>,
     },
-    /// Nothing that a checkout changes.
+    /// A condition that no checkout changes.
     Other,
 }
 
-/// A variable, and the value that it had; none if it was not set.
+/// A variable and its value; `None` if it was not set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Variable {
     /// Its name.
@@ -90,18 +90,18 @@ pub fn hash(text: &[u8]) -> Option<u64> {
     is_hex.then(|| u64::from_str_radix(text, 16).ok().map(u64::swap_bytes))?
 }
 
-/// What rustc read, as cargo wrote it down in the directory of a fingerprint.
+/// The files and variables that rustc read, from the dep-info in a fingerprint directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inputs {
-    /// The files that lie in the package's directory, from there on. Of an immutable package cargo names none.
+    /// The files in the package's directory, relative to it. Cargo records none for an immutable package.
     pub own: Vec<PathBuf>,
-    /// The files elsewhere, absolute. Those in the target directory are not among them: they come and go with it.
+    /// The files elsewhere, absolute, without those in the target directory: they come and go with it.
     pub others: Vec<PathBuf>,
-    /// The variables, `env!` and `option_env!`, but those that cargo or a build script sets.
+    /// The variables of `env!` and `option_env!`, without those that cargo or a build script sets.
     pub variables: Vec<Variable>,
 }
 
-/// Reads the dep-info in the directory of a fingerprint.
+/// Reads the dep-info in a fingerprint directory.
 pub fn inputs(dep_info: &[u8]) -> Option<Inputs> {
     let mut bytes = Bytes(dep_info);
     let mark = bytes.take(6)?;
@@ -117,7 +117,7 @@ pub fn inputs(dep_info: &[u8]) -> Option<Inputs> {
             b"\x01" => inputs.others.extend(Some(path).filter(|path| path.is_absolute())),
             _ => return None,
         }
-        // A checksum follows where cargo compares contents: the length of the file, and the digest.
+        // If cargo compares contents, a checksum follows: the length of the file, and the digest.
         if bytes.take(1)? != b"\0" {
             bytes.take(8)?;
             bytes.text()?;
@@ -135,7 +135,7 @@ pub fn inputs(dep_info: &[u8]) -> Option<Inputs> {
 }
 
 impl Check {
-    /// `None` where a path cannot be one of the target directory.
+    /// Returns `None` for a path that cannot lie in the target directory.
     fn of(local: Local) -> Option<Self> {
         Some(match local {
             Local::CheckDepInfo { dep_info, checksum, fingerprint } => {
@@ -153,7 +153,7 @@ impl Check {
             Local::RerunIfEnvChanged { var, val } => {
                 Self::Variable(Variable { name: var, value: val })
             }
-            // `1795266152.889983977s (src/lib.rs)`; of other packages the version or revision.
+            // `1795266152.889983977s (src/lib.rs)`; for other packages the version or revision.
             Local::Precalculated(text) => {
                 let newest = text.strip_suffix(')').and_then(|text| text.split_once("s ("));
                 newest.map_or(Self::Other, |(mtime, path)| Self::Package {
@@ -195,7 +195,7 @@ enum Local {
         /// Up to cargo 1.98, with `-Zchecksum-freshness`.
         #[serde(default)]
         checksum: bool,
-        /// `mtime` or `content`: cargo 1.99 and later, which write no `checksum`.
+        /// `mtime` or `content`: written by cargo 1.99 and later, which write no `checksum`.
         #[serde(default)]
         fingerprint: Option<String>,
     },

@@ -1,9 +1,9 @@
-//! Which configuration of a git repository is of the kind that cargo writes.
+//! Checks that the configuration of a git repository is of the kind that cargo writes.
 //!
-//! Git and what a build asks of git run programs that a configuration names (`core.fsmonitor`, filters, aliases), and
-//! read further files that it names. Cargo writes none of that.
+//! A configuration may name programs (`core.fsmonitor`, filters, aliases), which git and the git calls of a build run,
+//! and further files, which they read. Cargo writes none of these.
 
-/// What libgit2 and git write into a repository that cargo makes, as `section.key`.
+/// The keys that libgit2 and git write into a repository that cargo makes, as `section.key`.
 const KNOWN: [&str; 20] = [
     "core.autocrlf",
     "core.bare",
@@ -27,7 +27,7 @@ const KNOWN: [&str; 20] = [
     "submodule.url",
 ];
 
-/// Says what in a configuration is not cargo's, if anything.
+/// Names the first setting of a configuration that is not cargo's, if any.
 pub(super) fn flaw(text: &str) -> Option<String> {
     let mut section = String::new();
     for line in text.lines().map(str::trim) {
@@ -44,7 +44,7 @@ pub(super) fn flaw(text: &str) -> Option<String> {
         }
         let key = line.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
         let key = format!("{section}.{key}");
-        // A value that goes on in the next line may hide a section.
+        // A value that continues on the next line may hide a section.
         if !KNOWN.contains(&key.as_str()) || line.ends_with('\\') {
             return Some(format!("`{key}` in its configuration is not cargo's"));
         }

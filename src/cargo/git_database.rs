@@ -1,4 +1,4 @@
-//! The bare repositories that cargo fetches into: whether one is whole.
+//! The bare repositories that cargo fetches into: checks that they are whole.
 
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -11,13 +11,13 @@ use crate::fs::beneath::open_regular;
 use crate::fs::stat::{Kind, Stat};
 use crate::model::rel_path::RelPath;
 
-/// The length of the sum that packs and their indices end with.
+/// The length of the SHA-1 checksum at the end of packs and their indices, in bytes.
 const SUM_LEN: u64 = 20;
 
-/// Tells whether the bare repository at `dir`, in which `found` is, has lost nothing and names no program.
+/// Tells whether the bare repository at `dir`, which holds `found`, lacks nothing and names no program.
 ///
-/// Its objects are looked at one by one where they lie alone, else pack by pack; cargo compares those of a pack with their
-/// names when it reads them.
+/// Loose objects are checked one by one, packed objects a pack at a time; cargo compares the objects of a pack with
+/// their names when it reads them.
 pub fn look_at_database(dir: &Path, found: &Files) -> io::Result<Looked> {
     if let Some(why) = flaw_of_git_dir(dir, found.keys(), None)? {
         return Ok(Looked::Wrong(why));
@@ -76,7 +76,7 @@ fn is_object(path: &Path, id: ObjectId) -> io::Result<bool> {
     match hash(&mut ZlibDecoder::new(file), &mut hashing) {
         Ok(()) => Ok(hashing.finish() == id),
         Err(error) if error.raw_os_error().is_some() => Err(error),
-        // What it says of itself is no zlib.
+        // The content is not valid zlib.
         Err(_) => Ok(false),
     }
 }
@@ -97,7 +97,7 @@ fn is_ref(bytes: &[u8]) -> bool {
         || ObjectId::parse(text).is_some()
 }
 
-/// Tells whether a line of `packed-refs` or `shallow` is one.
+/// Tells whether `line` is a valid line of `packed-refs` or `shallow`.
 fn is_line(line: &[u8]) -> bool {
     match line.strip_prefix(b"^").unwrap_or(line) {
         [] | [b'#', ..] => true,

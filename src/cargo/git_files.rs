@@ -1,8 +1,8 @@
 //! Git's own files that tell where a checkout is: its HEAD, branches and tags. Build scripts watch them.
 //!
-//! A file of git changes without being written, and is written without changing: HEAD names a branch, and
-//! which commit that is stands elsewhere. What counts of each is therefore all that git would answer: the
-//! branch, the commit, the tags, and where a shallow history ends.
+//! Git's answers can change while a file stays the same, and a file can be written while the answers stay the same:
+//! HEAD names a branch, and another file names the commit of that branch. So the digest of each file covers all that
+//! git would answer: the branch, the commit, the tags, and the end of a shallow history.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,27 +17,27 @@ use crate::model::digest::{Digest, Hasher};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 
-/// So many branches and tags are looked at. Those of a repository with more look new in each job.
+/// The maximum of branches and tags to look at. A repository with more looks new in each job.
 const MAX_REFS: usize = 5000;
 
-/// Of a longer file the rest does not count.
+/// The maximum of bytes to read from one file; the digest leaves out the rest.
 const MAX_BYTES: u64 = 256 << 20;
 
 /// A file or directory of git.
 #[derive(Clone, Debug)]
 pub struct GitFile {
-    /// Where it is below the root.
+    /// Its path below the root.
     pub path: RelPath,
-    /// What the kernel knows of it.
+    /// Its metadata.
     pub stat: Stat,
-    /// The digest of what counts of it: its bytes or names, and what git would answer.
+    /// The digest of its bytes or names, and of git's answers.
     pub digest: Digest,
-    /// The newest mtime of all that counts of it.
+    /// The newest mtime among the files that the digest covers.
     pub newest: Timestamp,
 }
 
-/// Returns git's own files below `root`, those of submodules among them. What cannot be read is left out,
-/// and a repository whose form is not known altogether: it looks new.
+/// Returns git's own files below `root`, with those of submodules. Leaves out a file that cannot be read, and a whole
+/// repository of an unknown form: it looks new.
 pub fn git_files(root: &Path) -> Vec<GitFile> {
     let of_dir = |dir: PathBuf| Repository::read(&dir).map(|it| it.files(root)).unwrap_or_default();
     git_dirs(root).into_iter().flat_map(of_dir).collect()
@@ -48,7 +48,7 @@ pub(super) fn git_dirs(root: &Path) -> Vec<PathBuf> {
     let mut git_dirs = Vec::new();
     let mut dirs = vec![root.join(".git")];
     while let Some(dir) = dirs.pop() {
-        // Times are set through no symlink.
+        // Times are set through no symlink, so a linked directory does not count.
         if !Stat::of(&dir).is_ok_and(|stat| stat.kind == Kind::Dir) {
             continue;
         }
@@ -62,12 +62,12 @@ pub(super) fn git_dirs(root: &Path) -> Vec<PathBuf> {
     git_dirs
 }
 
-/// The answers that git would give in a git directory.
+/// Git's answers for one git directory.
 struct Repository<'a> {
     dir: &'a Path,
-    /// Their digest.
+    /// The digest of the answers.
     state: Digest,
-    /// The newest mtime of the files that they were read from.
+    /// The newest mtime of the files that the answers come from.
     newest: Timestamp,
     /// The directories and files of branches and tags.
     refs: Vec<(PathBuf, Stat)>,
@@ -75,7 +75,7 @@ struct Repository<'a> {
 
 impl<'a> Repository<'a> {
     fn read(dir: &'a Path) -> Option<Self> {
-        // Other forms of it keep branches elsewhere.
+        // Reftables and linked work trees keep branches elsewhere.
         if dir.join("reftable").exists() || dir.join("commondir").exists() {
             return None;
         }
@@ -123,7 +123,7 @@ impl<'a> Repository<'a> {
         Some(Self { dir, state: hasher.finish(), newest, refs })
     }
 
-    /// Returns the files of it that builds watch. The index is not among them: git tells by its mtime
+    /// Returns the files of the repository that builds watch. The index is not among them: git needs its mtime to tell
     /// which files were edited.
     fn files(&self, root: &Path) -> Vec<GitFile> {
         let named = ["HEAD", "packed-refs", "logs/HEAD"].map(|name| self.dir.join(name));
@@ -155,7 +155,7 @@ fn read_regular(path: &Path) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// Returns the commit that `packed-refs` has for a branch.
+/// Returns the commit of a branch in `packed-refs`.
 fn packed_commit(packed: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     let lines = packed.split(|byte| *byte == b'\n');
     let mut commits = lines.filter_map(|line| {
@@ -165,7 +165,7 @@ fn packed_commit(packed: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     commits.next()
 }
 
-/// Adds a directory and what is in it; `None` if that is too much.
+/// Adds a directory and its contents; `None` if there are more than [`MAX_REFS`].
 fn walk(dir: &Path, found: &mut Vec<(PathBuf, Stat)>) -> Option<()> {
     let mut dirs = vec![dir.to_owned()];
     while let Some(path) = dirs.pop() {
@@ -231,7 +231,7 @@ mod tests {
             let before = digests(dir.path());
             change(dir.path())?;
             let after = digests(dir.path());
-            // A file that is gone is not compared.
+            // Skip files that are gone.
             let is_there = |path: &&String| {
                 dir.path().join(path).exists() && before.get(*path) != after.get(*path)
             };

@@ -1,7 +1,7 @@
 //! Git's index: the content of each tracked file, and the times that it had when git last compared it.
 //!
-//! A file with other times counts as changed until somebody lets git compare it again. Commands for people do
-//! that; `git diff-index`, `git reset --hard` and `git checkout .` do not.
+//! Git counts a file with other times as changed until it compares the file again. Commands for people do that;
+//! `git diff-index`, `git reset --hard` and `git checkout .` do not.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,16 +15,16 @@ use crate::model::environment::Environment;
 pub struct GitIndex {
     /// Its file.
     pub path: PathBuf,
-    /// Where git knows which repository is meant.
+    /// The directory in which git finds this repository.
     works_in: PathBuf,
 }
 
-/// Returns the index of the repository at `root`, and those of its submodules. There are none where `.git` is no
+/// Returns the index of the repository at `root`, and those of its submodules. Returns none if `.git` is not a
 /// directory.
 pub fn indexes(root: &Path) -> Vec<GitIndex> {
     let index = |dir: PathBuf| {
         let path = dir.join("index");
-        // The configuration of a submodule says where its files are, that of the repository does not.
+        // Only the configuration of a submodule names its work tree; the repository's own does not.
         let is_own = dir.parent() == Some(root);
         path.is_file()
             .then(|| GitIndex { path, works_in: if is_own { root.to_owned() } else { dir } })
@@ -33,10 +33,10 @@ pub fn indexes(root: &Path) -> Vec<GitIndex> {
 }
 
 impl GitIndex {
-    /// Lets git note in `copy`, a copy of the index, the times of all files that it finds as it knows them. Git
-    /// replaces the copy if there is anything to note. Ends early when `is_stopped`.
+    /// Lets git update `copy`, a copy of the index, with the current times of all unchanged files. Git replaces the
+    /// copy if any time differs. Ends early when `is_stopped`.
     ///
-    /// Changed files are no error. A git that cannot be started is.
+    /// Changed files are no error. A failure to start git is.
     pub fn refresh(
         &self,
         copy: &Path,
@@ -44,7 +44,7 @@ impl GitIndex {
         is_stopped: impl Fn() -> bool + Send,
     ) -> io::Result<()> {
         let mut git = Program::git(environment);
-        // A file that is lacking is no reason to fetch it.
+        // Do not fetch a missing file.
         git.env("GIT_NO_LAZY_FETCH", "1").env("GIT_INDEX_FILE", copy);
         git.args(["update-index", "-q", "--refresh"]).current_dir(&self.works_in);
         git.output_until(is_stopped).map(drop)

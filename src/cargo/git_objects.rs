@@ -1,4 +1,4 @@
-//! Objects of a git repository, none of which is believed: each has the SHA-1 that it is named by.
+//! Reads objects of a git repository, and checks each against the SHA-1 that names it.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, BufRead, Read};
@@ -9,15 +9,15 @@ use sha1::{Digest as _, Sha1};
 use crate::fs::child::{Program, Talk};
 use crate::model::environment::Environment;
 
-/// A larger commit or directory is not read.
+/// The largest commit or tree that is read, in bytes.
 const MAX_OBJECT_BYTES: u64 = 64 << 20;
 
-/// What names an object: the SHA-1 of its kind, length and bytes.
+/// The name of an object: the SHA-1 of its kind, length and bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ObjectId([u8; 20]);
 
 impl ObjectId {
-    /// Returns the object that 40 hex digits name.
+    /// Parses 40 hex digits.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let mut id = [0; 20];
         if text.len() != 40 {
@@ -29,7 +29,7 @@ impl ObjectId {
         Some(Self(id))
     }
 
-    /// Returns the object that these 20 bytes name.
+    /// Returns the id with these 20 bytes.
     pub(super) fn of_bytes(bytes: &[u8]) -> Option<Self> {
         Some(Self(bytes.try_into().ok()?))
     }
@@ -41,19 +41,19 @@ impl fmt::Display for ObjectId {
     }
 }
 
-/// Finds out what object some bytes are.
+/// Computes an [`ObjectId`] from bytes.
 pub(super) struct Hashing(Sha1);
 
 impl Hashing {
-    /// Begins an object of that kind and length.
+    /// Begins an object of this kind and length.
     pub(super) fn of(kind: &str, len: u64) -> Self {
         let mut text = String::new();
-        // Writing to a text cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, "{kind} {len}\0");
         Self(Sha1::new_with_prefix(text))
     }
 
-    /// Begins with nothing: what packs end with is such a sum.
+    /// Begins a SHA-1 without a header, as at the end of a pack.
     pub(super) fn plain() -> Self {
         Self(Sha1::new())
     }
@@ -73,7 +73,7 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    /// Opens the repository at `git_dir`, of which nothing is run. `None` where there is no git to ask.
+    /// Opens the repository at `git_dir`, and runs no program that it names. `None` if there is no git to run.
     pub(super) fn open(git_dir: &Path, environment: &Environment) -> io::Result<Option<Self>> {
         let mut git = Program::git(environment);
         for (name, value) in [
@@ -85,7 +85,7 @@ impl Objects {
         ] {
             git.env(name, value);
         }
-        // Whose it is does not matter: nothing in it is believed.
+        // The owner of the repository does not matter: every object is checked.
         git.args(["-c", "safe.directory=*"]).arg("--git-dir").arg(git_dir);
         match git.args(["cat-file", "--batch"]).talk() {
             Ok(git) => Ok(Some(Self { git })),
@@ -94,7 +94,7 @@ impl Objects {
         }
     }
 
-    /// Returns the bytes of an object of that kind; nothing if it is not there, or is not what it is named.
+    /// Returns the bytes of an object of this kind; `None` if it is missing, too large, or its SHA-1 is another.
     pub(super) fn read(&mut self, kind: &str, id: ObjectId) -> io::Result<Option<Vec<u8>>> {
         self.git.ask(&id.to_string())?;
         let mut line = String::new();

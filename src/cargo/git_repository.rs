@@ -1,7 +1,7 @@
-//! What cargo keeps of git: whether a checkout is its revision, and whether a repository is whole.
+//! Cargo's git checkouts and repositories: checks that a checkout is its revision, and that a repository is whole.
 //!
-//! Nothing in a checkout is believed, neither its index nor its objects. The lock file names the commit by its SHA-1, the
-//! commit its tree, the tree its files. Cargo writes `.cargo-ok` beside them, also in submodules.
+//! The check trusts nothing in a checkout, neither its index nor its objects. The lock file names the commit by its
+//! SHA-1, the commit its tree, the tree its files. Cargo adds a `.cargo-ok`, also to submodules.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
@@ -20,27 +20,28 @@ use crate::model::environment::Environment;
 use crate::model::rel_path::RelPath;
 use crate::model::source::is_executable;
 
-/// What was found below a directory, by its path there.
+/// The entries found below a directory, by their paths relative to it.
 pub type Files = BTreeMap<RelPath, Stat>;
 
-/// What came of looking.
+/// The result of checking a checkout or repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Looked {
     /// It is as it should be.
     Right,
-    /// It is, and there is something beside that git ignores: what, as a clause. A build script may have written it, which
-    /// cargo does not run again while it is fresh.
+    /// It is as it should be, and holds further files that git ignores; the first of them, as a clause. A build script
+    /// may have written them, and cargo does not run it again while it is fresh.
     RightAndMore(String),
-    /// It is not; why, as a clause.
+    /// It differs; the difference, as a clause.
     Wrong(String),
-    /// There is no git to ask.
+    /// The revision is no full SHA-1, or there is no git to run.
     Unknown,
 }
 
-/// How deep submodules may lie in each other.
+/// The maximum depth of submodules inside submodules.
 const MAX_DEPTH: u32 = 8;
 
-/// Tells whether the checkout `dir`, in which `found` is, is the revision `rev` and nothing else. Git is found in the PATH of `environment`.
+/// Tells whether the checkout `dir`, which holds `found`, is the revision `rev` and nothing else. Git is found in the
+/// PATH of `environment`.
 pub fn look_at_checkout(
     dir: &Path,
     found: &Files,
@@ -77,12 +78,12 @@ struct Looking<'a> {
     dir: &'a Path,
     found: &'a Files,
     environment: &'a Environment,
-    /// What the revision has, and what belongs to git.
+    /// The paths of the revision, and those that belong to git or cargo.
     expected: HashSet<RelPath>,
 }
 
 impl Looking<'_> {
-    /// Compares the repository at `at`, the top where there is none, with `commit`.
+    /// Compares the repository at `at`, or at the top if `None`, with `commit`.
     fn look(&mut self, at: Option<&RelPath>, commit: ObjectId, depth: u32) -> Result<(), Trouble> {
         if depth > MAX_DEPTH {
             return wrong("its submodules lie too deep");
@@ -132,7 +133,8 @@ impl Looking<'_> {
         Ok(())
     }
 
-    /// Tells whether cargo leaves the submodule at `path` out of the checkout `at`: its `.gitmodules` says `update = none`.
+    /// Tells whether cargo leaves the submodule at `path` out of the checkout `at`: its `.gitmodules` has
+    /// `update = none`.
     fn is_left_empty(&self, at: Option<&RelPath>, path: &RelPath) -> bool {
         let Ok(file) = join(at, b".gitmodules") else { return false };
         let Ok(text) = regular::read(&self.dir.join(file.as_path())) else { return false };
@@ -150,7 +152,7 @@ impl Looking<'_> {
         })
     }
 
-    /// Refuses a repository that names programs, or that is at another commit.
+    /// Fails for a repository that names programs, or that is at another commit.
     fn check_git_dir(&self, git_dir: &RelPath, commit: ObjectId) -> Result<(), Trouble> {
         let full = self.dir.join(git_dir.as_path());
         if let Some(why) = flaw_of_git_dir(&full, self.found.keys(), Some(git_dir))? {
@@ -186,7 +188,7 @@ impl Looking<'_> {
         if is_same { Ok(()) } else { wrong(format!("`{path}` is not as in its revision")) }
     }
 
-    /// Says what is there that the revision has not, first what git does not ignore.
+    /// Looks for paths that the revision does not have; those that git does not ignore come first.
     fn more(&self) -> Looked {
         let git_dirs: Vec<_> =
             self.expected.iter().filter(|path| path.file_name() == b".git").collect();
@@ -215,7 +217,7 @@ impl Looking<'_> {
 struct Ignores<'a> {
     dir: &'a Path,
     expected: &'a HashSet<RelPath>,
-    /// By directory; the top has none.
+    /// The rules of each directory's file, by directory; the key of the top is `None`.
     read: BTreeMap<Option<RelPath>, Gitignore>,
 }
 
@@ -242,7 +244,7 @@ impl Ignores<'_> {
             let mut rules = GitignoreBuilder::new(&full);
             let file = join(dir, b".gitignore").ok().filter(|file| expected.contains(file));
             if let Some(file) = file {
-                // A rule that is none ignores nothing.
+                // An invalid rule ignores nothing.
                 drop(rules.add(top.join(file.as_path())));
             }
             rules.build().unwrap_or_else(|_| Gitignore::empty())
@@ -258,14 +260,14 @@ fn join(dir: Option<&RelPath>, name: &[u8]) -> Result<RelPath, Trouble> {
     path.or_else(|error| wrong(error.to_string()))
 }
 
-/// One entry of a directory of a revision.
+/// One entry of a git tree object.
 struct TreeEntry<'a> {
     mode: &'a [u8],
     name: &'a [u8],
     id: ObjectId,
 }
 
-/// Returns the first entry of a directory, and what follows it.
+/// Returns the first entry of a tree object, and the bytes after it.
 fn next_entry(bytes: &[u8]) -> Option<(TreeEntry<'_>, &[u8])> {
     let space = bytes.iter().position(|byte| *byte == b' ')?;
     let (mode, rest) = (&bytes[..space], &bytes[space + 1..]);
@@ -275,7 +277,8 @@ fn next_entry(bytes: &[u8]) -> Option<(TreeEntry<'_>, &[u8])> {
     Some((TreeEntry { mode, name, id: ObjectId::of_bytes(id)? }, rest))
 }
 
-/// Tells whether a file is the blob `id`, or was before its line ends were changed as attributes may ask.
+/// Tells whether a file is the blob `id`, either as it is or before git turned its line ends into CRLF for an
+/// attribute.
 fn has_blob(path: &Path, stat: &Stat, id: ObjectId) -> io::Result<bool> {
     const MAX_TEXT_BYTES: u64 = 16 << 20;
     let mut file = open_regular(path)?;
@@ -309,8 +312,8 @@ fn has_blob(path: &Path, stat: &Stat, id: ObjectId) -> io::Result<bool> {
     Ok(unix.len() < text.len() && hashing.finish() == id)
 }
 
-/// Says what in a repository's own directory cargo would not write, if anything; `found` is what is there, of a directory
-/// in which that repository is `at`.
+/// Describes the first part of a git directory that cargo would not write, if any. `found` are the entries of a
+/// directory in which this git directory belongs to the repository at `at`.
 pub(super) fn flaw_of_git_dir<'a>(
     git_dir: &Path,
     found: impl Iterator<Item = &'a RelPath>,
@@ -334,12 +337,12 @@ pub(super) fn flaw_of_git_dir<'a>(
     }
 }
 
-/// Returns the commit that a checkout says it is at, in hex.
+/// Returns the commit that the HEAD of a checkout names, in hex.
 pub fn commit_of(checkout: &Path) -> Option<String> {
     head(&checkout.join(".git")).map(|commit| commit.to_string())
 }
 
-/// Returns the commit that a repository is at.
+/// Returns the commit that the HEAD of a repository names.
 fn head(git_dir: &Path) -> Option<ObjectId> {
     let head = read_small(&git_dir.join("HEAD")).ok()?;
     let Some(name) = head.strip_prefix(b"ref: ") else { return ObjectId::parse(head.trim_ascii()) };

@@ -1,4 +1,4 @@
-//! Which parts of a `CARGO_HOME`, which many repos share, belong to a set of lock files.
+//! Selects the parts of a `CARGO_HOME` that a set of lock files names; many repos share a `CARGO_HOME`.
 //!
 //! # Layout
 //!
@@ -10,9 +10,9 @@
 //! git/checkouts/<repo>-<hash>[-shallow]/<rev>/…     one work tree a locked revision
 //! ```
 //!
-//! `<rev>` is the revision as git abbreviates it, `<repo>` the last segment of the URL, and the
-//! hashes are cargo's own business: two repositories of one name are not told apart, so that a
-//! little too much may be kept and never too little. Registries are told apart by their hosts.
+//! `<rev>` is the revision as git abbreviates it, and `<repo>` the last segment of the URL. Cargo does not document the
+//! hashes, so two repositories of one name count as the same: we may keep a little too much and never too little.
+//! Registries are told apart by their hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -34,7 +34,7 @@ pub enum Shared {
 }
 
 impl Shared {
-    /// Returns which part of `CARGO_HOME` an area is, if it is one.
+    /// Returns the part of `CARGO_HOME` that an area is, if it is one.
     pub fn of(area: &Area) -> Option<Self> {
         match area {
             Area::Registry => Some(Self::Registry),
@@ -50,10 +50,10 @@ pub fn needs_mark(top: &RelPath) -> bool {
     matches!(top.components().next(), Some(b"src" | b"checkouts"))
 }
 
-/// What begins the name of every file and directory that we stage in a `CARGO_HOME`.
+/// The prefix of every file and directory that we stage in a `CARGO_HOME`.
 pub const STAGED_PREFIX: &str = ".runner-cache-";
 
-/// What a set of lock files names of a `CARGO_HOME`.
+/// The parts of a `CARGO_HOME` that a set of lock files names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// The registry packages.
@@ -63,12 +63,12 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Returns what no lock file names yet, where the configuration says that of registries.
+    /// Returns an empty set, for the given registries.
     pub fn new(registries: Registries) -> Self {
         Self { crates: Checksums::new(registries), revisions: BTreeMap::new() }
     }
 
-    /// Adds what `packages` name, those of a lock file. What those before it say of a crate counts for more.
+    /// Adds the `packages` of a lock file. Lock files added before it take precedence for a crate.
     #[must_use]
     pub fn and<'a>(mut self, packages: impl IntoIterator<Item = &'a Package>) -> Self {
         for package in packages {
@@ -94,7 +94,7 @@ impl Wanted {
         &self.crates
     }
 
-    /// Returns the revisions, in full, that the checkout `short` of the repository with that directory name may be of.
+    /// Returns the locked revisions, in full, that the checkout directory `short` of `repository` may hold.
     pub fn revisions<'a>(
         &'a self,
         repository: &[u8],
@@ -111,8 +111,8 @@ impl Wanted {
 
     /// Tells whether the lock files name the file or directory at `path` below `shared`.
     ///
-    /// What we staged ourselves is never wanted. Whether an extraction is complete is not known
-    /// from its path: the caller looks at its `.cargo-ok`.
+    /// Our own staged files are never wanted. The path does not tell whether an extraction is complete: the caller
+    /// looks at its `.cargo-ok`.
     pub fn wants(&self, shared: Shared, path: &RelPath) -> bool {
         if path.components().any(|name| name.starts_with(STAGED_PREFIX.as_bytes())) {
             return false;
@@ -135,8 +135,8 @@ impl Wanted {
         }
     }
 
-    /// Tells whether the directory at `path` below `shared` is wanted or may hold what is; below
-    /// any other a walk need not look.
+    /// Tells whether the directory at `path` below `shared` is wanted or may hold a wanted path; a walk can skip any
+    /// other directory.
     pub fn may_hold(&self, shared: Shared, path: &RelPath) -> bool {
         let mut components = path.components();
         let mut next = || components.next();
@@ -150,8 +150,8 @@ impl Wanted {
         }
     }
 
-    /// Tells whether at `path` below `shared` cargo has a directory that leads to what the lock files name. A symlink there
-    /// would lead it elsewhere.
+    /// Tells whether `path` below `shared` is a directory on cargo's way to a path that the lock files name. A symlink
+    /// there would lead cargo elsewhere.
     pub fn is_way(&self, shared: Shared, path: &RelPath) -> bool {
         let mut components = path.components();
         let mut next = || components.next();
@@ -174,14 +174,13 @@ impl Wanted {
             }
     }
 
-    /// Returns the locked revisions of the repository with the directory name
-    /// `<repo>-<hash>[-shallow]`.
+    /// Returns the locked revisions of the repository with the directory name `<repo>-<hash>[-shallow]`.
     fn revisions_of(&self, dir: &[u8]) -> Option<&BTreeSet<Vec<u8>>> {
         self.revisions.get(without_hash(dir)?)
     }
 }
 
-/// Returns what comes before the hash in the name of a directory, if cargo would name one so: `<name>-<hash>[-shallow]`.
+/// Returns the part of a directory name before the hash, if the name has cargo's form `<name>-<hash>[-shallow]`.
 pub(super) fn without_hash(dir: &[u8]) -> Option<&[u8]> {
     /// Cargo's `short_hash` is 64 bits in hex.
     const HASH_LEN: usize = 16;
@@ -190,9 +189,8 @@ pub(super) fn without_hash(dir: &[u8]) -> Option<&[u8]> {
     name.strip_suffix(b"-").filter(|_| hash.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// Returns the directory that `path` appears with: it is put into a `CARGO_HOME` whole, by one
-/// rename, because cargo trusts whatever part of it is there. Single files (`.crate`, the index)
-/// have none.
+/// Returns the directory that must appear together with `path`: it is moved into a `CARGO_HOME` whole, by one rename,
+/// because cargo trusts any part of it that is there. `None` for single files (`.crate` files, the index).
 pub fn unit(shared: Shared, path: &RelPath) -> Option<RelPath> {
     let first = path.components().next();
     let depth = match (shared, first) {
@@ -207,14 +205,14 @@ pub fn unit(shared: Shared, path: &RelPath) -> Option<RelPath> {
     RelPath::parse(&components.join(&b'/')).ok()
 }
 
-/// What a path below `registry/` belongs to.
+/// The part of a registry that a path below `registry/` belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistryPart<'a> {
     /// A file of an index.
     Index,
     /// The `.crate` file of a crate.
     CrateFile(CrateOf<'a>),
-    /// The extracted source of a crate, or something in it.
+    /// The extracted source of a crate, or an entry in it.
     Source(CrateOf<'a>),
     /// Something else.
     Other,
@@ -230,18 +228,18 @@ pub struct CrateOf<'a> {
 }
 
 impl CrateOf<'_> {
-    /// Returns where its source is below `registry/`.
+    /// Returns the path of its source below `registry/`.
     pub fn source(&self) -> Option<RelPath> {
         RelPath::parse(&[b"src/", self.registry, b"/", self.name].concat()).ok()
     }
 
-    /// Returns where its `.crate` file is below `registry/`.
+    /// Returns the path of its `.crate` file below `registry/`.
     pub fn file(&self) -> Option<RelPath> {
         RelPath::parse(&[b"cache/", self.registry, b"/", self.name, b".crate"].concat()).ok()
     }
 }
 
-/// Returns what `path` below `registry/` belongs to.
+/// Returns the part of the registry that `path` below `registry/` belongs to.
 pub fn registry_part(path: &RelPath) -> RegistryPart<'_> {
     let mut components = path.components();
     let mut next = || components.next();
@@ -279,9 +277,8 @@ fn abbreviates(short: &[u8], full: &[u8]) -> bool {
     short.len() >= 4 && full.starts_with(short)
 }
 
-/// Returns the version of a package by where it lies below `CARGO_HOME`:
-/// `registry/src/<registry>/<name>-<version>`, or the abbreviated commit in
-/// `git/checkouts/<repository>/<commit>`.
+/// Returns the version of a package from its path below `CARGO_HOME`: `registry/src/<registry>/<name>-<version>`, or
+/// the abbreviated commit in `git/checkouts/<repository>/<commit>`.
 pub fn version_in(below: &Path, name: &str) -> Option<String> {
     let names: Vec<_> = below.iter().map(OsStr::to_str).collect::<Option<_>>()?;
     match names[..] {

@@ -1,8 +1,7 @@
-//! The configuration of a `CARGO_HOME` in another place: the same, though paths in it start elsewhere.
+//! The configuration of a `CARGO_HOME` for use in another home, where relative paths resolve differently.
 //!
-//! Cargo resolves a relative path of a configuration file from the directory above the one that
-//! holds the file (The Cargo Book, "Config-relative paths"), by the path it reads it at: a symlink
-//! does not help.
+//! Cargo resolves a relative path of a configuration file from the directory above the one that holds the file (The
+//! Cargo Book, "Config-relative paths"). Cargo takes the path at which it reads the file, so a symlink does not help.
 
 use std::path::{Path, PathBuf};
 
@@ -12,34 +11,33 @@ use super::error::Result;
 use crate::fs::At;
 use crate::fs::regular::read_to_string;
 
-/// What another `CARGO_HOME` needs so that a configuration applies there as it does at home.
+/// The file that another `CARGO_HOME` needs so that a configuration has the same effect there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HomeConfig {
-    /// Nothing: there is none, or cargo reads it on its way up from the repo.
+    /// None: there is no configuration, or cargo reads it on its way up from the repo.
     Nothing,
-    /// The file itself, say by a symlink: no path in it is relative.
+    /// The file itself, for example by a symlink: it has no relative path.
     Itself(PathBuf),
     /// A file with this text.
     Text {
-        /// Where it comes from.
+        /// The file that the text was made from.
         source: PathBuf,
         /// The text, with absolute paths.
         text: String,
-        /// The settings that were left out because they are secret.
+        /// The settings left out because they are secret.
         left_out: Vec<&'static str>,
     },
 }
 
-/// Finds out what the configuration of `home` becomes in another home, for a cargo that runs in
-/// `repo`.
+/// Returns the form that the configuration of `home` needs in another home, for a cargo that runs in `repo`.
 pub fn home_config(home: &Path, repo: &Path) -> Result<HomeConfig> {
-    // Read twice, its arrays (`rustflags`) would hold everything twice.
+    // If cargo read it twice, its arrays (`rustflags`) would hold every value twice.
     let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let real_home = canonical(home);
     if canonical(repo).ancestors().any(|dir| canonical(&dir.join(".cargo")) == real_home) {
         return Ok(HomeConfig::Nothing);
     }
-    // Where both are there, cargo takes the old name.
+    // If both exist, cargo reads the one with the old name.
     let source = ["config", "config.toml"].map(|name| home.join(name));
     let Some(source) = source.into_iter().find(|path| path.is_file()) else {
         return Ok(HomeConfig::Nothing);
@@ -51,7 +49,7 @@ pub fn home_config(home: &Path, repo: &Path) -> Result<HomeConfig> {
     })
 }
 
-/// Directories and files. Below `*` is every key; a list stands for each of its values.
+/// Settings that are directories and files. `*` stands for every key; a list stands for each of its values.
 const FILES: [&[&str]; 11] = [
     &["paths"],
     &["build", "target-dir"],
@@ -66,7 +64,7 @@ const FILES: [&[&str]; 11] = [
     &["env", "*"],
 ];
 
-/// Programs, which are looked up in `PATH` unless they have a slash. Arguments may follow.
+/// Settings that are programs, which cargo looks up in `PATH` unless they have a slash. Arguments may follow.
 const PROGRAMS: [&[&str]; 11] = [
     &["build", "rustc"],
     &["build", "rustc-wrapper"],
@@ -88,8 +86,8 @@ const SECRETS: [(&[&str], &str, &str); 4] = [
     (&["registries", "*"], "secret-key", "registries.<name>.secret-key"),
 ];
 
-/// Returns the text of the configuration of `home` with absolute paths, and the secrets that are
-/// not in it; `None` if all its paths are, or if it is no TOML: cargo will say so itself.
+/// Returns the text of the configuration of `home` with absolute paths, and the secrets left out of it. `None` if all
+/// paths are absolute, or if the text is not valid TOML: cargo itself will say so.
 fn moved(text: &str, home: &Path) -> Option<(String, Vec<&'static str>)> {
     let mut config = Value::Table(text.parse::<Table>().ok()?);
     let mut is_changed = false;
@@ -169,7 +167,7 @@ fn each(value: &mut Value, pattern: &[&str], change: &mut impl FnMut(&mut Value)
     }
 }
 
-/// Returns a text, or each of a list.
+/// Returns a string, or each string of a list.
 fn texts(value: &mut Value) -> Vec<&mut String> {
     match value {
         Value::String(text) => vec![text],

@@ -1,14 +1,15 @@
-//! The files that cargo keeps of a sparse index: whether one is whole.
+//! The files that cargo keeps of a sparse index: checks that they are whole.
 //!
-//! `SummariesCache` in cargo's `sources/registry/index/cache.rs`: a version, that of the index's schema, when the file
-//! was fetched, then for each version of the crate its number and an object of JSON. All of these end with a NUL byte.
+//! `SummariesCache` in cargo's `sources/registry/index/cache.rs` defines them: a version, the version of the index's
+//! schema, the time of the fetch, then for each version of the crate its number and a JSON object. Each of these ends
+//! with a NUL byte.
 
 use serde::de::IgnoredAny;
 
-/// The version of the format that this knows.
+/// The version of the format that this module reads.
 const KNOWN: u8 = 3;
 
-/// Says what is wrong with a file of an index, if anything. What has another form than cargo writes today is not judged.
+/// Names the flaw of a file of an index, if any. Passes files in another form than cargo writes today.
 pub fn flaw(bytes: &[u8], kind: IndexFile) -> Option<&'static str> {
     match (kind, bytes.first()) {
         (IndexFile::Other, _) => None,
@@ -22,14 +23,14 @@ pub fn flaw(bytes: &[u8], kind: IndexFile) -> Option<&'static str> {
     }
 }
 
-/// A kind of files in an index.
+/// The kind of a file in an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IndexFile {
-    /// `config.json`: where the registry is.
+    /// `config.json`: the addresses of the registry.
     Config,
-    /// What the registry says of one crate.
+    /// The registry's record of one crate.
     Summaries,
-    /// Something else, such as the files of an index that is a git repository.
+    /// Any other file, such as those of an index that is a git repository.
     Other,
 }
 
@@ -48,7 +49,7 @@ fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
 }
 
-/// Tells whether what follows the first byte is whole.
+/// Tells whether the bytes after the first are whole.
 fn is_whole(bytes: &[u8]) -> bool {
     let Some(fields) = bytes.get(4..).and_then(|fields| fields.strip_suffix(b"\0")) else {
         return false;

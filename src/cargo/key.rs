@@ -1,4 +1,4 @@
-//! The key of a repo: what identifies the content it wants.
+//! The key of a repo, which identifies the content that the repo wants.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::model::digest::{Digest, Hasher};
 use crate::model::environment::Environment;
 use crate::model::names::Name;
 
-/// What a user adds to the key.
+/// The user's additions to the key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyOptions {
     /// Globs of files relative to the repo (`extra-inputs`).
@@ -36,13 +36,13 @@ pub enum Doubt {
 pub struct RepoKey {
     /// `<deps>-<toolchain>[-<environment>]`.
     pub key: Name,
-    /// The digest of what is built: that of the lock file itself where nothing is added to it.
+    /// The digest of the build's inputs: that of the lock file itself if there are no extra inputs.
     pub deps: Digest,
     /// The digest of the compiler.
     pub toolchain: Digest,
     /// The digest of the variables that change code, if any is set.
     pub environment: Option<Digest>,
-    /// What `deps` was made from.
+    /// The files that `deps` was made from.
     pub basis: Basis,
     /// Everything that went in, by name, as [`super::explain::changes`] compares it.
     pub components: BTreeMap<String, String>,
@@ -52,15 +52,15 @@ pub struct RepoKey {
 
 /// Returns the key of the repo in the directory `repo`.
 ///
-/// The lock file is that of the workspace the repo belongs to. Whether git tracks it decides only
-/// what is said, not the key. Without any input there is an error, never the hash of nothing.
+/// The lock file is that of the workspace that the repo belongs to. Whether git tracks it changes the messages, not the
+/// key. Without any input this is an error, never the hash of nothing.
 pub fn repo_key(repo: &Path, environment: &Environment, options: &KeyOptions) -> Result<RepoKey> {
     let repo = workspace::open_repo(repo)?;
     let toolchain = Toolchain::of(&repo, environment)?;
     key_with(&repo, environment, options, &toolchain)
 }
 
-/// Returns the key of the repo in the directory `repo`, a canonical path, that is built by `toolchain`.
+/// Returns the key of the repo in the directory `repo`, a canonical path, built by `toolchain`.
 pub fn key_with(
     repo: &Path,
     environment: &Environment,
@@ -102,8 +102,8 @@ pub fn key_with(
     Ok(RepoKey { key, deps, toolchain, environment: environment_digest, basis, components, doubts })
 }
 
-/// Returns the digest of the manifests of the dependency in the directory `repo`, which say how
-/// it is built where another workspace uses it.
+/// Returns the digest of the manifests of the dependency in the directory `repo`. They decide how it is built in
+/// another workspace.
 pub fn manifests_digest(repo: &Path, environment: &Environment) -> Result<Digest> {
     let repo = workspace::open_repo(repo)?;
     let root = basis::root(&repo, environment)?;
@@ -114,8 +114,8 @@ pub fn manifests_digest(repo: &Path, environment: &Environment) -> Result<Digest
 }
 
 impl RepoKey {
-    /// Returns the key of the `target` series of a job that hands out `key`, its own or one it was
-    /// given: what the dependencies' manifests say counts too. Without dependencies it is `key`.
+    /// Returns the key of the `target` series for a job that uses `key`, its own or a given one: it covers the
+    /// dependencies' manifests too. Without dependencies it is `key`.
     pub fn with_dependencies(&self, key: &Name, manifests: &BTreeMap<Name, Digest>) -> Name {
         if manifests.is_empty() {
             return key.clone();

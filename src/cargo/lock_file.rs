@@ -1,4 +1,4 @@
-//! `Cargo.lock`: the packages it names, and how two of them differ.
+//! `Cargo.lock`: its packages, and the difference between two lock files.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,16 +15,15 @@ pub struct Package {
     pub name: String,
     /// Its version, build metadata included.
     pub version: String,
-    /// Where it comes from (`registry+<url>`, `sparse+<url>`, `git+<url>#<rev>`); a path package
-    /// has none.
+    /// Its source (`registry+<url>`, `sparse+<url>`, `git+<url>#<rev>`); `None` for a path package.
     pub source: Option<String>,
     /// The SHA-256 of its `.crate` file, from format version 2 on.
     pub checksum: Option<String>,
 }
 
 impl Package {
-    /// Returns the package on one line for people: name, version, and the source unless that is
-    /// a registry of crates.io. Credentials in a URL are left out.
+    /// Returns the package on one line for people: name, version, and the source unless it is a
+    /// registry of crates.io. Leaves out credentials in a URL.
     fn line(&self) -> String {
         let Self { name, version, .. } = self;
         match self.source.as_deref() {
@@ -35,7 +34,7 @@ impl Package {
     }
 }
 
-/// How lock files name crates.io.
+/// The names of crates.io in lock files.
 pub(super) const CRATES_IO: [&str; 2] =
     ["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
 
@@ -69,7 +68,8 @@ impl LockFile {
         let file: File = toml::from_str(text).map_err(|error| {
             Error::malformed_toml(format!("`{}`", path.display()), text, &error)
         })?;
-        // Format version 1 kept the workspace's own package apart, and the checksums.
+        // Format version 1 kept the workspace's own package and the checksums in tables of their
+        // own.
         let mut packages: Vec<_> = file.package.into_iter().chain(file.root).collect();
         for package in &mut packages {
             package.checksum = package.checksum.take().or_else(|| {
@@ -98,7 +98,7 @@ struct File {
     metadata: toml::Table,
 }
 
-/// How the packages of two lock files differ, each as one line of [`LockFile::lines`].
+/// The difference between the packages of two lock files, each as one line of [`LockFile::lines`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diff {
     /// In the new one only.
@@ -108,7 +108,7 @@ pub struct Diff {
 }
 
 impl Diff {
-    /// Compares what [`LockFile::lines`] returned of two lock files.
+    /// Compares the results of [`LockFile::lines`] for two lock files.
     pub fn between(old: &str, new: &str) -> Self {
         let old: BTreeSet<_> = old.lines().collect();
         let new: BTreeSet<_> = new.lines().collect();
@@ -125,8 +125,8 @@ impl Diff {
 }
 
 impl fmt::Display for Diff {
-    /// Shows the counts and up to ten of the packages, by name: more than fit on a line or two
-    /// are read in the lock file itself.
+    /// Shows the counts and the first ten packages by name: a longer list is better read in the
+    /// lock file itself.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 10;
         let Self { added, removed } = self;

@@ -13,22 +13,22 @@ use crate::fs::At;
 use crate::fs::regular::{open, read_to_string};
 use crate::model::digest::{Digest, Hasher};
 
-/// The digest of each file by its path below the directory it was looked for in.
+/// The digest of each file, by its path below the searched directory.
 pub(super) type Digests = BTreeMap<Vec<u8>, Digest>;
 
-/// Which files decide what is built.
+/// The kinds of files that decide what is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     /// Every `Cargo.toml`.
     Manifests,
-    /// The same and every `.cargo/config.toml`, which only counts where cargo is run.
+    /// Every `Cargo.toml`, and every `.cargo/config.toml`, which counts only where cargo runs.
     ManifestsAndConfig,
 }
 
-/// Returns the digests of the manifests of the workspace with the root `root` that `repo`, both
-/// canonical, belongs to: git-ignored ones, other repos' and cargo's output excluded.
+/// Returns the digests of the manifests of the workspace with the root `root` that `repo`, both canonical, belongs to.
+/// Leaves out git-ignored files, other repos and cargo's output.
 ///
-/// Where the root lies in another checkout than `repo`, it counts, and its other members do not.
+/// If the root lies in another checkout than `repo`, its manifest counts, and its other members do not.
 pub(super) fn collect(repo: &Path, root: &Path, which: Which) -> Result<Digests> {
     let same_checkout = workspace::checkout(repo).is_none_or(|top| root.starts_with(top));
     let base = if same_checkout && repo.starts_with(root) { root } else { repo };
@@ -38,8 +38,8 @@ pub(super) fn collect(repo: &Path, root: &Path, which: Which) -> Result<Digests>
         digests.insert(b"workspace root/Cargo.toml".to_vec(), digest_of(&manifest)?);
     }
     let mut walk = WalkBuilder::new(base);
-    // Only what lies in the checkout decides, not what the user of this machine prefers.
-    // A `.gitignore` counts up to the top of the checkout; outside of one, up to `base`.
+    // Only files of the checkout decide, not the preferences of this machine's user. A `.gitignore` counts up to the
+    // top of the checkout; outside of one, up to `base`.
     let in_checkout = workspace::checkout(base).is_some();
     walk.hidden(false).ignore(false).git_global(false);
     walk.parents(in_checkout).require_git(in_checkout);
@@ -55,7 +55,8 @@ pub(super) fn collect(repo: &Path, root: &Path, which: Which) -> Result<Digests>
     Ok(digests)
 }
 
-/// Tells whether a walk found a directory that is gone by now, or that nobody may read: then cargo cannot either.
+/// Tells whether a walk failed on a directory that is gone by now, or that it may not read: cargo cannot read it
+/// either.
 pub(super) fn is_shut<T>(found: &std::result::Result<T, ignore::Error>) -> bool {
     let Err(error) = found else { return false };
     let kind = error.io_error().map(io::Error::kind);
@@ -89,8 +90,8 @@ pub(super) fn digest_of(path: &Path) -> Result<Digest> {
     Ok(hasher.finish())
 }
 
-/// Tells whether the directory `path` is one that holds what can be made again (Cache Directory
-/// Tagging Specification), as cargo marks target directories and its home's.
+/// Tells whether the directory `path` holds only files that can be made again (Cache Directory Tagging Specification);
+/// cargo tags target directories and directories of its home so.
 pub(super) fn is_cache(path: &Path) -> bool {
     path.join("CACHEDIR.TAG").is_file()
 }
@@ -101,7 +102,7 @@ fn is_wanted(path: &Path, which: Which) -> bool {
     is_manifest || which == Which::ManifestsAndConfig && is_config
 }
 
-/// Tells whether a directory holds nothing of this repo: git's own, cargo's output, another repo.
+/// Tells whether a directory holds no file of this repo: git's own, cargo's output, another repo.
 fn is_foreign(entry: &DirEntry) -> bool {
     let path = entry.path();
     if !entry.file_type().is_some_and(|kind| kind.is_dir()) {

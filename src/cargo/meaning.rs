@@ -1,4 +1,4 @@
-//! The meaning of profiles and of cargo's configuration: comments and layout do not count.
+//! The meaning of profiles and of cargo's configuration, without comments and layout.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -12,15 +12,15 @@ use crate::model::digest::Hasher;
 use crate::model::mark::Mark;
 use crate::model::unit_graph::ProfileMarks;
 
-/// A longer file is no manifest, and a checkout may hold anything.
+/// The maximum of bytes to read: a longer file is no manifest, and a checkout may hold anything.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// The profiles that cargo has by itself, and the directories of their units.
+/// Cargo's built-in profiles, and the directories of their units.
 const BUILT_IN: [(&str, &str); 4] =
     [("dev", "debug"), ("test", "debug"), ("release", "release"), ("bench", "release")];
 
-/// Returns what the workspace at `root` says of how the units in each profile directory are built: by the
-/// profiles that lie there with those that they inherit from, and by the configuration of cargo in the checkout.
+/// Returns a mark for each profile directory of the workspace at `root`. It changes with the profiles built there, with
+/// the profiles that they inherit from, and with cargo's configuration in the checkout.
 pub fn of_profiles(root: &Path) -> ProfileMarks {
     let mut tables = [MANIFEST, ".cargo/config.toml", ".cargo/config"]
         .map(|name| read(&root.join(name)).unwrap_or_default());
@@ -52,7 +52,7 @@ pub fn of_profiles(root: &Path) -> ProfileMarks {
     in_dirs.into_iter().map(|(dir, names)| (dir.to_owned(), mark(names))).collect()
 }
 
-/// Returns a profile and those that it inherits from.
+/// Returns a profile and its ancestors by `inherits`.
 fn lineage<'a>(name: &'a str, profiles: &'a [Table]) -> BTreeSet<&'a str> {
     let mut names = BTreeSet::new();
     let mut next = Some(name);
@@ -68,7 +68,7 @@ fn lineage<'a>(name: &'a str, profiles: &'a [Table]) -> BTreeSet<&'a str> {
     names
 }
 
-/// Reads a file as a table; none if it is missing, too long or no TOML.
+/// Reads a file as a table; `None` if it is missing, too long or not valid TOML.
 pub(super) fn read(path: &Path) -> Option<Table> {
     let is_file = std::fs::metadata(path).ok()?.is_file();
     let mut text = String::new();
@@ -77,7 +77,7 @@ pub(super) fn read(path: &Path) -> Option<Table> {
     toml::from_str(&text).ok()
 }
 
-/// Returns a value as JSON, tables sorted by name; nothing for none.
+/// Returns a value as JSON, tables sorted by name; the empty string for `None`.
 pub(super) fn text_of(value: Option<&Value>) -> String {
     value.and_then(|value| serde_json::to_string(value).ok()).unwrap_or_default()
 }

@@ -1,15 +1,14 @@
-//! What cargo means: its directories, what identifies a build, and what a lock file names.
+//! Cargo's side of a build: its directories, the inputs of a key, and the packages of a lock file.
 //!
-//! It hides cargo's file formats and where cargo looks for things. Whatever cargo itself can be
-//! asked, it is asked; where there is no cargo, its documented rules apply, and tests hold the two
-//! together.
+//! This module hides cargo's file formats and search paths. It asks cargo itself where it can.
+//! Without a cargo its documented rules apply, and tests compare the two.
 //!
 //! # Invariants
 //!
 //! - The environment is a value, [`Environment`](crate::model::environment::Environment): nothing
-//!   here reads that of the process, and programs see only what
-//!   [`passed_on`](crate::model::passed_on) lists of it.
-//! - A key is never made of nothing: where no input is found there is an error.
+//!   here reads that of the process, and programs get only the variables that
+//!   [`passed_on`](crate::model::passed_on) lists.
+//! - A key is never made of nothing: without any input it is an error.
 
 pub mod artifacts;
 mod basis;

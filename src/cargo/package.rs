@@ -9,7 +9,7 @@ use super::meaning::read;
 use super::workspace::{self, MANIFEST, without_dots};
 use crate::model::unit_graph::Asks;
 
-/// The tables of dependencies: of all targets, of those that are tested, of build scripts.
+/// The tables of dependencies: those of all targets, of tests, examples and benchmarks, and of build scripts.
 const TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 
 /// A package.
@@ -18,14 +18,14 @@ pub(super) struct Package {
     /// Its canonical directory.
     pub(super) dir: PathBuf,
     pub(super) name: String,
-    /// The whole manifest, as it stands.
+    /// The whole manifest, as written.
     pub(super) table: Table,
-    /// The table `package`, with what is inherited.
+    /// The table `package`, with inherited values.
     pub(super) own: Table,
     /// The table `lints`, or that of the workspace.
     pub(super) lints: Table,
     pub(super) dependencies: Vec<Dependency>,
-    /// What each feature turns on, also those that optional dependencies are by their names.
+    /// The values that each feature turns on; includes the implicit features of optional dependencies.
     pub(super) features: BTreeMap<String, Vec<String>>,
 }
 
@@ -34,25 +34,25 @@ pub(super) struct Package {
 pub(super) struct Dependency {
     /// One of [`TABLES`].
     pub(super) table: &'static str,
-    /// The platform that it is for, as the manifest names it; empty for all.
+    /// The platform it applies to, as the manifest names it; empty for all.
     pub(super) platform: String,
     /// The name that the code and the features use.
     pub(super) name: String,
     pub(super) spec: Table,
 }
 
-/// What a set of features turns on.
+/// The features and dependencies that a set of features turns on.
 #[derive(Default)]
 pub(super) struct Enabled<'a> {
     pub(super) features: BTreeSet<&'a str>,
-    /// Optional dependencies.
+    /// Optional dependencies that are on.
     pub(super) dependencies: BTreeSet<&'a str>,
-    /// Features of dependencies.
+    /// Features asked of dependencies.
     pub(super) asks: Asks,
 }
 
 impl Package {
-    /// Reads the package in `dir`, a canonical path; none if there is none that can be read.
+    /// Reads the package in `dir`, a canonical path; `None` if there is no package, or its manifest cannot be read.
     pub(super) fn read(dir: &Path) -> Option<Self> {
         let table = read(&dir.join(MANIFEST))?;
         let own = table.get("package")?.as_table()?;
@@ -89,7 +89,7 @@ impl Package {
         Some(Self { dir: dir.to_owned(), name, own, lints, dependencies, features, table })
     }
 
-    /// Returns what is on if the features `asked` are.
+    /// Returns all that is on if the features `asked` are.
     pub(super) fn enabled<'a>(&'a self, asked: impl IntoIterator<Item = &'a str>) -> Enabled<'a> {
         let mut enabled = Enabled::default();
         let mut next: Vec<&str> = asked.into_iter().collect();
@@ -120,7 +120,7 @@ impl Package {
 }
 
 impl Dependency {
-    /// Returns the name of the package that it is.
+    /// Returns the name of the package that it refers to.
     pub(super) fn package(&self) -> &str {
         self.spec.get("package").and_then(Value::as_str).unwrap_or(&self.name)
     }
@@ -141,7 +141,7 @@ impl Dependency {
     }
 }
 
-/// Returns the strings of a list, or one alone.
+/// Returns the strings of a list, or a single string.
 pub(super) fn strings(value: Option<&Value>) -> impl Iterator<Item = String> {
     let strings = match value {
         Some(Value::String(text)) => vec![text.clone()],
@@ -162,12 +162,12 @@ fn workspace_of(dir: &Path, manifest: &Table) -> (PathBuf, Table) {
     (root, table.unwrap_or_default())
 }
 
-/// Tells whether a value is that of the workspace: `version.workspace = true`.
+/// Tells whether a value is inherited from the workspace: `version.workspace = true`.
 fn is_inherited(value: &Value) -> bool {
     value.get("workspace").and_then(Value::as_bool) == Some(true)
 }
 
-/// Returns an entry as a table, with what the workspace says of it. Its path is one from the package on.
+/// Returns an entry as a table, merged with the workspace's entry. Its path is relative to the package.
 fn spec_of(spec: &Value, dir: &Path, shared: Option<&Value>, root: &Path) -> Table {
     let table = |spec: &Value, base: &Path| {
         let mut table = match spec {
@@ -188,14 +188,14 @@ fn spec_of(spec: &Value, dir: &Path, shared: Option<&Value>, root: &Path) -> Tab
     all
 }
 
-/// Returns the path of `to` from the directory `from` on.
+/// Returns the path of `to` relative to the directory `from`.
 fn from_to(from: &Path, to: &Path) -> String {
     let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
     let up = from.components().skip(common).map(|_| std::path::Component::ParentDir);
     up.chain(to.components().skip(common)).collect::<PathBuf>().to_string_lossy().into_owned()
 }
 
-/// Returns the features of a package. An optional dependency that no feature names with `dep:` is one.
+/// Returns the features of a package. An optional dependency that no feature names with `dep:` is a feature, too.
 fn features(manifest: &Table, dependencies: &[Dependency]) -> BTreeMap<String, Vec<String>> {
     let listed = manifest.get("features").and_then(Value::as_table).into_iter().flatten();
     let mut features: BTreeMap<String, Vec<String>> =

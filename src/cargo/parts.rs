@@ -1,7 +1,7 @@
-//! The parts of a target directory that belong to cargo, where others keep things in it too.
+//! Cargo's parts of a target directory that may hold other files too.
 //!
-//! Cargo tags a target directory that it makes itself. One that was there before, as a mounted disk or a directory of
-//! somebody's data, has no tag, and whatever else lies there is not cargo's to lose.
+//! Cargo tags a target directory that it makes itself. A directory that existed before, such as a mounted disk or
+//! somebody's data, has no tag, and its other files must not be lost.
 
 use std::ffi::OsStr;
 use std::fs::DirEntry;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::sources::is_target;
 use crate::fs::{At, Result};
 
-/// The names by which cargo finds in a target directory what it built before.
+/// The names by which cargo finds the results of earlier builds in a target directory.
 const NAMES: [&str; 6] = [
     ".rustc_info.json",
     ".rustdoc_fingerprint.json",
@@ -20,19 +20,19 @@ const NAMES: [&str; 6] = [
     "release",
 ];
 
-/// The entries of a directory that cargo builds in and did not make.
+/// The entries of a target directory that cargo did not make itself.
 #[derive(Debug, Default)]
 pub struct Parts {
     /// Entries that cargo made and builds upon.
     pub of_cargo: Vec<PathBuf>,
     /// Everything else.
     pub others: Vec<PathBuf>,
-    /// One of the others that holds a target of its own: nobody can tell whether cargo builds upon it.
+    /// One of the others that holds a target directory: nobody can tell whether cargo builds upon it.
     pub unclear: Option<PathBuf>,
 }
 
 impl Parts {
-    /// Looks at what lies directly in `dir`, and two levels below.
+    /// Examines the entries directly in `dir`, and two levels below.
     pub fn of(dir: &Path) -> Result<Self> {
         let mut parts = Self::default();
         for entry in std::fs::read_dir(dir).at("read directory", dir)? {
@@ -60,7 +60,7 @@ fn is_triple(name: &OsStr) -> bool {
     name.as_encoded_bytes().split(|byte| *byte == b'-').count() > 2
 }
 
-/// Tells whether a directory is what rustdoc writes, which cargo takes for fresh by its own fingerprints.
+/// Tells whether a directory is rustdoc's output, whose freshness cargo decides by its fingerprints.
 fn is_doc(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "doc") && path.join("static.files").is_dir()
 }
@@ -89,14 +89,14 @@ fn dirs_in(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
         .map(|it| it.path())
 }
 
-/// Returns what is in a directory; in one that cannot be read cargo cannot build.
+/// Returns the entries of a directory; none if it cannot be read, since cargo cannot build there.
 fn entries(dir: &Path) -> impl Iterator<Item = DirEntry> + use<> {
     std::fs::read_dir(dir).into_iter().flatten().filter_map(std::result::Result::ok)
 }
 
-/// Tells whether cargo or rustc writes through what is at `path` in a target directory, or in a directory that `path`
-/// leads to, by its name. A build script writes into its `out` directory what it likes, and cargo builds upon nothing
-/// there.
+/// Tells by its name whether cargo or rustc writes at `path` in a target directory, or through it. A symlink there
+/// would lead their writes elsewhere. A build script writes anything into its `out` directory, and cargo builds upon
+/// nothing there.
 pub fn is_built_through(path: &Path) -> bool {
     let names: Vec<_> = path.iter().collect();
     let is_at = |index: usize, name: &str| names.get(index).is_some_and(|it| *it == name);
@@ -120,8 +120,8 @@ pub fn is_built_through(path: &Path) -> bool {
         })
 }
 
-/// Tells whether cargo builds at the end of a symlink at `path`, by what is there: where a profile or a platform may
-/// be.
+/// Tells whether cargo builds at the `end` of a symlink at `path`, by the files there. Only a path where a profile or a
+/// platform may be counts.
 pub fn leads_to_built(path: &Path, end: &Path) -> bool {
     let depth = path.iter().count();
     depth <= 2 && is_built_in(end) || depth == 1 && dirs_in(end).any(|below| is_built_in(&below))

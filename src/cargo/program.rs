@@ -1,4 +1,4 @@
-//! Asking the programs of a toolchain.
+//! Runs programs of a toolchain to ask them something.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -10,9 +10,9 @@ use crate::fs::At;
 use crate::fs::child::Program;
 use crate::model::environment::Environment;
 
-/// Runs `program` in `dir`, which exists; `None` when the program does not.
+/// Runs `program` in `dir`, which must exist; `None` if the program does not exist.
 ///
-/// A name without `/` is looked up in the PATH of `environment`, of which the program sees no secret.
+/// A name without `/` is looked up in the PATH of `environment`. The program gets the environment without its secrets.
 pub(super) fn run(
     program: &OsStr,
     args: &[&str],
@@ -27,7 +27,7 @@ pub(super) fn run(
     }
 }
 
-/// Returns the error that says how `program` failed.
+/// Returns the error for a `program` that ran and failed.
 pub(super) fn failure(program: &OsStr, args: &[&str], dir: &Path, output: &Output) -> Error {
     let mut shown = program.to_string_lossy().into_owned();
     for arg in args {

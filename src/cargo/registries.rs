@@ -1,9 +1,9 @@
-//! Which directories of a `CARGO_HOME` the crates of a source lie in.
+//! Finds the directories of a `CARGO_HOME` that hold the crates of a source.
 //!
-//! Cargo names them `<host>-<hash>[-shallow]`, by the URL of the index that it really asks: that of the source, or of what
-//! the configuration puts in its place (`short_name` in cargo's `sources/registry/mod.rs`; The Cargo Book, "Source
-//! Replacement"). The hash depends on the version of cargo. So a directory may belong to a source if the host is its own
-//! or that of a replacement.
+//! Cargo names them `<host>-<hash>[-shallow]`, after the URL of the index that it really asks: that of the source, or
+//! of its replacement in the configuration (`short_name` in cargo's `sources/registry/mod.rs`; The Cargo Book, "Source
+//! Replacement"). The hash depends on the version of cargo. So a directory may belong to a source if the host is its
+//! own or that of a replacement.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,31 +18,32 @@ use super::lock_file::CRATES_IO;
 /// The name of crates.io in a configuration.
 const CRATES_IO_NAME: &str = "crates-io";
 
-/// Where cargo asks for crates.io, by either protocol.
+/// The hosts of crates.io, for both protocols.
 const CRATES_IO_HOSTS: [&str; 2] = ["index.crates.io", "github.com"];
 
-/// The registries that the configuration files of a job name. Those of a `--config` option are not known.
+/// The registries that the configuration files of a job name. Leaves out those of a `--config` option, which only cargo
+/// sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registries {
     /// The URLs of sources, by name.
     urls: BTreeMap<String, BTreeSet<String>>,
-    /// The names of what replaces a source, by the name of that.
+    /// The names of each source's replacements, by the name of the source.
     replaced: BTreeMap<String, BTreeSet<String>>,
-    /// Whether a local registry is among the sources: the crate files of one lie elsewhere.
+    /// Whether a local registry is among the sources: the crate files of a local registry lie outside of the home.
     has_local: bool,
 }
 
 /// The registry directories that the crates of a source may lie in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Places {
-    /// Those that are named by one of these hosts.
+    /// The directories named after one of these hosts.
     Of(BTreeSet<String>),
-    /// Nobody knows: the configuration names a replacement, and not where that is.
+    /// Any: the configuration names a replacement without its place.
     Anywhere,
 }
 
 impl Registries {
-    /// Reads what applies in each of `dirs`, and in `home`.
+    /// Reads the configuration files that apply in each of `dirs`, and in `home`.
     pub fn read<'d>(dirs: impl IntoIterator<Item = &'d Path>, home: &Path) -> Result<Self> {
         let mut registries = Self::default();
         for dir in dirs {
@@ -51,8 +52,8 @@ impl Registries {
         Ok(registries)
     }
 
-    /// Adds what one file says. That a stronger one may say otherwise makes no difference: the crates that a source and
-    /// its replacement have are the same.
+    /// Adds the registries of one file. A stronger file may override it, which makes no difference: a source and its
+    /// replacement have the same crates.
     fn add(&mut self, table: &Table) {
         for (name, registry) in tables(table, "registries") {
             let url = registry.get("index").and_then(Value::as_str);
@@ -68,7 +69,7 @@ impl Registries {
                 self.add_url(name, Some("file:///"));
             }
             if text("directory").is_some() {
-                // Vendored sources lie in no home.
+                // Vendored sources lie outside of the home.
                 self.urls.entry(name.clone()).or_default();
             }
         }
@@ -80,7 +81,7 @@ impl Registries {
         }
     }
 
-    /// Returns where the crates of a source may lie, which is written as in a lock file.
+    /// Returns the places where the crates of a source may lie; `source` is written as in a lock file.
     pub fn places(&self, source: &str) -> Places {
         let is_crates_io = CRATES_IO.contains(&source);
         let own = CRATES_IO_HOSTS.into_iter().filter(|_| is_crates_io).map(str::to_owned);
@@ -105,7 +106,7 @@ impl Registries {
         Places::Of(hosts)
     }
 
-    /// Tells whether the registry that the directory `name` is of may be a local one. Its URL has no host.
+    /// Tells whether the directory `name` may belong to a local registry, whose URL has no host.
     pub fn may_be_local(&self, name: &[u8]) -> bool {
         self.has_local && without_hash(name) == Some(b"")
     }
@@ -127,12 +128,12 @@ fn tables<'t>(table: &'t Table, key: &str) -> impl Iterator<Item = (&'t String, 
     all.filter_map(|(name, value)| Some((name, value.as_table()?)))
 }
 
-/// Returns a URL without what cargo takes for no difference.
+/// Returns a URL without the parts that make no difference to cargo.
 fn plain(url: &str) -> &str {
     url.strip_prefix("registry+").unwrap_or(url).trim_end_matches('/')
 }
 
-/// Returns the host in a URL, which may have none.
+/// Returns the host in a URL; the empty string if it has none.
 fn host(url: &str) -> String {
     let (_, rest) = url.split_once("://").unwrap_or_default();
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

@@ -1,32 +1,31 @@
-//! Where a library holds the metadata of its crate.
+//! Finds the crate metadata inside a library.
 //!
-//! rustc writes the metadata of a library twice: as `lib<name>-<hash>.rmeta`, which crates that use it
-//! are checked against, and inside `lib<name>-<hash>.rlib`, a common archive (`ar`), as the section of an
-//! object that is the member `lib.rmeta` (`create_wrapper_file` in rustc's `back/metadata.rs`). A fifth of
-//! the bytes of an `.rlib` are those.
+//! rustc writes the metadata of a library twice. The first copy is `lib<name>-<hash>.rmeta`, against which rustc checks
+//! the crates that use it. The second lies in `lib<name>-<hash>.rlib`, an `ar` archive, as a section of the object file
+//! `lib.rmeta` (`create_wrapper_file` in rustc's `back/metadata.rs`). It is a fifth of the bytes of an `.rlib`.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// What an archive begins with: ar(5).
+/// The first bytes of an archive: ar(5).
 const MAGIC: &[u8] = b"!<arch>\n";
 
 /// The length of the header of each member, in bytes: its name, and its size from byte 48 on.
 const HEADER_LEN: usize = 60;
 
-/// How many members are looked at: before the metadata come the symbols and the long names.
+/// The number of members to look at: the symbols and the long names come before the metadata.
 const MEMBERS: usize = 4;
 
-/// How far into its member the metadata may begin, in bytes: behind the header of the object.
+/// The largest offset of the metadata in its member, in bytes: it follows the header of the object.
 const WRAPPER_LEN: usize = 1024;
 
-/// What metadata begin with: `METADATA_HEADER` of rustc without its version.
+/// The first bytes of metadata: `METADATA_HEADER` of rustc without its version.
 const METADATA: &[u8] = b"rust\0\0\0";
 
-/// Returns the offset in bytes at which the metadata begin in an `.rlib`, if it looks like one of rustc's.
+/// Returns the offset of the metadata in an `.rlib`, in bytes, if the file looks like one of rustc's.
 ///
-/// Anything may be in the file: an answer is a guess of where bytes lie that may be elsewhere, too.
+/// The file may hold anything, so the offset is only a guess; the bytes there may not be metadata.
 pub fn metadata_offset(rlib: &File) -> io::Result<Option<u64>> {
     let mut magic = [0; MAGIC.len()];
     if read_at_most(rlib, &mut magic, 0)? != MAGIC {
@@ -47,13 +46,13 @@ pub fn metadata_offset(rlib: &File) -> io::Result<Option<u64>> {
             let found = wrapper.windows(METADATA.len()).position(|bytes| bytes == METADATA);
             return Ok(found.map(|found| start + found as u64));
         }
-        // Members begin at even offsets. A size has ten digits at most: the sum cannot overflow.
+        // Members begin at even offsets. A size has ten digits at most, so the sum cannot overflow.
         at = (start + size).next_multiple_of(2);
     }
     Ok(None)
 }
 
-/// Reads from `offset` on as much of `buffer` as there is.
+/// Fills `buffer` from `offset` on, as far as the file reaches; returns the filled part.
 fn read_at_most<'a>(file: &File, buffer: &'a mut [u8], offset: u64) -> io::Result<&'a [u8]> {
     let mut len = 0;
     while len < buffer.len() {
@@ -73,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the header of a member with `size` in digits, then its bytes.
+    /// Returns the header of a member with `size` as its digits, then its bytes.
     fn member(name: &str, size: &str, bytes: &[u8]) -> Vec<u8> {
         let header = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n", 0, 0, 0, 644);
         let mut member = header.into_bytes();

@@ -1,7 +1,7 @@
-//! By what rustup selects the toolchain of a checkout: where two are selected alike, one answer of
-//! `rustc` serves both.
+//! How rustup selects the toolchain of a checkout: two checkouts with the same selection share one
+//! answer of `rustc`.
 //!
-//! See "Overrides" in the rustup book. Whatever is not certain is no selection.
+//! See "Overrides" in the rustup book. An uncertain selection counts as none.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -12,22 +12,22 @@ use toml::Table;
 use crate::fs::regular::read_to_string;
 use crate::model::environment::Environment;
 
-/// By what rustup selects a toolchain. The same selection is the same toolchain, wherever it is
-/// made.
+/// The setting by which rustup selects a toolchain. Equal selections mean the same toolchain, in
+/// any directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Selection {
     /// `RUSTUP_TOOLCHAIN`.
     Variable,
-    /// A toolchain file of that name and content.
+    /// A toolchain file with this name and content.
     File(OsString, Vec<u8>),
     /// The default toolchain.
     Default,
 }
 
-/// Returns by what rustup selects the toolchain of a checkout that has this toolchain `file`.
+/// Returns the selection that rustup makes in a checkout with this toolchain `file`.
 ///
-/// `None` if `rustc`, a name to find in PATH or an absolute path, is not rustup's, and wherever
-/// the answer depends on where it is asked: a directory has an override, or a file names a path.
+/// `None` if `rustc`, a name to find in PATH or an absolute path, is not rustup's, and if the
+/// answer depends on the directory: a directory has an override, or a file names a path.
 pub(super) fn selection(
     rustc: &OsStr,
     file: Option<&(PathBuf, Vec<u8>)>,
@@ -43,7 +43,7 @@ pub(super) fn selection(
         .then(|| Selection::File(path.file_name().unwrap_or_default().to_owned(), content.clone()))
 }
 
-/// Tells whether a toolchain is named by `text`, not by where it lies.
+/// Tells whether `text` selects a toolchain by its name, not by its path.
 fn is_name(text: &[u8]) -> bool {
     !text.contains(&b'/') && !text.windows(4).any(|word| word == b"path")
 }
@@ -63,7 +63,7 @@ fn find(name: &OsStr, environment: &Environment) -> Option<PathBuf> {
     (!dirs.iter().any(is_relative)).then_some(found)
 }
 
-/// Tells whether a program is one of rustup's: a link to it, as its installer makes them.
+/// Tells whether a program is one of rustup's: a link to `rustup`, as its installer makes them.
 fn is_rustup(program: &Path) -> bool {
     let file = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
     let found = file(program);
@@ -96,7 +96,8 @@ mod tests {
     const AN_OVERRIDE: &str = "[overrides]\n'/elsewhere' = 'nightly'\n";
     const CHANNEL: &str = "[toolchain]\nchannel = '1.95.0'\n";
 
-    /// Makes `dir/bin/rustc` a link to `dir/bin/rustup`, a program, and returns what finds them.
+    /// Makes `dir/bin/rustc` a link to the program `dir/bin/rustup`, and returns an environment
+    /// that finds them.
     fn installed(dir: &Path) -> io::Result<Environment> {
         write(dir, &[("bin/rustup", "#!/bin/sh\n"), ("home/settings.toml", NO_OVERRIDES)])?;
         let bin = dir.join("bin");
@@ -135,7 +136,7 @@ mod tests {
         }
         let elsewhere = Some(("/b/rust-toolchain.toml", CHANNEL));
         assert_eq!(select(file, &base), select(elsewhere, &base));
-        // A file without `.toml` is read by other rules.
+        // rustup reads a file without `.toml` by other rules.
         assert_ne!(select(file, &base), select(Some(("/b/rust-toolchain", CHANNEL)), &base));
         Ok(())
     }

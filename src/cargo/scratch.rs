@@ -1,14 +1,14 @@
-//! Scratch: what tests, coverage tools and servers leave in a target directory for the time of a run.
+//! Scratch: files that tests, coverage tools and servers leave in a target directory for the time of a run.
 //!
 //! Cargo makes `tmp/` in a build directory, and in that of a target triple, for integration tests
-//! (`CARGO_TARGET_TMPDIR`), but only when it compiles one. So the directory itself is no scratch: a test that
-//! cargo finds fresh relies on it. A tool that builds in a directory inside the target directory, as `cargo
-//! llvm-cov` and `cargo miri` do, has a `tmp/` below a triple there too: a triple has two hyphens at least, and no
-//! directory of cargo's has, so that packages called `tmp` in `debug/build` stay what they are.
+//! (`CARGO_TARGET_TMPDIR`), but only when it compiles one. So the directory itself is not scratch: a test that cargo
+//! finds fresh relies on it. A tool that builds in a directory inside the target directory, such as `cargo llvm-cov`
+//! and `cargo miri`, has a `tmp/` below a triple there too. A triple has at least two hyphens. No directory of cargo's
+//! has as many, so packages called `tmp` in `debug/build` are not taken for scratch.
 //!
-//! Rustc works in `s-<time>-<random>-working` of `incremental/<crate>` and gives it another name when it is done
-//! (`rustc_incremental::persist::fs`). One that is still called so when no build runs was left by a rustc that was
-//! killed: the next rustc removes it unread.
+//! Rustc works in `s-<time>-<random>-working` of `incremental/<crate>` and renames it when it is done
+//! (`rustc_incremental::persist::fs`). If a directory still has such a name when no build runs, a killed rustc left it:
+//! the next rustc removes it unread.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::model::kept::is_read;
 use crate::model::manifest::{Entry, EntryKind, KeptFile, Manifest};
 use crate::model::rel_path::RelPath;
 
-/// The patterns of what is scratch by default.
+/// The default patterns of scratch.
 pub const DEFAULT: [&str; 6] = [
     "/tmp/*",
     "/*/tmp/*",
@@ -30,27 +30,27 @@ pub const DEFAULT: [&str; 6] = [
     "**/incremental/*/s-*-working/",
 ];
 
-/// Which paths of a target directory are scratch: neither saved nor restored.
+/// The patterns of a target directory's scratch, which is neither saved nor restored.
 #[derive(Clone, Debug)]
 pub struct Scratch {
     /// All patterns.
     all: Arc<Gitignore>,
-    /// Those without a slash, which say nothing of where a file lies.
+    /// The patterns without a slash, which match a file in any directory.
     of_names: Arc<Gitignore>,
 }
 
-/// A pattern that means nothing.
+/// An invalid pattern.
 #[derive(Debug, thiserror::Error)]
 #[error("`{text}` is not a pattern as of gitignore: {reason}")]
 pub struct ParseScratchError {
     /// The pattern.
     pub text: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
 impl Scratch {
-    /// Returns one that names nothing.
+    /// Returns a value without patterns, under which nothing is scratch.
     pub fn none() -> Self {
         let none = Arc::new(Gitignore::empty());
         Self { all: Arc::clone(&none), of_names: none }
@@ -62,8 +62,7 @@ impl Scratch {
         chosen.unwrap_or_else(|| Ok(Self::default()))
     }
 
-    /// Parses lines of patterns as of gitignore, relative to the target directory; a later one overrides an
-    /// earlier.
+    /// Parses lines in gitignore's syntax, relative to the target directory; a later pattern overrides an earlier one.
     pub fn parse<'a>(
         patterns: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, ParseScratchError> {
@@ -88,19 +87,19 @@ impl Scratch {
         Ok(Self { all: built(all)?, of_names: built(of_names)? })
     }
 
-    /// Tells whether a path is scratch by its own name. What is below a directory that is scratch is not asked
-    /// about.
+    /// Tells whether a path itself is scratch. The caller skips everything below a scratch directory and does not ask
+    /// about it.
     pub fn names(&self, path: &RelPath, kind: Kind) -> bool {
         !self.all.is_empty() && self.all.matched(path.as_path(), kind == Kind::Dir).is_ignore()
     }
 
-    /// Tells whether a file is scratch wherever it lies: a pattern without a slash names it.
+    /// Tells whether a file is scratch wherever it lies, because a pattern without a slash matches it.
     pub fn names_anywhere(&self, path: &RelPath) -> bool {
         !self.of_names.is_empty() && self.of_names.matched(path.as_path(), false).is_ignore()
     }
 
-    /// Takes scratch out of a manifest that an older version saved, or a job with other patterns; also kept files
-    /// that are scratch wherever they lie, unless a unit was built from them.
+    /// Removes scratch from a manifest that an older version saved, or a job with other patterns. Also removes kept
+    /// files that are scratch wherever they lie, unless a unit was built from them.
     pub fn leave_out_of(&self, manifest: &mut Manifest) {
         if self.all.is_empty() {
             return;

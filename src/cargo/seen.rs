@@ -1,10 +1,15 @@
-//! What cargo sees of a manifest when it looks whether a unit is fresh.
+//! The parts of a manifest that cargo compares when it checks whether a unit is fresh.
 //!
-//! A manifest is about all targets of a package, and about much that no compiler is told. Of it, this makes cargo
-//! build a unit again (`calculate_normal` in cargo's `compiler/fingerprint`, `TargetInner` in its manifests): the
-//! name and the version of the package, what is said of the unit's own target, the edition, `[lints]`, the names of
-//! all features, those that are on, the dependencies of the target, whose versions the lock file tells, and what
-//! the code reads by `env!("CARGO_PKG_DESCRIPTION")` and the like. Of its workspace, what it inherits of these.
+//! A manifest describes all targets of a package, and much that no compiler gets. These parts make cargo build a unit
+//! again (`calculate_normal` in cargo's `compiler/fingerprint`, `TargetInner` in its manifests):
+//!
+//! - the name and version of the package, the edition, and `[lints]`;
+//! - the entry of the unit's own target;
+//! - the names of all features, and the features that are on;
+//! - the target's dependencies; the lock file has their versions;
+//! - the values that the code reads by `env!("CARGO_PKG_DESCRIPTION")` and the like.
+//!
+//! The parts of the workspace that the package inherits count the same.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -17,8 +22,9 @@ use crate::model::digest::Hasher;
 use crate::model::mark::Mark;
 use crate::model::unit_graph::{Asks, Features, GraphTarget};
 
-/// The variables of a package that cargo compares if the code reads them, and the keys that they are of
-/// (`metadata_envs!` in cargo's manifests). Of the others, name and version, every unit depends.
+/// The variables of a package that cargo compares if the code reads them, each with its key in the manifest
+/// (`metadata_envs!` in cargo's manifests). Every unit depends on the name and the version, whose variables are not
+/// here.
 const VARIABLES: [(&str, &str); 8] = [
     ("CARGO_PKG_AUTHORS", "authors"),
     ("CARGO_PKG_DESCRIPTION", "description"),
@@ -30,18 +36,18 @@ const VARIABLES: [(&str, &str); 8] = [
     ("CARGO_PKG_RUST_VERSION", "rust-version"),
 ];
 
-/// The readme of a package that names none: the first of these that is there.
+/// The default readme of a package: the first of these files that exists.
 const READMES: [&str; 3] = ["README.md", "README.txt", "README"];
 
-/// What decides whether a target is tested, benchmarked and documented, and how.
+/// The keys that decide whether and how a target is tested, benchmarked and documented.
 const SWITCHES: [&str; 6] = ["test", "bench", "doc", "doctest", "harness", "proc-macro"];
 
-/// Tells whether cargo compares a variable with what the manifest says, if the code reads it.
+/// Tells whether cargo compares a variable with the manifest if the code reads it.
 pub fn is_of_manifest(variable: &str) -> bool {
     VARIABLES.iter().any(|(name, _)| *name == variable)
 }
 
-/// Returns the name of a unit without that of its target: `test-bin-` of `test-bin-app`.
+/// Returns the name of a unit without that of its target: `test-bin-` for `test-bin-app`.
 pub fn kind_of(unit: &str) -> &str {
     &unit[..unit.len() - parts(unit).2.len()]
 }
@@ -50,18 +56,18 @@ pub fn kind_of(unit: &str) -> &str {
 #[derive(Debug, Default)]
 pub struct Manifests {
     packages: HashMap<PathBuf, Option<Package>>,
-    /// What was asked already, by the directory of the package.
+    /// Earlier answers, by the directory of the package.
     answers: HashMap<PathBuf, HashMap<Question, Option<Seen>>>,
 }
 
 type Question = (GraphTarget, Option<Features>);
 
-/// What cargo sees of a manifest by the units of one target.
+/// The parts of a manifest that cargo compares for the units of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Equal for manifests between which cargo sees no difference.
+    /// Equal for two manifests if cargo sees no difference between them.
     pub mark: Mark,
-    /// The features that the target asks for.
+    /// The features that the target asks of its dependencies.
     pub asks: Asks,
 }
 
@@ -88,14 +94,14 @@ impl Manifests {
         self.package(dir).is_some()
     }
 
-    /// Returns the version of the package in `dir`, a canonical path. One that is not in its own manifest counts
-    /// as not known.
+    /// Returns the version of the package in `dir`, a canonical path. An inherited version counts if the workspace has
+    /// it; without any version it is `None`.
     pub fn version(&mut self, dir: &Path) -> Option<&str> {
         self.package(dir)?.own.get("version")?.as_str()
     }
 
-    /// Returns what cargo sees of the manifest in `dir`, a canonical path, by the units of a target. `None` if there
-    /// is no such package or target.
+    /// Returns the parts of the manifest in `dir`, a canonical path, that cargo compares for the units of a target.
+    /// `None` if there is no such package or target.
     pub fn seen(
         &mut self,
         dir: &Path,
@@ -112,13 +118,13 @@ impl Manifests {
         answer
     }
 
-    /// Returns the targets of the same kind as that of `unit`, as cargo would name their units, with the path of each
-    /// from the package on: those that are in the directory where cargo looks for them.
+    /// Returns the targets of the same kind as that of `unit`, as cargo would name their units, each with its path
+    /// relative to the package. Covers the targets in the directory where cargo looks for them.
     pub fn like(&mut self, dir: &Path, unit: &str) -> Vec<(String, String)> {
         self.package(dir).map(|package| package.like(unit)).unwrap_or_default()
     }
 
-    /// Finds out which features of a unit follow from others of it.
+    /// Splits the features of a unit into those that follow from others and those that were asked for.
     pub fn features(&mut self, dir: &Path, all: &BTreeSet<String>) -> Features {
         let mut asked = all.clone();
         if let Some(package) = self.package(dir) {
@@ -146,7 +152,7 @@ impl Package {
         hasher.field(self.name.as_bytes());
         hasher.field(text_of(self.own.get("version")).as_bytes());
         if mode == "run-" {
-            // All else goes into the script that runs.
+            // Everything else affects the script, which is a unit of its own.
             return Some(Seen { mark: hasher.finish().into(), asks: Asks::new() });
         }
         let edition = described.get("edition").or_else(|| self.own.get("edition"));
@@ -208,7 +214,7 @@ impl Package {
         names.into_iter().filter_map(target).collect()
     }
 
-    /// Returns what the manifest says of a target, its path among it; none if there is no such target.
+    /// Returns the manifest's entry for a target, with its path; `None` if there is no such target.
     fn target(&self, kind: &str, name: &str) -> Option<Table> {
         let is_file = |path: &String| self.dir.join(path).is_file();
         let first = |paths: Vec<String>| paths.into_iter().find(is_file);
@@ -242,7 +248,7 @@ impl Package {
             }
             kind => match KINDS.iter().find(|of| of.name == kind) {
                 Some(kind) => kind,
-                // What is not known may be there.
+                // A target of an unknown kind may exist.
                 None => return Some(Table::new()),
             },
         };
@@ -261,7 +267,7 @@ impl Package {
         with_path(listed.cloned().unwrap_or_default(), first(paths))
     }
 
-    /// Returns what the manifest says of a variable of [`VARIABLES`].
+    /// Returns the manifest's value for a variable of [`VARIABLES`].
     fn variable(&self, variable: &str) -> String {
         let key = VARIABLES.iter().find(|(name, _)| *name == variable).map_or("", |(_, key)| *key);
         match self.own.get(key) {
@@ -274,7 +280,7 @@ impl Package {
     }
 }
 
-/// Takes the name of a unit apart: `("test-", "bin", "app")` of `test-bin-app`.
+/// Splits the name of a unit: `("test-", "bin", "app")` for `test-bin-app`.
 fn parts(unit: &str) -> (&str, &str, &str) {
     let mode = ["test-", "doc-", "run-"].into_iter().find(|mode| unit.starts_with(mode));
     let target = &unit[mode.map_or(0, str::len)..];
@@ -285,7 +291,7 @@ fn parts(unit: &str) -> (&str, &str, &str) {
     (mode.unwrap_or_default(), kind, name)
 }
 
-/// Returns what is said of a target as far as cargo looks at it. A value that is the default is not said.
+/// Returns the settings of a target that cargo compares, as text. Leaves out default values.
 fn description(kind: &str, table: &Table) -> String {
     let default = |switch: &str| match switch {
         "test" => !matches!(kind, "example" | "bench"),
@@ -312,7 +318,7 @@ fn description(kind: &str, table: &Table) -> String {
     text_of(Some(&Value::Table(said)))
 }
 
-/// Returns the flags that `[lints]` stands for, in the order of cargo's `lints_to_rustflags`.
+/// Returns the flags that `[lints]` becomes, in the order of cargo's `lints_to_rustflags`.
 fn lint_flags(lints: &Table) -> Vec<String> {
     let mut flags = Vec::new();
     for (tool, lints) in lints.iter().filter(|(tool, _)| *tool != "cargo") {
@@ -328,7 +334,7 @@ fn lint_flags(lints: &Table) -> Vec<String> {
     flags.chain(strings(checked)).collect()
 }
 
-/// Returns what tells a dependency from others of its name: everything but its version and features.
+/// Returns the settings that tell a dependency from others of its name: all but its version and features.
 fn crate_of(dependency: &Dependency) -> String {
     let keys = [
         "path",

@@ -1,4 +1,4 @@
-//! The sources of a checkout: what cargo may compare with what it built.
+//! The sources of a checkout, which cargo may compare with its builds.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -20,20 +20,20 @@ use crate::model::rel_path::RelPath;
 /// A source file or symlink, not read yet.
 #[derive(Clone, Debug)]
 pub struct SourceFile {
-    /// Where it is below its root.
+    /// Its path below its root.
     pub path: RelPath,
-    /// What the kernel knows of it.
+    /// Its metadata.
     pub stat: Stat,
 }
 
 /// A directory of sources with the digest of its list of names.
 #[derive(Clone, Debug)]
 pub struct SourceDir {
-    /// Where it is below its root; the root itself has none.
+    /// Its path below its root; `None` for the root itself.
     pub path: Option<RelPath>,
-    /// What the kernel knows of it.
+    /// Its metadata.
     pub stat: Stat,
-    /// The digest of its sorted names; none if they changed while they were read.
+    /// The digest of its sorted names; `None` if they changed while they were read.
     pub names: Option<Digest>,
 }
 
@@ -42,27 +42,26 @@ pub struct SourceDir {
 pub struct Listing {
     /// Files and symlinks: tracked ones, and untracked ones that git does not ignore.
     pub files: Vec<SourceFile>,
-    /// The directories that hold them, and those that lead there.
+    /// The directories that hold them, with all parents up to the root.
     pub dirs: Vec<SourceDir>,
-    /// Target directories beside the excluded ones, as `fuzz/target`.
+    /// Target directories other than the excluded ones, such as `fuzz/target`.
     pub strange_targets: Vec<PathBuf>,
 }
 
-/// Lists the sources below `root`, leaving out `excluded` directories (absolute paths: target
-/// directories, the store) and what git ignores.
+/// Lists the sources below `root`, without `excluded` directories (absolute paths: target directories, the store) and
+/// without files that git ignores.
 ///
-/// A file that git tracks is a source wherever it is, also in a target directory or where a pattern ignores it,
-/// as far as git can be asked. A directory that nobody may read is no source, for cargo cannot read it either.
-/// One that is missed here costs a rebuild, never a stale artifact: only what was recorded gets an
-/// old mtime back.
+/// A file that git tracks is always a source if git can be asked, also in a target directory or where a pattern ignores
+/// it. An unreadable directory is no source, for cargo cannot read it either. A missed source costs a rebuild, never a
+/// stale artifact: only recorded sources get an old mtime back.
 pub fn list(root: &Path, excluded: &[PathBuf], environment: &Environment) -> Result<Listing> {
     let mut listing = Listing::default();
     let mut seen = BTreeSet::new();
     let skipped: BTreeSet<_> = excluded.iter().cloned().collect();
     let keeps = skipped.clone();
     let mut walk = WalkBuilder::new(root);
-    // Patterns of directories above do not count: a dependency checked out inside another repo, which
-    // ignores it, has sources all the same.
+    // Ignore files of directories above do not count: a dependency checked out inside another repo, which ignores it,
+    // has sources all the same.
     walk.hidden(false)
         .require_git(false)
         .ignore(false)
@@ -121,7 +120,7 @@ fn is_gone(error: &Error) -> bool {
     error.source.kind() == std::io::ErrorKind::NotFound
 }
 
-/// Returns the path of `full` below `root`, if it is there.
+/// Returns the path of `full` below `root`; `None` if it is elsewhere, or `root` itself.
 pub fn below(root: &Path, full: &Path) -> Result<Option<RelPath>> {
     let Ok(path) = full.strip_prefix(root) else { return Ok(None) };
     if path.as_os_str().is_empty() {
@@ -131,14 +130,14 @@ pub fn below(root: &Path, full: &Path) -> Result<Option<RelPath>> {
     parsed.map(Some).map_err(std::io::Error::other).at("record", full)
 }
 
-/// Returns where in `root` the symlink at `path` leads, if it leads anywhere there.
+/// Returns the path in `root` that the symlink at `path` leads to, if it leads to one.
 pub fn leads_to(root: &Path, path: &RelPath) -> Option<RelPath> {
     let target = root.join(path.as_path()).canonicalize().ok()?;
     below(&root.canonicalize().ok()?, &target).ok().flatten()
 }
 
-/// Tells whether a walk enters or reports `path`: nothing of git's own, no excluded directory,
-/// no directory that we stage in.
+/// Tells whether a walk enters or reports `path`: not git's own files, no excluded directory, and no directory that we
+/// stage in.
 fn is_source_dir_entry(path: &Path, excluded: &BTreeSet<PathBuf>) -> bool {
     let name = path.file_name().unwrap_or_default();
     !is_never_source(name) && !excluded.contains(path)
@@ -182,8 +181,8 @@ struct DirEntry {
     may_be_dir: bool,
 }
 
-/// Reads a directory's entries, sorted by name. All count, also ignored files, for a build script may
-/// list them; but not those that come and go with our own work.
+/// Reads a directory's entries, sorted by name. Includes ignored files, for a build script may list them; leaves out
+/// files that come and go with our own work.
 fn read_entries(dir: &Path, excluded: &BTreeSet<PathBuf>) -> Result<Vec<DirEntry>> {
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(dir).at("read directory", dir)? {
@@ -197,8 +196,8 @@ fn read_entries(dir: &Path, excluded: &BTreeSet<PathBuf>) -> Result<Vec<DirEntry
     Ok(entries)
 }
 
-/// Tells whether cargo builds in `dir`: it keeps what it knows of rustc there, or made the directory
-/// and tagged it. Cargo also tags `registry/` and `git/` of its home.
+/// Tells whether cargo builds in `dir`: it keeps its record of rustc there, or made and tagged the directory. Cargo
+/// also tags `registry/` and `git/` of its home; these do not count.
 pub fn is_target(dir: &Path) -> bool {
     let is_of_home = || dir.parent().is_some_and(|home| home.join(".package-cache").exists());
     dir.join(".rustc_info.json").is_file() || (is_tagged_by_cargo(dir) && !is_of_home())
@@ -208,7 +207,7 @@ pub fn is_target(dir: &Path) -> bool {
 /// `cargo_util::paths::exclude_from_backups_and_indexing` writes it.
 pub fn is_tagged_by_cargo(dir: &Path) -> bool {
     let tag = dir.join("CACHEDIR.TAG");
-    // The start says enough. A tag that is a symlink is none.
+    // The first 1024 bytes suffice. A symlink is no tag.
     let Ok(file) = open_regular(&tag) else { return false };
     let mut text = String::new();
     file.take(1024).read_to_string(&mut text).is_ok()

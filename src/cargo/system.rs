@@ -1,8 +1,8 @@
 //! The system that builds run on: its C library, its release, its C compiler.
 //!
-//! It hides where these lie and how each of them writes its version. Nothing here fails: what cannot be
-//! found or read is unknown. Files are read up to a bound, and what they say becomes a name or a version or
-//! nothing. Why so: `docs/decisions/0024-system.md`.
+//! This module hides where these lie and how each of them writes its version. No function here fails: a part that
+//! cannot be found or read is unknown. Files are read up to a limit, and only a valid name or version is taken from
+//! them. `docs/decisions/0024-system.md` has the reasons.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -14,15 +14,15 @@ use super::{dirs, program};
 use crate::model::environment::Environment;
 use crate::model::system::{Part, System};
 
-/// No libc is as large: glibc 2.36 has 1.9 MB, musl 1.2.3 0.6 MB.
+/// The maximum of bytes to read from a libc: glibc 2.36 has 1.9 MB, musl 1.2.3 0.6 MB.
 const MAX_LIBC_BYTES: u64 = 32 * 1024 * 1024;
 
-/// No `os-release` is as large.
+/// The maximum of bytes to read from an `os-release`.
 const MAX_RELEASE_BYTES: u64 = 64 * 1024;
 
-/// Returns what is known of the system that a build in `repo`, a directory, runs on.
+/// Returns the known parts of the system that a build in the directory `repo` runs on.
 ///
-/// The C compiler and the linker are asked, which takes the time of two processes; all else is read.
+/// Runs the C compiler and the linker, which takes the time of two processes, and reads files for the rest.
 pub fn system(repo: &Path, environment: &Environment) -> System {
     let root = root(environment);
     System {
@@ -33,18 +33,18 @@ pub fn system(repo: &Path, environment: &Environment) -> System {
     }
 }
 
-/// Returns where the files of the system are: at `/`, or where a test of a debug build says.
+/// Returns the root directory of the system's files: `/`, or the one that a test of a debug build sets.
 fn root(environment: &Environment) -> &Path {
     let given = environment.get("RUNNER_CACHE_SYSTEM_ROOT").filter(|_| cfg!(debug_assertions));
     given.map_or(Path::new("/"), Path::new)
 }
 
-/// Returns the C library in the usual places below `root`: glibc, or musl where there is none.
+/// Returns the C library in the usual places below `root`: glibc, or else musl.
 fn libc(root: &Path) -> Option<Part> {
     let arch = std::env::consts::ARCH;
     let multiarch = |suffix: &str| format!("usr/lib/{arch}-linux-{suffix}");
     let dirs = [
-        // Debian and its kin, then those that keep libraries of 32 bits in `lib`, then the others.
+        // Debian and its kin, then systems that keep 32-bit libraries in `lib`, then the others.
         multiarch("gnu"),
         multiarch("gnueabihf"),
         "usr/lib64".to_owned(),
@@ -64,11 +64,11 @@ fn libc(root: &Path) -> Option<Part> {
     Some(Part::new("musl", musl_version(&loader.path()).as_deref()))
 }
 
-/// Returns the version that a glibc says of itself: `GNU C Library (<package>) stable release version
-/// 2.36.`, at the end of a line. The names of its symbols' versions say less: 2.31 has none of its own.
+/// Returns the version in the banner of a glibc: `GNU C Library (<package>) stable release version 2.36.`, at the end
+/// of a line. The versions of its symbols do not suffice: 2.31 has none of its own.
 fn glibc_version(path: &Path) -> Option<String> {
     const SAYS: &[u8] = b"release version ";
-    /// How long the line is, at most; before it in its "line" is what else lies in the file.
+    /// The maximum length of the banner line; other bytes of the file may come before it in the same "line".
     const MAX_LINE: usize = 512;
     let lines = BufReader::with_capacity(128 * 1024, open(path, MAX_LIBC_BYTES)?).split(b'\n');
     let found = lines.map_while(Result::ok).find_map(|piece| {
@@ -92,7 +92,7 @@ fn musl_version(path: &Path) -> Option<String> {
     versions.all(|other| other == first).then(|| first.to_owned())
 }
 
-/// Opens a regular file to read its first `most` bytes: a fifo or a device would keep us waiting.
+/// Opens a regular file to read its first `most` bytes. A fifo or a device would keep us waiting.
 fn open(path: &Path, most: u64) -> Option<Take<File>> {
     let is_file = std::fs::metadata(path).ok()?.is_file();
     if is_file { Some(File::open(path).ok()?.take(most)) } else { None }
@@ -108,7 +108,7 @@ fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
     text.windows(wanted.len()).position(|window| window == wanted)
 }
 
-/// Returns the name and version of the release (os-release(5)); the first file that is there counts.
+/// Returns the name and version of the release (os-release(5)); the first file that exists counts.
 fn os(root: &Path) -> Option<Part> {
     let paths = ["etc/os-release", "usr/lib/os-release"].map(|path| root.join(path));
     let text = paths.iter().find_map(|path| content(path, MAX_RELEASE_BYTES))?;
@@ -124,8 +124,8 @@ fn os(root: &Path) -> Option<Part> {
     Some(Part::new(&value("ID")?, value("VERSION_ID").as_deref()))
 }
 
-/// Asks the C compiler that the `cc` crate would run, and rustc as its linker, if nothing names another.
-/// Variables that name others (`CC_<target>`, `CARGO_TARGET_<target>_LINKER`) are part of the key.
+/// Returns the C compiler that the `cc` crate runs, and rustc as its linker, unless a variable names another. Variables
+/// that name others (`CC_<target>`, `CARGO_TARGET_<target>_LINKER`) are part of the key.
 fn compiler(repo: &Path, environment: &Environment) -> Option<Part> {
     let named = environment.get("CC").and_then(OsStr::to_str).unwrap_or_default();
     let mut words = named.split_whitespace().skip_while(|word| is_wrapper(word));
@@ -136,14 +136,14 @@ fn compiler(repo: &Path, environment: &Environment) -> Option<Part> {
     answer.status.success().then(|| compiler_of(&said))?
 }
 
-/// Tells whether a program runs a compiler that is named after it, as the `cc` crate has it. Such a one is not
-/// asked: it may start a server with our environment, which the build would use afterwards.
+/// Tells whether a program is a wrapper of the compiler named after it, by the list of the `cc` crate. We run no
+/// wrapper: it may start a server with our environment, which the build would use afterwards.
 fn is_wrapper(program: &str) -> bool {
     const KNOWN: [&str; 6] = ["ccache", "distcc", "sccache", "icecc", "cachepot", "buildcache"];
     Path::new(program).file_stem().and_then(OsStr::to_str).is_some_and(|it| KNOWN.contains(&it))
 }
 
-/// Returns which compiler says so. A GCC is known by the owner of its copyright, whatever it was called as.
+/// Recognizes a compiler by its output. A GCC shows by the owner of its copyright, under whatever name it was called.
 fn compiler_of(said: &str) -> Option<Part> {
     let first = said.lines().next()?;
     let name = if first.contains("clang") {
@@ -156,8 +156,8 @@ fn compiler_of(said: &str) -> Option<Part> {
     Some(Part::new(name, version_in(first).as_deref()))
 }
 
-/// Returns the linker that a build uses: the program that a variable or cargo's configuration names, else the
-/// `ld` that the C compiler calls. It is recorded for people: no build was seen to break by another one.
+/// Returns the linker that a build uses: the program that a variable or cargo's configuration names, else the `ld` that
+/// the C compiler calls. It is recorded for people: no build was seen to break by another linker.
 fn linker(repo: &Path, environment: &Environment) -> Option<Part> {
     let is_linker = |name: &str| name.starts_with("CARGO_TARGET_") && name.ends_with("_LINKER");
     let mut named = environment.iter().filter(|(name, _)| name.to_str().is_some_and(is_linker));
@@ -176,9 +176,9 @@ fn linker(repo: &Path, environment: &Environment) -> Option<Part> {
     Some(Part::new(&name.unwrap_or("ld").to_lowercase(), version_in(first).as_deref()))
 }
 
-/// Returns the first version in a line that a program prints of itself.
+/// Returns the first version in a line that a program prints about itself.
 fn version_in(line: &str) -> Option<String> {
-    // What is in parentheses is the version of a package.
+    // A version in parentheses is that of a package.
     let mut depth = 0_usize;
     let outside: String = line
         .chars()
@@ -195,7 +195,7 @@ fn version_in(line: &str) -> Option<String> {
     words.find_map(|word| version(word).filter(|version| version.contains('.')))
 }
 
-/// Returns `text` if it is numbers with dots between them.
+/// Returns `text` if it consists of numbers with dots between them.
 fn version(text: &str) -> Option<String> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
     (text.len() <= 32 && text.split('.').all(is_number)).then(|| text.to_owned())
@@ -210,7 +210,7 @@ mod tests {
 
     type TestResult = std::result::Result<(), Box<dyn std::error::Error>>;
 
-    /// Why, the files of a system, and what is found in them.
+    /// Why, the files of a system, and the part that is found in them.
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
 
     const BANNER: &str = "\u{1}code\n\0GNU C Library (Debian GLIBC 2.36-9+deb12u14) stable release version 2.36.\nCopyright";
@@ -327,7 +327,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let environment = Environment::default().with("PATH", "/usr/bin:/bin");
         let found = system(dir.path(), &environment);
-        // Programs of these tests are linked by a C compiler, on a system with a C library.
+        // A C compiler links these tests, on a system with a C library.
         let libc = found.libc.ok_or("no libc")?;
         assert!(libc.version.is_some(), "{libc}");
         Ok(())

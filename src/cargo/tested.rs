@@ -1,10 +1,10 @@
-//! Which versions of cargo this program was tested with.
+//! The versions of cargo that this program was tested with.
 
 /// The newest minor version of cargo 1 that `scripts/check --toolchains` passed with.
 pub const NEWEST_TESTED: u32 = 101;
 
-/// Returns the release of the cargo beside the `rustc` that answers `verbose_version` to `rustc -vV`, if it is
-/// newer than any that was tested; `None` if it is not, or does not say which one it is.
+/// Returns the release of the cargo of this toolchain if it is newer than any that was tested. `verbose_version` is the
+/// output of `rustc -vV`. `None` if the cargo is not newer, or if the output names no release.
 ///
 /// Cargo and rustc of one toolchain have one version, so cargo need not be asked.
 pub fn newer_than_tested(verbose_version: &str) -> Option<&str> {

@@ -1,4 +1,4 @@
-//! What the tests of this module share: real directories, and an environment for real programs.
+//! Shared by the tests of this module: real directories, and an environment for real programs.
 
 use std::io;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Which compiler builds a repo.
+//! The compiler that builds a repo.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
@@ -14,10 +14,10 @@ use crate::fs::regular::read;
 use crate::model::digest::{Digest, Hasher};
 use crate::model::environment::Environment;
 
-/// Which compiler builds a repo; at least one of its facts is known.
+/// The compiler that builds a repo; at least one of its fields is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toolchain {
-    /// What `rustc -vV` says: release, commit, host, LLVM.
+    /// The output of `rustc -vV`: release, commit, host, LLVM.
     pub verbose_version: Option<String>,
     /// The `rust-toolchain` or `rust-toolchain.toml` that applies, and its content.
     pub file: Option<(PathBuf, Vec<u8>)>,
@@ -25,7 +25,7 @@ pub struct Toolchain {
     pub unknown: Option<String>,
 }
 
-/// What is to be asked of the compiler of a repo.
+/// A question to the compiler of a repo.
 #[derive(Debug)]
 pub struct Question {
     repo: PathBuf,
@@ -34,7 +34,7 @@ pub struct Question {
     selection: Option<Selection>,
 }
 
-/// What a compiler answered; nothing where there is none.
+/// The output of a compiler; `None` if there is no compiler.
 pub type Answer = Option<Output>;
 
 impl Question {
@@ -47,7 +47,7 @@ impl Question {
         Ok(Self { repo: repo.to_owned(), rustc, file, selection })
     }
 
-    /// Tells whether the answer to the one certainly is the answer to the other.
+    /// Tells whether both questions certainly have the same answer.
     pub fn is_same(&self, other: &Self) -> bool {
         let is_selected_alike = self.selection.is_some() && self.selection == other.selection;
         self.rustc == other.rustc && (is_selected_alike || self.repo == other.repo)
@@ -59,21 +59,21 @@ impl Question {
     }
 }
 
-/// What makes `rustc` say which one it is.
+/// The arguments that make `rustc` print its version in full.
 const ARGS: [&str; 1] = ["-vV"];
 
 impl Toolchain {
-    /// Asks the compiler of a repo alone.
+    /// Asks the compiler of a single repo.
     pub fn of(repo: &Path, environment: &Environment) -> Result<Self> {
         let question = Question::of(repo, environment)?;
         let answer = question.ask(environment)?;
         Self::by(question, &answer)
     }
 
-    /// Returns what is known by the answer to a question.
+    /// Returns the toolchain by the answer to a question.
     ///
-    /// Where there is no `rustc`, or it refuses (its toolchain is not installed yet), the file
-    /// alone will do, with a warning.
+    /// If there is no `rustc`, or if it refuses (its toolchain is not installed yet), the file alone suffices, with a
+    /// warning.
     pub fn by(question: Question, answer: &Answer) -> Result<Self> {
         let Question { repo, rustc, file, .. } = question;
         let (verbose_version, unknown) = match answer {
@@ -93,12 +93,12 @@ impl Toolchain {
         Ok(Self { verbose_version, file, unknown })
     }
 
-    /// Returns the digest of the compiler: of what it says of itself, or of the file where nobody
-    /// could ask it. Where the file lies does not matter.
+    /// Returns the digest of the compiler: of its own output, or of the toolchain file if it could not be asked. The
+    /// path of the file does not matter.
     ///
-    /// The answer of `rustc -vV` is all that cargo puts of the compiler into its fingerprints and
-    /// into the names of what it builds (`fingerprint/mod.rs` and `compilation_files.rs` of cargo);
-    /// wrappers are variables, which are in the key beside this.
+    /// Cargo puts no more of the compiler than the output of `rustc -vV` into its fingerprints and into the names of
+    /// its files (`fingerprint/mod.rs` and `compilation_files.rs` of cargo). Wrappers are variables, which the key
+    /// covers apart from this.
     pub fn digest(&self) -> Digest {
         let mut hasher = Hasher::default();
         if let Some(version) = &self.verbose_version {
@@ -111,8 +111,8 @@ impl Toolchain {
         hasher.finish()
     }
 
-    /// Returns the content of the toolchain file if nothing better is known: the same compiler may
-    /// be asked for in many words.
+    /// Returns the content of the toolchain file if the compiler's output is unknown. The output is the better input:
+    /// many texts may ask for the same compiler.
     pub fn deciding_file(&self) -> Option<&[u8]> {
         let (_, content) = self.file.as_ref().filter(|_| self.verbose_version.is_none())?;
         Some(content)
@@ -130,15 +130,15 @@ fn rustc(repo: &Path, environment: &Environment) -> Result<OsString> {
             return Ok(resolve(program, repo));
         }
     }
-    // Without a home there is no configuration in it.
+    // Without a cargo home there is no configuration in it.
     let home = dirs::cargo_home(environment, None, repo).ok();
     let config = Config::read(repo, home.as_deref())?;
     let configured = config.build("rustc").map(|(program, base)| resolve(program.as_ref(), base));
     Ok(configured.unwrap_or_else(|| "rustc".into()))
 }
 
-/// Finds the toolchain file as rustup does: in `repo`, then in each parent; of two in one
-/// directory the one without `.toml` wins (rustup book, "Overrides").
+/// Finds the toolchain file as rustup does: in `repo`, then in each parent. Of two files in one directory the one
+/// without `.toml` wins (rustup book, "Overrides").
 fn find_file(repo: &Path) -> Result<Option<(PathBuf, Vec<u8>)>> {
     for dir in repo.ancestors() {
         for name in ["rust-toolchain", "rust-toolchain.toml"] {

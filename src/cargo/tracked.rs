@@ -1,4 +1,4 @@
-//! Which files git tracks, and where its repositories are.
+//! The files that git tracks, and the repositories they are in.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,21 +10,21 @@ use crate::model::rel_path::RelPath;
 /// The files that git tracks below a root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tracked {
-    /// Those that git finds as it knows them: any checkout of what is committed brings them.
+    /// Files that git finds unchanged: any checkout of the commit brings them.
     pub unchanged: BTreeSet<RelPath>,
-    /// The others.
+    /// The other tracked files.
     pub changed: BTreeSet<RelPath>,
 }
 
-/// What to ask git for: all files that it tracks.
+/// The arguments of `git ls-files` for all tracked files.
 const ALL: &[&str] = &["--cached", "--recurse-submodules"];
 
-/// Returns the files below `root` that git tracks, nothing where it cannot be asked.
+/// Returns the files below `root` that git tracks; none if git cannot be asked.
 pub fn tracked_files(root: &Path, environment: &Environment) -> Vec<RelPath> {
     ask(root, ALL, environment).unwrap_or_default()
 }
 
-/// Returns the files below `root` that git tracks. None where it tracks nothing or cannot be asked.
+/// Returns the files below `root` that git tracks. `None` if it cannot be asked, or finds no unchanged file.
 pub fn tracked(root: &Path, environment: &Environment) -> Option<Tracked> {
     let all = ask(root, ALL, environment)?;
     let changed: BTreeSet<_> = ask(root, &["--modified"], environment)?.into_iter().collect();
@@ -38,7 +38,7 @@ pub(super) fn tracks_lock_file(root: &Path, environment: &Environment) -> bool {
     ask(root, &["--error-unmatch", "--", "Cargo.lock"], environment).is_some()
 }
 
-/// Returns the root of the git repository that tracks anything in `dir`, a canonical path; without one, `dir`.
+/// Returns the root of the git repository that tracks any file in `dir`, a canonical path; `dir` if there is none.
 pub fn repository_of(dir: &Path, environment: &Environment) -> PathBuf {
     let top = dir.ancestors().find(|dir| dir.join(".git").exists());
     let tracks_any = || ask(dir, &["--cached"], environment).is_some_and(|all| !all.is_empty());
@@ -46,7 +46,7 @@ pub fn repository_of(dir: &Path, environment: &Environment) -> PathBuf {
     top.filter(is_own).unwrap_or(dir).to_owned()
 }
 
-/// Returns the URL of the remote `origin` of the repository that `dir` is in.
+/// Returns the URL of the remote `origin` of the repository that holds `dir`.
 pub fn url_of_origin(dir: &Path, environment: &Environment) -> Option<String> {
     let mut git = Program::git(environment);
     git.args(["config", "--get", "remote.origin.url"]).current_dir(dir);
@@ -56,7 +56,7 @@ pub fn url_of_origin(dir: &Path, environment: &Environment) -> Option<String> {
 
 fn ask(root: &Path, which: &[&str], environment: &Environment) -> Option<Vec<RelPath>> {
     let mut git = Program::git(environment);
-    // A file that is lacking is no reason to fetch it.
+    // Do not fetch a missing file.
     git.env("GIT_NO_LAZY_FETCH", "1").args(["ls-files", "-z"]).args(which).current_dir(root);
     let output = git.output().ok().filter(|output| output.status.success())?;
     let paths = output.stdout.split(|byte| *byte == 0);

@@ -1,6 +1,6 @@
-//! Units: which files of a target directory belong together, by how cargo names them.
+//! Units: groups the files of a target directory by the unit that they belong to, by cargo's names.
 //!
-//! Cargo has two layouts. In both, everything that one unit wrote carries its hash, 16 lowercase hex digits:
+//! Cargo has two layouts. In both, all files of one unit carry its hash, 16 lowercase hex digits:
 //!
 //! ```text
 //! <profile>/.fingerprint/<package>-<hash>/…        <profile>/build/<package>/<hash>/fingerprint/…
@@ -9,11 +9,11 @@
 //! <profile>/examples/<name>-<hash>[.<extension>]
 //! ```
 //!
-//! Cargo up to 1.99 writes the first, and the second with `-Zbuild-dir-new-layout` (cargo#15010); cargo
-//! 1.100 writes the second, always. `tests/fixtures/layouts/` lists what each of them wrote. A profile
-//! directory is `debug`, `release`, that of a custom profile, and each of them below a target triple or a
-//! directory of a tool (`llvm-cov-target`). Files without a hash belong to no unit: binaries where a user
-//! looks for them, locks, documentation, reports of tools, `incremental`.
+//! Cargo up to 1.99 writes the first, and the second with `-Zbuild-dir-new-layout` (cargo#15010); cargo 1.100 always
+//! writes the second. `tests/fixtures/layouts/` lists the files that each of them wrote. A profile directory is
+//! `debug`, `release`, that of a custom profile, and each of them below a target triple or a directory of a tool
+//! (`llvm-cov-target`). Files without a hash belong to no unit: final binaries, locks, documentation, reports of tools,
+//! `incremental`.
 
 use std::collections::BTreeMap;
 
@@ -55,14 +55,14 @@ impl Units {
     }
 }
 
-/// Tells whether cargo reads this file of a target directory on every build whose graph holds its
-/// unit, to see whether that is fresh.
+/// Tells whether cargo reads this file of a target directory on every build whose graph holds its unit, to check
+/// whether the unit is fresh.
 pub fn is_fingerprint(path: &RelPath) -> bool {
     let dir = Place::of(path).and_then(|place| place.fingerprint_of);
     dir.is_some_and(|dir| dir.len() < path.as_bytes().len())
 }
 
-/// Which of cargo's layouts a path is named by.
+/// The layout of cargo that a path's name follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Layout {
     /// `.fingerprint/`, `build/<package>-<hash>/`, `deps/`, `examples/`.
@@ -71,26 +71,26 @@ pub(super) enum Layout {
     ByUnit,
 }
 
-/// Where a path that carries a hash is.
+/// The position of a path that carries a hash.
 pub(super) struct Spot<'a> {
     pub(super) layout: Layout,
-    /// The profile directory with its slash; nothing if that is the target directory itself.
+    /// The profile directory with its slash; empty if it is the target directory itself.
     pub(super) profile: &'a [u8],
-    /// The names below the directory of the unit: `["run", "stdout"]`. Of a file in a directory that many
-    /// units share (`deps/`, `examples/`) its own name.
+    /// The names below the directory of the unit: `["run", "stdout"]`. For a file in a directory that many units share
+    /// (`deps/`, `examples/`), its own name.
     pub(super) below: Vec<&'a [u8]>,
-    /// Whether it is in the directory of a fingerprint.
+    /// Whether it is in a fingerprint directory.
     pub(super) is_fingerprint: bool,
     /// Whether it is in a directory that many units share.
     pub(super) is_shared: bool,
 }
 
-/// Returns the profile directory that a path of a unit is in, with its slash.
+/// Returns the profile directory of a unit's path, with its slash.
 pub fn profile_of(path: &RelPath) -> Option<&[u8]> {
     Place::of(path).map(|place| place.profile)
 }
 
-/// Tells where a path is, by its names alone; `None` for one that carries no hash.
+/// Returns the position of a path by its names alone; `None` for a path without a hash.
 pub(super) fn spot_of(path: &RelPath) -> Option<Spot<'_>> {
     let place = Place::of(path)?;
     let Place { layout, profile, depth, is_shared, .. } = place;
@@ -98,8 +98,8 @@ pub(super) fn spot_of(path: &RelPath) -> Option<Spot<'_>> {
     Some(Spot { layout, profile, below, is_fingerprint: is_fingerprint(path), is_shared })
 }
 
-/// Tells whether a path is the dep-info (`*.d`) that rustc wrote beside the artifacts of a unit.
-/// A build script may have written others into its own directory.
+/// Tells whether a path is the dep-info (`*.d`) that rustc wrote beside the artifacts of a unit. A build script may
+/// have written other `*.d` files into its own directory.
 pub fn is_rustc_dep_info(path: &RelPath) -> bool {
     let Some(stem) = path.file_name().strip_suffix(b".d") else { return false };
     let Some(place) = Place::of(path) else { return false };
@@ -112,14 +112,14 @@ pub fn is_rustc_dep_info(path: &RelPath) -> bool {
     }
 }
 
-/// A crate as one profile compiles it.
+/// A crate as compiled for one profile.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Crate {
     profile: Vec<u8>,
     name: Vec<u8>,
 }
 
-/// Returns the crate that a dep-info file of a unit is of.
+/// Returns the crate that a unit's dep-info file belongs to.
 pub fn crate_of(path: &RelPath) -> Option<Crate> {
     let name = path.file_name().strip_suffix(b".d")?;
     let profile = Place::of(path)?.profile.to_owned();
@@ -131,8 +131,7 @@ pub fn crate_of(path: &RelPath) -> Option<Crate> {
     Some(Crate { profile, name: underscored.collect() })
 }
 
-/// Returns the directory of a crate's incremental compilation that a path is or is in, and the
-/// crate.
+/// Returns the directory of a crate's incremental compilation, and the crate. The path is that directory or lies in it.
 pub fn incremental_of(path: &RelPath) -> Option<(RelPath, Crate)> {
     let names: Vec<_> = path.components().collect();
     let at = names.iter().position(|name| *name == b"incremental")?;
@@ -147,22 +146,22 @@ pub fn incremental_of(path: &RelPath) -> Option<(RelPath, Crate)> {
     (!is_of_a_unit).then_some((dir, of))
 }
 
-/// Where in a profile directory a path stands, by its names alone.
+/// The position of a path in a profile directory, by its names alone.
 struct Place<'a> {
-    /// The profile directory with its slash; nothing if that is the target directory itself.
+    /// The profile directory with its slash; empty if it is the target directory itself.
     profile: &'a [u8],
     hash: &'a [u8],
     layout: Layout,
-    /// How many names lead to the directory of the unit, or to the one that many units share.
+    /// How many names lead to the directory of the unit, or to the directory that many units share.
     depth: usize,
     is_shared: bool,
-    /// If the path is in a fingerprint or is one: the directory that stands for the unit.
+    /// If the path is in a fingerprint directory or is one: the directory that stands for the unit.
     fingerprint_of: Option<&'a [u8]>,
 }
 
 impl<'a> Place<'a> {
-    /// Looks for the outermost place: whatever lies in a unit's directory is that unit's, also if it
-    /// looks like a profile directory itself.
+    /// Finds the outermost match: everything in a unit's directory belongs to that unit, even if it looks like a
+    /// profile directory itself.
     fn of(path: &'a RelPath) -> Option<Self> {
         let names: Vec<_> = path.components().collect();
         let is_place =
@@ -196,7 +195,7 @@ fn trim_slash(dir: &[u8]) -> &[u8] {
     dir.strip_suffix(b"/").unwrap_or(dir)
 }
 
-/// Returns a file name up to its first dot: `libserde-<hash>` of `libserde-<hash>.rmeta`.
+/// Returns a file name up to its first dot: `libserde-<hash>` for `libserde-<hash>.rmeta`.
 fn stem(name: &[u8]) -> &[u8] {
     name.split(|byte| *byte == b'.').next().unwrap_or(name)
 }
@@ -206,7 +205,7 @@ fn hash_after_dash(name: &[u8]) -> Option<&[u8]> {
     Some(&name[dash + 1..]).filter(|hash| is_hash(hash))
 }
 
-/// Tells whether this is how cargo writes the hash of a unit.
+/// Tells whether a text has the form of a unit's hash.
 fn is_hash(text: &[u8]) -> bool {
     text.len() == 16 && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
@@ -242,7 +241,7 @@ mod tests {
             ("debug/incremental/serde-1x2wbpamzrdyh/s-x/a.o",    None),
             ("debug/.cargo-lock",                                None),
             ("doc/serde/build/x-A/index.html",                   None),
-            // What a build script built lies in its unit.
+            // Files that a build script built belong to its unit.
             ("debug/build/serde-A/out/target/debug/deps/x-B.d",  Some("debug/.fingerprint/serde-A")),
             // A target triple, a tool's directory, a custom profile.
             ("x86_64-unknown-linux-gnu/release/deps/libz-B.rlib", Some("x86_64-unknown-linux-gnu/release/.fingerprint/z-B")),

@@ -1,4 +1,4 @@
-//! Where the root of a workspace is, by cargo's rules but without cargo.
+//! Finds the root of a workspace by cargo's rules, without running cargo.
 //!
 //! See "The workspaces section" in the Cargo Book, and `find_workspace_root` in cargo's sources.
 
@@ -31,8 +31,8 @@ pub(super) fn root(repo: &Path, cargo_home: Option<&Path>) -> Result<Option<Path
         return Ok(None);
     };
     for dir in package.ancestors() {
-        // Cargo does not take what it packages for a member, nor looks above its home for the
-        // workspace of what lies inside it.
+        // Cargo takes no package that it packages for a member, and does not look above its home
+        // for the workspace of a package inside it.
         let left_home = cargo_home.is_some_and(|home| {
             package != home && package.starts_with(home) && home.parent() == Some(dir)
         });
@@ -47,7 +47,7 @@ pub(super) fn root(repo: &Path, cargo_home: Option<&Path>) -> Result<Option<Path
     Ok(Some(package.to_owned()))
 }
 
-/// Returns the top of the git checkout that `dir` is in.
+/// Returns the top of the git checkout that holds `dir`.
 pub(super) fn checkout(dir: &Path) -> Option<&Path> {
     dir.ancestors().find(|dir| dir.join(".git").exists())
 }
@@ -61,7 +61,7 @@ fn root_by(manifest: &Table, dir: &Path, package: &Path) -> Option<PathBuf> {
         let below = |list: &str| {
             let paths = workspace.get(list).and_then(toml::Value::as_array);
             let mut paths = paths.into_iter().flatten().filter_map(toml::Value::as_str);
-            // Cargo compares with members as they are written: a glob covers nothing here.
+            // Cargo compares with members as written: a glob covers no path here.
             paths.any(|path| package.starts_with(dir.join(path)))
         };
         return (below("members") || !below("exclude")).then(|| dir.to_owned());

@@ -1,4 +1,4 @@
-//! Which repos a change makes the chain rebuild.
+//! The repos that a change makes the chain rebuild.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +8,13 @@ use super::repo::{Chain, Repo};
 /// The affected set of a change, in levels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Affected {
-    /// What is built, in levels: a repo needs only repos of earlier levels and repos that do not
-    /// change. No level is empty.
+    /// The repos to build, in levels: a repo needs only repos of earlier levels and unchanged
+    /// repos. No level is empty.
     pub levels: Vec<Vec<RepoName>>,
 }
 
 impl Affected {
-    /// Returns everything that is built, each after all that it needs.
+    /// Returns the repos to build, each after all that it needs.
     pub fn builds(&self) -> impl Iterator<Item = &RepoName> {
         self.levels.iter().flatten()
     }
@@ -24,14 +24,15 @@ impl Affected {
         self.builds().any(|built| built == name)
     }
 
-    /// Returns the level at `number`, which counts from 1; an empty one if there are not so many.
+    /// Returns the level at `number`, which counts from 1; an empty slice if there are fewer
+    /// levels.
     pub fn level(&self, number: usize) -> &[RepoName] {
         number.checked_sub(1).and_then(|at| self.levels.get(at)).map_or(&[], Vec::as_slice)
     }
 }
 
 impl Chain {
-    /// Returns `changed` and all that depends on it by any way, in the order of the chain.
+    /// Returns `changed` and all their direct and indirect dependents, in the order of the chain.
     pub fn reached(&self, changed: &BTreeSet<RepoName>) -> Vec<&Repo> {
         let mut found: BTreeSet<_> = changed.iter().collect();
         let mut reached = Vec::new();
@@ -44,8 +45,8 @@ impl Chain {
         reached
     }
 
-    /// Returns what is built because of a change in `changed`: they and all that depends on them,
-    /// but no docs.
+    /// Returns the repos to build because of a change in `changed`: these repos and all their
+    /// dependents, without docs.
     pub fn affected(&self, changed: &BTreeSet<RepoName>) -> Affected {
         let mut level_of = BTreeMap::new();
         let mut levels: Vec<Vec<RepoName>> = Vec::new();
@@ -61,8 +62,8 @@ impl Chain {
         Affected { levels }
     }
 
-    /// Returns what is still built when `failed` could not be: neither they nor what depends on
-    /// them. Levels keep their numbers, so some may be empty.
+    /// Returns the repos that can still be built when `failed` could not be: all but these and
+    /// their dependents. Levels keep their numbers, so some may be empty.
     pub fn unblocked(&self, affected: &Affected, failed: &BTreeSet<RepoName>) -> Affected {
         let blocked = self.reached(failed);
         let is_blocked = |name: &RepoName| blocked.iter().any(|repo| repo.name == *name);
@@ -72,7 +73,7 @@ impl Chain {
         Affected { levels: affected.levels.iter().map(left).collect() }
     }
 
-    /// Returns how many levels there are when everything is built.
+    /// Returns the number of levels of a build of all repos.
     pub fn depth(&self) -> usize {
         let all = self.repos.iter().map(|repo| repo.name.clone()).collect();
         self.affected(&all).levels.len()
@@ -85,7 +86,7 @@ mod tests {
 
     type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-    /// The orchestrator of the documents, and the specification before it.
+    /// The chain of the documents' orchestrator, preceded by its specification.
     fn chain() -> Result<Chain> {
         let text = "owner = 'o'\n\
             [repos.spec]\nkind = 'docs'\n\

@@ -1,4 +1,4 @@
-//! GitHub, asked over HTTPS.
+//! GitHub's API over HTTPS.
 
 use std::fmt::Write as _;
 use std::thread::sleep;
@@ -15,7 +15,7 @@ use super::names::{quoted, shown};
 use super::retry::{Hints, back_off, pause};
 use super::token::Token;
 
-/// Where GitHub is, and who asks it.
+/// A client of GitHub's API: the address, the token, and the time left for retries.
 #[derive(Debug)]
 pub struct Api {
     agent: Agent,
@@ -25,7 +25,7 @@ pub struct Api {
     tell: fn(&str),
 }
 
-/// What GitHub answers.
+/// GitHub's answer to a request.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// The request: `GET /repos/a/b`.
@@ -35,18 +35,18 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
-/// The form of answers that say more than one thing.
+/// The media type of JSON answers.
 const JSON: &str = "application/vnd.github+json";
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The largest answer that is read. GitHub pages what is long.
+/// The largest answer that is read, in bytes. GitHub splits longer lists into pages.
 const MAX_BODY: u64 = 16 << 20;
 
 impl Api {
-    /// Returns the API at `base`, as `$GITHUB_API_URL` has it. Trouble is waited out for as long as `patience`
-    /// in all; `tell` is told of every wait.
+    /// Returns a client of the API at `base`, in the form of `$GITHUB_API_URL`. Retries failed requests until
+    /// `patience` is used up by all requests together; calls `tell` before every wait.
     pub fn new(
         base: &str,
         token: Option<Token>,
@@ -57,7 +57,7 @@ impl Api {
         let config = Agent::config_builder()
             .timeout_global(Some(TIMEOUT))
             .http_status_as_error(false)
-            // A token goes nowhere but where it was meant to.
+            // A redirect must not send the token to another place.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("runner-cache/", env!("CARGO_PKG_VERSION")));
@@ -73,17 +73,17 @@ impl Api {
         Ok(Self { agent, base, token, deadline: Instant::now() + patience, tell })
     }
 
-    /// Returns who asks.
+    /// Returns the token of the requests.
     pub(super) fn token(&self) -> Option<&Token> {
         self.token.as_ref()
     }
 
-    /// Asks for what is at `path`, which begins with `/`.
+    /// Requests `path`, which begins with `/`, as JSON.
     pub(super) fn get(&self, path: &str) -> Result<Answer> {
         self.get_as(JSON, path)
     }
 
-    /// Asks for what is at `path`, in another form than JSON.
+    /// Requests `path` as the media type `form`.
     pub(super) fn get_as(&self, form: &str, path: &str) -> Result<Answer> {
         self.ask(&format!("GET {path}"), || {
             let request = self.request(form).method("GET").uri(self.url(path));
@@ -91,7 +91,7 @@ impl Api {
         })
     }
 
-    /// Sends `body` to `path`. It may arrive twice: an answer that is lost is asked for again.
+    /// Sends `body` to `path`. It may arrive twice: a request whose answer is lost is sent again.
     pub(super) fn post(&self, path: &str, body: &Value) -> Result<Answer> {
         let bytes = body.to_string();
         self.ask(&format!("POST {path}"), || {
@@ -113,7 +113,7 @@ impl Api {
         }
     }
 
-    /// Asks until there is an answer that is final, or no patience left.
+    /// Repeats a request until an answer is final or the patience is used up.
     fn ask(
         &self,
         request: &str,
@@ -161,7 +161,7 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Returns what it says, for people.
+    /// Returns its error message, for people.
     pub(super) fn message(&self) -> String {
         let json: Value = serde_json::from_str(&self.body).unwrap_or_default();
         let mut text = json["message"].as_str().unwrap_or(self.body.trim()).to_owned();
@@ -175,7 +175,7 @@ impl Answer {
         shown(&text)
     }
 
-    /// Returns what it holds.
+    /// Parses its body.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_str(&self.body).map_err(|error| Error::Answered {
             request: self.request.clone(),
@@ -184,7 +184,7 @@ impl Answer {
         })
     }
 
-    /// Returns the error that it is.
+    /// Turns the answer into an error.
     pub(super) fn into_error(self) -> Error {
         let message = match self.status {
             301 | 302 | 307 | 308 => "the repository was renamed or moved".to_owned(),
@@ -193,7 +193,7 @@ impl Answer {
         Error::Answered { request: self.request, status: self.status, message }
     }
 
-    /// Returns the error that it is when there is no time left to wait as long as it asks for.
+    /// Turns the answer into an error; no time is left for the `wait` that it asks for.
     fn into_error_after(self, wait: Duration) -> Error {
         let wait_secs = wait.as_secs();
         let message = format!("{}; the next try would be in {wait_secs} s", self.message());
@@ -212,7 +212,7 @@ impl Answer {
     }
 }
 
-/// Returns where the API is, and whether that is this machine. Nothing else is spoken to in the clear.
+/// Checks the address of the API, and tells whether it is this machine. Only this machine is reached without TLS.
 fn check(base: &str) -> Result<(String, bool)> {
     let refuse = || {
         let base = quoted(base);
@@ -232,7 +232,7 @@ fn check(base: &str) -> Result<(String, bool)> {
     Ok((base.trim_end_matches('/').to_owned(), is_loopback))
 }
 
-/// Returns the certificates that the host trusts, or those of Mozilla where it has none.
+/// Returns the certificates that the host trusts, or those of Mozilla if it has none.
 fn root_certs() -> RootCerts {
     let native = rustls_native_certs::load_native_certs().certs;
     if native.is_empty() {
@@ -246,7 +246,7 @@ fn now_secs() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Returns `text` as a part of a path, in which `/` stays.
+/// Percent-encodes `text` as a part of a path; `/` stays.
 pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {

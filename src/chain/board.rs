@@ -1,4 +1,4 @@
-//! Where the log of a chain is kept: the statuses of the commit that started it.
+//! Reads and writes the log of a chain: the statuses of the commit that started it.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -21,14 +21,15 @@ pub(super) struct Board<'a> {
     run_url: String,
 }
 
-/// How many statuses GitHub lists at once, at most.
+/// The most statuses that GitHub lists in one page.
 const PAGE: usize = 100;
 
-/// GitHub keeps 1000 statuses of a commit and context (docs.github.com, "Commit statuses").
+/// The most pages to read. GitHub keeps 1000 statuses of a commit and context (docs.github.com,
+/// "Commit statuses").
 const MAX_PAGES: usize = 100;
 
 impl<'a> Board<'a> {
-    /// Returns the log of the chain of `payload`. What is written there names the run.
+    /// Returns the log of the chain of `payload`. New entries link to the run.
     pub(super) fn of(
         chain: &Chain,
         api: &'a Api,
@@ -42,8 +43,8 @@ impl<'a> Board<'a> {
 
     /// Adds an entry, and returns the log with it.
     ///
-    /// What was added before it is in there too, by whomever: a reading that shows an entry is at
-    /// least as new as that.
+    /// The returned log also has all entries that any run added before: a reading that shows an
+    /// entry is at least as new as the entry.
     pub(super) fn add(&self, repo: &str, state: State, description: &str) -> Result<Log> {
         const TRIES: u32 = 7;
         let path = format!("/repos/{}/statuses/{}", self.repository, self.payload.source_sha);

@@ -1,4 +1,4 @@
-//! From the text of `chain.toml` to a chain, or to everything that is wrong with it.
+//! Turns the text of `chain.toml` into a chain, or into a list of all its mistakes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
@@ -12,17 +12,17 @@ use super::graph;
 use super::names::{GitRef, Label, ParseError, RepoName, Repository, quoted};
 use super::repo::{Chain, Dispatch, Releases, Repo};
 
-/// Something was found, so that nothing comes of what was read.
+/// A mistake was found, so parsing has no result.
 #[derive(Debug)]
 struct Found;
 
 type Result<T> = std::result::Result<T, Found>;
 
-/// The longest type of an event that GitHub takes.
+/// The longest event type that GitHub takes, in bytes.
 const MAX_EVENT_LEN: usize = 100;
 
 impl Chain {
-    /// Reads a chain; `path` is what findings call the file.
+    /// Parses a chain; findings name the file by `path`.
     pub fn parse(path: &str, text: &str) -> std::result::Result<Self, Findings> {
         let mut finder = Finder::new(text);
         match toml::from_str::<File>(text) {
@@ -38,9 +38,9 @@ impl Chain {
     }
 }
 
-/// Parses what is written, and remembers what is wrong with it.
+/// Parses the entries of the file, and records their mistakes.
 ///
-/// Nothing comes of what is wrong, so that all of it is found in one go.
+/// A wrong entry has no result but does not end the parsing, so all mistakes are found in one go.
 struct Reader<'a, 'text> {
     finder: &'a mut Finder<'text>,
 }
@@ -151,7 +151,7 @@ impl Reader<'_, '_> {
             Some(names) => self.list(names),
             None => branches.map(<[_]>::to_vec).ok_or(Found),
         };
-        // What is no name is found where it is looked up.
+        // `order` finds an invalid name when it looks the name up.
         let depends: Vec<RepoName> =
             table.depends.iter().filter_map(|name| name.get_ref().parse().ok()).collect();
         Ok(Repo {
@@ -168,7 +168,7 @@ impl Reader<'_, '_> {
         })
     }
 
-    /// Finds names and repositories that stand for one thing.
+    /// Finds two names for the same repository.
     fn find_twins(&mut self, tables: &[(&Text, &RepoTable)]) {
         let mut seen = BTreeMap::new();
         for (name, table) in tables {
@@ -182,7 +182,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// Returns the tables in an order in which each comes after all it depends on.
+    /// Returns the tables in an order in which each comes after its dependencies.
     fn order(&mut self, tables: &[(&Text, &RepoTable)]) -> Vec<usize> {
         let names: Vec<_> = tables.iter().map(|(name, _)| name.get_ref().as_str()).collect();
         let mut needs = Vec::new();
@@ -214,7 +214,7 @@ impl Reader<'_, '_> {
         sorted.order
     }
 
-    /// Finds repos that no other one has to do with.
+    /// Finds repos without any dependency or dependent.
     fn find_strays(&mut self, tables: &[(&Text, &RepoTable)]) {
         let needed: BTreeSet<_> =
             tables.iter().flat_map(|(_, table)| &table.depends).map(Spanned::get_ref).collect();
@@ -228,7 +228,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// Finds senders whose events have a type that GitHub refuses.
+    /// Finds an event template whose events have a type too long for GitHub.
     fn find_long_events(
         &mut self,
         tables: &[(&Text, &RepoTable)],
@@ -256,12 +256,12 @@ impl Reader<'_, '_> {
         })
     }
 
-    /// Parses a word that need not be there.
+    /// Parses an optional word.
     fn option<T: FromStr<Err = ParseError>>(&mut self, text: Option<&Text>) -> Result<Option<T>> {
         text.map(|text| self.word(text)).transpose()
     }
 
-    /// Parses a list of words, one at least.
+    /// Parses a list of at least one word.
     fn list<T: FromStr<Err = ParseError>>(&mut self, texts: &Spanned<Vec<Text>>) -> Result<Vec<T>> {
         if texts.get_ref().is_empty() {
             self.finder.find(texts.span(), "one at least is needed");
@@ -271,12 +271,12 @@ impl Reader<'_, '_> {
     }
 }
 
-/// Returns words that need no parsing.
+/// Returns a default value.
 fn usual<T: FromStr<Err = ParseError>>(text: &str) -> T {
     text.parse().expect("what is usual is fit")
 }
 
-/// Says that there is no such repo, and which are called almost so.
+/// Returns the message that there is no such repo, with the most similar name.
 fn unknown(name: &str, names: &[&str]) -> String {
     const SIMILAR: f64 = 0.85;
     let likeness = |known: &&&str| strsim::jaro_winkler(name, known);

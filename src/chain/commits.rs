@@ -1,4 +1,4 @@
-//! Which commit of each repo is built: every ref is looked up once.
+//! The commit of each repo in a build: every ref is looked up once.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use super::names::{GitRef, RepoName, Sha, quoted};
 use super::repo::{Chain, Repo};
 use super::versions::Wanted;
 
-/// What is built of each repo.
+/// The commit to build of each repo.
 pub type Commits = BTreeMap<RepoName, Sha>;
 
-/// Returns the commits of `repos` and of all that they are built from: the `known` ones, else the
-/// newest of the branch that others build from.
+/// Returns the commits of `repos` and of all their dependencies: the `known` commits, else the newest of the branch
+/// that others build from.
 pub(super) fn with_dependencies<'a>(
     chain: &Chain,
     api: &Api,
@@ -39,12 +39,12 @@ fn newest(chain: &Chain, api: &Api, repo: &Repo) -> Result<Sha> {
     look_up(api, &chain.full_name(&repo.repository), &format!("heads/{}", repo.branch()))
 }
 
-/// Returns the newest commit of every repo, but of those that are `known`.
+/// Returns the commit of every repo: the `known` one, else the newest of its branch.
 pub fn newest_of_all(chain: &Chain, api: &Api, known: &Commits) -> Result<Commits> {
     with_dependencies(chain, api, known, chain.repos().iter().map(|repo| &repo.name))
 }
 
-/// Returns the commits of a release. A repo that none is wanted of is at the newest one of its branch.
+/// Returns the commits of a release. A repo without an entry in `wanted` is at the newest commit of its branch.
 pub fn of_release(
     chain: &Chain,
     api: &Api,
@@ -71,7 +71,7 @@ pub fn of_release(
     Ok(commits)
 }
 
-/// Returns the commit of `heads/<branch>` or `tags/<tag>`; of a tag with a message, the one it is of.
+/// Returns the commit of `heads/<branch>` or `tags/<tag>`; for an annotated tag, the tagged commit.
 pub fn look_up(api: &Api, repository: &str, git_ref: &str) -> Result<Sha> {
     let path = format!("/repos/{repository}/commits/{}", encoded(git_ref));
     let answer = api.get_as("application/vnd.github.sha", &path)?;
@@ -89,7 +89,7 @@ pub fn look_up(api: &Api, repository: &str, git_ref: &str) -> Result<Sha> {
     }
 }
 
-/// Returns the ref that each repo's commit was looked up by.
+/// Returns the ref by which each repo's commit was looked up.
 pub fn refs(chain: &Chain, wanted: &BTreeMap<RepoName, Wanted>) -> BTreeMap<RepoName, GitRef> {
     let git_ref = |repo: &Repo| match wanted.get(&repo.name) {
         Some(wanted) => wanted.tag.clone(),

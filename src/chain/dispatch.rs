@@ -1,4 +1,4 @@
-//! Telling the next repos that one is done.
+//! Tells the next repos of a chain that a repo is done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
@@ -19,61 +19,62 @@ use super::repo::{Chain, Repo};
 use super::rights::{Right, check, refused};
 use super::run::{Run, Whose};
 
-/// How the jobs of a run went.
+/// The result of a run's jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All of them succeeded.
     Success,
-    /// One failed, was cancelled, or did not run.
+    /// At least one failed, was cancelled, or did not run.
     Failure,
 }
 
-/// What was sent, and what was not.
+/// The events that a run sent, and those that it did not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dispatched {
     /// The chain.
     pub chain_id: ChainId,
-    /// Why nothing is to be sent, if so.
+    /// Why the run sends no event, if so.
     pub idle: Option<String>,
-    /// Who was told: repos, or the orchestrator.
+    /// The repositories that got an event: repos, or the orchestrator.
     pub sent: Vec<String>,
-    /// Who waits, and for which repos.
+    /// The repos that wait for others, with the repos that they wait for.
     pub waiting: BTreeMap<RepoName, Vec<RepoName>>,
-    /// Who has been taken by a run already.
+    /// The repos that a run has already taken.
     pub taken: Vec<RepoName>,
-    /// Who is told by another repo, and by which.
+    /// The repos that another repo tells, each with that repo.
     pub left: BTreeMap<RepoName, RepoName>,
-    /// Who is not built because this repo could not be.
+    /// The repos that are not built because this repo failed.
     pub blocked: Vec<RepoName>,
 }
 
-/// One request, as it would be sent.
+/// A request to GitHub, as it would be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Request {
     /// `POST`.
     pub method: &'static str,
-    /// Below the URL of the API.
+    /// The path below the URL of the API.
     pub path: String,
-    /// What is sent.
+    /// The body.
     pub body: Value,
 }
 
-/// How long the log is given to show what others wrote at the same time.
+/// How long to wait until the log shows the entries of runs that wrote at the same time.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// A run that tells others, and what it tells them.
+/// A run that tells other repos, and the message for them.
 struct Teller<'a> {
     chain: &'a Chain,
     run: &'a Run,
     repo: &'a Repo,
-    /// What came with the event, if the run is a link of a chain.
+    /// The payload of the event, if the run is a link of a chain.
     link: Option<&'a Payload>,
-    /// What the run's own entries in the log are about: the link, or the chain that it starts.
+    /// The payload that the run's own log entries belong to: that of the link, or of the chain that
+    /// it starts.
     payload: Payload,
 }
 
-/// Returns the requests that a successful run would send, as far as they are known without asking
-/// GitHub: the commits of other repos are not.
+/// Returns the requests that a successful run would send. Asks GitHub nothing, so commits of other
+/// repos are left out.
 pub fn requests(chain: &Chain, run: &Run) -> Result<Vec<Request>> {
     let Some(teller) = Teller::of(chain, run)?.ok() else { return Ok(Vec::new()) };
     let told = teller.told();
@@ -85,8 +86,8 @@ pub fn requests(chain: &Chain, run: &Run) -> Result<Vec<Request>> {
     next.map(|next| teller.request(&chain.full_name(&next.repository), &told)).collect()
 }
 
-/// Tells the log of the chain how a run went and, if it went well, those repos that waited for
-/// nothing else. Before anything is sent, it is checked that the token may.
+/// Writes the result of a run to the log of the chain. After a success, also tells the repos that
+/// waited only for this one. Checks the token's rights before it sends an event.
 pub fn dispatch(chain: &Chain, run: &Run, api: &Api, outcome: Outcome) -> Result<Dispatched> {
     let teller = match Teller::of(chain, run)? {
         Ok(teller) => teller,
@@ -102,7 +103,7 @@ pub fn dispatch(chain: &Chain, run: &Run, api: &Api, outcome: Outcome) -> Result
 }
 
 impl<'a> Teller<'a> {
-    /// Returns what a run has to tell, or why it has nothing to.
+    /// Returns the teller of a run, or why the run tells nobody.
     fn of(chain: &'a Chain, run: &'a Run) -> Result<std::result::Result<Self, String>> {
         let repo = match run.whose(chain)? {
             Whose::Repo(repo) => repo,
@@ -127,13 +128,13 @@ impl<'a> Teller<'a> {
         Ok(Ok(Self { chain, run, repo, link, payload }))
     }
 
-    /// Returns the repos that depend on this one and have not been in the chain.
+    /// Returns the direct dependents of this repo that the chain has not visited.
     fn next(&self) -> impl Iterator<Item = &'a Repo> {
         let visited = self.payload.visited.clone();
         self.chain.dependents(&self.repo.name).filter(move |next| !visited.contains(&next.name))
     }
 
-    /// Returns what others are told.
+    /// Returns the payload for the next repos.
     fn told(&self) -> Payload {
         match self.link {
             Some(payload) => payload.passed_on(self.repo.name.clone()),
@@ -149,7 +150,7 @@ impl<'a> Teller<'a> {
         Ok(Request { method: "POST", path: format!("/repos/{repository}/dispatches"), body })
     }
 
-    /// Notes that the repo could not be done.
+    /// Notes in the log that the repo failed.
     fn give_up(&self, api: &Api) -> Result<Dispatched> {
         let mut done = Dispatched::of(self.payload.chain_id.clone());
         let reached = self.chain.reached(&BTreeSet::from([self.repo.name.clone()]));
@@ -226,7 +227,7 @@ impl<'a> Teller<'a> {
         next.iter().map(one).collect()
     }
 
-    /// Says that another run has this repo, if one has.
+    /// Returns a reason if this run has not taken the repo.
     fn not_ours(&self, log: &Log) -> Option<String> {
         self.link?;
         match log.taken_by(self.repo.name.as_str()) {
@@ -238,8 +239,8 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Returns what others are told; at the start of a chain with the commit of every repo that it
-    /// will build, and of all that those are built from.
+    /// Returns the payload for the next repos. At the start of a chain it gets the commits of all
+    /// repos that the chain will build, and of all their dependencies.
     fn with_commits(&self, api: &Api) -> Result<Payload> {
         let mut told = self.told();
         if self.link.is_some() {

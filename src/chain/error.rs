@@ -1,63 +1,63 @@
-//! Why a chain cannot go on.
+//! Errors that stop a chain.
 
 use std::fmt::Write as _;
 
 use super::findings::Findings;
 use super::names::RepoName;
 
-/// A chain cannot go on.
+/// An error that stops a chain.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The event is not what its server documents, or its payload not what a repo sends.
+    /// The event is not as its server documents, or its payload is not one that a repo sends.
     #[error("cannot use the event `{event}`: {reason}")]
     Malformed {
         /// The name of the event.
         event: String,
-        /// What is wrong with it.
+        /// The mistake in it.
         reason: String,
     },
 
-    /// Nobody said what to do then.
+    /// There is no rule for this event.
     #[error("no rule for the event {0}")]
     UnknownEvent(String),
 
-    /// What is asked for is not in the chain.
+    /// The repo is not in the chain.
     #[error("{0} is no repo of this chain")]
     Stranger(String),
 
-    /// A variable does not say what it should.
+    /// A variable of the environment has no usable value.
     #[error("cannot use the environment: {0}")]
     Environment(String),
 
     /// The token lacks a right.
     #[error("this token cannot {action} {}: {missing}", list(repositories))]
     Denied {
-        /// What it cannot do, as a verb phrase: `send events to`.
+        /// The denied action, as a verb phrase: `send events to`.
         action: &'static str,
-        /// Where it cannot do it.
+        /// The repositories that deny it.
         repositories: Vec<String>,
-        /// What it lacks, as a clause.
+        /// The missing right, as a clause.
         missing: String,
     },
 
-    /// GitHub cannot be asked.
+    /// GitHub cannot be reached.
     #[error("cannot reach `{url}`")]
     Unreachable {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// GitHub does not do what it was asked for.
+    /// GitHub refused a request.
     #[error("`{request}` was answered with {status}: {message}")]
     Answered {
         /// The request: `POST /repos/a/b/dispatches`.
         request: String,
-        /// The status of HTTP.
+        /// The HTTP status.
         status: u16,
-        /// What GitHub says.
+        /// GitHub's message.
         message: String,
     },
 
@@ -65,23 +65,23 @@ pub enum Error {
     #[error("{0}")]
     Missing(String),
 
-    /// A file is wrong.
+    /// A file has mistakes.
     #[error(transparent)]
     Findings(#[from] Findings),
 
     /// Some events were sent, and some could not be.
     #[error("cannot send an event to {}; {}", list(failed), sent_to(sent))]
     Unsent {
-        /// Who got theirs.
+        /// The repositories that got their event.
         sent: Vec<String>,
-        /// Who did not.
+        /// The repositories that did not.
         failed: Vec<String>,
-        /// Why the first did not.
+        /// The first failure.
         source: Box<Error>,
     },
 }
 
-/// What comes of what can fail here.
+/// The result of operations of this module.
 pub type Result<T> = std::result::Result<T, Error>;
 
 fn list(names: &[String]) -> String {
@@ -97,7 +97,7 @@ fn sent_to(sent: &[String]) -> String {
     if sent.is_empty() { "none was sent".to_owned() } else { format!("sent to {}", list(sent)) }
 }
 
-/// Returns the error of a repo that is not in the chain.
+/// Returns the error for a repo that is not in the chain.
 pub(super) fn stranger(name: &RepoName) -> Error {
     Error::Stranger(format!("`{name}`"))
 }

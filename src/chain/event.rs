@@ -1,4 +1,4 @@
-//! What happened in a repo, and what a run of it therefore does.
+//! The event that started a run, and the plan that follows from it.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::names::{GitRef, quoted, shown};
 use super::payload::{self, Incoming};
 use super::repo::Repo;
 
-/// What happened.
+/// The event that started a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A branch moved, or a tag was made.
@@ -16,7 +16,7 @@ pub enum Event {
         /// The full ref.
         git_ref: String,
     },
-    /// Somebody proposes a change.
+    /// Somebody proposed a change.
     Proposal,
     /// A release was published.
     Release {
@@ -27,19 +27,19 @@ pub enum Event {
     Dispatch {
         /// Its type.
         event_type: String,
-        /// What came with it.
+        /// Its payload.
         incoming: Incoming,
     },
     /// Somebody started the workflow.
     Manual {
-        /// Whether what depends on the repo is to be built too.
+        /// Whether to build the dependents of the repo too.
         downstream: bool,
     },
-    /// It is time.
+    /// The schedule started the workflow.
     Schedule,
 }
 
-/// What a run does.
+/// The steps of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the columns of a table")]
 pub struct Plan {
@@ -47,13 +47,13 @@ pub struct Plan {
     pub checks: bool,
     /// Build.
     pub build: bool,
-    /// Tell what depends on the repo.
+    /// Tell the dependents of the repo.
     pub downstream: bool,
-    /// Keep what was built.
+    /// Keep the build's output.
     pub artifacts: bool,
 }
 
-/// What of the payloads of events is of interest.
+/// The fields of events' payloads that we read.
 #[derive(Debug, Deserialize)]
 struct Facts {
     #[serde(rename = "ref")]
@@ -70,7 +70,7 @@ struct Release {
 }
 
 impl Event {
-    /// Reads the event that the runner names `name`, from the JSON of its payload.
+    /// Parses the event that the runner calls `name`, with its payload as JSON.
     pub fn parse(name: &str, json: &[u8]) -> Result<Self> {
         let malformed = |reason: String| Error::Malformed { event: shown(name), reason };
         let missing = |what: &str| malformed(format!("it has no {what}"));
@@ -98,7 +98,7 @@ impl Event {
             "repository_dispatch" => {
                 let event_type = facts.action.ok_or_else(|| missing("`action`"))?;
                 let payload = facts.client_payload.unwrap_or(Value::Null);
-                // An event without a payload has none of the old ones' facts.
+                // An event without a payload has no sender: read it like an old one that is empty.
                 let payload = if payload.is_null() {
                     Value::Object(serde_json::Map::default())
                 } else {
@@ -118,7 +118,7 @@ impl Event {
         }
     }
 
-    /// Returns what a run of `repo` does because of it. A dispatched event must have been accepted.
+    /// Returns the plan of a run of `repo` for this event. A dispatched event must have been accepted.
     pub fn plan(&self, repo: &Repo) -> Plan {
         let plan = match self {
             Self::Push { git_ref } => {

@@ -1,4 +1,4 @@
-//! `chain.toml` as it is written, with the place of everything that may be wrong.
+//! `chain.toml` as written, with the place of every text that may be wrong.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::repo::Kind;
 
-/// A text, and where it stands.
+/// A text and its place in the file.
 pub(super) type Text = Spanned<String>;
 
 #[derive(Debug, Deserialize)]

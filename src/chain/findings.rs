@@ -1,4 +1,4 @@
-//! What is wrong with a chain, and where in its file.
+//! The mistakes in a chain's file, with their places.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,23 +7,23 @@ use serde::Serialize;
 
 use super::names::shown;
 
-/// Something wrong, at a place in the file.
+/// A mistake at a place in a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
     /// The line, from 1.
     pub line: usize,
-    /// The character of the line, from 1.
+    /// The character in the line, from 1.
     pub column: usize,
-    /// What is wrong.
+    /// The mistake.
     pub message: String,
 }
 
-/// All that is wrong with a file, in its order.
+/// All mistakes of a file, in the file's order.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Findings {
-    /// The file, as it was named.
+    /// The file, by the name that the caller gave.
     pub path: String,
-    /// What is wrong: one finding at least.
+    /// The mistakes: at least one.
     pub findings: Vec<Finding>,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Findings {
     }
 }
 
-/// Finds places in a text, and remembers what is wrong there.
+/// Collects mistakes of a text with their places.
 #[derive(Debug)]
 pub(super) struct Finder<'a> {
     text: &'a str,
@@ -59,7 +59,7 @@ impl<'a> Finder<'a> {
         Self { text, findings: Vec::new() }
     }
 
-    /// Remembers that something is wrong at these bytes.
+    /// Records a mistake at these bytes.
     pub(super) fn find(&mut self, span: Range<usize>, message: impl fmt::Display) {
         let before = &self.text[..self.text.floor_char_boundary(span.start)];
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
@@ -70,7 +70,7 @@ impl<'a> Finder<'a> {
         });
     }
 
-    /// Remembers that the text is no TOML, or other TOML than is expected.
+    /// Records that the text is not valid TOML, or not the expected TOML.
     pub(super) fn refuse(&mut self, error: &toml::de::Error) {
         // The message quotes the file, which may have tabs.
         self.find(error.span().unwrap_or(0..0), shown(&error.message().replace('\n', ", ")));
@@ -80,7 +80,7 @@ impl<'a> Finder<'a> {
         self.findings.is_empty()
     }
 
-    /// Returns what was found, in the order of the file.
+    /// Returns the mistakes, in the order of the file.
     pub(super) fn into_findings(mut self, path: &str) -> Findings {
         self.findings.sort();
         Findings { path: path.to_owned(), findings: self.findings }

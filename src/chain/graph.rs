@@ -1,12 +1,12 @@
-//! Order and cycles of a graph, given as what each node needs.
+//! Order and cycles of a graph, given as the needs of each node.
 
 use std::collections::BTreeSet;
 
-/// An order in which each node comes after all it needs, and the cycles that leave nodes without
-/// a place in it.
+/// An order in which each node comes after all it needs, and the cycles whose nodes have no place
+/// in that order.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Sorted {
-    /// The nodes that have a place. Those that could stand in any order keep theirs.
+    /// The nodes that have a place. Nodes that could stand in any order keep theirs.
     pub(super) order: Vec<usize>,
     /// Each cycle once, from its first node on; each node needs the next, and the last the first.
     pub(super) cycles: Vec<Vec<usize>>,
@@ -33,7 +33,7 @@ pub(super) fn sort(needs: &[Vec<usize>]) -> Sorted {
     Sorted { order, cycles }
 }
 
-/// Returns a cycle that `start` leads to. Every node of `rest` needs another one of it.
+/// Returns a cycle that `start` leads to. Every node of `rest` must need another node of `rest`.
 fn cycle_from(start: usize, needs: &[Vec<usize>], rest: &BTreeSet<usize>) -> Vec<usize> {
     let mut path = vec![start];
     loop {

@@ -1,8 +1,8 @@
-//! The log of a chain: which repos were taken by which run, and which are done.
+//! The log of a chain: which run took which repo, and which repos are done.
 //!
-//! It is kept by GitHub, as statuses of the commit that started the chain: nothing is ever taken
-//! out of it, and its entries have an order that everybody sees. That is all it takes to join
-//! branches of a chain, and to build nothing twice; `docs/decisions/0013-log-of-a-chain.md` argues it.
+//! GitHub keeps it, as statuses of the commit that started the chain. No entry is ever removed, and all readers see the
+//! same order. This suffices to join branches of a chain, and to build no repo twice;
+//! `docs/decisions/0013-log-of-a-chain.md` has the argument.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use super::repo::Chain;
 /// One status of a commit, as GitHub lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Status {
-    /// Grows from status to status.
+    /// Its number, higher than that of each earlier status.
     pub(super) id: u64,
     pub(super) state: String,
     pub(super) context: String,
@@ -23,7 +23,7 @@ pub(super) struct Status {
     pub(super) target_url: Option<String>,
 }
 
-/// What an entry says about a repo.
+/// The state of a repo in an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// A run took it.
@@ -35,7 +35,7 @@ pub(super) enum State {
 }
 
 impl State {
-    /// Returns the state as GitHub has it.
+    /// Returns GitHub's name of the state.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Taken => "pending",
@@ -53,7 +53,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Picks the entries of a chain out of all statuses of its commit.
+    /// Selects the entries of a chain from all statuses of its commit.
     pub(super) fn of(chain_id: &ChainId, mut statuses: Vec<Status>) -> Self {
         let prefix = context(chain_id, "");
         statuses.retain(|status| status.context.starts_with(&prefix));
@@ -61,12 +61,12 @@ impl Log {
         Self { prefix, entries: statuses }
     }
 
-    /// Tells whether the entry is there.
+    /// Tells whether the log has this entry.
     pub(super) fn shows(&self, id: u64) -> bool {
         self.entries.iter().any(|entry| entry.id == id)
     }
 
-    /// Returns the first entry of `repo` in that state.
+    /// Returns the first entry of `repo` with that state.
     fn first(&self, repo: &str, state: State) -> Option<&Status> {
         let is_it = |entry: &&Status| {
             entry.context.strip_prefix(&self.prefix) == Some(repo) && entry.state == state.as_str()
@@ -74,12 +74,12 @@ impl Log {
         self.entries.iter().find(is_it)
     }
 
-    /// Returns the run that took `repo`: of all that tried, the first.
+    /// Returns the run that took `repo`: the first of all that tried.
     pub(super) fn taken_by(&self, repo: &str) -> Option<&str> {
         self.first(repo, State::Taken).map(|entry| entry.target_url.as_deref().unwrap_or_default())
     }
 
-    /// Returns the place in the log since which `repo` is done.
+    /// Returns the entry that first says that `repo` is done.
     fn done_since(&self, repo: &RepoName) -> Option<u64> {
         self.first(repo.as_str(), State::Done).map(|entry| entry.id)
     }
@@ -90,20 +90,20 @@ pub(super) fn context(chain_id: &ChainId, repo: &str) -> String {
     format!("chain/{chain_id}/{repo}")
 }
 
-/// What becomes of a repo that depends on one that is done.
+/// The decision about a dependent of a repo that is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// It is told.
+    /// Tell it.
     Send,
-    /// It waits for these.
+    /// It waits for these repos.
     Waits(Vec<RepoName>),
-    /// A run took it already.
+    /// A run has already taken it.
     Taken,
-    /// The last of those it waited for tells it, and that is another.
+    /// This other repo tells it: the last that it waited for.
     Left(RepoName),
 }
 
-/// Returns the repos that `repo` waits for in this chain, of all it depends on.
+/// Returns the dependencies of `repo` that it waits for in this chain.
 pub(super) fn awaited<'a>(
     chain: &'a Chain,
     payload: &Payload,
@@ -114,7 +114,7 @@ pub(super) fn awaited<'a>(
     depends.iter().filter(|name| reached.iter().any(|repo| repo.name == **name)).collect()
 }
 
-/// Returns those of `awaited` that are not done.
+/// Returns the repos of `awaited` that are not done.
 pub(super) fn missing(log: &Log, awaited: &[&RepoName]) -> Vec<RepoName> {
     awaited
         .iter()
@@ -123,10 +123,10 @@ pub(super) fn missing(log: &Log, awaited: &[&RepoName]) -> Vec<RepoName> {
         .collect()
 }
 
-/// Decides what becomes of `next`, now that `done` is.
+/// Decides what to do about `next`, now that `done` is done.
 ///
-/// Whoever is done last tells it: exactly one is last. A run that is repeated tells it also if it
-/// was not last, in case that one could not; a repo that is told twice builds once.
+/// The repo that is done last tells it; exactly one repo is last. A repeated run tells it also if it was not last, in
+/// case the last one could not. A repo that is told twice builds once.
 pub(super) fn decide(
     chain: &Chain,
     payload: &Payload,
@@ -184,7 +184,7 @@ mod tests {
             }
         };
         let mut statuses: Vec<_> = words.split_whitespace().enumerate().map(status).collect();
-        // GitHub lists the newest first, and other statuses among them.
+        // GitHub lists the newest first, with other statuses in between.
         statuses.reverse();
         for context in ["ci/test", "chain/77/left", "chain/6/right"] {
             let (state, context) = ("success".to_owned(), context.to_owned());
@@ -225,7 +225,7 @@ mod tests {
         let (chain, payload) = diamond()?;
         for words in ["start left right", "start right left"] {
             let mut sent = 0;
-            // Each reads the log when it is done, or at any later time.
+            // Each run reads the log when it is done, or at any later time.
             for done in ["left", "right"] {
                 let log = log(words)?;
                 let names = (&done.parse()?, &"end".parse()?);
@@ -244,7 +244,7 @@ mod tests {
         Ok(())
     }
 
-    /// Repos `r0` to `r6`, each built from some of those before it; `needs` has a bit for each.
+    /// Repos `r0` to `r6`, each built from some repos before it; `needs` has a bit for each.
     fn chain_of(needs: &[u8]) -> Result<Chain> {
         let mut text = "owner = 'o'\n".to_owned();
         for (at, needs) in needs.iter().enumerate() {
@@ -257,7 +257,7 @@ mod tests {
         Ok(Chain::parse("c", &text)?)
     }
 
-    /// What is left to happen: a repo ends, or one that ended reads the log.
+    /// A step that is still to happen: a repo ends, or a repo that ended reads the log.
     #[derive(Clone, Debug, PartialEq, Eq)]
     enum Step {
         End(RepoName),

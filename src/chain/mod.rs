@@ -1,8 +1,8 @@
 //! The build chain: from a push in one repo to the last repo that depends on it.
 //!
-//! What depends on what is a file, `chain.toml`. What happens is decided by pure functions from
-//! that file, an event, and what GitHub answers; `api` alone speaks to GitHub. The chain knows
-//! nothing of the cache.
+//! A file, `chain.toml`, lists the dependencies. Pure functions decide what happens, from that
+//! file, an event, and GitHub's answers; only `api` talks to GitHub. The chain does not know about
+//! the cache.
 
 mod affected;
 mod api;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A text from outside that is not what it should be.
+/// An invalid text from outside.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is not {expected}", quoted(text))]
 pub struct ParseError {
@@ -13,7 +13,7 @@ pub struct ParseError {
     expected: &'static str,
 }
 
-/// Makes a type of a text that fits, checked once.
+/// Defines a type for texts that pass a check.
 macro_rules! word {
     ($(#[$doc:meta])* $name:ident, $expected:literal, $fits:expr) => {
         $(#[$doc])*
@@ -73,7 +73,7 @@ word!(
 );
 
 word!(
-    /// Who owns repositories: a user or an organisation.
+    /// The owner of repositories: a user or an organisation.
     Owner,
     "an owner of repositories (1 to 39 of A-Z a-z 0-9 _ -)",
     |text| {
@@ -118,7 +118,7 @@ word!(
 );
 
 word!(
-    /// A commit, named by all its digits.
+    /// A commit, by all its digits.
     Sha,
     "a commit (40 or 64 hex digits, in lower case)",
     |text| {
@@ -128,7 +128,7 @@ word!(
 );
 
 word!(
-    /// What tells one chain from another: the number of the run that started it.
+    /// The identity of a chain: the number of the run that started it.
     ChainId,
     "a chain (1 to 64 of A-Z a-z 0-9 . _ -)",
     |text| {
@@ -159,7 +159,7 @@ word!(
 );
 
 word!(
-    /// The type of a dispatched event, in which `{repo}` stands for who sends it.
+    /// The type of a dispatched event, in which `{repo}` stands for the sender.
     EventTemplate,
     "the type of an event (1 to 36 of A-Z a-z 0-9 . _ -, and `{repo}` once at most)",
     |text| {
@@ -183,7 +183,7 @@ word!(
 );
 
 word!(
-    /// Where the reusable workflows are: a repository, and a version of it.
+    /// The source of the reusable workflows: a repository, and a version of it.
     Workflows,
     "a repository with the reusable workflows, and its version (`owner/name@ref`)",
     |text| {
@@ -210,7 +210,7 @@ impl Workflows {
 }
 
 word!(
-    /// When something runs, as cron has it.
+    /// A schedule in the syntax of cron.
     Cron,
     "a time of cron (five fields: minute, hour, day, month, weekday)",
     |text| {
@@ -232,12 +232,12 @@ word!(
     }
 );
 
-/// Returns text of others in backticks, as one line of at most 100 characters that shows what it is.
+/// Returns foreign text in backticks, as one line of at most 100 characters, escaped.
 pub(super) fn quoted(text: &str) -> String {
     format!("`{}`", plain(text, 100))
 }
 
-/// Returns what others say as one line of at most 300 characters.
+/// Returns foreign text as one line of at most 300 characters, escaped.
 pub(super) fn shown(text: &str) -> String {
     plain(text, 300)
 }

@@ -1,4 +1,4 @@
-//! The nightly prerelease: whether there is anything new, what it is called, what it is made of.
+//! The nightly prerelease: whether there is anything new, its name, and its commits.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,10 +13,10 @@ use super::names::{GitRef, Sha};
 use super::repo::Chain;
 use super::rights::{Right, refused};
 
-/// What every tag of a nightly begins with.
+/// The prefix of every tag of a nightly.
 const PREFIX: &str = "nightly-";
 
-/// How many digits of a commit a tag has at least, as git has it.
+/// The minimum of a commit's digits in a tag, as in git.
 const MIN_DIGITS: usize = 7;
 
 /// A release, as GitHub lists it.
@@ -33,24 +33,24 @@ pub(super) struct Release {
     body: Option<String>,
 }
 
-/// Whether there is a nightly to be made.
+/// The decision about a new nightly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nightly {
-    /// The tag of the last one that says what it is made of.
+    /// The tag of the last nightly whose notes record its commits.
     pub last: Option<String>,
-    /// Whether it is made of the same commits.
+    /// Whether the last nightly has the same commits.
     pub is_same: bool,
-    /// What this one is called.
+    /// The tag of the new nightly.
     pub tag: GitRef,
 }
 
-/// What a nightly is made of, as its notes have it.
+/// The commits of a nightly, as recorded in its notes.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     commits: Commits,
 }
 
-/// A release that was published.
+/// A published release.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Published {
     /// Its number.
@@ -59,8 +59,8 @@ pub struct Published {
     pub html_url: String,
 }
 
-/// Decides whether a nightly of `commits` is made, of the commit `target` of the repository that
-/// it is published in. `date` is today's, as `20261126`.
+/// Decides whether to make a nightly of `commits`. `target` is the commit to tag, in the repository
+/// of the nightlies. `date` is today's, as `20261126`.
 pub fn plan(
     chain: &Chain,
     api: &Api,
@@ -118,14 +118,14 @@ pub fn publish(
     }
 }
 
-/// Returns the repository that nightlies are published in.
+/// Returns the repository in which nightlies are published.
 pub fn repository(chain: &Chain) -> Result<String> {
     let none =
         || Error::Missing("`chain.toml` has no `releases.repository` to publish in".to_owned());
     Ok(chain.full_name(chain.releases().repository.as_ref().ok_or_else(none)?))
 }
 
-/// Returns the notes of a nightly: for people, and what the next one is compared with.
+/// Returns the notes of a nightly, for people and for the comparison with the next nightly.
 pub fn notes(chain: &Chain, commits: &Commits) -> String {
     let mut notes =
         "Built from the newest commit of each repo:\n\n| repo | commit |\n|---|---|\n".to_owned();
@@ -145,7 +145,7 @@ pub fn notes(chain: &Chain, commits: &Commits) -> String {
 const OPEN: &str = "<!-- runner-cache chain: ";
 const CLOSE: &str = " -->";
 
-/// Returns what a nightly is made of, if its notes say so.
+/// Returns the commits of a nightly, if its notes record them.
 fn recorded(notes: &str) -> Option<Commits> {
     let record = notes.split_once(OPEN)?.1.split_once(CLOSE)?.0;
     serde_json::from_str(record).ok().map(|record: Record| record.commits)
@@ -166,7 +166,7 @@ fn decide(releases: &[Release], commits: &Commits, target: &Sha, date: &str) -> 
     }
 }
 
-/// Returns a tag that is not taken: with as many digits of the commit as that takes.
+/// Returns a free tag, with as few digits of the commit as possible.
 fn tag(taken: &BTreeSet<&str>, target: &Sha, date: &str) -> GitRef {
     let digits = target.as_str();
     let mut tags =

@@ -1,4 +1,4 @@
-//! What one repo tells the next: the payload of a dispatched event.
+//! The payload of a dispatched event, by which one repo tells the next.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::names::{ChainId, GitRef, RepoName, Sha, shown};
 
-/// How many keys GitHub takes at the top of a payload.
+/// The maximum of keys that GitHub takes at the top of a payload.
 const MAX_KEYS: usize = 10;
 
-/// The largest payload that is read or sent. GitHub takes 64 KiB.
+/// The largest payload that is read or sent, in bytes. GitHub takes 64 KiB.
 const MAX_BYTES: usize = 32 << 10;
 
 /// One link of a chain, version 1 of the payload. `docs/guide/chain.md` is the authority.
@@ -26,12 +26,12 @@ pub struct Payload {
     /// The tag of the release that started it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<GitRef>,
-    /// Tells this chain from every other one.
+    /// The identity of this chain.
     pub chain_id: ChainId,
     hop: usize,
     /// The repos that the chain went through, from its source to the sender.
     pub visited: Vec<RepoName>,
-    /// What of each repo this chain builds: found out once, where it started.
+    /// The commit of each repo that this chain builds, looked up once at its start.
     pub commits: BTreeMap<RepoName, Sha>,
 }
 
@@ -55,16 +55,16 @@ impl TryFrom<u64> for Schema {
     }
 }
 
-/// What came with an event.
+/// The payload of a received event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// A link of a chain.
     Link(Box<Payload>),
-    /// What was sent before there were versions: it says who sent it, at which commit.
+    /// A payload from before there were versions: it names its sender and a commit.
     Old {
         /// The name that the sender gives itself, if any.
         sender: Option<String>,
-        /// Its commit, if it gives one by all its digits.
+        /// Its commit, if it has all its digits.
         sha: Option<Sha>,
     },
 }
@@ -93,7 +93,7 @@ impl Payload {
         }
     }
 
-    /// Returns what `sender` tells the next, having got this.
+    /// Returns the payload that `sender` sends on after it received this one.
     #[must_use]
     pub(super) fn passed_on(&self, sender: RepoName) -> Self {
         let mut payload = self.clone();
@@ -102,24 +102,24 @@ impl Payload {
         payload
     }
 
-    /// Returns how many repos the chain went through.
+    /// Returns the number of repos that the chain went through.
     pub fn hop(&self) -> usize {
         self.hop
     }
 
-    /// Returns who sent it.
+    /// Returns the sender.
     pub(super) fn sender(&self) -> &RepoName {
         self.visited.last().unwrap_or(&self.source)
     }
 
-    /// Returns it as it is sent, unless it is larger than any that is read.
+    /// Returns its JSON, unless it is larger than the limit of a receiver.
     pub(super) fn to_json(&self) -> Result<Value, String> {
         let json = serde_json::to_value(self).expect("words and numbers are plain JSON");
         check_size(&json)?;
         Ok(json)
     }
 
-    /// Says what is odd about it, if anything is.
+    /// Returns its first inconsistency, if any.
     fn oddity(&self) -> Option<String> {
         let names: BTreeSet<_> = self.visited.iter().collect();
         if self.visited.first() != Some(&self.source) {
@@ -133,7 +133,7 @@ impl Payload {
     }
 }
 
-/// Reads a payload, which may be anything: whoever may write to a repository can send one.
+/// Parses a payload of any content: everybody who may write to a repository can send one.
 pub(super) fn read(json: &Value) -> Result<Incoming, String> {
     let Some(object) = json.as_object() else {
         return Err("it is not a JSON object".to_owned());

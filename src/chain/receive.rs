@@ -1,4 +1,4 @@
-//! What a run does: whether its event counts, which plan follows, which commits it builds.
+//! Decides what a run does: whether its event counts, its plan, and the commits it builds.
 
 use std::collections::BTreeSet;
 
@@ -13,36 +13,36 @@ use super::payload::Payload;
 use super::repo::{Chain, Repo};
 use super::run::{Run, Whose};
 
-/// What a run does because of its event.
+/// The work of a run, decided from its event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     /// Why it does nothing, if so.
     pub dropped: Option<String>,
-    /// What it does.
+    /// The steps it does.
     pub plan: Plan,
-    /// The chain that it is a link of, or that it starts.
+    /// The payload of the chain that it is a link of, or that it starts.
     pub payload: Option<Payload>,
-    /// Whose run it is; nobody's in the orchestrator.
+    /// The repo of the run; `None` in the orchestrator.
     pub repo: Option<RepoName>,
     /// The commit of the repository to check out.
     pub sha: Sha,
-    /// The commits of the repo and of all that it is built from; in the orchestrator of all that is
-    /// built, and of all that those are built from.
+    /// The commits of the repo and of all its dependencies. In the orchestrator, those of all repos
+    /// to build and of all their dependencies.
     pub commits: Commits,
-    /// What changed.
+    /// The changed repos.
     pub changed: BTreeSet<RepoName>,
 }
 
-/// Whether a run takes what it was sent.
+/// Whether a run takes the link that it received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// It does, unless another run has it.
+    /// It takes the link, unless another run has.
     Take,
     /// It only looks.
     Look,
 }
 
-/// Decides what a run does. A link of a chain is taken in the chain's log, so that no second run
+/// Decides what a run does. Takes a link of a chain in the chain's log, so that no second run
 /// builds it.
 pub fn receive(chain: &Chain, run: &Run, api: &Api, claim: Claim) -> Result<Received> {
     let receiver = Receiver { chain, run, api, claim };
@@ -56,7 +56,7 @@ pub fn receive(chain: &Chain, run: &Run, api: &Api, claim: Claim) -> Result<Rece
     }
 }
 
-/// A run that finds out what it does.
+/// A run whose work is to be decided.
 struct Receiver<'a> {
     chain: &'a Chain,
     run: &'a Run,
@@ -70,7 +70,8 @@ impl Receiver<'_> {
         let link = run.link(chain)?;
         let dropped = match link {
             Some(payload) if payload.visited.contains(&repo.name) => {
-                // The files of two repos can make a loop that neither has.
+                // The `chain.toml` of two repos can differ, and together make a loop that neither
+                // has alone.
                 Some(format!(
                     "a loop: the chain {} was in `{}` before",
                     payload.chain_id, repo.name
@@ -127,7 +128,8 @@ impl Receiver<'_> {
         })
     }
 
-    /// Takes `repo` for this run, if all that it waits for is done; says why not otherwise.
+    /// Takes `repo` for this run if all repos that it waits for are done; returns a reason if it
+    /// does not take it.
     fn take(&self, payload: &Payload, repo: &str, awaited: &[&RepoName]) -> Result<Option<String>> {
         let board = Board::of(self.chain, self.api, payload, self.run.url())?;
         let mut log = board.read()?;

@@ -1,4 +1,4 @@
-//! A chain: repos, what each depends on, and where events go.
+//! A chain: its repos, their dependencies, and the receivers of events.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU16;
@@ -12,35 +12,34 @@ use super::names::{
 
 /// An organisation's repos, and which of them are built from which.
 ///
-/// No repo depends on itself by any way, and every name that is depended on is a repo.
+/// No repo depends on itself, directly or indirectly, and every dependency is a repo of the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     pub(super) owner: Owner,
-    /// The labels of the runners of what belongs to no repo: one at least.
+    /// The labels of the runners for jobs that belong to no repo: at least one.
     pub(super) runner: Vec<Label>,
     pub(super) workflows: Workflows,
     pub(super) read_secret: Option<Secret>,
     pub(super) dispatch: Dispatch,
     pub(super) releases: Releases,
-    /// Each after all that it depends on.
+    /// The repos, each after all its dependencies.
     pub(super) repos: Vec<Repo>,
 }
 
 /// One repo of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repo {
-    /// What the chain calls it.
+    /// Its name in the chain.
     pub name: RepoName,
-    /// What GitHub calls it, without the owner.
+    /// Its name on GitHub, without the owner.
     pub repository: Repository,
-    /// What comes of it.
+    /// The kind of its output.
     pub kind: Kind,
-    /// What it is built from, without what those are built from. In the order of the chain.
+    /// Its direct dependencies, in the order of its entry in `chain.toml`.
     pub depends: Vec<RepoName>,
-    /// The labels of the runners that build it: one at least.
+    /// The labels of the runners that build it: at least one.
     pub runner: Vec<Label>,
-    /// The branches whose pushes go down the chain: one at least, and the first is what others
-    /// build from.
+    /// The branches whose pushes go down the chain: at least one. Others build from the first.
     pub branches: Vec<GitRef>,
     /// The package to build.
     pub package: CargoName,
@@ -48,11 +47,11 @@ pub struct Repo {
     pub features: Vec<CargoName>,
     /// How long a build may take.
     pub timeout_minutes: NonZeroU16,
-    /// Whether an orchestrator runs its tests before it builds what needs it.
+    /// Whether an orchestrator runs its tests before it builds its dependents.
     pub verify: bool,
 }
 
-/// What comes of a repo.
+/// The kind of a repo's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -66,30 +65,30 @@ pub enum Kind {
     Image,
 }
 
-/// Where events go, and what they are called.
+/// The receiver, the type and the token of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dispatch {
     /// The type of an event.
     pub event: EventTemplate,
-    /// The repository that gets every event, if it is one.
+    /// The repository that gets every event, if there is an orchestrator.
     pub orchestrator: Option<Repository>,
-    /// The secret that holds the token by which events are sent.
+    /// The secret with the token for sending events.
     pub secret: Secret,
 }
 
-/// Where releases and versions come from.
+/// The settings of releases and nightlies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Releases {
-    /// The repository that nightlies are published in, if there is one.
+    /// The repository in which nightlies are published, if any.
     pub repository: Option<Repository>,
-    /// Which tag of each repo a release is made of, relative to the chain's file.
+    /// The file with the tags of a release, relative to the chain's file.
     pub versions: Option<FilePath>,
     /// When nightlies are made, in UTC.
     pub nightly: Cron,
 }
 
 impl Kind {
-    /// Returns the kind as `chain.toml` has it.
+    /// Returns the name of the kind in `chain.toml`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Docs => "docs",
@@ -113,48 +112,48 @@ impl Repo {
 }
 
 impl Chain {
-    /// Returns who owns the repositories.
+    /// Returns the owner of the repositories.
     pub fn owner(&self) -> &str {
         self.owner.as_str()
     }
 
-    /// Returns the labels of the runners of what belongs to no repo.
+    /// Returns the labels of the runners for jobs that belong to no repo.
     pub fn runner(&self) -> &[Label] {
         &self.runner
     }
 
-    /// Returns the secret that holds the token by which builds read repos, if some are private.
+    /// Returns the secret with the token for reading repos, if some are private.
     pub fn read_secret(&self) -> Option<&Secret> {
         self.read_secret.as_ref()
     }
 
-    /// Returns where the reusable workflows are.
+    /// Returns the source of the reusable workflows.
     pub fn workflows(&self) -> &Workflows {
         &self.workflows
     }
 
-    /// Returns where events go.
+    /// Returns the settings of events.
     pub fn dispatch(&self) -> &Dispatch {
         &self.dispatch
     }
 
-    /// Returns where releases and versions come from.
+    /// Returns the settings of releases and nightlies.
     pub fn releases(&self) -> &Releases {
         &self.releases
     }
 
-    /// Returns every repo, each after all that it depends on.
+    /// Returns every repo, each after all its dependencies.
     pub fn repos(&self) -> &[Repo] {
         &self.repos
     }
 
-    /// Returns the repo that the chain calls `name`.
+    /// Returns the repo with this name in the chain.
     pub fn repo(&self, name: &RepoName) -> Option<&Repo> {
         self.repos.iter().find(|repo| repo.name == *name)
     }
 
-    /// Returns the repo that GitHub calls `full_name`, which is `owner/name`. The case of letters
-    /// does not matter to GitHub.
+    /// Returns the repo with the name `full_name`, `owner/name`, on GitHub. Ignores the case of
+    /// letters, as GitHub does.
     pub fn repo_at(&self, full_name: &str) -> Option<&Repo> {
         self.repos
             .iter()
@@ -166,12 +165,12 @@ impl Chain {
         format!("{}/{repository}", self.owner)
     }
 
-    /// Returns all that is built from `repo` alone and others, directly.
+    /// Returns the direct dependents of the repo `name`.
     pub fn dependents(&self, name: &RepoName) -> impl Iterator<Item = &Repo> {
         self.repos.iter().filter(move |repo| repo.depends.contains(name))
     }
 
-    /// Returns all that `name` is built from, by any way, in the order of the chain.
+    /// Returns all direct and indirect dependencies of `name`, in the order of the chain.
     pub fn dependencies(&self, name: &RepoName) -> Vec<&Repo> {
         let mut found = BTreeSet::from([name]);
         let mut repos = Vec::new();

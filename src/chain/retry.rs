@@ -1,27 +1,27 @@
-//! When a request is made again, and how long to wait before.
+//! Decides whether to repeat a request, and how long to wait before.
 
 use std::time::Duration;
 
-/// What an answer says about asking again.
+/// The parts of an answer that decide about a retry.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Hints<'a> {
-    /// The status of HTTP.
+    /// The HTTP status.
     pub(super) status: u16,
     /// `Retry-After`, in seconds.
     pub(super) retry_after_secs: Option<u64>,
     /// `X-RateLimit-Remaining`: how many requests are left.
     pub(super) remaining: Option<u64>,
-    /// `X-RateLimit-Reset`: when there are new ones, in seconds since 1970.
+    /// `X-RateLimit-Reset`: when the limit is reset, in seconds since 1970.
     pub(super) reset_secs: Option<u64>,
-    /// What it says.
+    /// Its error message.
     pub(super) message: &'a str,
 }
 
-/// Returns how long to wait before the request is made again; nothing if the answer is final.
+/// Returns how long to wait before the request is repeated; `None` if the answer is final.
 ///
-/// As GitHub asks for (docs.github.com, "Best practices for using the REST API"): after `Retry-After`, else
-/// when the limit is reset, else after a minute for a secondary limit. Other trouble of the server
-/// is waited out longer each time. `attempt` counts from 0.
+/// Waits as GitHub asks (docs.github.com, "Best practices for using the REST API"): `Retry-After`, else until the limit
+/// is reset, else a minute for a secondary limit. After other errors of the server the wait grows with each `attempt`,
+/// which counts from 0.
 pub(super) fn pause(hints: &Hints<'_>, attempt: u32, now_secs: u64) -> Option<Duration> {
     const SECONDARY: Duration = Duration::from_mins(1);
     let is_secondary = hints.message.to_ascii_lowercase().contains("secondary rate limit");
@@ -35,7 +35,7 @@ pub(super) fn pause(hints: &Hints<'_>, attempt: u32, now_secs: u64) -> Option<Du
         return None;
     }
     let asked = hints.retry_after_secs.map(Duration::from_secs);
-    // A second more: both clocks show whole ones.
+    // Wait a second more: both clocks show whole seconds.
     let reset = hints.reset_secs.filter(|_| is_spent);
     let reset = reset.map(|reset| Duration::from_secs(reset.saturating_sub(now_secs) + 1));
     let secondary = is_secondary.then_some(SECONDARY);

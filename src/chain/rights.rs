@@ -1,4 +1,4 @@
-//! What a token lacks, told from what GitHub answers.
+//! Finds the right that a token lacks, from GitHub's answers.
 
 use std::collections::BTreeSet;
 
@@ -8,18 +8,18 @@ use super::api::{Answer, Api};
 use super::error::{Error, Result};
 use super::token::{Token, TokenKind};
 
-/// Something that not every token may do.
+/// A right that not every token has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Right {
     /// Send events to a repository.
     Send,
-    /// Write statuses of its commits.
+    /// Write statuses of a repository's commits.
     Note,
     /// Publish releases.
     Publish,
 }
 
-/// What GitHub says of a repository.
+/// The parts of GitHub's description of a repository that we read.
 #[derive(Debug, Default, Deserialize)]
 struct Seen {
     #[serde(default)]
@@ -28,7 +28,7 @@ struct Seen {
     permissions: Option<Permissions>,
 }
 
-/// The repositories of an installation, a page of them.
+/// A page of the repositories of an installation.
 #[derive(Debug, Deserialize)]
 struct Reached {
     repositories: Vec<ReachedRepository>,
@@ -54,7 +54,7 @@ impl Right {
         }
     }
 
-    /// Returns the permission as GitHub's pages name it.
+    /// Returns the name of the permission on GitHub's pages.
     fn permission(self) -> &'static str {
         match self {
             Self::Send | Self::Publish => "`Contents: read and write`",
@@ -63,7 +63,7 @@ impl Right {
     }
 }
 
-/// Checks, before anything is sent, that the token may send events to each of `repositories`.
+/// Checks that the token may send events to each of `repositories`. Sends no event.
 pub(super) fn check(api: &Api, repositories: &[String]) -> Result<()> {
     let reached = match api.token().map(Token::kind) {
         Some(TokenKind::Installation) if !repositories.is_empty() => reached(api)?,
@@ -92,8 +92,8 @@ pub(super) fn check(api: &Api, repositories: &[String]) -> Result<()> {
     }
 }
 
-/// Returns the repositories that an installation's token was made for, in lower case; nothing if
-/// the server does not say. What such a token sees of a public repository tells nothing of its
+/// Returns the repositories that an installation's token was made for, in lower case; `None` if the
+/// server does not tell. That such a token can read a public repository says nothing about its
 /// rights.
 fn reached(api: &Api) -> Result<Option<BTreeSet<String>>> {
     const PAGE: usize = 100;
@@ -115,7 +115,7 @@ fn reached(api: &Api) -> Result<Option<BTreeSet<String>>> {
     Ok(Some(reached))
 }
 
-/// Returns the error of an answer that is not what was asked for.
+/// Turns an unexpected answer into an error.
 pub(super) fn refused(api: &Api, right: Right, repository: &str, answer: Answer) -> Error {
     if !matches!(answer.status, 401 | 403 | 404) {
         return answer.into_error();
@@ -124,7 +124,7 @@ pub(super) fn refused(api: &Api, right: Right, repository: &str, answer: Answer)
     Error::Denied { action: right.action(), repositories: vec![repository.to_owned()], missing }
 }
 
-/// Tells whether a token that sees a repository may not write to it.
+/// Tells whether a token that can read a repository may not write to it.
 fn lacks(api: &Api, answer: &Answer) -> Result<bool> {
     let Some(kind) = api.token().map(Token::kind) else { return Ok(true) };
     let seen: Seen = answer.json()?;
@@ -135,7 +135,7 @@ fn lacks(api: &Api, answer: &Answer) -> Result<bool> {
     Ok(match kind {
         TokenKind::Classic => !may_push || !has_scope,
         TokenKind::FineGrained | TokenKind::Other => !may_push,
-        // Whether it may is seen when it tries.
+        // Only an attempt shows whether it may.
         TokenKind::Installation => false,
     })
 }
@@ -145,7 +145,7 @@ fn scopes(answer: &Answer) -> Option<Vec<&str>> {
     Some(answer.header("x-oauth-scopes")?.split(',').map(str::trim).collect())
 }
 
-/// Returns what the token lacks, as a clause.
+/// Returns the right that the token lacks, as a clause.
 fn missing_right(api: &Api, right: Right, answer: &Answer) -> String {
     let permission = right.permission();
     let kind = api.token().map(Token::kind);

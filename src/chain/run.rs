@@ -1,4 +1,4 @@
-//! One run of a workflow: where, why, and which.
+//! One run of a workflow: its repository, its event, its number.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use super::names::{ChainId, RepoName, Sha, quoted};
 use super::payload::{Incoming, Payload};
 use super::repo::{Chain, Repo};
 
-/// What a run is, as its runner says.
+/// A run, as its runner describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The repository: `owner/name`.
     pub repository: String,
-    /// Why it runs.
+    /// The event that started it.
     pub event: Event,
     /// The commit it runs on.
     pub sha: Sha,
@@ -28,17 +28,17 @@ pub struct Run {
     pub server: String,
 }
 
-/// Whose run it is.
+/// The owner of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Whose<'a> {
-    /// A repo's.
+    /// A repo.
     Repo(&'a Repo),
-    /// The orchestrator's, which builds for others.
+    /// The orchestrator, which builds other repos.
     Orchestrator(&'a str),
 }
 
 impl Run {
-    /// Returns the page of the run, which names it.
+    /// Returns the URL of the run, which identifies it.
     pub(super) fn url(&self) -> String {
         format!(
             "{}/{}/actions/runs/{}",
@@ -48,7 +48,7 @@ impl Run {
         )
     }
 
-    /// Returns whose run it is. A repo that is the orchestrator too orchestrates what it is sent.
+    /// Returns the owner of the run. A repo that is also the orchestrator acts as orchestrator for dispatched events.
     pub(super) fn whose<'a>(&self, chain: &'a Chain) -> Result<Whose<'a>> {
         let orchestrator = chain.dispatch().orchestrator.as_ref();
         let is_orchestrator = orchestrator
@@ -65,7 +65,7 @@ impl Run {
         matches!(self.event, Event::Dispatch { .. })
     }
 
-    /// Returns the link of a chain that the event is, once it fits the chain.
+    /// Returns the payload if the event is a link of a chain; fails if the payload does not fit the chain.
     pub(super) fn link(&self, chain: &Chain) -> Result<Option<&Payload>> {
         let Event::Dispatch { event_type, incoming } = &self.event else { return Ok(None) };
         let Incoming::Link(payload) = incoming else { return Ok(None) };
@@ -90,8 +90,7 @@ impl Run {
         Ok(Some(payload))
     }
 
-    /// Returns the repo that an event from before payloads had versions is about; nothing if it does
-    /// not say.
+    /// Returns the repo that an event without a payload version is about; `None` if the event does not name it.
     pub(super) fn old_sender<'a>(&self, chain: &'a Chain) -> Result<Option<&'a Repo>> {
         let Event::Dispatch { event_type, incoming: Incoming::Old { sender, .. } } = &self.event
         else {
@@ -121,8 +120,9 @@ impl Run {
         found.map(Some).ok_or_else(|| Error::Stranger(quoted(name)))
     }
 
-    /// Returns what changed: in a repo that repo, or the source of the chain that came to it; in the
-    /// orchestrator what it was told of, and all when it is time.
+    /// Returns the changed repos. For a link of a chain, the source of the chain. In a repo, otherwise, the repo
+    /// itself. In the orchestrator, the repo that the event names; without one, none for a push or a proposal, and all
+    /// for any other event.
     pub fn changed(&self, chain: &Chain) -> Result<BTreeSet<RepoName>> {
         if let Some(payload) = self.link(chain)? {
             return Ok(BTreeSet::from([payload.source.clone()]));
@@ -137,7 +137,7 @@ impl Run {
         })
     }
 
-    /// Returns the commits that the event brings: those of its chain, or of the repo that it is about.
+    /// Returns the commits that the event brings: those of its chain, or that of the repo it is about.
     pub fn commits(&self, chain: &Chain) -> Result<Commits> {
         if let Some(payload) = self.link(chain)? {
             return Ok(payload.commits.clone());

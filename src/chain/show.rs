@@ -1,4 +1,4 @@
-//! A chain as people and programs look at it.
+//! Shows a chain to people and programs.
 
 use std::fmt::Write as _;
 
@@ -7,18 +7,18 @@ use serde::Serialize;
 use super::names::{Cron, EventTemplate, FilePath, GitRef, Label, RepoName, Repository};
 use super::repo::{Chain, Kind, Repo};
 
-/// How a chain is shown.
+/// The format in which a chain is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A line a repo.
+    /// One line for each repo.
     Text,
-    /// A flow chart of Mermaid.
+    /// A Mermaid flow chart.
     Mermaid,
-    /// An object.
+    /// A JSON object.
     Json,
 }
 
-/// Returns all of a chain.
+/// Returns the whole chain as text in that format.
 pub fn show(chain: &Chain, format: Format) -> String {
     match format {
         Format::Text => text(chain),
@@ -49,7 +49,7 @@ fn text(chain: &Chain) -> String {
 
 fn mermaid(chain: &Chain) -> String {
     let mut text = "flowchart LR\n".to_owned();
-    // `end` and others are words of Mermaid, so nodes are numbered.
+    // `end` and others are keywords of Mermaid, so nodes have numbers.
     let number =
         |name: &RepoName| chain.repos().iter().position(|repo| repo.name == *name).unwrap_or(0);
     for (at, repo) in chain.repos().iter().enumerate() {

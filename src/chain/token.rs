@@ -1,27 +1,27 @@
-//! The secret that lets a chain write to other repositories.
+//! The token that lets a chain write to other repositories.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A token of GitHub. Neither `Debug` nor the error of one that is refused shows it.
+/// A GitHub token. Neither `Debug` nor the error for an invalid token shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
-/// What kind of token it is, by its prefix. Each lacks something else.
+/// The kind of a token, by its prefix. Each kind can lack other rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenKind {
     /// A personal access token with scopes.
     Classic,
     /// A personal access token with permissions for chosen repositories.
     FineGrained,
-    /// That of a workflow, or of an app that is installed.
+    /// The token of a workflow, or of an installed app.
     Installation,
     /// Any other.
     Other,
 }
 
 impl Token {
-    /// Returns the secret itself, for the one who must send it.
+    /// Returns the secret itself, for the request that must send it.
     pub(super) fn reveal(&self) -> &str {
         &self.0
     }
@@ -44,7 +44,7 @@ impl FromStr for Token {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        /// Longer than any token is made.
+        /// More than the length of any token, in bytes.
         const MAX_LEN: usize = 16 << 10;
         let fits = (1..=MAX_LEN).contains(&text.len());
         let is_token = fits && text.bytes().all(|byte| byte.is_ascii_graphic());

@@ -1,4 +1,4 @@
-//! `versions.toml`: which tag of each repo a release is made of.
+//! `versions.toml`: the tag of each repo in a release.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use super::findings::{Finder, Findings};
 use super::names::{GitRef, RepoName, Sha};
 use super::repo::Chain;
 
-/// What a release wants of a repo.
+/// The entry of a repo in a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The tag.
     pub tag: GitRef,
-    /// The commit that the tag must be, if the file says.
+    /// The commit that the tag must point to, if the file names it.
     pub commit: Option<Sha>,
 }
 
@@ -23,8 +23,8 @@ struct File {
     versions: Spanned<BTreeMap<String, Spanned<Value>>>,
 }
 
-/// Reads what a release wants of every repo of `chain`. An entry is named as the repository is, or
-/// as the chain calls it; what is neither is passed over. Docs need no entry.
+/// Reads the entry of every repo of `chain` for a release. An entry has the name of the repository,
+/// or of the repo in the chain; other entries are ignored. Docs need no entry.
 pub fn read(chain: &Chain, path: &str, text: &str) -> Result<BTreeMap<RepoName, Wanted>, Findings> {
     let mut finder = Finder::new(text);
     let file: File = match toml::from_str(text) {

@@ -1,4 +1,4 @@
-//! Where a checkout goes: what may be there before, and putting it in place.
+//! The place of a checkout: checks the files already there, and puts the checkout in place.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ use crate::model::server::Scheme;
 use crate::store::Lease;
 use crate::tree::staged::Staged;
 
-/// The directory of a checkout: nothing is there, or an earlier checkout of ours.
+/// The place of a checkout: it is empty, or holds an earlier checkout of ours.
 #[derive(Debug)]
 pub(super) struct Dest<'a> {
     git: &'a Git<'a>,
@@ -26,7 +26,7 @@ pub(super) struct Dest<'a> {
     is_ours: bool,
 }
 
-/// A checkout that is being made beside its place.
+/// A checkout in the making, beside its place.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     dest: &'a Dest<'a>,
@@ -36,7 +36,7 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Dest<'a> {
-    /// Looks at what is there, and refuses what is not ours to replace.
+    /// Examines the place; fails if it holds files that are not ours to replace.
     pub(super) fn look(git: &'a Git<'a>, request: &'a Request, store: &Path) -> Result<Self> {
         let path = resolve(&request.dest)?;
         let taken = |reason: String| Error::Taken { path: path.clone(), reason };
@@ -59,13 +59,12 @@ impl<'a> Dest<'a> {
         Ok(Self { git, request, path, is_ours })
     }
 
-    /// Returns where it is, with symlinks on the way resolved.
+    /// Returns its path, with symlinks on the way resolved.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes a repository beside it that has `commit` and nothing else, from the one at `mirror`.
-    /// Nothing is checked out yet.
+    /// Creates a repository beside the place, with `commit` alone, from the one at `mirror`. Checks out no file yet.
     pub(super) fn draft(
         &'a self,
         lease: &'a Lease,
@@ -74,7 +73,7 @@ impl<'a> Dest<'a> {
     ) -> Result<Draft<'a>> {
         let parent = self.path.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(parent).at("create directory", parent)?;
-        // What is mounted cannot be renamed: its content is put in place from inside.
+        // A mount point cannot be renamed: stage inside it, to replace its content.
         let staged = if is_mount_point(&self.path)? {
             Staged::within(lease, &self.path, &self.path)?
         } else {
@@ -101,17 +100,17 @@ impl<'a> Dest<'a> {
 }
 
 impl Draft<'_> {
-    /// Puts the checkout in its place. Tells whether what is there was kept: an earlier checkout
-    /// whose files are those of the commit, whatever else git ignores in it.
+    /// Puts the checkout in place. Tells whether it kept the files there: those of an earlier checkout that match the
+    /// commit, along with all files that git ignores.
     ///
-    /// Else all that is there is replaced, in one step. The repository of a checkout, `.git`, is
-    /// always the new one: jobs that worked there may have changed the old one.
+    /// Otherwise it replaces all files, in one step. The repository of the checkout, `.git`, is always the new one:
+    /// jobs that worked there may have changed the old one.
     pub(super) fn put_in_place(self) -> Result<bool> {
         let request = self.dest.request;
-        // What is in submodules only their own repositories know, and those are of earlier jobs.
+        // Only the submodules' own repositories know their files, and earlier jobs may have changed these.
         if self.dest.is_ours && !request.submodules && self.is_unchanged_at_dest()? {
             let mut refresh = self.command_at_dest();
-            // It fails only if a file changed since.
+            // It fails only if a file has changed since.
             refresh.args(["update-index", "-q", "--refresh"]);
             self.run("refresh the index of", refresh)?;
             let mut detach = self.command();
@@ -135,15 +134,15 @@ impl Draft<'_> {
         self.staged.path()
     }
 
-    /// Tells whether the files at the place are those of the commit, by their content, and no others
-    /// are there but what git ignores. Nothing of the repository there is believed.
+    /// Tells whether the files at the place have the content of the commit, with no others but those that git ignores.
+    /// Trusts nothing of the repository there.
     fn is_unchanged_at_dest(&self) -> Result<bool> {
         let mut read = self.command_at_dest();
         read.args(["read-tree", self.commit.as_str()]);
         self.run("read the commit in", read)?;
         let mut list = self.command_at_dest();
         list.args(["ls-files", "-z", "--modified", "--deleted", "--others", "--exclude-standard"]);
-        // What is staged at the moment is nobody's file.
+        // Skip our own staged files.
         list.arg("--exclude=/.runner-cache-*");
         Ok(self.run("compare files with", list)?.is_empty())
     }
@@ -156,14 +155,14 @@ impl Draft<'_> {
         command
     }
 
-    /// Returns git for the new repository with the files that are at the place.
+    /// Returns git for the new repository with the files at the place.
     fn command_at_dest(&self) -> Program {
         let mut command = self.command();
         command.current_dir(&self.dest.path).env("GIT_WORK_TREE", &self.dest.path);
         command
     }
 
-    /// Runs git, which keeps the lease alive: what is staged is not reclaimed under its hands.
+    /// Runs git, which keeps the lease alive, so that nobody reclaims the staged files while it runs.
     fn run(&self, action: &'static str, mut command: Program) -> Result<Vec<u8>> {
         hold(&mut command, self.lease.file())?;
         let failed = |failure: Failure| {
@@ -173,7 +172,7 @@ impl Draft<'_> {
         self.dest.git.run(&mut command).map_err(failed)
     }
 
-    /// Names the server in the repository's configuration, without the token, and marks it as ours.
+    /// Writes the server into the repository's configuration, without the token, and marks the repository as ours.
     fn configure(&self) -> Result<()> {
         let Request { server, repository, .. } = self.dest.request;
         let text = format!(
@@ -188,15 +187,15 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Checks out submodules, those in them too. They are fetched each time; the server is shown the
-    /// token, other servers are not.
+    /// Checks out submodules, and their submodules. Fetches them each time. Shows the token to the server of the
+    /// repository, and to no other server.
     fn check_out_submodules(&self) -> Result<()> {
         let Request { server, .. } = self.dest.request;
         let mut command = self.dest.git.command_to(server);
         command.current_dir(self.dir());
         if server.scheme() != Scheme::File {
             command.args(["-c", "protocol.https.allow=always"]);
-            // The server by its other names, which would need a key.
+            // Replace SSH addresses of the server, which would need a key.
             for other in
                 [format!("git@{}:", server.host()), format!("ssh://git@{}/", server.host())]
             {
@@ -213,8 +212,7 @@ impl Draft<'_> {
     }
 }
 
-/// Returns `path` from the root of the filesystem on, with symlinks resolved on the way to it, but
-/// not itself.
+/// Returns `path` as an absolute path, with symlinks resolved on the way to it, but not in its last component.
 fn resolve(path: &Path) -> Result<PathBuf> {
     let unfit = || {
         let reason = "it does not end in a name of its own".to_owned();
@@ -231,7 +229,7 @@ fn resolve(path: &Path) -> Result<PathBuf> {
     Ok(existing.canonicalize().at("resolve", existing)?.join(rest).join(name))
 }
 
-/// Says why nothing may be checked out to `dest`, whatever is there.
+/// Returns why `dest` can hold no checkout, if so.
 fn misplaced(dest: &Path, store: &Path, repo: &Path) -> Option<&'static str> {
     if dest.starts_with(store) {
         return Some("it is in the store");
@@ -246,7 +244,7 @@ fn misplaced(dest: &Path, store: &Path, repo: &Path) -> Option<&'static str> {
     is_of_git.then_some("it is in a `.git`")
 }
 
-/// Returns `owner/name` of our checkout at `dir`, if it is one.
+/// Returns `owner/name` of our checkout at `dir`, if there is one.
 fn checkout_at(git: &Git<'_>, dir: &Path) -> Result<Option<String>> {
     let config = dir.join(".git/config");
     let is_repository = |path: &Path| Stat::of(path).is_ok_and(|stat| stat.kind == Kind::Dir);
@@ -264,7 +262,7 @@ fn checkout_at(git: &Git<'_>, dir: &Path) -> Result<Option<String>> {
 
 fn is_empty(dir: &Path) -> Result<bool> {
     let entries = fs::read_dir(dir).at("read directory", dir)?;
-    // What a mounted filesystem keeps for itself is nobody's.
+    // A mounted filesystem keeps a `lost+found` for itself.
     let is_something = |entry: io::Result<fs::DirEntry>| {
         entry.map_or(true, |entry| entry.file_name() != "lost+found")
     };

@@ -1,42 +1,42 @@
-//! Why git could not do its part of a checkout.
+//! Errors of git in a checkout.
 
 use std::path::PathBuf;
 
 use super::git::Failure;
 use crate::{fs, job, store};
 
-/// Git could not do its part of a checkout.
+/// An error that ends a checkout.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no git to do the work.
+    /// No git was found.
     #[error("there is no `git` on PATH")]
     GitMissing,
 
-    /// Git is there, but lacks what keeps a token off the command line.
+    /// Git is too old to keep a token off the command line.
     #[error("`git` {found} is too old, {needed} is needed")]
     GitTooOld {
-        /// What it says it is.
+        /// The version that it reports.
         found: String,
-        /// The oldest that will do.
+        /// The oldest version that suffices.
         needed: String,
     },
 
-    /// The server says no: to everybody, or to us. GitHub does not tell which.
+    /// The server denies access to everybody, or to us. GitHub does not tell which.
     #[error("cannot read `{url}`: there is no such repository, or no access to it")]
     Denied {
         /// The repository.
         url: String,
-        /// What git said.
+        /// Git's error message.
         source: Said,
     },
 
-    /// The server cannot be asked.
+    /// The server cannot be reached.
     #[error("cannot reach `{url}`")]
     Unreachable {
         /// The repository.
         url: String,
-        /// What git said.
+        /// Git's error message.
         source: Said,
     },
 
@@ -45,42 +45,42 @@ pub enum Error {
     RefMissing {
         /// The repository.
         url: String,
-        /// What was asked for: ``branch or tag `v1` ``.
+        /// The missing ref or commit: ``branch or tag `v1` ``.
         what: String,
         /// Names that look alike, the likeliest first.
         similar: Vec<String>,
     },
 
-    /// Something is there that is not ours to replace, or must not be there.
+    /// The place holds files that are not ours to replace, or no checkout may be there.
     #[error("cannot check out to `{}`: {reason}", path.display())]
     Taken {
-        /// Where the checkout should be.
+        /// The place of the checkout.
         path: PathBuf,
-        /// What stands in the way, as a clause.
+        /// The obstacle, as a clause.
         reason: String,
     },
 
-    /// Git could not read the mirror, or not add to it. It may be damaged.
+    /// Git could not read the mirror, or could not add to it. It may be damaged.
     #[error("cannot use the mirror `{}`", path.display())]
     Mirror {
         /// The mirror.
         path: PathBuf,
-        /// What git said.
+        /// Git's error message.
         source: Said,
     },
 
-    /// Git failed at something else.
+    /// Git failed in another step.
     #[error("cannot {action} `{}`", path.display())]
     Git {
-        /// What it was to do, as a verb phrase: `check out submodules in`.
+        /// The failed step, as a verb phrase: `check out submodules in`.
         action: &'static str,
-        /// Where.
+        /// The path of the failed step.
         path: PathBuf,
-        /// What it said.
+        /// Git's error message.
         source: Said,
     },
 
-    /// Something failed that is not git's part.
+    /// A step without git failed.
     #[error(transparent)]
     Job(#[from] job::Error),
 }
@@ -100,19 +100,19 @@ impl From<store::Error> for Error {
     }
 }
 
-/// What git said on stderr, in one line, without the token.
+/// Git's standard error, on one line, without the token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Said(pub(super) String);
 
-/// What a failure of git means.
+/// The kind of a failure of git.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// The disk is full.
     Full,
-    /// The server says no.
+    /// The server denies access.
     Denied,
-    /// The server cannot be asked.
+    /// The server cannot be reached.
     Unreachable,
     /// The server has no such object.
     ObjectMissing,
@@ -120,8 +120,8 @@ pub(super) enum Trouble {
     Other,
 }
 
-/// What tells each trouble in the messages of git and of curl in it, in the C locale. The first
-/// that fits counts.
+/// The parts of git's and curl's messages, in the C locale, by which we recognize each trouble. The
+/// first match counts.
 #[rustfmt::skip]
 const TELLING: [(Trouble, &[&str]); 4] = [
     (Trouble::Full, &["No space left on device", "Disk quota exceeded"]),
@@ -139,14 +139,15 @@ const TELLING: [(Trouble, &[&str]); 4] = [
 ];
 
 impl Said {
-    /// Returns what it means.
+    /// Returns the kind of the failure.
     pub(super) fn trouble(&self) -> Trouble {
         let fits =
             |(_, parts): &&(Trouble, &[&str])| parts.iter().any(|part| self.0.contains(part));
         TELLING.iter().find(fits).map_or(Trouble::Other, |(trouble, _)| *trouble)
     }
 
-    /// Puts the lines of `stderr` into one, with nothing that a terminal or a runner would obey.
+    /// Joins the first six lines of `stderr` into one, without characters that a terminal or a
+    /// runner would obey.
     pub(super) fn of(stderr: &str) -> Self {
         const LINES: usize = 6;
         let lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).take(LINES);
@@ -156,8 +157,8 @@ impl Said {
 }
 
 impl Failure {
-    /// Returns the error that it is, or what `other` makes of what git said. `writing_to` may have
-    /// filled its disk.
+    /// Returns the error of the failure, or the result of `other` for git's message. `writing_to`
+    /// is the path whose disk git may have filled.
     pub(super) fn or_else(
         self,
         writing_to: &std::path::Path,

@@ -1,4 +1,4 @@
-//! Running git so that nothing of the caller, of earlier jobs or of the user decides what it does.
+//! Runs git so that the caller, earlier jobs and the user's configuration have no influence on it.
 
 use std::fs::File;
 use std::io;
@@ -11,14 +11,14 @@ use crate::model::environment::Environment;
 use crate::model::server::{Scheme, ServerUrl};
 use crate::model::token::Token;
 
-/// The oldest git that takes configuration from a variable (`--config-env`): what keeps a token
-/// from its arguments, which every user of the host can read.
+/// The oldest git that takes configuration from a variable (`--config-env`). The variable keeps a
+/// token out of git's arguments, which every user of the host can read.
 const OLDEST: (u32, u32) = (2, 31);
 
-/// Where git finds the header with the token.
+/// The variable from which git takes the header with the token.
 const HEADER: &str = "RUNNER_CACHE_GIT_HEADER";
 
-/// Git, as we run it.
+/// Git with its environment and token.
 #[derive(Debug)]
 pub(super) struct Git<'a> {
     environment: &'a Environment,
@@ -26,14 +26,14 @@ pub(super) struct Git<'a> {
     progress: &'a Progress,
 }
 
-/// How a run of git failed.
+/// The failure of a run of git.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It was stopped because we are to stop.
+    /// We stopped it because this job is to stop.
     Stopped,
-    /// It did not even begin.
+    /// It could not be started.
     NotRun(io::Error),
-    /// It ended with an error and said this.
+    /// It ended with an error and this message.
     Ended(Said),
 }
 
@@ -56,31 +56,32 @@ impl<'a> Git<'a> {
         }
     }
 
-    /// Returns git as it is always called, to be given a command. It reaches no server.
+    /// Returns git with its usual options, without a command. It reaches no server.
     pub(super) fn command(&self) -> Program {
         Program::git(self.environment)
     }
 
-    /// The same, but it may reach `server` and shows it the token.
+    /// Returns git that may reach `server`, and that shows it the token.
     pub(super) fn command_to(&self, server: &ServerUrl) -> Program {
         let mut command = self.command();
         command.args(["-c", &format!("protocol.{}.allow=always", server.scheme().as_str())]);
         if server.scheme() == Scheme::Http {
-            // Where a redirect may lead.
+            // A redirect may lead to HTTPS.
             command.args(["-c", "protocol.https.allow=always"]);
         }
         if let Some(token) = self.token
             && server.scheme() != Scheme::File
         {
             let header = format!("http.{server}/.extraHeader");
-            // The first forgets what the user's configuration adds: two such headers are an error.
+            // The empty value drops headers of the user's configuration: two such headers are an
+            // error.
             command.args(["-c", &format!("{header}="), &format!("--config-env={header}={HEADER}")]);
             command.env(HEADER, token::header(token));
         }
         command
     }
 
-    /// Runs `command`, made by one of the above, and returns what it wrote to stdout.
+    /// Runs `command`, made by one of the functions above, and returns its standard output.
     pub(super) fn run(&self, command: &mut Program) -> std::result::Result<Vec<u8>, Failure> {
         if self.progress.is_stopped() {
             return Err(Failure::Stopped);
@@ -106,8 +107,8 @@ impl<'a> Git<'a> {
 
 /// Lets `command` hold the lock on `file` until it ends, even if we end before.
 ///
-/// The kernel drops an flock when the last copy of the open file is closed. Git reads nothing from
-/// stdin in what it is called for here, and closes it only when it ends.
+/// The kernel drops an flock when the last copy of the open file is closed. The git commands here
+/// read nothing from stdin, and close it only when they end.
 pub(super) fn hold(command: &mut Program, file: &File) -> std::result::Result<(), Failure> {
     let file = file.try_clone().map_err(Failure::NotRun)?;
     command.stdin(file);
@@ -119,7 +120,7 @@ fn too_old(found: Said) -> Error {
     Error::GitTooOld { found: found.0, needed }
 }
 
-/// Returns the first two numbers of what `git version` prints.
+/// Returns the first two numbers in the output of `git version`.
 fn version_of(text: &str) -> Option<(u32, u32)> {
     let version = text.trim().strip_prefix("git version ")?;
     let mut numbers = version.split(|c: char| !c.is_ascii_digit());
@@ -182,7 +183,7 @@ mod tests {
             git.run(git.command().arg("fetch"))
         });
         assert!(matches!(ended, Err(Failure::Stopped)), "{ended:?}");
-        // One that has ended stays in the list until its parent asks for it.
+        // A process that has ended stays in the list until its parent waits for it.
         let status = format!("/proc/{}/stat", std::fs::read_to_string(&pid)?.trim());
         let has_ended =
             || std::fs::read_to_string(&status).map_or(true, |stat| stat.contains(") Z "));

@@ -1,4 +1,4 @@
-//! Seeing to it that the mirror has a commit: by one fetch a host, whoever else wants it.
+//! Provides a commit in the mirror: one fetch on a host serves all jobs that want it.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::job::progress::{Attempt, Progress};
 use crate::model::git_ref::CommitId;
 use crate::store::{Mirror, MirrorLock, OwnedMirror};
 
-/// How long a job waits for another one that clones the same repository. Git gives a server up
-/// that sends nothing for a minute; what takes longer than this is a clone of many gigabytes.
+/// How long a job waits for another job that clones the same repository. Git gives up on a server
+/// that sends nothing for a minute; only a clone of many gigabytes takes longer than this.
 const PATIENCE: Duration = Duration::from_mins(15);
 
-/// The mirror that a commit is wanted in.
+/// A commit that a job wants, and the mirror to provide it in.
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {
     pub(super) git: &'a Git<'a>,
@@ -25,10 +25,10 @@ pub(super) struct Wanted<'a> {
     pub(super) progress: &'a Progress,
 }
 
-/// A mirror that has the commit, and keeps it as long as this lives.
+/// A mirror that has the commit, and keeps it while this lives.
 #[derive(Debug)]
 pub(super) struct Provided {
-    /// Whether the server was asked for it.
+    /// Whether the commit was fetched from the server.
     pub(super) fetched: bool,
     _lock: Held,
 }
@@ -40,8 +40,8 @@ enum Held {
 }
 
 impl Wanted<'_> {
-    /// Fetches the commit unless the mirror has it. Of several jobs that want it, one fetches, and
-    /// the others wait for that.
+    /// Fetches the commit unless the mirror has it. If several jobs want it, one fetches it and the
+    /// others wait.
     pub(super) fn provide(&self) -> Result<Provided> {
         let shared = self.share()?;
         if self.is_there()? {
@@ -50,7 +50,7 @@ impl Wanted<'_> {
         drop(shared);
         let owned = self.own()?;
         if self.is_there()? {
-            // Another job brought it meanwhile; others may read it beside us.
+            // Another job fetched it meanwhile; a shared lock lets others read beside us.
             drop(owned);
             return Ok(Provided { fetched: false, _lock: Held::Shared(self.share()?) });
         }
@@ -64,7 +64,7 @@ impl Wanted<'_> {
         Ok(Provided { fetched: true, _lock: Held::Owned(owned) })
     }
 
-    /// Clones the mirror anew, whatever is there. What is there stays until the new one is whole.
+    /// Clones the mirror anew. An old mirror stays until the new one is whole.
     pub(super) fn replace(&self) -> Result<Provided> {
         let owned = self.own()?;
         self.clone_anew(owned)
@@ -94,7 +94,7 @@ impl Wanted<'_> {
         Ok(Provided { fetched: true, _lock: Held::Owned(owned) })
     }
 
-    /// Tells whether the mirror has the commit. One that is damaged has it not.
+    /// Tells whether the mirror has the commit; `false` for a damaged mirror.
     fn is_there(&self) -> Result<bool> {
         let path = self.mirror.path();
         if !path.exists() {
@@ -104,7 +104,7 @@ impl Wanted<'_> {
         command.arg("--git-dir").arg(path).args(["rev-parse", "--verify", "--quiet"]);
         command.arg(format!("{}^{{commit}}", self.commit));
         match self.git.run(&mut command) {
-            // The digits of an annotated tag lead to another commit.
+            // The digits of an annotated tag resolve to another commit.
             Ok(commit) => Ok(commit.trim_ascii() == self.commit.as_str().as_bytes()),
             Err(Failure::Ended(_)) => Ok(false),
             Err(failure) => Err(failure.into()),

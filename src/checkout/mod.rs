@@ -1,8 +1,8 @@
-//! checkout: a dependency at one commit, from a mirror that a host fetches once.
+//! checkout: a dependency at one commit, from a mirror that is fetched once per host.
 //!
-//! Git does the work. The ref is resolved first, by one small request; a commit named by all its
-//! digits needs none. Then the commit is looked for in the mirror, fetched if it is not there, and
-//! checked out beside its place, which it takes in one step.
+//! Git does the work. One small request resolves the ref; a commit named by all its digits needs none. Then the commit
+//! is fetched into the mirror unless it is there, and checked out beside its place. One step puts the checkout in
+//! place.
 
 mod dest;
 mod error;
@@ -39,52 +39,51 @@ use crate::store::{Lease, Store};
 /// A dependency that is to be checked out.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What the dependency is called.
+    /// The name of the dependency.
     pub name: Name,
     /// Its repository.
     pub repository: Repository,
-    /// What of it; the default branch if nothing is said.
+    /// The ref to check out; `None` for the default branch.
     pub git_ref: Option<GitRef>,
-    /// Where to.
+    /// The place of the checkout.
     pub dest: PathBuf,
-    /// The checkout of the repo that is built. `dest` may be in it, but not hold it.
+    /// The checkout of the repo that is built. `dest` may lie in it, but must not contain it.
     pub repo: PathBuf,
     /// The server of the repository.
     pub server: ServerUrl,
-    /// What opens private repositories of this server. No other server is shown it.
+    /// The token for private repositories of this server. No other server sees it.
     pub token: Option<Token>,
-    /// Whether its submodules are checked out too.
+    /// Whether to check out its submodules too.
     pub submodules: bool,
 }
 
 /// A dependency that was checked out.
 #[derive(Clone, Debug, Serialize)]
 pub struct Checkout {
-    /// What it is called.
+    /// The name of the dependency.
     pub name: Name,
     /// Its repository.
     pub repository: Repository,
     /// The commit that is checked out.
     pub sha: CommitId,
-    /// Where it is.
+    /// The place of the checkout.
     #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
     /// Whether objects were fetched from the server.
     pub fetched: bool,
-    /// Whether the files of an earlier checkout were kept: they are those of the commit.
+    /// Whether the files of an earlier checkout were kept, because they match the commit.
     pub kept: bool,
     /// How long it took.
     pub seconds: f64,
-    /// What was noticed, for people.
+    /// What went wrong without consequences for the checkout.
     pub warnings: Vec<Warning>,
 }
 
-/// Checks a dependency out: afterwards its place holds the files of the commit, beside what git
-/// ignores, and a repository that knows this commit and its server.
+/// Checks out a dependency. Afterwards its place holds the files of the commit, possibly beside files that git ignores,
+/// and a repository with this commit and its server.
 ///
-/// After an error or a crash what was at the place is there as before. Any number of jobs may do this at
-/// once; those that need the same commit fetch it once. A mirror that turns out damaged is cloned
-/// anew. `progress` may stop it, git included.
+/// After an error or a crash the place is as before. Any number of jobs may do this at once; jobs that need the same
+/// commit fetch it once. A damaged mirror is cloned anew. `progress` may stop it, including a running git.
 pub fn check_out(
     store: &Store,
     lease: &Lease,
@@ -102,7 +101,7 @@ pub fn check_out(
     let mirror = store.mirror(&request.server, &request.repository)?;
     let wanted = Wanted { git: &git, remote: &remote, mirror: &mirror, commit: &commit, progress };
     let draft = |provided: Provided| -> Result<(Draft<'_>, bool)> {
-        // The mirror is locked until the draft has what it needs of it.
+        // Keep the mirror locked until the draft has fetched from it.
         Ok((dest.draft(lease, &mirror.path(), &commit)?, provided.fetched))
     };
     let mut warnings = Vec::new();
@@ -113,7 +112,7 @@ pub fn check_out(
         }
         drafted => drafted?,
     };
-    // Without the stamp the mirror goes sooner than it should.
+    // Without the stamp the mirror is evicted sooner than it should be.
     warnings.extend(store.stamp_mirror(&mirror, now).err().map(Warning::from));
     let kept = draft.put_in_place()?;
     Ok(Checkout {

@@ -1,4 +1,4 @@
-//! Asking the server: which commit a ref is, and for its objects.
+//! Requests to the server: the commit of a ref, and objects.
 
 use std::path::Path;
 
@@ -27,10 +27,9 @@ impl<'a> Remote<'a> {
         Self { git, server, url: server.url_of(repository) }
     }
 
-    /// Returns the commit that `git_ref` is now; without one, the default branch's.
+    /// Returns the commit that `git_ref` names now; without a ref, that of the default branch.
     ///
-    /// A short name is a branch, else a tag, as `actions/checkout` has it. One request, and none for a
-    /// commit.
+    /// A short name is a branch, else a tag, as in `actions/checkout`. Sends one request, or none for a full commit.
     pub(super) fn resolve(&self, git_ref: Option<&GitRef>) -> Result<CommitId> {
         let Some(git_ref) = git_ref else {
             let head = self.refs(&[], &["HEAD"])?.named("HEAD");
@@ -51,10 +50,10 @@ impl<'a> Remote<'a> {
         })
     }
 
-    /// Brings `commit` and its history into the bare repository at `git_dir`. Git keeps the lock if
-    /// we end before it does.
+    /// Fetches `commit` and its history into the bare repository at `git_dir`. Git keeps the lock if we end before it
+    /// does.
     pub(super) fn fetch(&self, git_dir: &Path, commit: &CommitId, lock: &MirrorLock) -> Result<()> {
-        // Objects that old versions of git wrote, and that are in the history of many repositories.
+        // Flaws of objects that old versions of git wrote, found in the history of many repositories.
         const HARMLESS: [&str; 5] = [
             "zeroPaddedFilemode",
             "badTimezone",
@@ -70,7 +69,7 @@ impl<'a> Remote<'a> {
         command.arg("--git-dir").arg(git_dir);
         command.args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"]);
         command.args(["--no-recurse-submodules", "--end-of-options", &self.url]);
-        // Refs by commit: names that come, go and turn into directories are never in the way.
+        // Refs named by commit never conflict, unlike names that come, go and turn into directories.
         command.arg(format!("+{commit}:refs/commits/{commit}"));
         hold(&mut command, lock.file())?;
         let fetched = self.git.run(&mut command).map_err(|failure| {
@@ -115,7 +114,7 @@ impl<'a> Remote<'a> {
 }
 
 impl Refs {
-    /// Reads lines of a commit, a tab and a name. What is none is left out.
+    /// Parses lines with a commit, a tab and a name. Skips other lines.
     fn parse(text: &str) -> Self {
         let pairs = text.lines().filter_map(|line| {
             let (commit, name) = line.split_once('\t')?;
@@ -124,15 +123,15 @@ impl Refs {
         Self(pairs.collect())
     }
 
-    /// Returns the commit that the full name stands for: that of an annotated tag is the one it is
-    /// on, listed with `^{}` after the name.
+    /// Returns the commit of the ref with this full name. For an annotated tag this is the tagged commit, listed with
+    /// `^{}` after the name.
     fn named(&self, name: &str) -> Option<CommitId> {
         let find = |name: &str| self.0.iter().find(|(known, _)| known == name);
         let found = find(&format!("{name}^{{}}")).or_else(|| find(name));
         found.map(|(_, commit)| commit.clone())
     }
 
-    /// Returns the commit of the branch, else of the tag.
+    /// Returns the commit of the branch, else of the tag, with this name.
     fn short(&self, name: &str) -> Option<CommitId> {
         ["refs/heads", "refs/tags"].iter().find_map(|kind| self.named(&format!("{kind}/{name}")))
     }

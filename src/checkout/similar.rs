@@ -1,6 +1,6 @@
-//! Names that somebody may have meant.
+//! Suggests names that somebody may have meant.
 
-/// Returns up to five of `names` that look like `wanted`, the likeliest first.
+/// Returns up to five of `names` that resemble `wanted`, the likeliest first.
 pub(super) fn similar<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     const MOST: usize = 5;
     let wanted = wanted.to_lowercase();
@@ -12,9 +12,9 @@ pub(super) fn similar<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) ->
     likely.into_iter().take(MOST).map(|(_, name)| name.to_owned()).collect()
 }
 
-/// Returns how many letters differ, if it is few of them or one name is in the other.
+/// Returns how many letters differ, if they are few or one name contains the other.
 fn likeness(wanted: &str, name: &str) -> Option<usize> {
-    // A server decides how long names are: what is too long to compare is not alike.
+    // A server decides how long names are: skip names that take too long to compare.
     const LONGEST: usize = 100;
     if wanted.len().max(name.len()) > LONGEST {
         return None;
@@ -25,7 +25,7 @@ fn likeness(wanted: &str, name: &str) -> Option<usize> {
     (is_part || distance <= wanted.chars().count() / 3).then_some(distance)
 }
 
-/// Returns how many letters must be added, dropped or changed to make `b` of `a` (Levenshtein).
+/// Returns how many letters to add, drop or change to turn `a` into `b` (Levenshtein).
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<_> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

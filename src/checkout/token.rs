@@ -1,16 +1,16 @@
-//! How a token gets to the server, and to nobody else: git gets it in a variable.
+//! Brings a token to the server and nowhere else: git gets it in a variable.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::model::token::Token;
 
-/// Returns the header that brings `token` to the server, as `actions/checkout` sends it.
+/// Returns the header that carries `token` to the server, as `actions/checkout` sends it.
 pub(super) fn header(token: &Token) -> String {
     format!("AUTHORIZATION: basic {}", encoded(token))
 }
 
-/// Replaces `token` in `text`, as it is and as the header has it.
+/// Replaces `token` in `text`, both as it is and as encoded in the header.
 pub(super) fn mask(token: &Token, text: &str) -> String {
     text.replace(&encoded(token), "***").replace(token.reveal(), "***")
 }

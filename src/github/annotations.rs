@@ -3,11 +3,11 @@
 use super::commands::{Level, LogLine, annotation, no_annotation};
 
 /// How many annotations of each level a runner shows for a step (`ExecutionContext.cs` of
-/// actions/runner); the rest it drops.
+/// actions/runner); it drops the rest.
 const MAX_SHOWN: usize = 10;
 
-/// Counts annotations. What is one too many is a line of the log, and the last annotation says how
-/// many there are.
+/// Counts annotations. Messages beyond the limit become plain lines of the log, and the last
+/// annotation tells how many there are.
 #[derive(Debug, Default)]
 pub struct Annotations {
     levels: [Counted; Level::ALL.len()],
@@ -17,7 +17,7 @@ pub struct Annotations {
 #[derive(Debug, Default)]
 struct Counted {
     count: usize,
-    /// The tenth: shown at the end, unless there are more.
+    /// The tenth message: shown at the end, unless there are more.
     tenth: Option<String>,
 }
 
@@ -59,7 +59,7 @@ mod tests {
         lines.iter().map(|line| line.as_str().to_owned()).collect()
     }
 
-    /// Returns the lines that say, and the last lines after them.
+    /// Prints `count` messages; returns their lines, and the last lines after them.
     fn printed(level: Level, count: usize) -> (Vec<String>, Vec<String>) {
         let mut annotations = Annotations::default();
         let lines: Vec<_> = (1..=count).map(|n| annotations.line(level, &n.to_string())).collect();

@@ -1,18 +1,18 @@
 //! The `cache-mode` of the job, as a runner tells it to actions.
 //!
-//! GitHub sends its runner the mode that holds for a job, whether a workflow declares it or it is the default of
-//! the event, and the runner hands it on to actions as it is (`NodeScriptActionHandler.cs` of actions/runner, since
-//! 2.336.0). Steps that `run` something do not get it. What follows: `docs/decisions/0030-cache-mode.md`.
+//! GitHub sends its runner the mode of a job: the one that the workflow declares, or else the default of the event. The
+//! runner passes it to actions unchanged (`NodeScriptActionHandler.cs` of actions/runner, since 2.336.0). Steps that
+//! `run` a command do not get it. `docs/decisions/0030-cache-mode.md` has the consequences.
 
 use super::shown::shown;
 use crate::model::cache_mode::CacheMode;
 use crate::model::environment::Environment;
 
-/// The variable that says it. An empty one says nothing, as in GitHub's own clients.
+/// The variable that carries the mode. An empty value counts as unset, as in GitHub's own clients.
 pub const VARIABLE: &str = "ACTIONS_CACHE_MODE";
 
-/// Returns the mode of the job, and a warning if it is none that this version knows: then nothing is restored and
-/// nothing saved.
+/// Returns the mode of the job. For a mode that this version does not know, returns [`CacheMode::None`] and a warning:
+/// then nothing is restored or saved.
 pub fn cache_mode(environment: &Environment) -> (CacheMode, Option<String>) {
     let Some(value) = environment.get(VARIABLE) else { return (CacheMode::default(), None) };
     let word = value.to_string_lossy();

@@ -1,26 +1,25 @@
 //! Workflow commands: lines on stdout that a runner obeys.
 //!
-//! A runner takes every line that starts with `::` for a command, on stderr too, and one that
-//! holds `##[` anywhere. So text of others goes through a command, which escapes it, or through
-//! [`plain`].
+//! A runner takes every line that starts with `::` for a command, on stderr too, and every line that contains `##[`. So
+//! foreign text goes through a command, which escapes it, or through [`plain`].
 
 use std::fmt;
 
 use crate::model::printable::escape;
 
-/// How grave what an annotation says is.
+/// The severity of an annotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Something to know.
+    /// A fact to know.
     Notice,
-    /// Something to look at.
+    /// A problem to look at.
     Warning,
-    /// Something that failed.
+    /// A failure.
     Error,
 }
 
 impl Level {
-    /// Every level, the least grave first.
+    /// Every level, the least severe first.
     pub const ALL: [Self; 3] = [Self::Notice, Self::Warning, Self::Error];
 }
 
@@ -34,11 +33,11 @@ impl fmt::Display for Level {
     }
 }
 
-/// The longest message of an annotation that a runner keeps, in UTF-16 units (`ExecutionContext.cs`
-/// of actions/runner cuts at 4096).
+/// The longest message of an annotation that a runner keeps, in UTF-16 units (`ExecutionContext.cs` of actions/runner
+/// cuts at 4096).
 const MAX_MESSAGE: usize = 4096;
 
-/// A line of a log that a runner obeys as we mean it: a command, or none.
+/// A line of a log that a runner treats as we mean it: as a command, or as plain text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine(String);
 
@@ -49,17 +48,17 @@ impl LogLine {
     }
 }
 
-/// Returns the command that annotates the run; a runner shows ten of each level for a step. Lines of the
-/// message stay lines; what else cannot be seen in it is escaped.
+/// Returns the command that annotates the run; a runner shows ten of each level for a step. Keeps the lines of the
+/// message, and escapes all else that is invisible.
 ///
-/// See [`Annotations`](super::annotations::Annotations), which counts them.
+/// [`Annotations`](super::annotations::Annotations) counts them.
 pub fn annotation(level: Level, message: &str) -> LogLine {
     let lines: Vec<_> = message.split('\n').map(escape).collect();
     let message = text(cut(&lines.join("\n")));
     LogLine(format!("::{level} title={}::{message}", property("runner-cache")))
 }
 
-/// Returns the line that says what an annotation would, and is none.
+/// Returns a plain line with the text of an annotation.
 pub fn no_annotation(level: Level, message: &str) -> LogLine {
     LogLine(plain(&escape(&format!("{level}: {message}"))))
 }
@@ -74,8 +73,7 @@ pub fn end_group() -> LogLine {
     LogLine("::endgroup::".to_owned())
 }
 
-/// Returns `lines` so that a runner takes none of them for a command, and a reader still knows
-/// what they said.
+/// Returns `lines` changed so that a runner takes none of them for a command, and a reader can still read them.
 pub fn plain(lines: &str) -> String {
     // Runners end a line at a carriage return too.
     let defused = lines.split_inclusive(['\n', '\r']).map(|line| {
@@ -90,24 +88,23 @@ pub fn plain(lines: &str) -> String {
     defused.collect()
 }
 
-/// Tells whether a runner may skip `symbol` at the start of a line: blanks, and to be safe all
-/// that nobody sees.
+/// Tells whether a runner may skip `symbol` at the start of a line: blanks, and to be safe all invisible characters.
 fn is_unseen(symbol: char) -> bool {
     symbol.is_whitespace()
         || (symbol != '"' && symbol != '\'' && symbol != '\\' && symbol.escape_debug().len() > 1)
 }
 
-/// Returns what comes after the second `::` of a command.
+/// Returns the text after the second `::` of a command, escaped.
 fn text(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// Returns the value of a property of a command.
+/// Returns the value of a property of a command, escaped.
 fn property(value: &str) -> String {
     text(value).replace(':', "%3A").replace(',', "%2C")
 }
 
-/// Returns as much of `message` as a runner keeps.
+/// Returns the part of `message` that a runner keeps.
 fn cut(message: &str) -> &str {
     let mut units = 0;
     let past = message.char_indices().find(|(_, symbol)| {

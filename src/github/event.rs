@@ -1,4 +1,4 @@
-//! The payload of the event that started a run: the few facts of it that trust rests on.
+//! The payload of the event that started a run: the few facts that decide about trust.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// The payload of an event, as far as it is what its server documents.
+/// The payload of an event, as far as its server documents it.
 ///
-/// A fact of the wrong type makes all of it malformed: nobody guesses at a payload.
+/// One fact of the wrong type makes the whole payload malformed: nobody guesses at a payload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Payload {
     /// The repository of the workflow.
@@ -19,7 +19,7 @@ pub struct Payload {
     pub number: Option<u64>,
     /// The group of pull requests that is about to be merged.
     pub merge_group: Option<MergeGroup>,
-    /// What was pushed or dispatched.
+    /// The ref that was pushed or dispatched.
     #[serde(rename = "ref")]
     pub git_ref: Option<String>,
 }
@@ -38,14 +38,14 @@ pub struct RepositoryFacts {
 pub struct PullRequest {
     /// Its number.
     pub number: Option<u64>,
-    /// What it goes into.
+    /// The branch that it goes into.
     pub base: Option<Base>,
 }
 
-/// What a pull request goes into.
+/// The branch that a pull request goes into.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Base {
-    /// The name of a branch.
+    /// Its name.
     #[serde(rename = "ref")]
     pub branch: Option<String>,
 }
@@ -53,13 +53,13 @@ pub struct Base {
 /// A group of pull requests that is about to be merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct MergeGroup {
-    /// The full ref of what it goes into.
+    /// The full ref of the branch that it goes into.
     pub base_ref: Option<String>,
-    /// The full ref of the merge that is tried.
+    /// The full ref of the merge on trial.
     pub head_ref: Option<String>,
 }
 
-/// Why there is no payload.
+/// An error in reading the payload.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -72,7 +72,7 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the filesystem said.
+        /// The filesystem's error.
         source: io::Error,
     },
 
@@ -83,17 +83,17 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// The file does not hold what the server documents.
+    /// The file does not hold the documented payload.
     #[error("event payload `{}` is malformed", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// Where.
+        /// The parser's error, with the place.
         source: serde_json::Error,
     },
 }
 
-/// GitHub cuts payloads at 25 MB.
+/// The largest payload that is read, in MiB. GitHub cuts payloads at 25 MB.
 const MAX_MIB: u64 = 32;
 
 impl Payload {
@@ -105,14 +105,14 @@ impl Payload {
     }
 }
 
-/// Reads the file that the runner names, whatever is in it.
+/// Reads the bytes of the file that the runner names, without parsing them.
 pub fn bytes(path: Option<&Path>) -> Result<Vec<u8>, Error> {
     let path = path.ok_or(Error::NotSet)?;
     let bytes = read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
     bytes.ok_or_else(|| Error::TooLarge { path: path.to_owned() })
 }
 
-/// Returns the bytes of a regular file, or nothing if there are too many.
+/// Returns the bytes of a regular file; `None` if it is larger than [`MAX_MIB`].
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     if !path.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));

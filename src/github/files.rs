@@ -1,6 +1,6 @@
-//! The files through which a step hands on outputs, state, variables, paths and its summary.
+//! The files by which a step passes on outputs, state, variables, paths and its summary.
 //!
-//! Every value is written between random delimiters, so that nothing in it becomes another one.
+//! Every value stands between random delimiters, so that no part of it becomes another value.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use super::shown::shown;
 use crate::model::environment::Environment;
 
-/// The files of one step. None of them is opened before something is written to it.
+/// The files of one step. Each is opened only to write to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
     environment: Environment,
 }
 
-/// Why something is not handed on.
+/// An error in passing on a value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -23,18 +23,18 @@ pub enum Error {
     #[error("`{0}` is not set")]
     NotSet(&'static str),
 
-    /// A runner would refuse the name.
+    /// The name is one that a runner would refuse.
     #[error("`{0}` is not the name of an output or variable (A-Z a-z 0-9 _ -)")]
     Name(String),
 
-    /// A directory of PATH stands on a line of its own.
+    /// The directory for PATH has line breaks; each directory needs a line of its own.
     #[error("`{0}` cannot be in PATH (it has line breaks)")]
     Path(String),
 
     /// The kernel gives no random numbers.
     #[error("cannot draw a delimiter")]
     Random {
-        /// What the kernel said.
+        /// The kernel's error.
         source: getrandom::Error,
     },
 
@@ -43,7 +43,7 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the filesystem said.
+        /// The filesystem's error.
         source: io::Error,
     },
 }
@@ -64,7 +64,7 @@ impl Files {
         self.append(OUTPUT, &heredocs(pairs)?)
     }
 
-    /// Sets what the post step finds as `STATE_<name>`.
+    /// Sets the variables that the post step finds as `STATE_<name>`.
     pub fn state(&self, pairs: &[(&str, &str)]) -> Result<()> {
         self.append(STATE, &heredocs(pairs)?)
     }
@@ -82,7 +82,7 @@ impl Files {
         self.append(PATH, &format!("{dir}\n"))
     }
 
-    /// Adds to the summary of the step, as much as a runner takes.
+    /// Adds to the summary of the step, up to the limit of a runner.
     pub fn summary(&self, markdown: &str) -> Result<()> {
         let path = self.named(SUMMARY)?;
         let written = path.metadata().map_or(0, |metadata| metadata.len());
@@ -106,18 +106,18 @@ const PATH: &str = "GITHUB_PATH";
 const SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 const FILES: [&str; 5] = [OUTPUT, STATE, ENV, PATH, SUMMARY];
 
-/// The largest summary that a runner uploads, in bytes (`FileCommandManager.cs` of
-/// actions/runner). A larger one it refuses as a whole.
+/// The largest summary that a runner uploads, in bytes (`FileCommandManager.cs` of actions/runner).
+/// It refuses a larger summary as a whole.
 const MAX_SUMMARY: usize = 1 << 20;
 
-/// Appends all of `text` in one write, so that a kill leaves all of it or nothing.
+/// Appends all of `text` in one write, so that a kill leaves all of it or none.
 fn append(path: &Path, text: &str) -> Result<()> {
     let file = OpenOptions::new().append(true).create(true).open(path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
-/// Returns a word that nobody can foresee: 32 hex digits.
+/// Returns an unpredictable word: 32 hex digits.
 pub fn random_word() -> Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|source| Error::Random { source })?;
@@ -133,7 +133,7 @@ fn heredocs(pairs: &[(&str, &str)]) -> Result<String> {
     Ok(text)
 }
 
-/// Returns a name with its value as runners read them; `value` cannot hold `delimiter`, which is
+/// Returns a name and its value as runners read them. `value` cannot contain `delimiter`, which is
 /// drawn after it.
 fn heredoc(name: &str, value: &str, delimiter: &str) -> Result<String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);

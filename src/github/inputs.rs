@@ -44,40 +44,40 @@ pub const NAMES: [&str; 36] = [
     "job-status", "matrix",
 ];
 
-/// What a workflow asks the Action for.
+/// The inputs of the Action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one input that says yes or no")]
 pub struct Inputs {
-    /// What to do.
+    /// The work to do.
     pub mode: Mode,
     /// Whether to restore and save at all.
     pub enabled: bool,
 
     /// The checkout of the repo, relative to the workspace.
     pub repo: PathBuf,
-    /// What the repo depends on, each name once.
+    /// The repo's dependencies, each name once.
     pub dependencies: Vec<Dependency>,
-    /// The commits at which dependencies are checked out, whatever their refs say.
+    /// The commits at which to check out dependencies, whatever their refs say.
     pub dependency_refs: BTreeMap<Name, CommitId>,
-    /// Whether dependencies that are checked out get their submodules.
+    /// Whether to check out the submodules of dependencies too.
     pub submodules: bool,
-    /// Reads the dependencies that are checked out.
+    /// The token for reading the dependencies that are checked out.
     pub token: Option<Token>,
 
-    /// Used as given instead of a computed key.
+    /// The key to use instead of a computed one.
     pub key: Option<Name>,
     /// Globs of files that are part of the key too.
     pub extra_inputs: Vec<String>,
-    /// Variables that are part of the key too; one that ends in `*` is a prefix.
+    /// Variables that are part of the key too; a name that ends in `*` is a prefix.
     pub env_vars: Vec<String>,
-    /// What kind of job this is, as given: see [`super::label`].
+    /// The kind of the job, as given: see [`super::label`].
     pub job: Option<String>,
     /// The matrix of the job, as JSON.
     pub matrix: Option<String>,
-    /// What cargo builds again although nothing changed that it knows of.
+    /// The packages that cargo builds again although it sees no change.
     pub always_build: Vec<AlwaysBuild>,
 
-    /// What to keep.
+    /// The areas to keep.
     pub areas: BTreeSet<Kept>,
     /// The store, relative to the workspace.
     pub cache_root: Option<PathBuf>,
@@ -85,55 +85,55 @@ pub struct Inputs {
     pub cargo_home: CargoHome,
     /// The target directory of the repo, relative to the workspace.
     pub target_dir: Option<PathBuf>,
-    /// Patterns of what of target directories is not kept, if any are given.
+    /// Patterns of files in target directories that are not kept, if any are given.
     pub scratch: Option<Vec<String>>,
     /// Further targets, relative to the repo.
     pub targets: Vec<PathBuf>,
-    /// How to treat directories of other jobs that this one may not read.
+    /// How to treat directories that other jobs left and that this job may not read.
     pub leftovers: Leftovers,
 
     /// When the post step saves.
     pub save_if: SaveIf,
-    /// Whether to say only what would be restored.
+    /// Whether only to report the generation that would be restored.
     pub lookup_only: bool,
     /// Whether the step fails if nothing was found.
     pub fail_on_cache_miss: bool,
     /// Whether the step fails if a restore or save fails.
     pub fail_on_error: bool,
 
-    /// What is kept while there is room.
+    /// The generations to keep while there is room.
     pub policy: Policy,
-    /// After how many saves without using it a unit leaves the stored target.
+    /// After how many saves without a use a unit leaves the stored target.
     pub unit_saves: u16,
     /// How full disks and the store may get.
     pub pressure: Pressure,
 
-    /// How hard what is stored anew is compressed.
+    /// The compression level of new packs.
     pub compression_level: Level,
     /// How many hot trees to keep for each target.
     pub hot_trees: u16,
-    /// How many threads to use; without, one a core.
+    /// How many threads to use; `None` for one per core.
     pub threads: Option<NonZeroU16>,
 
-    /// How the job went so far, if the runner says.
+    /// The status of the job so far, if the runner tells it.
     pub job_status: Option<JobStatus>,
 
-    /// What was given and means nothing, for people.
+    /// Inputs without a meaning, as warnings for people.
     pub warnings: Vec<String>,
 }
 
-/// What the Action does.
+/// The work of the Action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Restores; the post step saves.
     Auto,
-    /// Only hands out keys and dependency refs.
+    /// Only outputs keys and dependency refs.
     Key,
     /// Only restores.
     Restore,
     /// Only saves, at once.
     Save,
-    /// Only makes room.
+    /// Only frees space in the store.
     Gc,
 }
 
@@ -145,7 +145,7 @@ const MODES: [(&str, Mode); 5] = [
     ("gc", Mode::Gc),
 ];
 
-/// Besides the four words, what an expression such as `github.ref == 'refs/heads/main'` yields.
+/// The four words, and the results of an expression such as `github.ref == 'refs/heads/main'`.
 const SAVE_IFS: [(&str, SaveIf); 6] = [
     ("always", SaveIf::Always),
     ("success", SaveIf::Success),
@@ -162,7 +162,7 @@ const JOB_STATUSES: [(&str, JobStatus); 3] = [
 ];
 
 impl Inputs {
-    /// Parses the inputs of a step; the error names every one that is wrong.
+    /// Parses the inputs of a step; the error names every wrong input.
     pub fn parse(environment: &Environment) -> Result<Self, InputError> {
         let mut given = Given::new(environment);
         let default = Policy::default();
@@ -220,10 +220,10 @@ impl Inputs {
     }
 }
 
-/// What stands between the parts of a list, besides lines.
+/// The separators between items of a list, besides line ends.
 const LIST: &[char] = &[',', ' ', '\t'];
 
-/// As `actions/checkout` writes them.
+/// The values that `actions/checkout` accepts.
 const SUBMODULES: [(&str, bool); 3] = [("true", true), ("false", false), ("recursive", true)];
 
 type Parsed<T> = Result<T, Refusal>;
@@ -258,7 +258,8 @@ fn token(text: &str) -> Parsed<Token> {
     text.parse().map_err(|_| Refusal::new("***", "a token (visible ASCII without blanks)"))
 }
 
-/// A prefix of nothing would take in all variables, and a key made of those is never the same.
+/// Parses a variable's name or prefix. Refuses an empty prefix: it would match all variables, and
+/// the key would never be the same.
 fn variable(text: &str) -> Parsed<String> {
     let name = text.strip_suffix('*').unwrap_or(text);
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
@@ -281,12 +282,12 @@ fn remote(text: &str) -> Parsed<()> {
     Err(Refusal::new(text, "supported: this version keeps one host's store (leave it empty)"))
 }
 
-/// Reads what `job.status` came to. A word of another runner is no reason to fail.
+/// Parses the value of `job.status`; `None` for a word of another runner, which is no error.
 fn job_status(text: &str) -> Option<JobStatus> {
     chosen(text, &JOB_STATUSES).ok()
 }
 
-/// Says which inputs were given that do not exist. Runners pass them on.
+/// Returns a warning for each given input that does not exist. Runners pass such inputs on.
 fn unknown_inputs(environment: &Environment) -> Vec<String> {
     let given = environment.iter().filter_map(|(name, _)| name.to_str()?.strip_prefix("INPUT_"));
     let names = given.map(|name| name.to_ascii_lowercase().replace('_', "-"));

@@ -1,4 +1,4 @@
-//! What kind of job this is: what a restore prefers.
+//! The kind of the job, which a restore prefers.
 
 use serde_json::{Map, Value};
 
@@ -23,7 +23,7 @@ pub fn label(inputs: &Inputs, runner: &Runner) -> String {
     name(&label, MAX_LEN)
 }
 
-/// Shows a matrix; without one, runners say `null`.
+/// Shows a matrix; `None` for an empty one, or for `null`, which runners pass if there is none.
 fn matrix(json: &str) -> Option<String> {
     let Ok(matrix) = serde_json::from_str::<Option<Map<String, Value>>>(json) else {
         return Some(json.to_owned());

@@ -1,14 +1,14 @@
-//! What a runner promises: what it tells an action, and what an action may tell it.
+//! The interface of a runner: the facts that it tells an action, and the answers that it takes.
 //!
-//! It hides the names of variables, the syntax of workflow commands and of the files that carry
-//! outputs and state, and how far the code of an event is to be trusted. It knows no cache.
+//! This module hides the names of variables, the syntax of workflow commands and of the files for
+//! outputs and state, and the trust in an event's code. It does not know about the cache.
 //!
 //! # Invariants
 //!
-//! - Everything from outside (inputs, variables, the event's payload, state) is hostile until it
-//!   is parsed, and nothing in it makes this module panic.
+//! - Everything from outside (inputs, variables, the event's payload, state) is hostile until it is
+//!   parsed, and nothing in it makes this module panic.
 //! - Doubt makes a job less trusted, never more: [`trust`].
-//! - No text of others becomes a command or another output: [`commands`], [`files`].
+//! - No foreign text becomes a command or another output: [`commands`], [`files`].
 
 pub mod annotations;
 pub mod cache_mode;

@@ -1,4 +1,4 @@
-//! What the runner tells a step about itself and about the run.
+//! The facts that the runner tells a step about itself and about the run.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,29 +10,29 @@ use crate::model::scope::Repository;
 
 /// The facts of one step, from `GITHUB_*` and `RUNNER_*`.
 ///
-/// Where a runner that is compatible with GitHub's leaves something out, this says what follows
-/// from the rest. A text is as the runner gave it: hostile, if it comes from an event.
+/// If a runner that is compatible with GitHub's leaves a fact out, it is derived from the others. A
+/// text is as the runner gave it: hostile, if it comes from an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runner {
-    /// Where the job's checkouts are.
+    /// The directory of the job's checkouts.
     pub workspace: PathBuf,
-    /// What holds the workspaces of all jobs of this runner and outlives them (`_work`), if that
-    /// can be told.
+    /// The directory with the workspaces of all jobs of this runner (`_work`), which outlives them;
+    /// `None` if it is unknown.
     pub work_dir: Option<PathBuf>,
-    /// What is emptied before and after each job.
+    /// The directory that is emptied before and after each job.
     pub temp_dir: PathBuf,
-    /// What holds tools and is never emptied.
+    /// The directory of tools, which is never emptied.
     pub tool_cache: Option<PathBuf>,
     /// The name of the runner.
     pub name: Option<String>,
-    /// Whether the step should say more.
+    /// Whether the step should print more.
     pub is_debug: bool,
-    /// Whether the workspace is that of a job that runs in a container.
+    /// Whether the job runs in a container, by the path of the workspace.
     pub is_container: bool,
 
     /// The repository that the workflow belongs to.
     pub repository: Option<Repository>,
-    /// Where that repository is served: `https://github.com`.
+    /// The address of that repository's server: `https://github.com`.
     pub server_url: String,
     /// The full ref that the run is about.
     pub git_ref: Option<String>,
@@ -47,7 +47,7 @@ pub struct Runner {
     pub event: String,
     /// The file that holds the event's payload.
     pub event_path: Option<PathBuf>,
-    /// Who started the run.
+    /// The user who started the run.
     pub actor: Option<String>,
     /// The name of the workflow.
     pub workflow: Option<String>,
@@ -55,12 +55,13 @@ pub struct Runner {
     pub job: Option<String>,
     /// The number of the run.
     pub run_id: Option<u64>,
-    /// Which attempt at the run this is, from 1.
+    /// The number of the attempt at the run, from 1.
     pub run_attempt: Option<u64>,
 }
 
 impl Runner {
-    /// Reads the facts; `cwd` is where the step started, which runners make the workspace.
+    /// Reads the facts; `cwd` is the directory in which the step started, which runners make the
+    /// workspace.
     pub fn of(environment: &Environment, cwd: &Path) -> Self {
         let dir = |name: &str| environment.get(name).map(|dir| cwd.join(dir));
         let text = |name: &str| environment.get(name)?.to_str().map(str::to_owned);
@@ -96,13 +97,13 @@ impl Runner {
         }
     }
 
-    /// Returns whose private home of cargo is that of this runner.
+    /// Returns the owner of this runner's private cargo home.
     pub fn home_owner(&self) -> HomeOwner {
         let name = self.name.clone().unwrap_or_else(|| NAMELESS.to_owned());
         HomeOwner { name, work_dir: self.work_dir.clone().unwrap_or_default() }
     }
 
-    /// Returns where something that this job saves comes from, for people.
+    /// Returns the origin of a generation that this job saves, for people.
     pub fn provenance(&self) -> BTreeMap<String, String> {
         let shown = |text: &Option<String>| text.as_deref().map(shown::shown);
         let number = |number: Option<u64>| number.map(|number| number.to_string());
@@ -128,9 +129,9 @@ impl Runner {
 /// Where GitHub's runner, and those compatible with it, mount the workspace in a container.
 const IN_CONTAINER: [&str; 2] = ["/__w", "/github/workspace"];
 
-/// Returns what outlives the job: `_work` of `_work/<repo>/<repo>`, or what holds the directory
-/// that act and Forgejo's runner make for each job. Never the root of the filesystem, which holds
-/// the workspace of some containers.
+/// Returns the directory that outlives the job: `_work` for `_work/<repo>/<repo>`, or the parent of
+/// the directory that act and Forgejo's runner make for each job. Never the root of the filesystem,
+/// which holds the workspace of some containers.
 fn work_dir(runner_workspace: Option<&Path>, workspace: &Path) -> Option<PathBuf> {
     let job_dir = runner_workspace.or_else(|| workspace.parent())?;
     job_dir.parent().filter(|dir| dir.parent().is_some()).map(Path::to_owned)

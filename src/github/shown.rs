@@ -1,11 +1,11 @@
-//! Text of others, made fit to be read.
+//! Makes foreign text readable and harmless.
 
 use crate::model::digest::Digest;
 
-/// The longest text of others that a message shows, in characters.
+/// The longest foreign text that a message shows, in characters.
 const MAX_SHOWN: usize = 100;
 
-/// Returns `text` as a message may show it: control characters escaped, at most 100 characters.
+/// Returns `text` for a message: control characters escaped, at most 100 characters.
 pub fn shown(text: &str) -> String {
     let mut shown = String::new();
     for (position, symbol) in text.chars().enumerate() {
@@ -22,8 +22,8 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// Returns `text` as a name that keeps different texts apart: what cannot be seen becomes `_`, and
-/// one that was changed or is longer than `max_len` bytes ends in a part of its digest.
+/// Returns `text` as a name that keeps different texts apart. Invisible characters become `_`. A
+/// name that was changed or is longer than `max_len` bytes ends in a part of the text's digest.
 pub(super) fn name(text: &str, max_len: usize) -> String {
     const DIGITS: usize = 16;
     let mut name: String = text.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
@@ -37,8 +37,8 @@ pub(super) fn name(text: &str, max_len: usize) -> String {
     name
 }
 
-/// Tells whether a reader sees `symbol` as what it is: neither a control character nor one that
-/// turns or hides the text around it.
+/// Tells whether a reader sees `symbol` as it is: it is no control character, and does not turn or
+/// hide the text around it.
 fn is_plain(symbol: char) -> bool {
     matches!(symbol, '"' | '\'' | '\\') || symbol.escape_debug().len() == 1
 }

@@ -1,8 +1,7 @@
-//! What the main step hands on to the post step.
+//! The state that the main step passes to the post step.
 //!
-//! One variable, `STATE_runner_cache`, holds all of it. A workflow can set such a variable itself,
-//! and a post step whose main step handed on nothing sees it: so the state names the run it is of,
-//! and is believed only there.
+//! One variable, `STATE_runner_cache`, holds all of it. A workflow can set such a variable itself, and a post step sees
+//! that one if its main step passed on none. So the state names its run, and counts only in that run.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -20,11 +19,11 @@ use crate::model::git_ref::CommitId;
 use crate::model::names::Name;
 use crate::model::raw_path::RawPath;
 
-/// What the main step hands on to the post step.
+/// The state that the main step passes to the post step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
-    /// How far the main step came.
+    /// How far the main step got.
     pub stage: Stage,
     /// The store, absolute.
     root: Option<RawPath>,
@@ -34,19 +33,19 @@ pub struct State {
     pub dependency_keys: BTreeMap<Name, Name>,
     /// The commits at which dependencies were checked out.
     pub dependency_refs: BTreeMap<Name, CommitId>,
-    /// What the main step was allowed. A version that does not know it takes a state with it for none, and saves
+    /// The cache mode of the main step. A version that does not know this field refuses a state with it, and saves
     /// nothing.
     #[serde(default, skip_serializing_if = "CacheMode::is_unlimited")]
     pub cache_mode: CacheMode,
 }
 
-/// How far the main step came.
+/// How far the main step got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// It began; what it restored may be there in part.
+    /// It began; a part of the restored files may be in place.
     Started,
-    /// All that was to be restored is in place.
+    /// All restored files are in place.
     Restored,
 }
 
@@ -54,13 +53,13 @@ pub enum Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoState {
-    /// The main step did not come so far.
+    /// The main step did not get so far.
     #[error("the main step handed on no state")]
     Missing,
-    /// It is not what a main step of this version hands on.
+    /// A main step of this version would not write it.
     #[error("`STATE_{NAME}` was not written by the main step of this version")]
     Malformed,
-    /// It is of another run, or of another attempt at this one.
+    /// It belongs to another run, or to another attempt at this one.
     #[error("`STATE_{NAME}` was written by another run")]
     OtherRun,
 }
@@ -68,10 +67,10 @@ pub enum NoState {
 /// The name of the state; runners put `STATE_` before it, and keep its case.
 const NAME: &str = "runner_cache";
 
-/// Raised when what follows it changes, so that no version reads what another wrote.
+/// The version of the format after it, so that no version reads what another wrote.
 const VERSION: &str = "1";
 
-/// A kernel passes on no variable of more than 128 KiB, and starts no program with one.
+/// The maximum length, in bytes. A kernel starts no program with a variable of more than 128 KiB.
 const MAX_LEN: usize = 100 << 10;
 
 impl State {
@@ -92,15 +91,15 @@ impl State {
         self.root.as_ref().map(|root| Path::new(OsStr::from_bytes(root.as_bytes())))
     }
 
-    /// Says where the store is.
+    /// Sets the path of the store.
     pub fn set_root(&mut self, root: &Path) {
         self.root = Some(RawPath::of(root.as_os_str().as_bytes()));
     }
 
-    /// Hands this on; it replaces what this step handed on before.
+    /// Passes this state on; it replaces the state that this step passed on before.
     ///
-    /// A state that is too large for a variable is handed on without its keys and commits, which
-    /// the post step then computes again.
+    /// A state that is too large for a variable is passed on without its keys and commits; the post step then computes
+    /// them again.
     pub fn save(&self, files: &Files, runner: &Runner) -> Result<(), files::Error> {
         let mut text = self.encode(runner);
         if text.len() > MAX_LEN {
@@ -111,7 +110,7 @@ impl State {
         files.state(&[(NAME, &text)])
     }
 
-    /// Returns what the main step handed on.
+    /// Returns the state that the main step passed on.
     pub fn parse(environment: &Environment, runner: &Runner) -> Result<Self, NoState> {
         let text = environment.get(&format!("STATE_{NAME}")).ok_or(NoState::Missing)?;
         let text = text.to_str().filter(|text| text.len() <= MAX_LEN);
@@ -140,7 +139,7 @@ fn digest_of(run: &str, json: &str) -> String {
     Digest::of(format!("{run} {json}").as_bytes()).to_string()
 }
 
-/// Returns `<run>.<attempt>`; runners that count no attempts are at their first.
+/// Returns `<run>.<attempt>`; a runner that counts no attempts is at its first.
 fn run_of(runner: &Runner) -> String {
     format!("{}.{}", runner.run_id.unwrap_or(0), runner.run_attempt.unwrap_or(1))
 }

@@ -1,4 +1,4 @@
-//! Markdown for the summary of a step, in which text of others stays text.
+//! Markdown for the summary of a step; foreign text in it stays text.
 
 use std::fmt::{self, Write as _};
 
@@ -10,17 +10,17 @@ use crate::model::printable::is_printable;
 pub struct Markdown(String);
 
 impl Markdown {
-    /// Returns `text` as it reads, whatever it holds.
+    /// Returns `text` as plain text, with all markup in it escaped.
     pub fn text(text: &str) -> Self {
         Self(escape(text))
     }
 
-    /// Returns `text` as code: what a person may copy.
+    /// Returns `text` as code, which a person may copy.
     pub fn code(text: &str) -> Self {
         Self(format!("<code>{}</code>", escape(text)))
     }
 
-    /// Returns `text` of others as code, shortened and fit to be read.
+    /// Returns foreign `text` as code, shortened and readable.
     pub fn shown(text: &str) -> Self {
         Self::code(&shown(text))
     }
@@ -38,13 +38,13 @@ impl fmt::Display for Markdown {
     }
 }
 
-/// Returns `text` such that Markdown and HTML, in a table too, show it as it is, on one line.
+/// Returns `text` escaped so that Markdown and HTML show it as it is, on one line, also in a table.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for symbol in text.chars() {
         match symbol {
             '\n' | '\r' | '\t' => escaped.push(' '),
-            // What starts markup; `:`, `@`, `$` and `www.` make links, mentions, emoji and formulas.
+            // Characters that start markup; `:`, `@`, `$` and `www.` make links, mentions, emoji and formulas.
             '&' | '<' | '>' | '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '~' | '#' | '!' | ':'
             | '@' | '$' | '"' | '\'' => {
                 write!(escaped, "&#{};", u32::from(symbol)).expect("a string takes any text");
@@ -64,7 +64,7 @@ fn ends_in_www(text: &str) -> bool {
         .is_some_and(|end| end.eq_ignore_ascii_case("www"))
 }
 
-/// On which side of its column a cell stands.
+/// The side of a column on which its cells stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// Words.
@@ -73,7 +73,7 @@ pub enum Side {
     Right,
 }
 
-/// A table. It is shown as Markdown, with an empty line around it.
+/// A table, shown as Markdown with an empty line around it.
 #[derive(Clone, Debug)]
 pub struct Table {
     columns: Vec<(Markdown, Side)>,
@@ -87,8 +87,7 @@ impl Table {
         Self { columns: columns.collect(), rows: Vec::new() }
     }
 
-    /// Adds a row; cells that are not given stay empty, and those past the last column are left
-    /// out.
+    /// Adds a row. Missing cells stay empty, and cells past the last column are left out.
     pub fn row(&mut self, cells: impl IntoIterator<Item = Markdown>) {
         let mut cells: Vec<_> = cells.into_iter().collect();
         cells.resize(self.columns.len(), Markdown::default());

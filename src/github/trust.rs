@@ -1,8 +1,8 @@
-//! How far the code of a job is trusted: its lane, from the event and the ref.
+//! The trust in a job's code: its lane, from the event and the ref.
 //!
-//! Only what people with write access brought into the repository themselves, at a place that is
-//! the default branch, protected, or tagged, is `protected`. Every doubt (a payload that cannot be
-//! read, or facts that disagree) makes a job less trusted and is said.
+//! A job is `protected` only if people with write access brought its code into the repository
+//! themselves, and if it runs on the default branch, a protected branch, or a tag. Every doubt (an
+//! unreadable payload, or facts that disagree) makes a job less trusted, and adds a warning.
 
 #[cfg(test)]
 mod tests;
@@ -13,21 +13,21 @@ use super::shown::{name, shown};
 use crate::model::git_ref::GitRef;
 use crate::model::scope::{Lane, Repository};
 
-/// How far the code of a job is trusted, and why.
+/// The trust in a job's code, and its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
-    /// Where the job saves.
+    /// The lane that the job saves to.
     pub lane: Lane,
-    /// Where it may restore from too, besides its own lane and the protected one.
+    /// A lane that it may restore from, besides its own and the protected one.
     pub base: Option<Lane>,
-    /// Why, for people: goes on after "because this is".
+    /// The reason, for people, as the words after "because this is".
     pub reason: String,
-    /// What made it less trusted than it claims to be.
+    /// The doubts that made it less trusted.
     pub warnings: Vec<String>,
 }
 
 impl Trust {
-    /// Decides from what the runner says and from the event's payload.
+    /// Decides from the runner's facts and the event's payload.
     pub fn of(runner: &Runner, payload: &Result<Payload, Error>) -> Self {
         let unread = Payload::default();
         let mut event = Event { runner, payload: &unread, doubts: Vec::new() };
@@ -39,20 +39,20 @@ impl Trust {
     }
 }
 
-/// An event, while it is decided on.
+/// An event and the doubts about it, for the decision.
 struct Event<'a> {
     runner: &'a Runner,
     payload: &'a Payload,
     doubts: Vec<String>,
 }
 
-/// A full ref, as far as it is one.
+/// A full ref, parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ref<'a> {
     Branch(&'a str),
     Tag(&'a str),
     PullRequest(u64),
-    /// None of these, or nothing that git would take for one.
+    /// Another ref, or a name that git does not allow.
     Other(&'a str),
 }
 
@@ -91,8 +91,8 @@ impl Event<'_> {
             | "pull_request_review"
             | "pull_request_review_comment" => self.of_the_pull_request(),
             _ if is_pull_request => self.of_the_pull_request(),
-            // The code that a `workflow_run` or an `issue_comment` works on is often that of a
-            // pull request, although the ref is the default branch.
+            // A `workflow_run` or an `issue_comment` often works on the code of a pull request,
+            // although the ref is the default branch.
             _ => self.of_an_event_that_may_run_anything(),
         }
     }
@@ -121,7 +121,8 @@ impl Event<'_> {
         }
     }
 
-    /// Some servers say the ref in full, some only its name.
+    /// Doubts a ref that differs from the payload's. Some servers send the full ref, others only
+    /// its name.
     fn doubt_the_ref(&mut self) {
         let Some(pushed) = &self.payload.git_ref else { return };
         let agrees = match self.git_ref() {
@@ -137,7 +138,7 @@ impl Event<'_> {
     }
 
     fn of_the_ref(self) -> Trust {
-        // A schedule runs on the default branch alone, and not every server tells which that is.
+        // A schedule runs on the default branch alone, and not every server names that branch.
         let is_schedule = self.runner.event == "schedule";
         let is_default =
             |branch| self.default_branch().map_or(is_schedule, |default| default == branch);
@@ -175,7 +176,7 @@ impl Event<'_> {
         };
         let base = base.map_or(Lane::Protected, |branch| self.lane_of_base(&branch));
         let reason = format!("a `{}` of pull request {number}{into}", shown(&self.runner.event));
-        // It runs with secrets: it must not find what a job of a fork saved.
+        // It runs with secrets, so it must not restore what a job of a fork saved.
         let lane = match self.runner.event.as_str() {
             event @ "pull_request_target" => apart(event, &number.to_string()),
             _ => Lane::Pr(number),
@@ -183,7 +184,7 @@ impl Event<'_> {
         self.decided(lane, base, reason)
     }
 
-    /// Returns the number on which all that name one agree, else 0, which is no pull request's.
+    /// Returns the number on which all sources agree, else 0, which no pull request has.
     fn number(&mut self) -> u64 {
         let of_ref = match self.git_ref() {
             Ref::PullRequest(number) => Some(number),
@@ -202,7 +203,7 @@ impl Event<'_> {
         0
     }
 
-    /// Returns the branch on which all that name one agree.
+    /// Returns the branch on which all sources agree.
     fn base_of_the_pull_request(&mut self) -> Option<String> {
         let base = self.payload.pull_request.as_ref().and_then(|it| it.base.as_ref());
         let named = [base.and_then(|base| base.branch.as_ref()), self.runner.base_ref.as_ref()];
@@ -268,15 +269,15 @@ impl Event<'_> {
     }
 }
 
-/// Tells whether `branch` is one that a merge queue makes to try a merge. A rule for all branches
-/// protects it too, which says nothing about the code.
+/// Tells whether a merge queue made `branch` to try a merge. A rule for all branches protects such
+/// a branch too, which says nothing about its code.
 fn is_of_the_queue(branch: &str) -> bool {
     branch.starts_with("gh-readonly-queue/")
 }
 
-/// Returns a lane that no branch has: git allows no `:` in the name of one.
+/// Returns a lane that no branch has: git allows no `:` in a branch name.
 fn apart(what: &str, text: &str) -> Lane {
-    /// As short as the names that git allows.
+    /// The longest name that git allows, in bytes.
     const MAX_LEN: usize = GitRef::MAX_LEN;
     Lane::Branch(name(&format!("{what}:{text}"), MAX_LEN))
 }

@@ -14,7 +14,8 @@ use serde_json::Value;
 use crate::fake_runner::{Done, FakeRunner, Job, cancel};
 use crate::support::{Result, expect_same, flock, install_crate, list, lock, write};
 
-/// Runs a whole job: checkout, main, build, post. Returns main, what was compiled, and post.
+/// Runs a whole job: checkout, main, build, post. Returns main, the number of compiled crates, and
+/// post.
 fn run(runner: &FakeRunner, inputs: &[(&str, &str)]) -> Result<(Done, usize, Done)> {
     runner.check_out()?;
     let mut job = runner.job(inputs);
@@ -62,7 +63,7 @@ fn the_second_job_compiles_nothing() -> Result {
     let fields: Vec<_> = target.keys().map(String::as_str).collect();
     assert_eq!(fields, ["bytes", "files", "hit", "mode", "name", "seconds"]);
     assert_eq!((&target["hit"], &target["mode"]), (&"exact".into(), &"move".into()));
-    // Cargo may write a `.d` file anew; its contents are stored already.
+    // Cargo may rewrite a `.d` file; the store has its contents already.
     assert!(post.log.contains(" 0 B stored"), "{}", post.log);
     runner.verify()
 }
@@ -92,7 +93,7 @@ fn the_log_is_grouped_and_the_summary_has_a_table_of_areas() -> Result {
     assert!(main.summary.contains("as built, 0 new to cargo"), "{}", main.summary);
     assert!(post.summary.starts_with("### runner-cache: saved\n"), "{}", post.summary);
 
-    // A fallback says what changed.
+    // A fallback reports the changes.
     let manifest = fs::read_to_string(runner.path("origin/app/Cargo.lock"))?;
     runner.commit(&[("Cargo.lock", &format!("# edited\n{manifest}"))])?;
     let (main, compiled, _) = run(&runner, &[])?;
@@ -104,7 +105,7 @@ fn the_log_is_grouped_and_the_summary_has_a_table_of_areas() -> Result {
     Ok(())
 }
 
-/// A lock file that the build makes is another key than no lock file: what main found counts.
+/// A lock file that the build creates would change the key; the key that main computed counts.
 #[test]
 fn the_key_is_that_of_before_the_build() -> Result {
     let runner = FakeRunner::new()?;
@@ -160,7 +161,7 @@ fn every_wrong_input_is_named_at_once() -> Result {
         assert!(errors.iter().any(|error| error.contains(&format!("`{name}`"))), "{name}");
     }
     assert!(!runner.store().exists());
-    // The post step runs all the same, and fails nobody.
+    // The post step still runs, and does not fail.
     runner.job(&wrong).post("failure")?.ok()?;
     Ok(())
 }
@@ -208,7 +209,7 @@ fn a_failed_job_saves_what_it_downloaded_and_its_target_as_partial() -> Result {
     runner.verify()
 }
 
-/// Tells whether the runner's process is paused, once it is that or has ended.
+/// Waits until the runner's process is paused; fails if it has ended.
 fn wait_for_pause(child: &std::process::Child) -> Result {
     let pid = Pid::from_raw(child.id().try_into()?).ok_or("no process")?;
     let (_, status) = waitpid(Some(pid), WaitOptions::UNTRACED)?.ok_or("no child")?;
@@ -227,12 +228,12 @@ fn a_cancelled_step_ends_by_the_first_signal_and_the_post_step_saves_what_is_the
     for point in ["restore: leased", "restore: sources", "restore: staged", "restore: placed"] {
         runner.check_out()?;
         let before = list(&runner.store().join("series"))?;
-        // A move is over before anybody can stop it.
+        // A move is over before anybody can stop it, so unpack instead.
         let mut job = runner.job(&[("hot-trees", "0")]);
         job.set("RUNNER_CACHE_PAUSE_AT", point);
         let mut main = job.start("main")?;
         wait_for_pause(&main)?;
-        // The signal waits until the process may run again.
+        // The signal is delivered when the process runs again.
         let pid = Pid::from_raw(main.id().try_into()?).ok_or("no process")?;
         kill_process(pid, Signal::INT)?;
         go_on(&main)?;
@@ -249,7 +250,7 @@ fn a_cancelled_step_ends_by_the_first_signal_and_the_post_step_saves_what_is_the
         job.set("RUNNER_CACHE_PAUSE_AT", "");
         let post = job.post("cancelled")?.ok()?;
         assert_eq!(post.annotations("error"), [""; 0], "{point}");
-        // What is there as it was saved makes no generation, and what is not there none either.
+        // A complete tree equals the saved one, and a missing tree is not saved: no new generation.
         expect_same(&before, &runner.store().join("series"), point)?;
         runner.verify()?;
         let (next, compiled, _) = run(&runner, &[])?;
@@ -290,14 +291,14 @@ fn the_time_of_a_post_step_is_bounded_and_what_costs_least_is_saved_first() -> R
     job.set("RUNNER_CACHE_POST_SECONDS", "4");
     let started = Instant::now();
     let post = job.post("cancelled")?.ok()?;
-    // Without it the save waits 10 s for the build.
+    // Without the limit the save waits 10 s for the build.
     assert!(started.elapsed() < Duration::from_secs(8), "{}", post.log);
     post.annotates("warning", "target: stopped before it was done")?;
     assert_eq!(runner.list()?, ["owner/app@protected registry"]);
     runner.verify()
 }
 
-/// What happens to the state between main and post.
+/// A change to the state between main and post.
 type Spoil = fn(&mut Job<'_>);
 
 #[test]
@@ -324,7 +325,7 @@ fn a_post_step_without_a_state_it_can_believe_saves_nothing() -> Result {
         assert_eq!(post.annotations("error"), [""; 0], "{why}");
         assert_eq!(list(&runner.store().join("series"))?, before, "{why}");
         assert!(!runner.path("etc").exists(), "{why}");
-        // What killed processes left is cleared up all the same.
+        // The step still clears up after killed processes.
         runner.verify().map_err(|error| format!("{why}: {error}"))?;
     }
     Ok(())
@@ -539,7 +540,7 @@ fn a_container_job_is_told_the_lines_that_mount_its_store() -> Result {
     main.annotates("warning", &lines)?;
     main.annotates("warning", "goes with the container")?;
 
-    // What is mounted lasts: /proc stands for a tool cache that is.
+    // A mounted directory outlives the container: /proc stands for a mounted tool cache.
     job.set("RUNNER_TOOL_CACHE", "/proc/self");
     let main = job.main()?.ok()?;
     main.annotates("warning", "the store is at `/proc/self/runner-cache-store` instead")?;
@@ -547,7 +548,7 @@ fn a_container_job_is_told_the_lines_that_mount_its_store() -> Result {
     Ok(())
 }
 
-/// Makes the repository `owner/lib` on a server of its own; returns the server and its commit.
+/// Creates the repository `owner/lib` on a server of its own; returns the server and its commit.
 fn serve_lib(runner: &FakeRunner) -> Result<(String, String)> {
     let origin = runner.path("server/owner/lib");
     runner.commit_to(

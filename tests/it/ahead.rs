@@ -1,5 +1,5 @@
-//! Workspaces that are not cleaned and whose last save was lost: a target that is ahead of the store is left to cargo as
-//! it is, unless it may be stale or a generation does as well. Cargo is the judge.
+//! Workspaces that are not cleaned and whose last save was lost. A restore leaves a target that is ahead of the store
+//! to cargo, unless the target may be stale or a generation is as useful. Cargo is the judge.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,7 +33,7 @@ fn workshop() -> Result<Workshop> {
     Ok(shop)
 }
 
-/// Commits other crates, and brings them into the workspace that is not cleaned.
+/// Commits other crates, and pulls them into the workspace that is not cleaned.
 fn pull(shop: &Workshop, one: u32, two: u32) -> Result {
     let edits = [("app/one/src/lib.rs", said(one)), ("app/two/src/lib.rs", said(two))];
     for (path, text) in &edits {
@@ -86,7 +86,7 @@ fn a_target_that_is_ahead_is_left_with_every_mtime_and_nothing_is_compiled() -> 
         for (one, two) in [(2, 2), (3, 2)] {
             pull(&shop, one, two)?;
             if hot == "0" {
-                // What the job before built is there, and one crate less is new.
+                // The build of the job before is there, and one crate fewer is new.
                 shop.restore()?;
             }
             shop.build(Wiped)?;
@@ -99,7 +99,7 @@ fn a_target_that_is_ahead_is_left_with_every_mtime_and_nothing_is_compiled() -> 
             assert_eq!(compiled(&built), [] as [&str; 0], "{hot} {one}");
             assert_eq!(prints(&built), [one.to_string(), two.to_string()]);
         }
-        // Saved at last: then the store is as far.
+        // Now save: the store has caught up.
         shop.save()?;
         assert_eq!(
             compiled(&{
@@ -139,7 +139,7 @@ fn back_and_forth_between_commits_without_a_save_nothing_is_stale() -> Result {
             [one.to_string(), two.to_string()],
             "{one} {two}: {mode} {notes}"
         );
-        // Whatever was decided, cargo built what differs and nothing twice.
+        // Whatever the restore decided, cargo built the changed crates and nothing twice.
         assert_eq!(compiled(&shop.build(Wiped)?), [] as [&str; 0]);
         if is_left {
             assert_eq!(mode, "left", "{one} {two}: {notes}");
@@ -187,15 +187,15 @@ fn a_target_that_another_lane_built_in_is_replaced() -> Result {
     Ok(())
 }
 
-/// Two jobs share a checkout and have target directories outside of it. One puts old mtimes back, which the target of the
-/// other, built from another commit, would take for its own.
+/// Two jobs share a checkout and have target directories outside of it. One job puts old mtimes back. The target of the
+/// other job, built from another commit, would take them for its own.
 #[test]
 fn an_old_mtime_that_another_job_put_back_makes_no_target_look_ahead() -> Result {
     let mut shop = workshop()?;
     let job = |shop: &mut Workshop, name: &'static str| {
         shop.options = vec!["--job", name];
         shop.environment = vec![("CARGO_TARGET_DIR", format!("@/target-{name}"))];
-        // They use no units of each other.
+        // The jobs share no units.
         shop.cargo = if name == "a" { vec!["build"] } else { vec!["build", "--release"] };
     };
     for (name, two) in [("b", 1), ("a", 2)] {
@@ -219,8 +219,8 @@ fn an_old_mtime_that_another_job_put_back_makes_no_target_look_ahead() -> Result
     Ok(())
 }
 
-/// A build script writes into `src/`, where git ignores it, and somebody cleans the checkout but for the target: cargo would
-/// not run the script again.
+/// A build script writes into `src/`, where git ignores the file, and somebody cleans the checkout except for the
+/// target: cargo would not run the script again.
 #[test]
 fn a_target_is_not_left_where_what_a_build_script_wrote_is_gone() -> Result {
     let script = "fn main() {\nprintln!(\"cargo::rerun-if-changed=in.txt\");\n\

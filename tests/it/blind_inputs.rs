@@ -1,4 +1,4 @@
-//! What cargo cannot see: it is said, and built again where that is asked for.
+//! Inputs that cargo cannot see: a restore reports them, and has them built again on request.
 
 use serde_json::json;
 
@@ -6,8 +6,8 @@ use crate::workshop::Edit::Write;
 use crate::workshop::Side::{Kept, Wiped};
 use crate::workshop::{Result, Workshop, manifest};
 
-/// A program with a macro that lists a directory of the package, as those do that embed migrations, and a
-/// library of which nothing is hidden.
+/// A program with a macro that lists a directory of the package, as macros for embedding migrations do, and a library
+/// whose inputs cargo sees.
 fn workshop() -> Result<Workshop> {
     let lists = "use proc_macro::TokenStream;\n#[proc_macro]\npub fn names(_: TokenStream) -> TokenStream {\n\
         let dir = std::env::var(\"CARGO_MANIFEST_DIR\").unwrap() + \"/migrations\";\n\

@@ -1,4 +1,4 @@
-//! `cache-mode`, which workflows declare for GitHub's cache, holds for this one too.
+//! `cache-mode`, which workflows declare for GitHub's cache, applies to this cache too.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ fn newest(runner: &FakeRunner) -> Result<u64> {
     Ok(paths(&runner.store().join("series"))?.iter().filter_map(number).max().unwrap_or(0))
 }
 
-/// Runs a whole job; returns main, how many crates were compiled, and post.
+/// Runs a whole job; returns main, the number of compiled crates, and post.
 fn run<'a>(runner: &'a FakeRunner, set: impl Fn(&mut Job<'a>)) -> Result<(Done, usize, Done)> {
     runner.check_out()?;
     let mut job = runner.job(&[]);
@@ -42,7 +42,7 @@ fn a_job_restores_and_saves_what_its_cache_mode_allows() -> Result {
     let runner = FakeRunner::new()?;
     run(&runner, |_| {})?;
     for (at, (mode, restores, saves)) in cases.into_iter().enumerate() {
-        // Something to save each time.
+        // Change a file, so that each job has something to save.
         let text =
             format!("fn main() {{\n    // {at}\n    println!(\"{{}}\", more::ANSWER);\n}}\n");
         runner.commit(&[("src/main.rs", &text)])?;

@@ -1,11 +1,11 @@
-//! A workspace that comes back is fresh to a real cargo, however it is laid out and built.
+//! A restored workspace is fresh to a real cargo, in any layout and with any build command.
 
 use crate::workshop::Edit::{Git, Link, Rename, Write};
 use crate::workshop::Ours::Same;
 use crate::workshop::Side::{Kept, Wiped};
 use crate::workshop::{Result, Step, Workshop, manifest, nothing_is};
 
-/// Writes what is in `in.txt` into a file beside it and says what it is compiled from.
+/// A build script that writes the text of `in.txt` into a file beside it.
 const SCRIPT: &str = "fn main() {\n\
     println!(\"cargo::rerun-if-changed=in.txt\");\n\
     let text = std::fs::read_to_string(\"in.txt\").unwrap();\n\
@@ -48,8 +48,8 @@ fn shop_in(dir: tempfile::TempDir, below: &str, ignored: &str) -> Result<Worksho
     )
 }
 
-/// Builds, saves, wipes and restores; then edits a text that the program includes, and at last
-/// the input of its build script, restored each time.
+/// Builds, saves, wipes and restores. Then edits a text that the program includes, and at last the
+/// input of its build script, with a restore after each edit.
 fn story(why: &str, shop: &mut Workshop) -> Result<Vec<String>> {
     let text = format!("{}/text.txt", shop.works_in);
     let input = format!("{}/in.txt", shop.works_in);
@@ -154,7 +154,7 @@ fn a_workspace_is_fresh_whatever_its_paths_are() -> Result {
         Step("odd names: edited", &[Write("app/a té xt.txt", "u")], "text=u", "app", Same),
     ])?);
 
-    // The sibling, with code that its script writes, lies elsewhere, and `../sib` is a link.
+    // The sibling, with code that its script writes, lies elsewhere, and `../sib` is a symlink.
     let mut linked = shop("app", IGNORED)?;
     linked.edit(
         Kept,

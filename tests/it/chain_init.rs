@@ -1,4 +1,4 @@
-//! `runner-cache chain init`, as people see it.
+//! `runner-cache chain init`, from the user's side.
 
 use std::fs;
 use std::path::{Path, PathBuf};

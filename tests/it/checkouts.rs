@@ -1,4 +1,4 @@
-//! Dependencies that are checked out from a mirror in the store.
+//! Checkouts of dependencies from a mirror in the store.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::git_server::{GitServer, Upstream, git};
 use crate::support::*;
 
-/// A host, and repositories of `org` that it may check out.
+/// A host, and a repository of `org` to check out.
 struct Organisation {
     host: Host,
     dep: Upstream,
@@ -24,7 +24,7 @@ impl Organisation {
         Ok(Self { host, dep })
     }
 
-    /// Returns where the server's repositories are.
+    /// Returns the directory of the server's repositories.
     fn server(&self) -> PathBuf {
         self.host.path("server")
     }
@@ -49,7 +49,7 @@ impl Organisation {
         Outcome::of(self.command(&server.url(), wanted).output()?)
     }
 
-    /// Puts a `git` before the real one that runs `script` first; `$real` is the real one, and `$n`
+    /// Puts a `git` before the real one that first runs `script`. `$real` is the real git, and `$n`
     /// the number of the call.
     fn wrap_git(&mut self, script: &str) -> Result {
         let real = succeed_with(Command::new("sh").args(["-c", "command -v git"]))?;
@@ -71,7 +71,7 @@ fn succeed_with(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(command.output()?.stdout)?.trim().to_owned())
 }
 
-/// Fails unless `dir` is a checkout of exactly this commit, and nothing else is in it.
+/// Fails unless `dir` is a checkout of exactly this commit, without other files.
 fn expect_commit(dir: &Path, commit: &str) -> Result {
     assert_eq!(git(dir, &["rev-parse", "HEAD"])?, commit, "{}", dir.display());
     assert_eq!(git(dir, &["status", "--porcelain"])?, "", "{}", dir.display());
@@ -131,7 +131,7 @@ fn six_jobs_at_once_fetch_a_commit_once() -> Result {
     let commit = org.dep.commit(&[("file", "new")])?;
     org.check_out(&format!("org/dep@{commit}"))?.done()?;
     let server = GitServer::open(&org.server())?;
-    // Nobody may write to the mirror before all have found that it lacks the commit.
+    // Hold the lock until all jobs have found that the mirror lacks the commit.
     let mirror = mirror_on(&org, &server.url(), "org%2Fdep.git");
     fs::create_dir_all(mirror.parent().unwrap_or(&mirror))?;
     let lock = fs::File::create(mirror.with_extension("lock"))?;
@@ -162,7 +162,7 @@ fn a_branch_is_asked_for_each_time_and_a_commit_needs_no_server() -> Result {
     let first = org.check_out_from(&server, "org/dep@main")?.done()?.report;
     assert_eq!((&first["sha"], &first["fetched"]), (&old.as_str().into(), &true.into()));
 
-    // It is forced to another history, and taken back.
+    // A force-push replaces the branch's history, and another restores it.
     org.dep.git(&["reset", "-q", "--hard", "HEAD~1"])?;
     let new = org.dep.commit(&[("file", "new\n")])?;
     let second = org.check_out_from(&server, "org/dep@main")?.done()?.report;
@@ -195,7 +195,7 @@ fn a_branch_is_asked_for_each_time_and_a_commit_needs_no_server() -> Result {
     expect_commit(&org.host.path("dep"), &new)
 }
 
-/// What a job does to a checkout it finds.
+/// A change that a job makes to a checkout it finds.
 type Change = fn(&Path) -> Result;
 
 #[test]
@@ -301,7 +301,7 @@ fn what_is_not_ours_is_refused_by_name_and_left_alone() -> Result {
             "help: remove what is there",
         ])?;
         let mut after = list(&host.path(""))?;
-        // A lease comes and goes in the store.
+        // Leases come and go in the store.
         after.retain(|below, node| !(below.starts_with("store") && node.is_dir()));
         let before =
             before.iter().filter(|(below, node)| !(below.starts_with("store") && node.is_dir()));
@@ -313,7 +313,7 @@ fn what_is_not_ours_is_refused_by_name_and_left_alone() -> Result {
     Ok(())
 }
 
-/// `x-access-token:` and the token, as a header has them.
+/// A token, and the header with `x-access-token:` and the token.
 const TOKEN: &str = "ghs_0123456789secret";
 const AUTHORIZATION: &str = "basic eC1hY2Nlc3MtdG9rZW46Z2hzXzAxMjM0NTY3ODlzZWNyZXQ=";
 
@@ -344,7 +344,7 @@ fn a_token_opens_its_server_and_is_seen_nowhere_else() -> Result {
     denied.says(&[&error])?;
     assert!(!denied.stderr.contains("ghs_of_another"), "{}", denied.stderr);
 
-    // What the user's configuration adds for the server must not come beside it.
+    // A header from the user's configuration must not be sent along with ours.
     let config = format!(
         "[http \"{}/\"]\n\textraheader = AUTHORIZATION: basic b2xkOm9sZA==\n",
         server.url()
@@ -357,7 +357,7 @@ fn a_token_opens_its_server_and_is_seen_nowhere_else() -> Result {
     org.check_out_from(&server, "org/dep@main")?.done()?;
     expect_commit(&org.host.path("dep"), &commit)?;
 
-    // A submodule of the same server, and one of another.
+    // A submodule on the same server, and one on another.
     let modules = format!(
         "[submodule \"part\"]\n\tpath = part\n\turl = ../part\n[submodule \"strange\"]\n\tpath = strange\n\turl = {}/org/strange\n",
         strangers.url()
@@ -423,14 +423,14 @@ fn a_checkout_that_is_killed_anywhere_is_whole_or_absent_and_the_next_one_works(
     let old = org.dep.git(&["rev-parse", "HEAD"])?;
     let new = org.dep.commit(&[("file", "new")])?;
     let dest = org.host.path("dep");
-    // Before the number-th call of git, and after it.
+    // Kills the job before the call of git with this number, or after it.
     let kill = |when: &str, number: usize| match when {
         "before" => format!("[ \"$n\" != {number} ] || kill -9 \"$PPID\""),
         _ => format!(
             "[ \"$n\" != {number} ] || {{ \"$real\" \"$@\"; status=$?; kill -9 \"$PPID\"; exit $status; }}"
         ),
     };
-    // Whether an earlier job left the mirror and a checkout of an older commit; calls of git then.
+    // When; whether there is no mirror and no older checkout yet; the number of calls of git.
     for (when, is_first, calls) in
         [("before", true, 8), ("after", true, 8), ("before", false, 12), ("after", false, 12)]
     {
@@ -477,7 +477,7 @@ fn a_mirror_stays_locked_while_a_git_works_on_it_whose_job_was_killed() -> Resul
     Ok(())
 }
 
-/// Waits until a git that outlived its job has ended, and fails if then something of it is left.
+/// Waits until a git that outlived its job has ended; fails if leftovers remain then.
 fn expect_no_leftovers(host: &Host) -> Result {
     const ATTEMPTS: usize = 500;
     for _ in 0..ATTEMPTS {
@@ -511,7 +511,7 @@ fn a_damaged_mirror_is_cloned_anew() -> Result {
         packs.iter().try_for_each(|file| Ok(fs::remove_file(file)?))
     };
     let stuck: Change = |mirror| {
-        // What a git leaves that is killed while it writes.
+        // The lock files of a git that is killed while it writes.
         write(mirror, "packed-refs.lock", "")?;
         write(mirror, "shallow.lock", "")
     };
@@ -545,7 +545,7 @@ fn a_damaged_mirror_is_cloned_anew() -> Result {
     Ok(())
 }
 
-/// Returns where the mirror `name` is, or would be.
+/// Returns the path of the mirror `name`, which need not exist.
 fn mirror_of(org: &Organisation, name: &str) -> PathBuf {
     mirror_on(org, &org.url(), name)
 }
@@ -631,7 +631,7 @@ fn what_cannot_be_checked_out_is_said_with_the_remedy() -> Result {
         assert_eq!(outcome.status, Some(1), "{wanted}");
         outcome.says(&[&format!("error: {error}\n"), "help: ", help])?;
     }
-    // Git as it would be on other hosts.
+    // Git's behavior on other hosts.
     #[rustfmt::skip]
     let cases = [
         ("case $* in *version) echo git version 2.25.1; exit;; esac", "error: `git` 2.25.1 is too old, 2.31 is needed", "install git 2.31 or newer"),
@@ -716,7 +716,7 @@ fn a_repo_builds_with_the_dependency_and_is_fresh_after_both_were_checked_out_an
     let saved = host.save_with(&kept)?.done()?;
     assert_eq!(saved.mode("target"), "published");
 
-    // As the next job finds it: nothing but what is checked out.
+    // The next job finds only the checkout of the repo.
     fs::remove_dir_all(host.path("dep"))?;
     host.lose_target()?;
     let (secs, nanos) = (1_900_000_000, 0);
@@ -735,7 +735,7 @@ fn a_repo_builds_with_the_dependency_and_is_fresh_after_both_were_checked_out_an
     Ok(())
 }
 
-/// What is in the place of a mirror, its lock or its stamp, or beside it, and is something else.
+/// Something else stands in the place of a mirror, its lock or its stamp, or beside it.
 #[test]
 fn what_is_odd_among_the_mirrors_stops_no_checkout() -> Result {
     for suffix in ["", ".git", ".lock", ".used", ".new", ".old"] {

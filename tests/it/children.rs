@@ -1,7 +1,7 @@
-//! What the programs see that a step starts: all by which they find what to do, and no secret.
+//! The environment of programs that a step starts: all variables they need to find their files, and no secret.
 //!
-//! `git ls-files` was started with the whole environment, and the configuration of a checkout, which outlives
-//! jobs, may name a program for it to run: that had the tokens of the step.
+//! `git ls-files` was started with the whole environment. The configuration of a checkout outlives jobs and may name a
+//! program for git to run, and that program had the tokens of the step.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,10 +15,10 @@ use crate::fake_runner::FakeRunner;
 use crate::git_server::{GitServer, Upstream};
 use crate::support::{Host, Outcome, Result, paths, toolchain_bin, write};
 
-/// What is in every secret here, and in nothing else.
+/// A word that every secret here contains, and nothing else.
 const SECRET: &str = "s3cr3t";
 
-/// The variables of a job that hold one.
+/// The variables of a job that hold secrets.
 const SECRETS: [&str; 12] = [
     "GITHUB_TOKEN",
     "GH_TOKEN",
@@ -34,7 +34,7 @@ const SECRETS: [&str; 12] = [
     "SOMETHING",
 ];
 
-/// Programs that write down what they see before they are what they seem.
+/// Programs that record their environment before they run the real ones.
 struct Watched {
     bin: PathBuf,
     seen: PathBuf,
@@ -53,7 +53,7 @@ impl Watched {
         Ok(watched)
     }
 
-    /// Makes a program that writes down what it sees as `name`, and goes on with `script`.
+    /// Creates a program that records its environment as `name`, and then runs `script`.
     fn program(&self, path: &Path, name: &str, script: &str) -> Result {
         let seen = self.seen.join(name);
         let text = format!("#!/bin/sh\n(echo \"$0 $*\"; env) >>{}\n{script}\n", seen.display());
@@ -65,7 +65,7 @@ impl Watched {
         format!("{}:{}:/usr/bin:/bin", self.bin.display(), toolchain_bin().display())
     }
 
-    /// Returns which programs ran since this was asked last; fails if one of them saw a secret.
+    /// Returns the programs that ran since the last call; fails if one of them saw a secret.
     fn ran(&self) -> Result<BTreeSet<String>> {
         let mut names = BTreeSet::new();
         for path in paths(&self.seen)?.iter().filter(|path| path.is_file()) {
@@ -85,7 +85,7 @@ fn no_program_that_a_step_starts_sees_a_secret() -> Result {
     let runner = FakeRunner::new()?;
     let workspace = runner.workspace();
     let watched = Watched::at(&runner.path(""))?;
-    // What a job left in the repository's own configuration.
+    // Programs that a job left in the repository's own configuration.
     let evil = |name: &str| -> Result<String> {
         let path = runner.path("evil").join(name);
         watched.program(&path, name, "cat")?;
@@ -105,7 +105,7 @@ fn no_program_that_a_step_starts_sees_a_secret() -> Result {
         assert!(done.success(), "{name}");
     }
     write(&workspace, ".git/info/attributes", "* filter=evil\n")?;
-    // What the repo's own configuration of cargo names.
+    // Programs that the repo's own configuration of cargo names.
     watched.program(&workspace.join("compiler"), "compiler", "exec rustc \"$@\"")?;
     watched.program(&workspace.join("wrapper"), "wrapper", "exec \"$@\"")?;
     let config = "[build]\nrustc = './compiler'\nrustc-wrapper = './wrapper'\n";
@@ -118,7 +118,7 @@ fn no_program_that_a_step_starts_sees_a_secret() -> Result {
     }
     job.set("GIT_CONFIG_COUNT", "1");
     job.set("GIT_CONFIG_KEY_0", "http.extraHeader");
-    // Everything looks changed to git, so that it reads what its filters make of the files.
+    // Make everything look changed to git, so that it runs its filters on the files.
     for path in ["Cargo.toml", "src/main.rs"] {
         let path = workspace.join(path);
         fs::write(&path, fs::read(&path)?)?;
@@ -135,7 +135,7 @@ fn no_program_that_a_step_starts_sees_a_secret() -> Result {
     let ran_after = watched.ran()?;
     assert!(expected.iter().all(|name| ran_after.contains(*name)), "{ran_after:?}: {}", post.log);
     assert!(post.log.contains("published"), "{}", post.log);
-    // Of what git's configuration names, only filters are run.
+    // Of the programs in git's configuration, only filters run.
     for name in ["fsmonitor", "hook", "pager", "ssh", "credentials"] {
         assert!(!ran.contains(name) && !ran_after.contains(name), "{name} ran");
     }

@@ -1,6 +1,6 @@
-//! Which generation a restore takes: the one of which cargo reuses most. Cargo is the judge.
+//! The generation that a restore takes: the one of which cargo reuses most. Cargo is the judge.
 //!
-//! The first version took the exact key first, whoever saved it: after each bump of a dependency the job that
+//! The first version preferred the exact key, whichever job had saved it. After each bump of a dependency the job that
 //! came second got the tree of the first and compiled nearly everything, and no restore said so.
 
 use serde_json::Value;
@@ -34,16 +34,16 @@ fn app_manifest() -> String {
     format!("{}[workspace]\nmembers = [{members}]\n", manifest("app", &LIBRARIES))
 }
 
-/// What one job did.
+/// The result of one job.
 struct Done {
     compiled: Vec<String>,
-    /// The crates that the restore foretold.
+    /// The crates that the restore forecast.
     foretold: Vec<String>,
     hit: String,
     notes: String,
 }
 
-/// Clones, restores, runs cargo and saves, as the job `name` does; with `--partial` after a red one.
+/// Clones, restores, runs cargo and saves, as the job `name` does; saves with `--partial` after a red one.
 fn job(shop: &mut Workshop, name: &'static str, cargo: &'static str, is_red: bool) -> Result<Done> {
     run_job(shop, name, &[cargo], is_red)
 }
@@ -75,7 +75,7 @@ fn run_job(
     })
 }
 
-/// Gives a library another version, and the lock file with it.
+/// Gives a library another version, and updates the lock file.
 fn bump(shop: &Workshop, name: &str, version: &str) -> Result {
     let text = manifest(name, &[]).replace("0.1.0", version);
     shop.edit(Kept, &[Write(&format!("app/{name}/Cargo.toml"), &text)])?;
@@ -98,7 +98,7 @@ fn after_a_bump_a_job_gets_its_own_tree_and_not_that_of_another_with_the_new_key
     assert_eq!((&check.compiled, check.hit.as_str()), (&words("app one"), "fallback"));
     assert_eq!(check.foretold, check.compiled, "{}", check.notes);
     assert!(check.notes.contains("cargo can reuse 3 of the 5 units"), "{}", check.notes);
-    // Now it has its own tree of this key.
+    // Now the job has a tree of its own for this key.
     let again = job(&mut shop, "check", "check", false)?;
     assert_eq!((again.compiled, again.hit.as_str()), (Vec::new(), "exact"));
     Ok(())
@@ -186,7 +186,7 @@ fn a_changed_profile_that_the_job_does_not_build_with_changes_no_choice() -> Res
     Ok(())
 }
 
-/// Cargo builds what was vendored as it builds what comes from a registry: never incrementally.
+/// Cargo builds vendored packages like those of a registry: never incrementally.
 #[test]
 fn incremental_compilation_makes_no_other_units_of_vendored_packages() -> Result {
     const CONFIG: &str =

@@ -1,4 +1,4 @@
-//! What each command prints for programs, how it ends, and what it leaves alone.
+//! Each command's output for programs, its exit status, and the files that it must not change.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -103,7 +103,7 @@ fn the_fields_of_each_object_are_those_that_the_readme_names() -> Result {
         let is_named = |name: &&&str| {
             [format!("`{name}`"), format!("\"{name}\"")].iter().any(|n| readme.contains(n))
         };
-        // Of the rows of `list` the README says nothing.
+        // The README does not describe the rows of `list`.
         let unnamed: Vec<_> = want.iter().filter(|name| !is_named(name)).collect();
         assert!(unnamed.is_empty() || at == "/generations/0", "{args:?}: {unnamed:?}");
     }
@@ -127,7 +127,7 @@ fn the_header_that_show_prints_is_that_of_the_manifest() -> Result {
     Ok(())
 }
 
-/// Damages one pack so that only reading it tells.
+/// Damages one pack so that only reading it shows the damage.
 fn damage(host: &Host) -> Result {
     let pack = host.packs()?.remove(0);
     let mut bytes = fs::read(&pack)?;
@@ -211,7 +211,7 @@ fn a_store_of_a_newer_program_is_left_alone_by_every_command() -> Result {
     Ok(())
 }
 
-/// A host whose gc has something of each kind to do.
+/// A host with one object of each kind that gc handles.
 fn with_garbage() -> Result<Host> {
     let host = Host::new()?;
     for name in ["first", "second", "third"] {
@@ -219,7 +219,7 @@ fn with_garbage() -> Result<Host> {
         write(&host.target(), "debug/app", name)?;
         host.save()?.done()?;
     }
-    // A directory that is gone, a save that was killed, a manifest that lost its end.
+    // A deleted directory, a killed save, a truncated manifest.
     write(&host.path("gone"), "debug/app", "gone")?;
     host.save_with(&["--target-dir", "gone", "--key", "gone"])?.done()?;
     fs::remove_dir_all(host.path("gone"))?;
@@ -258,7 +258,7 @@ fn a_command_that_looks_changes_no_file() -> Result {
     let host = with_garbage()?;
     let files = |host: &Host| -> Result<Listing> {
         let mut files = list(&host.root())?;
-        // A lease comes and goes.
+        // Leases come and go.
         files.retain(|_, node| !node.is_dir());
         Ok(files)
     };
@@ -317,7 +317,7 @@ fn series_that_nobody_used_lately_go_when_there_are_enough_others() -> Result {
         write(&host.target(), "debug/app", key)?;
         host.save_with(&["--key", key])?.done()?;
     }
-    // Longer than the whole second that a minimum age of none is.
+    // A minimum age of 0s still covers a whole second: wait for longer.
     std::thread::sleep(Duration::from_millis(2100));
     host.restore_with(&["--key", "a"])?.done()?;
     for (retention, want) in [

@@ -1,4 +1,4 @@
-//! Many at once: nobody loses, mixes up or sees half of anything.
+//! Many processes at once: none loses, mixes up or sees half of anything.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -46,7 +46,7 @@ fn areas_that_are_saved_at_once_never_mix() -> Result {
     Ok(())
 }
 
-/// Makes every file of a tree say what it is of, in one tree and no other.
+/// Builds a tree in which every file names the tree and the file, and returns its listing.
 fn build(target: &Path, of: &str) -> Result<Listing> {
     if target.exists() {
         fs::remove_dir_all(target)?;
@@ -86,7 +86,7 @@ fn savers_of_one_series_never_share_a_number() -> Result {
     assert_eq!((numbers.len(), host.manifests()?.len()), (SAVERS, SAVERS));
     assert_eq!(host.verify()?, [] as [&str; 0]);
 
-    // Each number holds the tree of the saver that was told it.
+    // Each generation holds the tree of the saver that got its number.
     let aside: Vec<_> = host.manifests()?.iter().map(|path| path.with_extension("aside")).collect();
     for (manifest, aside) in host.manifests()?.iter().zip(&aside) {
         fs::rename(manifest, aside)?;
@@ -100,7 +100,7 @@ fn savers_of_one_series_never_share_a_number() -> Result {
     Ok(())
 }
 
-/// Processes rarely meet between the look for a number and the rename that takes it: threads that
+/// Processes rarely meet between the search for a number and the rename that takes it. Threads that
 /// begin on a signal do.
 #[test]
 fn savers_that_publish_at_one_instant_never_share_a_number() -> Result {
@@ -130,7 +130,7 @@ fn savers_that_publish_at_one_instant_never_share_a_number() -> Result {
     Ok(())
 }
 
-/// Longer than it takes any two of them to meet at any two points.
+/// Long enough for any two processes to meet at any two points.
 const A_WHILE: Duration = Duration::from_secs(5);
 
 #[test]
@@ -160,7 +160,7 @@ fn whatever_runs_at_once_every_restore_is_a_miss_or_a_tree_that_was_saved() -> R
         let dir = format!("restored-{restorer}");
         let target = host.path(&dir);
         while Instant::now() < end {
-            // Each other time over what the last one left.
+            // Every second restore goes over the leftovers of the last one.
             if restored_count.load(Ordering::Relaxed) % 2 == 0 && target.exists() {
                 fs::remove_dir_all(&target)?;
             }
@@ -236,7 +236,7 @@ fn restores_into_one_home_at_once_leave_every_crate_whole() -> Result {
             assert_eq!(restored.area("registry")["hit"], "exact", "{round}: {}", restored.stderr);
         }
         let mut now = list(&home.join("registry"))?;
-        // Directories get the times of what others put into them.
+        // Directories get new times from the files of others.
         let is_file = |node: &Node| !node.is_dir();
         now.retain(|_, node| is_file(node));
         let mut wanted = wanted.clone();

@@ -1,7 +1,8 @@
-//! Stores that somebody made to take memory: what a command needs is bounded by what is honest, whatever files say.
+//! Crafted stores that aim at memory: the memory of a command is bounded by that of an honest store, whatever files
+//! say.
 //!
-//! A manifest of 300 KiB whose first line is 3 GiB long ended `list`, gc, save and restore by the lack of memory, and one of two
-//! million empty directories took 400 MiB. Nobody saw it, for hostile manifests were small.
+//! A manifest of 300 KiB whose first line is 3 GiB long ended `list`, gc, save and restore for lack of memory, and one
+//! with two million empty directories took 400 MiB. No test noticed, because the hostile manifests in them were small.
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// How much more memory than with an honest store a command may take, in KiB.
+/// How much more memory a command may take than with an honest store, in KiB.
 const MORE_KIB: u64 = 64 << 10;
 
 fn saved() -> Result<Host> {
@@ -22,7 +23,7 @@ fn saved() -> Result<Host> {
     Ok(host)
 }
 
-/// Runs a command, which may fail but not by a signal; returns the most memory it took, in KiB.
+/// Runs a command, which may fail but not by a signal; returns its peak memory, in KiB.
 fn peak_kib(host: &Host, command: &Command) -> Result<u64> {
     let measured = host.path("peak");
     let mut time = Command::new("time");
@@ -32,7 +33,7 @@ fn peak_kib(host: &Host, command: &Command) -> Result<u64> {
     time.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let output = time.output()?;
     let said = String::from_utf8_lossy(&output.stderr);
-    // `timeout` and a shell say so of a signal.
+    // `timeout` and a shell report a signal by such a status.
     if output.status.code().is_none_or(|status| status > 4) {
         return Err(format!("{command:?}: {}: {said}", output.status).into());
     }
@@ -53,7 +54,7 @@ fn commands(host: &Host) -> Vec<(&'static str, Command)> {
     ]
 }
 
-/// Fails if any command takes much more memory than with an honest store once `craft` was there.
+/// Fails if, after `craft`, any command takes much more memory than with an honest store.
 fn expect_bounded(why: &str, craft: impl FnOnce(&Host) -> Result) -> Result {
     let honest = saved()?;
     let mut usual = Vec::new();
@@ -77,7 +78,7 @@ fn expect_bounded(why: &str, craft: impl FnOnce(&Host) -> Result) -> Result {
     Ok(())
 }
 
-/// Writes frames of zstd, by hand: of more text than a test holds in memory.
+/// Writes zstd frames by hand, with more text than a test can hold in memory.
 struct Frame<'a>(zstd::Encoder<'a, Vec<u8>>);
 
 impl Frame<'_> {
@@ -108,7 +109,7 @@ impl Frame<'_> {
     }
 }
 
-/// The lines of the one manifest.
+/// The lines of the only manifest.
 fn lines(host: &Host) -> Result<Vec<Value>> {
     let text = zstd::decode_all(&fs::read(&host.manifests()?[0])?[..])?;
     Ok(text
@@ -122,7 +123,7 @@ fn replace_manifest(host: &Host, frames: &[Vec<u8>]) -> Result {
     Ok(fs::write(&host.manifests()?[0], frames.concat())?)
 }
 
-/// A frame with the header, as honest as it is but for what `change` does.
+/// A frame with the header, honest except for the change by `change`.
 fn header(host: &Host, change: impl FnOnce(&mut Value)) -> Result<Vec<u8>> {
     let mut first = lines(host)?.swap_remove(0);
     change(&mut first["header"]);
@@ -167,7 +168,7 @@ fn a_header_with_long_lists_is_refused() -> Result {
     Ok(())
 }
 
-/// Each of them is one that a command takes, and all of them at once.
+/// A command accepts each of these headers, but not all of them together.
 #[test]
 fn many_headers_of_much_text_are_refused() -> Result {
     for (count, text) in [(60, (4 << 20) - (4 << 10)), (500, 300 << 10), (2000, 100 << 10)] {
@@ -189,7 +190,7 @@ fn many_headers_of_much_text_are_refused() -> Result {
     Ok(())
 }
 
-/// What is long on paper, and a few blocks on the disk.
+/// A sparse file: long, with few blocks on the disk.
 #[test]
 fn a_hole_at_the_end_of_a_manifest_lets_nothing_in() -> Result {
     expect_bounded("symlinks with targets of 7 MiB", |host| {
@@ -303,7 +304,7 @@ fn records_leases_and_small_files_are_read_no_further_than_they_may_go() -> Resu
     type Craft = fn(&Path) -> Result;
     fn inodes(path: &Path) -> Result {
         let mut frame = Frame::new()?;
-        // The first line is the honest one.
+        // The first line stays as it was.
         let text = zstd::decode_all(&fs::read(path)?[..])?;
         let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
         frame.text(&String::from_utf8_lossy(first))?;
@@ -319,7 +320,7 @@ fn records_leases_and_small_files_are_read_no_further_than_they_may_go() -> Resu
     fn long(path: &Path) -> Result {
         fs::create_dir_all(path.parent().unwrap_or(path))?;
         let file = fs::File::create(path)?;
-        // Sparse: nothing but holes.
+        // Sparse: only holes.
         Ok(file.set_len(3 << 30)?)
     }
     fn long_record(path: &Path) -> Result {
@@ -346,7 +347,7 @@ fn records_leases_and_small_files_are_read_no_further_than_they_may_go() -> Resu
     Ok(())
 }
 
-/// Replaces each `*` by the entry that is there.
+/// Replaces each `*` in a path by the entry found there.
 fn find(root: &Path, below: &str) -> Result<std::path::PathBuf> {
     let mut path = root.to_owned();
     for name in below.split('/') {
@@ -371,12 +372,12 @@ fn a_pack_that_holds_more_than_one_can_is_refused() -> Result {
     })
 }
 
-/// What is honest and large, and compresses better than anything with digests.
+/// An honest, large tree that compresses better than any with digests.
 #[test]
 fn a_tree_of_very_many_empty_directories_is_saved_and_restored() -> Result {
     let host = Host::new()?;
     write(&host.target(), "debug/app", "built")?;
-    // Names so long that their text is past what is read without asking for the size on disk.
+    // Long names, whose text exceeds the limit for reading without a look at the size on disk.
     let long = "directory".repeat(24);
     for number in 0..35_000 {
         fs::create_dir_all(host.target().join(format!("debug/{}/{long}{number}", number / 1000)))?;

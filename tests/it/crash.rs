@@ -1,6 +1,6 @@
-//! Killed at every named point: what is there is whole, and the next run needs no help.
+//! Kills at every named point: the files there are whole, and the next run needs no help.
 //!
-//! Release builds have no crash points: there every test here says that none was reached.
+//! Release builds have no crash points: there every test here fails because it reached none.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ fn points(commands: &[&str]) -> Vec<&'static str> {
     CRASH_POINTS.iter().copied().filter(of_commands).collect()
 }
 
-/// Every point that the tests here and in `hot` crash at; each fails if its command does not come there.
+/// Every point at which the tests here and in `hot` crash. A test fails if its command does not reach the point.
 const COMMANDS: [&[&str]; 4] = [&["save: ", "publish: "], &["restore: "], &["gc: "], &["hot: "]];
 
 #[test]
@@ -28,7 +28,7 @@ fn every_crash_point_is_one_that_some_command_is_crashed_at() {
     assert_eq!(crashed, CRASH_POINTS);
 }
 
-/// A small tree with what takes more than one step to restore.
+/// A small tree whose restore takes more than one step.
 fn build(target: &Path, what: &str) -> Result {
     if target.exists() {
         fs::remove_dir_all(target)?;
@@ -53,7 +53,7 @@ fn a_save_that_crashes_anywhere_is_whole_or_absent() -> Result {
         let before = host.manifests()?;
 
         build(&target, "second")?;
-        // Too much for one pack: some are there when the first of them is.
+        // Too much for one pack: the first pack becomes visible before the others exist.
         for number in 0..2 {
             write(&target, format!("debug/large-{number}"), noise(number, 17 * MIB))?;
         }
@@ -122,7 +122,7 @@ fn a_restore_into_a_fresh_place_that_crashes_anywhere_leaves_all_or_nothing() ->
             expect_same(&saved, &host.target(), point)?;
         }
         assert_eq!(host.target().exists(), point == "restore: placed", "{point}");
-        // The one point where there is something to see: so it would be seen.
+        // The crash at this point leaves files, which shows that the check finds them.
         assert!(point != "restore: staged" || !host.leftovers()?.is_empty(), "{point}");
         host.verify().map_err(|error| format!("{point}: {error}"))?;
 
@@ -137,7 +137,7 @@ fn a_restore_into_a_fresh_place_that_crashes_anywhere_leaves_all_or_nothing() ->
     Ok(())
 }
 
-/// Gives all that is below `dir` one mtime.
+/// Gives everything below `dir` the same mtime.
 fn date_all(dir: &Path, secs: i64) -> Result {
     for path in paths(dir)?.iter().rev() {
         set_mtime(path, secs, 0)?;
@@ -145,8 +145,8 @@ fn date_all(dir: &Path, secs: i64) -> Result {
     Ok(())
 }
 
-/// Sources are compared by cargo with what was built from them: one that is older counts as
-/// compiled. So whichever tree a crash leaves, all that it was not built from must be newer.
+/// Cargo compares sources with the files built from them: an older source counts as compiled. So whichever tree a crash
+/// leaves, every source that it was not built from must be newer.
 #[test]
 fn a_restore_over_a_tree_that_crashes_anywhere_leaves_no_source_to_be_overlooked() -> Result {
     const BUILT_B: i64 = 1_100_000_000;
@@ -167,7 +167,7 @@ fn a_restore_over_a_tree_that_crashes_anywhere_leaves_no_source_to_be_overlooked
         let of_a = list(&target)?;
         host.save()?.done()?;
 
-        // The commit before it, as a restore left it: old and built; then one file of the other.
+        // The commit before it, as a restore left it: old and built; then one file of the other commit.
         source("edited", "b", LONG_AGO)?;
         source("added", "b", LONG_AGO)?;
         build(&target, "b")?;
@@ -205,7 +205,7 @@ fn a_restore_over_a_tree_that_crashes_anywhere_leaves_no_source_to_be_overlooked
     Ok(())
 }
 
-/// Returns what of `listing` belongs to the crate `name`.
+/// Returns the part of `listing` that belongs to the crate `name`.
 fn of_crate<'a>(listing: &'a Listing, name: &str) -> BTreeMap<&'a PathBuf, &'a Node> {
     let is_staged = |path: &Path| path.to_string_lossy().contains(".runner-cache-");
     let is_named = |path: &Path| path.to_string_lossy().contains(name) && !is_staged(path);
@@ -258,8 +258,8 @@ fn a_restore_into_a_home_that_crashes_anywhere_leaves_every_crate_whole() -> Res
     Ok(())
 }
 
-/// A gc deletes what an earlier one moved before it moves anything itself: the points after a
-/// move are reached in what follows a crash.
+/// A gc first deletes what an earlier gc moved, and then moves files itself. So only the run after a crash reaches the
+/// points after a move.
 #[test]
 fn a_gc_that_crashes_anywhere_loses_nothing_that_is_kept() -> Result {
     let mut stories: Vec<Vec<&str>> = Vec::new();
@@ -287,7 +287,7 @@ fn a_gc_that_crashes_anywhere_loses_nothing_that_is_kept() -> Result {
             host.verify().map_err(|error| format!("{why}: {error}"))?;
         }
 
-        // What is in the trash is saved again before anything is deleted.
+        // Contents in the trash are saved again before gc deletes them.
         fs::remove_dir_all(&target)?;
         build(&target, "old")?;
         let old = list(&target)?;

@@ -1,4 +1,4 @@
-//! A store that lost or changed bytes: a miss with a warning, never a wrong or half a tree.
+//! A store that lost or changed bytes: a miss with a warning, never a wrong tree or half of one.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::*;
 
-/// A host with a saved target of two packs, and what the target held.
+/// A host with a saved target of two packs, and a listing of the target.
 fn saved() -> Result<(Host, Listing)> {
     let host = Host::new()?;
     let target = host.target();
@@ -32,7 +32,7 @@ fn truncate(path: &Path, keep: u64) -> Result {
     Ok(File::options().write(true).open(path)?.set_len(keep)?)
 }
 
-/// Writes a pack with the same members as the one at `path`, but other bytes.
+/// Writes a pack with the same members as the one at `path`, but with other bytes.
 fn forge(path: &Path, change: impl Fn(&mut Vec<u8>)) -> Result {
     let mut old = tar::Archive::new(zstd::Decoder::new(File::open(path)?)?);
     let mut new = tar::Builder::new(zstd::Encoder::new(Vec::new(), 1)?);
@@ -103,7 +103,7 @@ fn the_save_after_a_damaged_pack_makes_the_store_whole_again() -> Result {
         let aside = host.path("aside");
         fs::rename(host.target(), &aside)?;
         host.restore()?.done()?;
-        // What the job builds instead is nearly the same.
+        // The job then builds a tree that is nearly the same.
         if host.target().exists() {
             fs::remove_dir_all(host.target())?;
         }
@@ -123,8 +123,8 @@ fn the_save_after_a_damaged_pack_makes_the_store_whole_again() -> Result {
     Ok(())
 }
 
-/// A save that read nothing, because nothing had changed, referred to what was no longer there: the
-/// generation of the same tree, or its packs. Nobody saw it, for every test changed a file.
+/// A save that read no file, because none had changed, referred to lost objects: the generation of
+/// the same tree, or its packs. No test noticed, because every test changed a file.
 #[test]
 fn a_lost_pack_is_stored_again_although_nothing_changed() -> Result {
     let (host, built) = saved()?;
@@ -183,7 +183,7 @@ fn a_damaged_manifest_gives_way_to_the_generation_before_it() -> Result {
         assert_eq!((restored.areas().len(), &restored.report["hit"]), (0, &"miss".into()), "{why}");
         assert!(!host.target().exists(), "{why}");
 
-        // Neither is in the way of the next save.
+        // Neither prevents the next save.
         write(&host.target(), "debug/app", "built")?;
         host.save()?.done().map_err(|error| format!("{why}: {error}"))?;
         host.lose_target()?;
@@ -247,7 +247,7 @@ fn a_store_that_cannot_be_understood_is_named_with_what_to_do() -> Result {
             let outcome = Outcome::of(host.command(verb, &[]).output()?)?;
             assert_eq!(outcome.status, Some(1), "{verb}, {why}");
             outcome.says(&[&format!("error: `{}` {what}", path.display()), "  help: "])?;
-            // Advice that cannot be followed is none: no command opens such a store.
+            // The help must not name a command that cannot open such a store.
             assert!(!outcome.stderr.contains("runner-cache gc"), "{why}: {}", outcome.stderr);
             assert!(outcome.stderr.contains("--root"), "{why}: {}", outcome.stderr);
         }

@@ -1,4 +1,5 @@
-//! What a restore says that cargo will build is what cargo then builds: no crate more, none less.
+//! A restore's forecast of the crates that cargo will build matches the crates that cargo then
+//! builds exactly.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +9,7 @@ use crate::workshop::Edit::{Remove, Write};
 use crate::workshop::Side::{Kept, Wiped};
 use crate::workshop::{Edit, Result, Workshop, manifest, nothing_is};
 
-/// A workspace with two members, two siblings outside of it of which one depends on the other, and
+/// A workspace with two members, two siblings outside of it, one of which depends on the other, and
 /// build scripts of each kind.
 fn workshop() -> Result<Workshop> {
     let root =
@@ -43,7 +44,7 @@ fn workshop() -> Result<Workshop> {
     ])
 }
 
-/// Why the crates are built again, by name.
+/// Returns the forecast reasons for building crates again, by name.
 fn predicted(report: &Value) -> BTreeMap<String, (String, String)> {
     let rebuilds = report["rebuilds"].as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -53,8 +54,8 @@ fn predicted(report: &Value) -> BTreeMap<String, (String, String)> {
     rebuilds.iter().map(of).collect()
 }
 
-/// Restores, builds, and compares what was said with what was done and with `want`, a line a crate:
-/// `crate reason detail`.
+/// Restores, builds, and compares the forecast with the build and with `want`, a line for each
+/// crate: `crate reason detail`.
 fn compare(why: &str, shop: &Workshop, want: &[&str]) -> Result<Vec<String>> {
     let said = predicted(&shop.restore()?);
     let compiled = shop.build(Wiped)?.compiled;
@@ -77,7 +78,7 @@ fn compare(why: &str, shop: &Workshop, want: &[&str]) -> Result<Vec<String>> {
     Ok(wrong)
 }
 
-/// Saves what is built, makes edits, and compares after a restore into a new checkout.
+/// Commits the edits, compares after a restore into a new checkout, and saves.
 fn after(why: &str, shop: &Workshop, edits: &[Edit<'_>], want: &[&str]) -> Result<Vec<String>> {
     shop.edit(Kept, edits)?;
     shop.commit()?;
@@ -202,7 +203,7 @@ fn only_what_lies_outside_the_workspace_is_built_again_at_another_path() -> Resu
              was built"
         )
     };
-    // What a build script of a member wrote may name the path.
+    // The output of a member's build script may contain the path.
     let part = moved("part").replace("/part`", "/app/part`");
     let want = ["app dependency depends on low, mid, part", &moved("low"), &moved("mid"), &part];
     let wrong = compare("moved", &shop, &want)?;

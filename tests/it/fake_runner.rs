@@ -1,5 +1,5 @@
-//! A runner directory and what a runner does for one step, after the sources of actions/runner
-//! 2.336.0: the variables it sets, the files it reads back, and how it ends a step.
+//! A runner's directory, and the work of a runner for one step, after the sources of actions/runner 2.336.0: the
+//! variables it sets, the files it reads back, and how it ends a step.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ pub(crate) struct FakeRunner {
     base: PathBuf,
 }
 
-/// One job: what a workflow says about the step, and what the runner remembers between main and post.
+/// One job: the workflow's settings for the step, and the runner's memory between main and post.
 pub(crate) struct Job<'a> {
     runner: &'a FakeRunner,
     inputs: BTreeMap<String, String>,
@@ -28,19 +28,19 @@ pub(crate) struct Job<'a> {
     event: Value,
 }
 
-/// What became of a step.
+/// The result of a step.
 #[derive(Debug)]
 pub(crate) struct Done {
-    /// Its exit status; none if a signal ended it.
+    /// Its exit status; `None` if a signal ended it.
     pub(crate) status: Option<i32>,
-    /// What it wrote to stdout and stderr.
+    /// Its stdout and stderr.
     pub(crate) log: String,
     pub(crate) outputs: BTreeMap<String, String>,
     pub(crate) summary: String,
 }
 
 impl FakeRunner {
-    /// Makes a runner whose repository holds a program of two crates.
+    /// Creates a runner whose repository holds a program of two crates.
     pub(crate) fn new() -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("runner-cache-runner-").tempdir()?;
         let base = dir.path().canonicalize()?;
@@ -80,7 +80,7 @@ impl FakeRunner {
         self.commit_to(&self.path("origin/app"), files)
     }
 
-    /// Commits files to the repository at `dir`, which is made.
+    /// Commits files to the repository at `dir`; creates it if needed.
     pub(crate) fn commit_to(&self, dir: &Path, files: &[(&str, &str)]) -> Result {
         for (path, text) in files {
             write(dir, path, text)?;
@@ -92,19 +92,19 @@ impl FakeRunner {
         succeed(self.git(dir).args(["commit", "-q", "-m", "a commit"]))
     }
 
-    /// Returns the commit that the repository at `dir` is at.
+    /// Returns the commit of the HEAD of the repository at `dir`.
     pub(crate) fn head(&self, dir: &Path) -> Result<String> {
         let output = self.git(dir).args(["rev-parse", "HEAD"]).output()?;
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
-    /// Removes a file from the repository and has git ignore it.
+    /// Removes a file from the repository and makes git ignore it.
     pub(crate) fn untrack(&self, path: &str) -> Result {
         fs::remove_file(self.path("origin/app").join(path))?;
         self.commit(&[(".gitignore", &format!("/target\n{path}\n"))])
     }
 
-    /// Checks the repository out as if the workspace had never been there.
+    /// Checks the repository out into an empty workspace.
     pub(crate) fn check_out(&self) -> Result {
         let workspace = self.workspace();
         if workspace.exists() {
@@ -128,7 +128,7 @@ impl FakeRunner {
         isolated(program, dir, &self.path("home"))
     }
 
-    /// Builds and runs the program; returns how many crates were compiled.
+    /// Builds and runs the program; returns the number of compiled crates.
     pub(crate) fn build(&self) -> Result<usize> {
         let mut cargo = self.command("cargo", &self.workspace());
         let output = cargo.args(["build", "--offline", "--message-format=json"]).output()?;
@@ -175,7 +175,7 @@ impl FakeRunner {
         job
     }
 
-    /// Returns what kinds of generations are in the store, sorted: scope, area, whether partial.
+    /// Returns the kinds of generations in the store, sorted: scope, area, whether partial.
     pub(crate) fn list(&self) -> Result<Vec<String>> {
         let output = self
             .command(PROGRAM, &self.base)
@@ -193,12 +193,12 @@ impl FakeRunner {
         let mut rows: Vec<_> =
             listed["generations"].as_array().into_iter().flatten().map(row).collect();
         rows.sort();
-        // Cargo may write a `.d` file anew although nothing changed: then there are two of a kind.
+        // Cargo may rewrite a `.d` file although nothing changed, which makes two generations of a kind.
         rows.dedup();
         Ok(rows)
     }
 
-    /// Fails unless the store is whole and nobody left anything in it.
+    /// Fails unless the store is whole and holds no leftovers.
     pub(crate) fn verify(&self) -> Result {
         let output = self
             .command(PROGRAM, &self.base)
@@ -211,7 +211,7 @@ impl FakeRunner {
         assert_eq!(report["findings"], json!([]));
         for dir in ["staging", "leases", "trash"] {
             let mut left = paths(&self.store().join(dir))?;
-            // A lease that is over stays until the next one.
+            // An ended lease stays until the next one.
             left.retain(|path| path.extension().is_none_or(|extension| extension != "over"));
             assert_eq!(left, [] as [PathBuf; 0], "{dir}");
         }
@@ -259,12 +259,12 @@ impl Job<'_> {
         self.set("GITHUB_REF", &git_ref);
     }
 
-    /// Forgets what main handed on.
+    /// Forgets the state that main passed on.
     pub(crate) fn forget_state(&mut self) {
         self.state.clear();
     }
 
-    /// Replaces what main handed on, each value by what `change` makes of it.
+    /// Replaces each value of the state that main passed on by the result of `change`.
     pub(crate) fn change_state(&mut self, change: impl Fn(&str) -> String) {
         for value in self.state.values_mut() {
             *value = change(value);
@@ -276,7 +276,7 @@ impl Job<'_> {
         self.finish(child)
     }
 
-    /// Runs the post step of a job with that status: `success`, `failure` or `cancelled`.
+    /// Runs the post step of a job with this status: `success`, `failure` or `cancelled`.
     pub(crate) fn post(&mut self, status: &str) -> Result<Done> {
         let child = self.start_post(status)?;
         self.finish(child)
@@ -345,7 +345,7 @@ impl Job<'_> {
         self.runner.path("_work/_temp/_runner_file_commands").join(name)
     }
 
-    /// Waits for a step, and processes what it wrote to its files, also if it was killed.
+    /// Waits for a step, and processes the files that it wrote, even if it was killed.
     pub(crate) fn finish(&mut self, child: Child) -> Result<Done> {
         let output = child.wait_with_output()?;
         let log = String::from_utf8(output.stdout)? + &String::from_utf8(output.stderr)?;
@@ -365,8 +365,8 @@ impl Job<'_> {
 const FILES: [&str; 5] =
     ["GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STEP_SUMMARY"];
 
-/// Ends a step as `ProcessInvoker.cs` does, one process and no group: SIGINT, SIGTERM 7.5 s later,
-/// SIGKILL after 2.5 s more. Returns how long it took.
+/// Ends a step as `ProcessInvoker.cs` does, one process and no group: SIGINT, SIGTERM 7.5 s later, SIGKILL after 2.5 s
+/// more. Returns the time it took.
 pub(crate) fn cancel(child: &mut Child) -> Result<Duration> {
     let started = Instant::now();
     let pid = Pid::from_raw(child.id().try_into()?).ok_or("no process")?;
@@ -408,7 +408,7 @@ impl Done {
         lines.map(|(_, message)| unescape(message)).collect()
     }
 
-    /// Fails unless some annotation of a level has `part`.
+    /// Fails unless some annotation of a level contains `part`.
     pub(crate) fn annotates(&self, level: &str, part: &str) -> Result {
         if self.annotations(level).iter().any(|message| message.contains(part)) {
             return Ok(());

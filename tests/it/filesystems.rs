@@ -1,7 +1,7 @@
 //! Disks that are full, read-only, mounted in odd places, or of another kind.
 //!
-//! Each test runs itself again in a mount namespace of its own, where it may mount and nobody sees
-//! it. That takes a kernel that lets users have namespaces; loop devices take root.
+//! Each test runs itself again in a mount namespace of its own, where it may mount and nobody else sees its mounts.
+//! That takes a kernel that lets users have namespaces; loop devices take root.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,10 +10,10 @@ use std::process::Command;
 
 use crate::support::*;
 
-/// Where a test that runs inside finds its filesystem.
+/// The variable with the directory of the filesystem, for a test that runs inside.
 const DIR: &str = "FILESYSTEM_DIR";
 
-/// What a test said that failed inside, as it said it.
+/// The unchanged output of a test that failed inside.
 struct Inside(String);
 
 impl std::fmt::Debug for Inside {
@@ -30,7 +30,7 @@ impl std::fmt::Display for Inside {
 
 impl std::error::Error for Inside {}
 
-/// Runs the test `name`, of this module unless it says of which, again by `wrapper`; `test` is what it does inside.
+/// Runs the test `name` again by `wrapper`; `test` is its inner part. A name without a module is one of this module.
 fn inside(name: &str, wrapper: &mut Command, test: impl FnOnce(&Path) -> Result) -> Result {
     if let Some(dir) = std::env::var_os(DIR) {
         return test(Path::new(&dir));
@@ -46,7 +46,7 @@ fn inside(name: &str, wrapper: &mut Command, test: impl FnOnce(&Path) -> Result)
     Err(Inside(format!("{said}{error}")).into())
 }
 
-/// Runs a test where it may mount: with a tmpfs of `size` for it.
+/// Runs a test that may mount, with a tmpfs of `size` for it.
 fn with_tmpfs(name: &str, size: &str, test: impl FnOnce(&Path) -> Result) -> Result {
     let mount = tempfile::tempdir()?;
     let script = "mount -t tmpfs -o mode=0700,size=\"$0\" tmpfs \"$FILESYSTEM_DIR\" && exec \"$@\"";
@@ -63,7 +63,7 @@ fn with_tmpfs(name: &str, size: &str, test: impl FnOnce(&Path) -> Result) -> Res
     inside(name, &mut unshare, test)
 }
 
-/// Runs a test with a filesystem of that kind from `scripts/with-filesystem`.
+/// Runs a test with a filesystem of this kind from `scripts/with-filesystem`.
 pub(crate) fn with_filesystem(
     name: &str,
     kind: &str,
@@ -77,7 +77,7 @@ pub(crate) fn with_filesystem(
     inside(name, Command::new(script).args([kind, size]), test)
 }
 
-/// Writes `count` files of 64 KiB that nothing makes smaller.
+/// Writes `count` incompressible files of 64 KiB.
 fn fill(dir: &Path, seed: u64, count: u64) -> Result {
     for number in 0..count {
         write(dir, format!("debug/{number}"), noise(seed * 1000 + number, 1 << 16))?;
@@ -95,7 +95,7 @@ fn leave(dir: &Path, free: u64) -> Result<PathBuf> {
     Ok(filler)
 }
 
-/// How much is left free: nothing, less and more than what an operation needs.
+/// Bytes to leave free: none, less and more than an operation needs.
 const FREE: [u64; 8] = [0, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 128 << 10, 512 << 10, 8 << 20];
 
 #[test]
@@ -124,13 +124,13 @@ fn a_save_to_a_full_disk_fails_and_takes_nothing_away() -> Result {
                 saved.says(&[&disk, "No space left on device", help])?;
                 assert_eq!(host.manifests()?, manifests, "{free} free");
                 assert_eq!(host.packs()?, packs, "{free} free");
-                // A full disk has no room for the lease of who looks.
+                // A full disk has no room even for the lease of `verify`.
                 assert!(verdict.is_ok_and(|notes| notes.is_empty()) || free == 0, "{free} free");
             }
             assert_eq!(host.leftovers()?, [] as [&Path; 0], "{free} free");
             assert_eq!(host.verify()?, [] as [&str; 0], "{free} free");
 
-            // With room again all is as ever: what was there, and what is saved now.
+            // With free space again, both the old generation and a new one work as usual.
             let second = list(&host.target())?;
             host.save()?.done()?;
             host.lose_target()?;
@@ -195,7 +195,7 @@ fn a_restore_to_a_full_disk_is_a_miss_and_leaves_what_was_there() -> Result {
     })
 }
 
-/// Mounts `dir` on itself so that nobody may write there.
+/// Mounts `dir` read-only on itself.
 fn make_read_only(dir: &Path) -> Result {
     succeed(Command::new("mount").arg("--bind").arg(dir).arg(dir))?;
     succeed(Command::new("mount").args(["-o", "remount,bind,ro"]).arg(dir))
@@ -222,7 +222,7 @@ fn a_restore_to_a_read_only_disk_is_a_miss_and_leaves_what_was_there() -> Result
                 ["warning: target: ", &repo, "Read-only file system", "  help: let uid 0 write"];
             restored.says(&parts).map_err(|error| format!("{why}: {error}"))?;
             expect_same(&before, &host.repo(), why)?;
-            // Reading is enough for a save.
+            // A save only reads the workspace.
             if there {
                 host.save()?.done()?;
             }
@@ -243,7 +243,8 @@ fn a_destination_that_is_not_ours_is_a_miss_and_stays_as_it_was() -> Result {
         if there {
             write(&host.target(), "debug/app", "of somebody else")?;
         }
-        // In neither may the user write now, in the one for being root's, in the other by its mode.
+        // The user may not write there: the directories belong to root, or (in a run without root) their mode
+        // forbids it.
         let mode = if rustix::process::geteuid().is_root() { 0o755 } else { 0o555 };
         let closed: &[PathBuf] =
             if there { &[host.target().join("debug"), host.repo()] } else { &[host.repo()] };
@@ -280,7 +281,7 @@ fn a_store_that_cannot_be_written_is_said_with_what_to_do() -> Result {
         let restored = host.restore()?;
         restored.says(&parts)?;
         assert_eq!((list(&host.root())?, list(&host.target())?), before);
-        // Looking needs no room.
+        // `list` and `show` need no free space.
         for verb in ["list", "show"] {
             Outcome::of(host.store_command(verb, &[]).output()?)?.done()?;
         }
@@ -350,7 +351,7 @@ fn a_mounted_target_in_which_one_directory_cannot_move_stays_as_it_was() -> Resu
         fill(&target, 1, 8)?;
         host.save()?.done()?;
 
-        // Many, so that some are moved before the one that is a mount point itself, some after.
+        // Enough directories that some are moved before the mount point and some after it.
         fs::remove_dir_all(target.join("debug"))?;
         for number in 0..20 {
             write(&target, format!("other{number}/file"), number.to_string())?;
@@ -370,7 +371,7 @@ fn a_mounted_target_in_which_one_directory_cannot_move_stays_as_it_was() -> Resu
     })
 }
 
-/// Saves and restores with store and workspace on one filesystem, then with the store elsewhere.
+/// Saves and restores with store and workspace on one filesystem, and then with the store on another.
 fn round_trip(disk: &Path) -> Result {
     let elsewhere = tempfile::tempdir()?;
     for store in [None, Some(elsewhere.path())] {
@@ -482,7 +483,7 @@ fn an_ext4_that_is_mounted_as_target_is_saved_by_a_user_who_is_not_root() -> Res
         succeed(Command::new("mount").arg("--bind").arg(disk).arg(host.target()))?;
         write(&host.target(), "debug/app", "built")?;
         let host = host.owned_by_a_user()?;
-        // What mkfs makes is root's and nobody else's.
+        // mkfs makes this directory for root alone.
         std::os::unix::fs::chown(host.target().join("lost+found"), Some(0), None)?;
         let saved = host.save()?;
         succeed(Command::new("umount").arg(host.target()))?;
@@ -491,8 +492,8 @@ fn an_ext4_that_is_mounted_as_target_is_saved_by_a_user_who_is_not_root() -> Res
     })
 }
 
-/// A gc that finds no room to move things to the trash begins again once it has made some. What the first round had
-/// removed by then was in no report.
+/// A gc that has no space to move objects to the trash starts again once it has freed some. Its report left out the
+/// objects that the first round had removed.
 #[test]
 fn a_gc_that_begins_again_for_lack_of_room_counts_all_that_it_removed() -> Result {
     let name = "filesystems::a_gc_that_begins_again_for_lack_of_room_counts_all_that_it_removed";
@@ -501,7 +502,7 @@ fn a_gc_that_begins_again_for_lack_of_room_counts_all_that_it_removed() -> Resul
         host.keep_store_at(&disk.join("store"))?;
         write(&host.target(), "debug/app", noise(1, 50_000))?;
         host.save()?.done()?;
-        // A pack that nobody names lies in the trash: directories for it are there.
+        // A pack that no manifest names lies in the trash, so the directories for it exist.
         let [pack] = &host.packs()?[..] else { return Err("one pack expected".into()) };
         let bytes = pack.metadata()?.len();
         fs::remove_file(&host.manifests()?[0])?;
@@ -509,10 +510,10 @@ fn a_gc_that_begins_again_for_lack_of_room_counts_all_that_it_removed() -> Resul
         assert_eq!(host.packs()?.len(), 0);
         write(&host.target(), "debug/app", noise(2, 50_000))?;
         host.save()?.done()?;
-        // What is to go needs one directory more than are freed with that.
+        // Moving these objects needs one directory more than it frees.
         let damaged = host.manifests()?[0].with_file_name("0000000009.manifest.zst");
         fs::write(&damaged, "no manifest")?;
-        // What makes room for the second round.
+        // These stale files free the space for the second round.
         for number in 0..3 {
             write(&host.root().join("trees"), format!("{number}.zst"), "stale")?;
         }

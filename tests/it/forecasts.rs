@@ -1,7 +1,8 @@
-//! A restore foretells the crates that cargo builds, whatever of a crate changed and whatever cargo is asked for.
+//! A restore forecasts the crates that cargo builds, for every kind of change and every command of cargo.
 //!
-//! Cargo is the judge: no row says what it builds. The first forecasts took a package for one thing: an edited test
-//! announced all dependents of the library beside it, and a changed manifest the package and all its dependents.
+//! Cargo is the judge: no row lists the crates. The first forecasts treated a package as a unit: an edited test
+//! announced all dependents of the library beside it, and a changed manifest announced the package and all its
+//! dependents.
 
 use std::collections::BTreeSet;
 
@@ -18,14 +19,14 @@ const ROOT: &str = "[package]\nname = 'app'\nversion = '0.1.0'\nedition = '2021'
     [workspace.dependencies]\nlow = { path = '../low', default-features = false }\n\
     [workspace.lints.rust]\nunused_variables = 'warn'\n";
 
-/// A library with a target of each kind beside it.
+/// A library with targets of every kind beside it.
 const PART: &str = "[package]\nname = 'part'\nversion = '0.1.0'\nedition = '2021'\n\
     [features]\ndefault = ['open']\nopen = []\nclosed = ['dep:extra']\n\
     [dependencies]\nextra = { path = '../../low', package = 'low', optional = true }\n\
     [dev-dependencies]\nlow = { path = '../../low' }\n\
     [build-dependencies]\ntool = { path = '../tool' }\nhelp = { path = '../help' }\n";
 
-/// It uses for itself what the build script of the other uses, and what its manifest says of it.
+/// It uses the build dependency of `part` as a normal one, and its code reads its manifest's description.
 const MID: &str = "[package]\nname = 'mid'\nversion = '0.1.0'\nedition = '2021'\ndescription = 'one'\n\
     homepage.workspace = true\n\
     [dependencies]\ntool = { path = '../tool' }\nlow.workspace = true\n\
@@ -76,10 +77,10 @@ fn workshop() -> Result<Workshop> {
     ])
 }
 
-/// What changed; what is edited; a variable that is set from then on, if any.
+/// The change, its edits, and a variable that is set from then on, if any.
 type Step<'a> = (&'a str, Vec<Edit<'a>>, Option<(&'static str, &'static str)>);
 
-/// Restores, builds and saves after each step, and returns where the forecast was wrong.
+/// Restores, builds and saves after each step, and returns the wrong forecasts.
 fn walk(command: &[&'static str], steps: &[Step<'_>]) -> Result<Vec<String>> {
     let mut shop = workshop()?;
     shop.cargo = command.to_vec();
@@ -239,7 +240,8 @@ fn forecasts_hold_for_documentation() -> Result {
 
 #[test]
 fn what_a_build_script_wrote_is_looked_for_in_the_tree_and_not_where_it_was_built() -> Result {
-    // The package lies in cargo's home, so it is not built again elsewhere, and rustc's dep-info names the first place.
+    // The package lies in cargo's home, so cargo does not build it again elsewhere, and rustc's dep-info names the
+    // first place.
     let mut shop = Workshop::new(&[
         ("app/Cargo.toml", &manifest("app", &[])),
         ("app/.gitignore", "/target\n"),

@@ -1,15 +1,15 @@
-//! Freshness, differentially: whatever happens to the sources, a workspace that was thrown away,
-//! cloned and restored builds what one that was never wiped builds, and no less.
+//! Freshness, by comparison: after any change to the sources, a workspace that was wiped, cloned and restored builds
+//! the same units as a workspace that was never wiped, and no fewer.
 //!
-//! Where ours compiles more than cargo would have, the step says so ([`Ours::More`]); where cargo
-//! itself would have been stale, too ([`Ours::Despite`]).
+//! If ours compiles more than cargo would have, the step says so ([`Ours::More`]); also if cargo itself would have been
+//! stale ([`Ours::Despite`]).
 
 use crate::workshop::Edit::{Backdate, Chmod, Git, Link, Remove, Rename, Swap, Touch, Write};
 use crate::workshop::Ours::{Despite, Fewer, More, Same};
 use crate::workshop::Side::{Kept, Wiped};
 use crate::workshop::{Result, Step, Workshop, manifest, nothing_is};
 
-/// A build script that writes what is in `in.txt` to where `to` says.
+/// A build script that writes the text of `in.txt` to the path `to`.
 macro_rules! script {
     ($watches:literal, $to:literal) => {
         concat!(
@@ -96,7 +96,7 @@ fn an_edit_compiles_what_it_would_have_and_nothing_else() -> Result {
                           Write("app/part/src/lib.rs", "pub const SAY: &str = \"q\";\n")],
             "part=q", "part app", Same),
         Step("swapped", &[Swap("app/src/one.rs", "app/src/two.rs")], "one=2 two=1", "app", Same),
-        // A checkout replaces a file whose mode changed, and so gives it a new mtime.
+        // A checkout replaces a file whose mode changed, which gives it a new mtime.
         Step("only the mode", &[Chmod("app/src/one.rs", 0o755), Touch("app/src/one.rs")],
             "", "app", Same),
         Step("only touched", &[Touch("app/src/one.rs")], "", "app", Fewer("app")),
@@ -178,7 +178,7 @@ fn build_scripts_run_again_when_they_would_have() -> Result {
             "dir=d/a:1,d/l:1,d/s/b:5,d/s/f:4", dir, Same),
         Step("a directory deeper", &[Write("app/bdir/d/s/t/g", "6")],
             "dir=d/a:1,d/l:1,d/s/b:5,d/s/f:4,d/s/t/g:6", dir, Same),
-        // A generation from before the detour serves better than that of the last job.
+        // A generation from before the detour is more useful than that of the last job.
         Step("and gone", &[Remove("app/bdir/d/s/t")], "dir=d/a:1,d/l:1,d/s/b:5,d/s/f:4", dir, Fewer(dir)),
         Step("a link there", &[Link("app/bdir/d/l", "s/b")],
             "dir=d/a:1,d/l:5,d/s/b:5,d/s/f:4", dir, More(all)),
@@ -197,8 +197,8 @@ fn build_scripts_run_again_when_they_would_have() -> Result {
     Ok(())
 }
 
-/// Git writes a file anew when its exec bit changes, and a build script may read that. The contents of
-/// the files are the same throughout.
+/// Git rewrites a file when its exec bit changes, and a build script may read the bit. The contents of the files stay
+/// the same throughout.
 #[test]
 fn another_exec_bit_is_another_content() -> Result {
     let app = manifest("app", &["file", "dir", "none", "../sib"]) + "[workspace]\n";
@@ -257,14 +257,14 @@ fn another_exec_bit_is_another_content() -> Result {
         Step("no longer executable", &flip("app/file/in.sh", 0o644), "file=false", "file/run file app", Same),
         Step("nor in a directory", &flip("app/dir/d/deep/in.sh", 0o644),
             "dir=false", "dir/run dir app", Same),
-        // Git knows no other bit, so a checkout writes nothing.
+        // Git knows no other bit, so a checkout rewrites nothing.
         Step("what git does not know", &[Chmod("app/file/in.sh", 0o600)], "", "", Same),
     ])?;
     nothing_is(&wrong);
     Ok(())
 }
 
-/// A repo whose build script writes what it reads into a file beside it, which `ignored` ignores.
+/// A repo whose build script writes its input into a file beside it, which the patterns `ignored` ignore.
 fn generating<'a>(ignored: &'a str, app: &'a str, script: &'a str) -> [(&'a str, &'a str); 5] {
     [
         ("app/Cargo.toml", app),
@@ -306,7 +306,7 @@ fn what_a_build_script_writes_beside_itself_comes_back() -> Result {
         ];
         wrong.extend(shop.judge(&Step(why, &[], "g=g", ALL_GENERATING, Same))?);
         shop.save()?;
-        // The file must not be committed where it is not ignored.
+        // The file must not be committed, even if git does not ignore it.
         for Step(what, edits, prints, compiles, ours) in steps {
             shop.edit(Kept, edits)?;
             shop.git(Kept, "app", &["commit", "-q", "-a", "--allow-empty", "-m", "a step"])?;
@@ -351,8 +351,7 @@ fn an_ignored_file_that_a_unit_reads_comes_back() -> Result {
     Ok(())
 }
 
-/// Cargo remembers what a link led to, not the link: it sees neither another target nor a file in
-/// its place.
+/// Cargo records the end of a symlink, not the symlink: it notices neither another target nor a file in its place.
 #[test]
 fn what_is_behind_a_symlink_is_never_stale() -> Result {
     let read = |name: &str| {
@@ -402,7 +401,7 @@ fn what_is_behind_a_symlink_is_never_stale() -> Result {
 
 const SAYS: &str = "mod one;\nfn main() {\nprintln!(\"one={}\\nsib={}\", one::SAY, sib::SAY);\n}\n";
 
-/// A repo with a sibling; both say what they were compiled from.
+/// A repo with a sibling; each prints the text it was compiled from.
 fn pair(app: &str) -> Result<Workshop> {
     Workshop::new(&[
         ("app/Cargo.toml", app),
@@ -435,8 +434,8 @@ fn an_edit_after_the_build_stays_to_be_built_after_a_save() -> Result {
     Ok(())
 }
 
-/// A tracked file that is not as git knows it may be the work of a build script, which must then run
-/// again: who else would write it into the next checkout? Without one, nothing but the file is in doubt.
+/// A build script may have changed a tracked file, and must then run again: nobody else would write the file into the
+/// next checkout. Without build scripts only the file itself is in doubt.
 #[test]
 fn an_edit_that_no_build_script_can_have_made_is_the_only_thing_built_again() -> Result {
     let root = manifest("app", &["part"]) + "[workspace]\nmembers = ['part']\n";
@@ -460,7 +459,7 @@ fn an_edit_that_no_build_script_can_have_made_is_the_only_thing_built_again() ->
             shop.commit()?;
         }
         shop.clone_anew()?;
-        // As a step does that sets a version with `sed -i`, before the build or after it.
+        // A step that sets a version with `sed -i` does so before the build or after it.
         for (when, text) in [("before", "2"), ("after", "3")] {
             if when == "after" {
                 shop.build(Wiped)?;
@@ -515,8 +514,8 @@ fn branches_that_take_turns_are_built_each_from_its_own_sources() -> Result {
     Ok(())
 }
 
-/// What is built after a restore from a host with a wrong clock may stay dirty until the right
-/// clock has caught up, so only the first build is judged; nor do we ask cargo to compile less.
+/// Units built after a restore from a host with a wrong clock may stay dirty until the right clock has caught up. So
+/// only the first build is judged, and cargo need not compile less.
 #[test]
 fn a_wrong_clock_hides_no_change() -> Result {
     let mut wrong = Vec::new();
@@ -557,7 +556,7 @@ fn an_uncleaned_workspace_is_as_good_as_a_new_one() -> Result {
     pull(&shop)?;
     shop.restore()?;
     wrong.extend(shop.judge(&Step("pulled", &[], "one=2", "app", Same))?);
-    // Not saved: the restore brings back what was built from the first commit.
+    // Not saved: the restore brings back the build of the first commit.
     shop.edit(Kept, &[Write(ONE, "pub const SAY: &str = \"1\";\n")])?;
     pull(&shop)?;
     shop.restore()?;
@@ -565,15 +564,15 @@ fn an_uncleaned_workspace_is_as_good_as_a_new_one() -> Result {
     shop.edit(Kept, &[Write(ONE, "pub const SAY: &str = \"3\";\n")])?;
     pull(&shop)?;
     wrong.extend(shop.judge(&Step("not restored", &[], "one=3", "app", Same))?);
-    // The tree that is here is newer than any that would come back.
+    // The tree in the workspace is newer than any that a restore would bring.
     shop.restore()?;
     wrong.extend(shop.judge(&Step("ahead of the store", &[], "", "", Same))?);
     nothing_is(&wrong);
     Ok(())
 }
 
-/// The build script that is fresh in the tree that comes back wrote another file than the one
-/// that lies about; cargo would not run it again.
+/// The build script that is fresh in the restored tree wrote another file than the one in the checkout. Cargo would not
+/// run it again.
 #[test]
 fn what_a_newer_build_left_beside_the_sources_is_not_compiled_in() -> Result {
     let app = manifest("app", &[]);
@@ -599,8 +598,8 @@ fn what_a_newer_build_left_beside_the_sources_is_not_compiled_in() -> Result {
     Ok(())
 }
 
-/// Two runners of one host, each with a workspace that it does not clean: what the other built
-/// later is put over sources that are older.
+/// Two runners of one host, each with a workspace that it does not clean: a restore puts the other runner's later build
+/// over older sources.
 #[test]
 fn a_restore_killed_anywhere_leaves_nothing_stale() -> Result {
     // Without a sibling, which cargo would build again in another place.
@@ -666,7 +665,7 @@ fn a_moved_workspace_is_fresh_but_for_build_scripts_and_what_lies_outside() -> R
     shop.move_to("moved");
     shop.clone_anew()?;
     shop.restore()?;
-    // A build script is told where it is, and may have written it down.
+    // A build script knows its path, and may have written it down.
     wrong.extend(shop.judge(&Step("a script", &[], "", "", More("part part/run app")))?);
     shop.edit(Kept, &[Write("app/part/in.txt", "q")])?;
     shop.commit()?;
@@ -724,8 +723,8 @@ fn the_nearest_tree_is_as_sound_as_the_exact_one() -> Result {
     Ok(())
 }
 
-/// A tree saved by a host whose clock is ahead, by a job that did not know of the sibling: the
-/// sibling's files are unknown, so they must look new, however old a clone by the right clock is.
+/// A host whose clock is ahead saved a tree, in a job that did not know of the sibling. The sibling's files are
+/// unknown, so they must look new, even in an old clone by the right clock.
 #[test]
 fn a_dependency_that_no_save_recorded_is_never_stale() -> Result {
     let mut shop = pair(&manifest("app", &["../sib"]))?;
@@ -747,7 +746,7 @@ fn a_dependency_that_no_save_recorded_is_never_stale() -> Result {
     Ok(())
 }
 
-/// The dependency's own target and the repo's come from saves of different commits.
+/// The dependency's own target and the repo's target come from saves of different commits.
 #[test]
 fn two_areas_that_saw_different_sources_are_both_sound() -> Result {
     let mut shop = pair(&manifest("app", &["../sib"]))?;
@@ -784,16 +783,16 @@ fn two_areas_that_saw_different_sources_are_both_sound() -> Result {
     shop.options.clear();
     shop.clone_anew()?;
     shop.restore()?;
-    // The sibling's target holds what was built from the first commit. That a file has one mtime
-    // only makes the repo's target build again what it could have kept.
+    // The sibling's target was built from the first commit. A file has only one mtime, so the repo's target builds
+    // again units that it could have kept.
     assert_eq!(build(&mut shop, Wiped)?, names(&["app", "sib"], &["sib"]));
     assert_eq!(build(&mut shop, Wiped)?, names(&[], &[]));
     assert_eq!(shop.build(Wiped)?.prints["sib"], "t");
     Ok(())
 }
 
-/// A clean build would have the script write the file anew. Cargo finds the script fresh, so what
-/// the checkout brought must not be compiled instead.
+/// In a clean build the script would rewrite the file. Cargo finds the script fresh, so it must not compile the
+/// checkout's version instead.
 #[test]
 fn a_tracked_file_that_a_build_script_rewrites_is_not_taken_from_the_checkout() -> Result {
     let app = manifest("app", &[]);
@@ -847,7 +846,7 @@ fn a_script_that_watches_what_no_checkout_brings_runs_again() -> Result {
     Ok(())
 }
 
-/// The files of git here are older than the tree that is restored, which another commit was built in.
+/// Git's files here are older than the restored tree, which was built in another commit.
 #[test]
 fn a_script_that_watches_a_commit_sees_that_the_tree_is_of_another() -> Result {
     let script = "fn main() {\nprintln!(\"cargo::rerun-if-changed=.git/HEAD\");\n\
@@ -875,7 +874,7 @@ fn a_script_that_watches_a_commit_sees_that_the_tree_is_of_another() -> Result {
     Ok(())
 }
 
-/// A build script that watches a branch makes cargo name git's own files among the sources.
+/// A build script that watches a branch makes cargo name git's own files as sources.
 #[test]
 fn a_restore_leaves_git_alone() -> Result {
     let app = manifest("app", &[]);
@@ -891,7 +890,7 @@ fn a_restore_leaves_git_alone() -> Result {
     ])?;
     shop.open("cold", "", ALL_GENERATING)?;
     shop.clone_anew()?;
-    // As a checkout of a pull request: no branch at all.
+    // A checkout of a pull request has no branch at all.
     shop.git(Wiped, "app", &["checkout", "-q", "--detach"])?;
     shop.git(Wiped, "app", &["branch", "-q", "-D", "main"])?;
     let head = std::fs::read(shop.path(Wiped, "app/.git/HEAD"))?;
@@ -901,8 +900,8 @@ fn a_restore_leaves_git_alone() -> Result {
     Ok(())
 }
 
-/// A job that failed ran a build script, and compiled nothing from what that wrote into `src/`. So
-/// no dep-info named the file, and the next job found the script fresh and the file lacking.
+/// A failed job ran a build script, and compiled nothing of the file that it wrote into `src/`. So no dep-info named
+/// the file, and the next job found the script fresh and the file missing.
 #[test]
 fn what_a_script_wrote_is_kept_although_the_job_failed_before_it_was_compiled() -> Result {
     let app = manifest("app", &["../dep"]);

@@ -1,4 +1,4 @@
-//! What lies in `git/` of a `CARGO_HOME` is the commit that the lock file names, or it is neither saved nor left there.
+//! A git dependency in a `CARGO_HOME` is the commit that the lock file names, or it is neither saved nor left there.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -7,16 +7,16 @@ use std::process::Command;
 
 use crate::support::*;
 
-/// A repo with a git dependency that cargo has fetched, and what was fetched as it was.
+/// A repo with a git dependency that cargo has fetched, and the paths of the fetched files.
 struct Fetched {
     host: Host,
-    /// Where the checkout is below the home.
+    /// The path of the checkout below the home.
     checkout: String,
-    /// Where the repository is.
+    /// The path of the repository below the home.
     database: String,
 }
 
-/// Whoever commits.
+/// The author of all commits.
 const COMMITTER: [&str; 4] = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
 
 impl Fetched {
@@ -24,7 +24,7 @@ impl Fetched {
         Self::with(|_, _| Ok(()))
     }
 
-    /// The same of a repository to which something is added.
+    /// Fetches from a repository to which `add` adds files.
     fn with(add: impl FnOnce(&Host, &Path) -> Result) -> Result<Self> {
         let host = Host::new()?;
         let lib = host.path("lib");
@@ -64,13 +64,13 @@ impl Fetched {
         self.host.cargo_home()
     }
 
-    /// Lets cargo fetch what it finds missing.
+    /// Lets cargo fetch missing files.
     fn fetch(&self) -> Result {
         let mut cargo = isolated("cargo", &self.host.repo(), &self.host.path("home"));
         succeed(cargo.args(["fetch", "-q"]).env("CARGO_HOME", self.home()))
     }
 
-    /// Lists what cargo sees of the checkout.
+    /// Lists the files of the checkout that cargo sees.
     fn seen(&self) -> Result<Listing> {
         let mut listing = list(&self.home().join(&self.checkout))?;
         listing.retain(|path, node| !path.starts_with(".git") && !node.is_dir());
@@ -92,14 +92,14 @@ impl Git for Host {
     }
 }
 
-/// What is wrong by then.
+/// The directory that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrong {
     Checkout,
     Database,
 }
 
-/// One way in which something goes wrong: why, what, what is said of it, and how.
+/// A fault: why, the wrong directory, the message about it, and the function that makes it.
 struct Case(&'static str, Wrong, &'static str, fn(&Fetched, &Path) -> Result);
 
 #[rustfmt::skip]
@@ -139,7 +139,7 @@ const CASES: [Case; 19] = [
     Case("objects elsewhere", Wrong::Database, "`objects/info/alternates` takes objects from elsewhere", |_, dir| write(dir, "objects/info/alternates", "/tmp\n")),
 ];
 
-/// Moves a directory to another place, and leaves a symlink.
+/// Moves a directory to another place, and leaves a symlink to it.
 fn elsewhere(fetched: &Fetched, dir: &Path) -> Result {
     let elsewhere = fetched.host.path("elsewhere");
     fs::rename(dir, &elsewhere)?;
@@ -186,7 +186,7 @@ impl Case {
         })
     }
 
-    /// Changes what was fetched. A file that has a name in the checkout and in the repository loses one of them first.
+    /// Changes the fetched files. First copies them, to break hard links between checkout and repository.
     fn make(&self, fetched: &Fetched) -> Result {
         let path = self.path(fetched);
         let copy = path.with_extension("copy");
@@ -314,7 +314,7 @@ fn submodules_are_the_commits_that_the_revision_names() -> Result {
     Ok(())
 }
 
-/// A build script that cargo does not run again may have written it.
+/// A build script may have written the file, and cargo does not run it again.
 #[test]
 fn what_git_ignores_in_a_checkout_is_kept_in_its_lane_and_in_no_other() -> Result {
     let fetched = Fetched::new()?;

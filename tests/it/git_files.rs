@@ -1,8 +1,8 @@
-//! Build scripts that watch git's own files, as those do that compile a commit into a program; and what git itself
-//! says of a checkout after a restore.
+//! Build scripts that watch git's own files, such as scripts that compile a commit into a program; and git's own view
+//! of a checkout after a restore.
 //!
-//! A restore gave the sources their mtimes and left the index as it was. No test asked git afterwards, and commands
-//! for people, such as `git status`, compare contents by themselves.
+//! A restore gave the sources their mtimes and left the index as it was. No test asked git afterwards, and commands for
+//! people, such as `git status`, compare contents by themselves.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use crate::workshop::Ours::Same;
 use crate::workshop::Side::{Kept, Wiped};
 use crate::workshop::{Edit, Result, Step, Workshop, manifest, nothing_is};
 
-/// A build script that watches `watched` and compiles in what git answers to `asked`.
+/// A build script that watches `watched` and compiles in git's answer to `asked`.
 fn script(watched: &[&str], asked: &str) -> String {
     let lines = watched.iter().map(|path| format!("println!(\"cargo::rerun-if-changed={path}\");"));
     let lines = lines.collect::<Vec<_>>().join("\n");
@@ -39,12 +39,12 @@ fn workshop(watched: &[&str], asked: &str) -> Result<Workshop> {
     ])
 }
 
-/// Git without an editor: gives the last commit another subject, so that it is another commit.
+/// The arguments by which git, without an editor, gives the last commit another subject: it becomes another commit.
 fn reword(subject: &str) -> [&str; 6] {
     ["commit", "-q", "--amend", "--allow-empty", "-m", subject]
 }
 
-/// In a workshop that is never wiped each commit moves the branch.
+/// In a workspace that is never wiped each commit moves the branch.
 #[test]
 fn at_the_same_commit_nothing_runs_again_and_at_another_all_does() -> Result {
     let mut wrong = Vec::new();
@@ -72,7 +72,7 @@ fn at_the_same_commit_nothing_runs_again_and_at_another_all_does() -> Result {
 fn dependencies_and_submodules_are_at_commits_of_their_own() -> Result {
     let of_sub =
         script(&["@/.git/modules/sub/HEAD", "@/.git/modules/sub/refs/heads/main"], SUBJECT);
-    // A submodule is told where its git directory is.
+    // The script of a submodule has to compute the path of its git directory.
     let of_sub = of_sub
         .replace("println!(\"cargo::rerun-if-changed=@", "println!(\"cargo::rerun-if-changed={}")
         .replace("HEAD\");", "HEAD\", env!(\"CARGO_MANIFEST_DIR\").trim_end_matches(\"/sub\"));")
@@ -131,7 +131,7 @@ fn a_tag_that_is_new_is_seen() -> Result {
     Ok(())
 }
 
-/// As a release does: it builds, then commits the next version and pushes it.
+/// Like a release job: it builds, then commits the next version and pushes it.
 #[test]
 fn a_commit_that_the_job_made_after_its_build_was_not_built() -> Result {
     let shop = workshop(&[".git/HEAD"], SUBJECT)?;
@@ -148,7 +148,7 @@ fn a_commit_that_the_job_made_after_its_build_was_not_built() -> Result {
     Ok(())
 }
 
-/// Fails unless git finds the files of a repo as they are committed, without comparing contents for it.
+/// Fails unless git finds the files of a repo as committed, without comparing their contents.
 fn expect_clean(shop: &Workshop, repo: &str, why: &str) -> Result {
     for asked in [&["diff-index", "--quiet", "HEAD"][..], &["diff-files", "--quiet"]] {
         shop.git(Wiped, repo, asked)
@@ -157,7 +157,7 @@ fn expect_clean(shop: &Workshop, repo: &str, why: &str) -> Result {
     Ok(())
 }
 
-/// Returns what is in the app and its git directory and belongs neither to git nor to the repo.
+/// Returns the files in the app and its git directory that belong neither to git nor to the repo.
 fn left_behind(shop: &Workshop) -> Result<Vec<String>> {
     let mut left = Vec::new();
     for dir in ["app", "app/.git"] {
@@ -230,7 +230,7 @@ fn a_file_that_was_edited_stays_changed_for_git() -> Result {
     shop.restore()?;
     assert_eq!(shop.git(Wiped, "app", &["diff-files", "--name-only"])?.trim(), "in.txt");
 
-    // Git knows this edit only by its content: size, inode and mtime are those of the file that it knows.
+    // Git can tell this edit only by its content: size, inode and mtime are those in the index.
     shop.clone_anew()?;
     shop.edit(
         Wiped,
@@ -251,7 +251,7 @@ fn a_file_that_was_edited_stays_changed_for_git() -> Result {
     Ok(())
 }
 
-/// A git that notes what it is asked, and does `instead` when it is to refresh an index.
+/// A git that logs its arguments, and does `instead` when it should refresh an index.
 fn another_git(shop: &mut Workshop, instead: &str) -> Result {
     let path = shop.command("env", Wiped, "").output()?.stdout;
     let path = String::from_utf8(path)?;

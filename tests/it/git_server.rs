@@ -1,5 +1,5 @@
-//! Repositories of others, and a server that serves them over HTTP: `git http-backend`, behind a
-//! door that may ask for a token and remembers who came.
+//! Repositories on a server that serves them over HTTP: `git http-backend`, behind a door that may
+//! require a token and that records all requests.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,7 +18,7 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// Makes one at `dir` with a first commit on `main`.
+    /// Creates a repository at `dir` with a first commit on `main`.
     pub(crate) fn new(dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
         let upstream = Self { dir: dir.to_owned() };
@@ -37,13 +37,13 @@ impl Upstream {
         self.git(&["rev-parse", "HEAD"])
     }
 
-    /// Runs git in it and returns the first line it writes.
+    /// Runs git in the work tree and returns its output, without the end of the last line.
     pub(crate) fn git(&self, args: &[&str]) -> Result<String> {
         git(&self.dir, args)
     }
 }
 
-/// Runs git in `dir` and returns what it writes, without the end of the last line.
+/// Runs git in `dir` and returns its output, without the end of the last line.
 pub(crate) fn git(dir: &Path, args: &[&str]) -> Result<String> {
     let mut command = Command::new("git");
     command.args(["-c", "protocol.file.allow=always"]).args(args).current_dir(dir);
@@ -60,7 +60,7 @@ pub(crate) fn git(dir: &Path, args: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
 }
 
-/// A request that came.
+/// A received request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) path: String,
@@ -71,7 +71,7 @@ pub(crate) struct Request {
     pub(crate) is_fetch: bool,
 }
 
-/// A server of the repositories below a directory, until it is dropped.
+/// A server for the repositories below a directory; it runs until it is dropped.
 pub(crate) struct GitServer {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -79,7 +79,7 @@ pub(crate) struct GitServer {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a server needs to know to answer.
+/// The settings and the log of a server.
 #[derive(Clone)]
 struct Door {
     repositories: PathBuf,
@@ -93,7 +93,7 @@ impl GitServer {
         Self::start(repositories, None)
     }
 
-    /// Serves who brings exactly this `Authorization`.
+    /// Serves only requests with exactly this `Authorization`.
     pub(crate) fn private(repositories: &Path, authorization: &str) -> Result<Self> {
         Self::start(repositories, Some(authorization.to_owned()))
     }
@@ -115,7 +115,7 @@ impl GitServer {
                     return;
                 }
                 let door = door.clone();
-                // A client that goes away in the middle is no error of the server's.
+                // A client that disconnects in the middle is no error of the server.
                 std::thread::spawn(move || drop(door.answer(&stream)));
             }
         };
@@ -127,7 +127,7 @@ impl GitServer {
         format!("http://{}", self.address)
     }
 
-    /// Returns every request that came so far.
+    /// Returns all requests so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

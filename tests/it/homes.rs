@@ -1,7 +1,7 @@
-//! Private homes of cargo: runners of one user that cannot get into each other's way.
+//! Private homes of cargo: runners of one user that do not disturb each other.
 //!
-//! Crates come from a registry in a directory, which the configuration of the user's own home names by
-//! a relative path: so whatever builds here has found that configuration too.
+//! Crates come from a registry in a directory, which the configuration of the user's own home names by a relative path.
+//! So every build here shows that it found that configuration too.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -105,7 +105,7 @@ impl User {
         cargo
     }
 
-    /// Builds and runs the program; returns the crates that were compiled.
+    /// Builds and runs the program; returns the compiled crates.
     fn build(&self, home: &Path) -> Result<Vec<String>> {
         let output = self.cargo(home, &["build", "--message-format=json"]).output()?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -124,7 +124,7 @@ impl User {
         Ok(compiled)
     }
 
-    /// Returns where `home` has the sources of a crate.
+    /// Returns the directory of a crate's sources in `home`.
     fn extracted(home: &Path, name: &str) -> Result<PathBuf> {
         let registries = fs::read_dir(home.join("registry/src"))?;
         let mut found = registries.filter_map(|entry| Some(entry.ok()?.path().join(name)));
@@ -140,7 +140,7 @@ fn what_one_runner_half_extracts_another_never_sees() -> Result {
     assert_ne!(first, second);
     assert_eq!(user.build(&first)?, ["foo", "app"]);
 
-    // A cargo of the first was killed while it extracted, and another is at it again.
+    // A cargo of the first runner was killed while it extracted a crate, and another cargo extracts it again.
     let half = User::extracted(&first, FOO)?;
     fs::remove_file(half.join(".cargo-ok"))?;
     write(&half, "src/more.rs", "pub const SAY: &st")?;
@@ -197,7 +197,7 @@ fn a_new_home_holds_all_that_a_build_needs() -> Result {
     user.build(&first)?;
     user.save("runner-1")?;
 
-    // Only what is extracted is left of the crate.
+    // Only the extracted source of the crate is left.
     let downloaded = user.host.path(&format!("home/registry/{FOO}.crate"));
     fs::write(&downloaded, "")?;
     user.host.lose_target()?;
@@ -208,7 +208,7 @@ fn a_new_home_holds_all_that_a_build_needs() -> Result {
     Ok(())
 }
 
-/// Cargo's fingerprint of a crate holds the path of its sources, and so that of the home.
+/// Cargo's fingerprint of a crate contains the path of its sources, and so that of the home.
 #[test]
 fn a_target_is_fresh_in_the_home_it_was_built_with() -> Result {
     let user = User::new()?;
@@ -281,7 +281,7 @@ fn all_that_is_no_cache_is_that_of_the_usual_home() -> Result {
     outcome.says(&["`registry.token`", "`credentials.toml`"])?;
     user.build(&home)?;
 
-    // What a job installs is where its PATH has it.
+    // A job installs programs where its PATH expects them.
     succeed(&mut user.cargo(&home, &["install", "--path", "."]))?;
     assert!(usual.join("bin/app").exists());
     assert!(fs::read_to_string(usual.join(".crates.toml"))?.contains("app 0.1.0"));
@@ -307,7 +307,7 @@ fn a_home_follows_the_usual_one() -> Result {
     let registry = user.host.path("home/registry");
     assert!(text.contains(&format!("\"{}\"", registry.display())), "{text}");
     write(&usual, "audit.toml", "")?;
-    // With an absolute path the file itself will do.
+    // If the path is absolute, a symlink to the file suffices.
     let absolute = fs::read_to_string(usual.join("config.toml"))?
         .replace("\"registry\"", &format!("\"{}\"", registry.display()));
     write(&usual, "config.toml", &absolute)?;
@@ -316,7 +316,7 @@ fn a_home_follows_the_usual_one() -> Result {
     assert_eq!(fs::read_link(home.join("audit.toml"))?, usual.join("audit.toml"));
     user.build(&home)?;
 
-    // A later step of the same job finds the private one exported.
+    // A later step of the same job finds the private home exported.
     let mut later = user.command("restore", "runner", &[]);
     Outcome::of(later.env("CARGO_HOME", &home).output()?)?.done()?;
     assert!(home.join("audit.toml").exists());
@@ -327,7 +327,7 @@ fn a_home_follows_the_usual_one() -> Result {
     for gone in ["audit.toml", "config.toml"] {
         assert!(home.join(gone).symlink_metadata().is_err(), "{gone}");
     }
-    // What cargo or a job made itself is left alone.
+    // Files that cargo or a job made are left alone.
     write(&home, "config.toml", "# of a job\n")?;
     write(&usual, "config.toml", &absolute)?;
     user.restore("runner")?;
@@ -370,7 +370,7 @@ fn whatever_a_runner_calls_itself_its_home_is_one_directory_of_its_own() -> Resu
     assert_eq!(dirs.count(), homes.len());
     assert_eq!(user.host.verify()?, [""; 0]);
 
-    // One name, two organisations: the directory of their workspaces tells them apart.
+    // One name in two organisations: the work directory tells them apart.
     let of = |work: &str| -> Result<String> {
         let mut command = user.command("restore", "", &[]);
         command.env("GITHUB_WORKSPACE", format!("{work}/app/app")).env("RUNNER_NAME", "same");
@@ -393,7 +393,7 @@ fn a_directory_called_private_is_a_directory() -> Result {
     Ok(())
 }
 
-/// Changes what is known of the use of a home.
+/// Edits the record of a home's use.
 fn edit_record(home: &Path, edit: impl FnOnce(&mut Value)) -> Result {
     let mut path = home.as_os_str().to_owned();
     path.push(".json");
@@ -412,12 +412,12 @@ fn a_home_goes_under_pressure_when_nobody_can_be_using_it() -> Result {
     install_crate(&home, FOO)?;
     let other = user.restore("other")?.1;
 
-    // This process started the restore, and it lives.
+    // This process, which started the restore, is alive.
     edit_record(&home, |record| record["last_used"] = days_ago(2))?;
     user.host.gc(&shrink)?;
     assert!(home.exists(), "in use by its runner");
 
-    // Seen from outside of a container, nobody knows.
+    // A process in another container's namespace may be alive.
     edit_record(&home, |record| record["user"]["namespace"] = json!("pid:[1]"))?;
     user.host.gc(&shrink)?;
     assert!(home.exists(), "perhaps in use");
@@ -437,7 +437,7 @@ fn a_home_goes_under_pressure_when_nobody_can_be_using_it() -> Result {
     drop(cargo);
     user.host.gc(&[])?;
     assert!(home.exists(), "no pressure");
-    // A crate may have directories that nobody may write to.
+    // A crate may have unwritable directories.
     let sources = User::extracted(&home, FOO)?;
     fs::set_permissions(sources.join("src"), PermissionsExt::from_mode(0o555))?;
 
@@ -471,7 +471,7 @@ fn a_home_whose_runner_ended_goes_after_the_min_age() -> Result {
     assert!(home.exists(), "used within a day");
     user.host.gc(&["--max-size", "1", "--retention", "min-age=30m"])?;
     assert!(!home.exists());
-    // It comes back, with all that was in it.
+    // A restore creates it again, with all its contents.
     assert_eq!(user.restore("runner")?.1, home);
     Ok(())
 }
@@ -489,7 +489,7 @@ fn a_restore_waits_for_a_gc_and_a_gc_for_no_restore() -> Result {
     assert!(started.elapsed() < Duration::from_secs(10));
     assert!(home.exists());
     assert!(restore.try_wait()?.is_none());
-    // As gc does: what is removed is no lock any more.
+    // As gc does: a removed file is no lock any more.
     fs::remove_file(&lock_path)?;
     drop(held);
     assert!(restore.wait()?.success());
@@ -534,7 +534,7 @@ fn the_action_exports_the_home_and_saves_from_it() -> Result {
     assert_eq!(runner.list()?, ["owner/app@protected registry"]);
     runner.verify()?;
 
-    // A post step whose main could not export it saves from where the job has built.
+    // A post step whose main step could not export the home saves the home that the job built with.
     let mut job = runner.job(&[("cargo-home", "private"), ("areas", "registry")]);
     job.main()?.ok()?;
     let post = job.post("success")?.ok()?;

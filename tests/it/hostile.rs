@@ -1,4 +1,4 @@
-//! Manifests and stores that somebody made to do harm: nothing outside the destination changes.
+//! Hostile manifests and stores: nothing outside the destination changes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +21,7 @@ fn hard_link(path: &str, of: &str) -> Value {
     json!({ "entry": { "path": path, "is": { "hard-link": { "of": of } } } })
 }
 
-/// A time as manifests write it: that of the header.
+/// A time as in manifests: the time of the header.
 fn at() -> Value {
     Value::Null
 }
@@ -108,7 +108,7 @@ fn a_hostile_manifest_is_named_and_changes_nothing() -> Result {
     Ok(())
 }
 
-/// Kept files of somebody's choice: what git, cargo or rustup obey, or what is somebody else's.
+/// Forged kept files: files that git, cargo or rustup obey, or that belong to somebody else.
 #[test]
 fn no_kept_file_is_obeyed_or_put_into_another_repository() -> Result {
     #[rustfmt::skip]
@@ -178,7 +178,7 @@ fn no_kept_file_is_obeyed_or_put_into_another_repository() -> Result {
 fn a_symlink_planted_in_a_home_leads_nowhere() -> Result {
     for below in ["registry/src", "registry/cache", "registry/index"] {
         let nested = format!("{below}/{INDEX}");
-        // Where the link leads there is nothing, or what a home has there.
+        // The end of the link is empty, or holds the contents of a home.
         for (planted, there) in [(below, ""), (below, INDEX), (&nested, "")] {
             let host = Host::new()?;
             let home = host.cargo_home();
@@ -251,7 +251,7 @@ fn a_new_store_is_its_owners_alone_whatever_the_umask() -> Result {
     Ok(())
 }
 
-/// A job may leave a fifo where a file of the checkout belongs: whoever opens it waits until somebody writes.
+/// A job may leave a fifo in the place of a file of the checkout: opening it waits until somebody writes.
 #[test]
 fn nobody_waits_for_a_fifo_in_a_checkout() -> Result {
     for name in ["Cargo.lock", "rust-toolchain", "rust-toolchain.toml"] {

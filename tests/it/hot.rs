@@ -1,5 +1,5 @@
-//! Hot trees: a tree that a save put by is moved or cloned into place, exactly as it was, by who may
-//! have it; and whatever becomes of it, packs bring the same.
+//! Hot trees: a restore moves or clones a tree that a save parked, unchanged, but only for jobs that may read it. If
+//! the tree is lost or damaged, packs restore the same.
 
 use std::fs::{self, FileTimes};
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use crate::support::*;
 
 const PUT_BY: [&str; 2] = ["--hot-trees", "2"];
 
-/// A tree with what takes more than one step to bring back.
+/// A tree whose restore takes more than one step.
 fn build(target: &Path, what: &str) -> Result {
     write(target, "debug/deps/app", what)?;
     fs::hard_link(target.join("debug/deps/app"), target.join("debug/app"))?;
@@ -26,7 +26,7 @@ fn build(target: &Path, what: &str) -> Result {
     set_mtime(&target.join("debug/deps"), 1_000_000_000, 123_456_789)
 }
 
-/// The trees that are put by in the store.
+/// Returns the hot trees in the store.
 fn hot_trees(host: &Host) -> Result<Vec<PathBuf>> {
     let mut trees = Vec::new();
     for entry in fs::read_dir(host.root().join("hot"))? {
@@ -57,7 +57,7 @@ fn a_tree_that_was_put_by_is_moved_back_as_it_was_and_is_put_by_again() -> Resul
         expect_same(&tree, &host.target(), "moved")?;
         assert_eq!(inode(&host.target().join("debug/deps"))?.map(|it| it.0), before.map(|it| it.0));
         assert_eq!(hot_trees(&host)?, [] as [PathBuf; 0], "{round}");
-        // What is restored over it once more is in place.
+        // A second restore over it leaves it in place.
         assert_eq!(host.restore()?.done()?.areas(), ["target in-place exact"], "{round}");
         let saved = host.save_with(&PUT_BY)?.done()?;
         assert_eq!(saved.mode("target"), "unchanged", "{round}");
@@ -76,7 +76,7 @@ fn a_save_leaves_the_tree_where_it_is_unless_it_is_asked_to_put_it_by() -> Resul
     host.save_with(&["--hot-trees", "0"])?.done()?;
     expect_same(&tree, &host.target(), "not put by")?;
     put_by(&host, &[])?;
-    // Nor is one used by a restore that is told not to.
+    // Nor does a restore use a hot tree if told not to.
     let restored = host.restore_with(&["--hot-trees", "0"])?.done()?;
     assert_eq!(restored.areas(), ["target unpack exact"]);
     assert_eq!(hot_trees(&host)?.len(), 1);
@@ -96,7 +96,7 @@ fn one_job_has_the_tree_and_the_other_unpacks_and_both_are_right() -> Result {
     Ok(())
 }
 
-/// Makes a file other than it was, without what `ls` shows being another.
+/// Changes the bytes of a file, without a change that `ls` shows.
 fn tamper(path: &Path) -> Result {
     let times = FileTimes::new().set_modified(path.metadata()?.modified()?);
     let mut bytes = fs::read(path)?;
@@ -144,7 +144,7 @@ fn a_hot_tree_that_is_not_as_it_was_put_by_is_set_aside_and_never_used() -> Resu
         expect_same(&tree, &host.target(), what)?;
         if what != "nothing there" {
             restored.says(&["hot tree not used", "is not as it was put by"])?;
-            // Once is enough: nobody looks at it again, and gc removes it.
+            // The first check suffices: no restore looks at the tree again, and gc removes it.
             host.lose_target()?;
             assert!(!host.restore()?.done()?.stderr.contains("hot tree"), "{what}");
         }
@@ -161,7 +161,7 @@ fn a_tree_that_a_pull_request_had_in_hand_serves_no_other_lane() -> Result {
     let as_pr: [&str; 2] = ["--lane", "pr/7"];
     build(&host.target(), "app")?;
     let tree = put_by(&host, &[])?;
-    // It may have the protected tree, and leaves it as it was: no generation of its own.
+    // It may use the protected tree, and leaves it unchanged: no generation of its own.
     assert_eq!(host.restore_with(&as_pr)?.done()?.areas(), ["target move exact"]);
     let saved = host.save_with(&[&PUT_BY[..], &as_pr].concat())?.done()?;
     assert_eq!(saved.mode("target"), "unchanged");
@@ -253,7 +253,7 @@ fn a_tree_that_a_build_works_in_stays() -> Result {
     Ok(())
 }
 
-/// What a job leaves that is killed at `point`: the tree comes back, from packs if need be.
+/// A job killed at `point` loses no tree: it comes back, from packs if need be.
 #[test]
 fn killed_at_any_point_no_tree_is_lost_and_none_is_half() -> Result {
     let points = CRASH_POINTS.iter().copied().filter(|point| point.starts_with("hot: "));
@@ -280,7 +280,7 @@ fn killed_at_any_point_no_tree_is_lost_and_none_is_half() -> Result {
     Ok(())
 }
 
-/// On a filesystem that can clone any number of jobs may have the tree, at once.
+/// On a filesystem that can clone, any number of jobs may use the tree at once.
 fn clones(disk: &Path) -> Result {
     let host = Host::within(disk)?;
     build(&host.target(), "app")?;
@@ -296,7 +296,7 @@ fn clones(disk: &Path) -> Result {
         let restored = host.restore()?.done()?;
         assert_eq!(restored.areas(), ["target clone exact"], "{round}: {}", restored.stderr);
         expect_same(&tree, &host.target(), "cloned")?;
-        // What the job does to its clone is no matter of the tree.
+        // Changes of the job to its clone do not affect the tree.
         write(&host.target(), "debug/large", "built")?;
         host.lose_target()?;
         assert_eq!(hot_trees(&host)?.len(), 1, "{round}");
@@ -305,7 +305,7 @@ fn clones(disk: &Path) -> Result {
     let restored = host.restore()?.done()?;
     expect_same(&tree, &host.target(), "cloned again")?;
     assert_eq!(restored.areas(), ["target clone exact"]);
-    // There is a tree of it already: what the job has in hand stays.
+    // The store has a hot tree of it already: the job's tree stays in the workspace.
     assert_eq!(host.save_with(&PUT_BY)?.done()?.mode("target"), "unchanged");
     assert!(host.target().exists());
     assert_eq!(hot_trees(&host)?.len(), 1);
@@ -343,7 +343,7 @@ fn a_tree_on_another_filesystem_than_the_store_waits_beside_the_checkout() -> Re
         expect_same(&tree, &host.target(), "moved")?;
         assert_eq!(fs::read_dir(&beside)?.count(), 0);
 
-        // One that others may write to is no place for a tree.
+        // A directory that others may write to is no place for a tree.
         fs::set_permissions(&beside, PermissionsExt::from_mode(0o777))?;
         let saved = host.save_with(&PUT_BY)?.done()?;
         saved.says(&["no hot tree", "no room of ours"])?;

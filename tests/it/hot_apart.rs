@@ -1,9 +1,9 @@
-//! Hot trees where cargo's build directory lies apart from the target directory: what cargo links between the two
-//! belongs to two trees, and each holds whatever becomes of the other.
+//! Hot trees with a build directory apart from the target directory: cargo makes hard links between the two, and each
+//! tree stays usable whatever happens to the other.
 //!
-//! A file with a name in both got a new ctime with each name that went: when the other tree was dropped, when
-//! units left it, or when the runner emptied the directory that it lay in. The tree that was still there was
-//! refused then. No test had two areas with a link between them.
+//! A file with a name in both trees got a new ctime with each removed name: when the other tree was dropped, when units
+//! left it, or when the runner emptied the directory that held it. The remaining tree was then refused. No test had two
+//! areas with a link between them.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -35,7 +35,7 @@ fn built(host: &Host) -> PathBuf {
     host.path("repo/bb")
 }
 
-/// What cargo leaves: final artifacts have a name in either directory, some have two in one.
+/// Writes cargo's files: final artifacts have a name in both directories, some have two names in one.
 fn build(host: &Host) -> Result {
     let (built, target) = (built(host), host.target());
     write(&built, "debug/deps/app-0123456789abcdef", noise(1, 3 << 20))?;
@@ -58,7 +58,7 @@ fn build(host: &Host) -> Result {
     Ok(())
 }
 
-/// Saves, and returns what was in both directories.
+/// Saves with hot trees, and returns the listings of both directories from before.
 fn put_by(host: &Host) -> Result<[Listing; 2]> {
     let trees = [list(&built(host))?, list(&host.target())?];
     let saved = host.save_with(&PUT_BY)?.done()?;
@@ -67,7 +67,7 @@ fn put_by(host: &Host) -> Result<[Listing; 2]> {
     Ok(trees)
 }
 
-/// Returns the hot trees, that of the build directory first.
+/// Returns the hot trees, the one of the build directory first.
 fn hot_trees(host: &Host) -> Result<[PathBuf; 2]> {
     let mut trees = Vec::new();
     for entry in fs::read_dir(host.root().join("hot"))? {
@@ -77,7 +77,7 @@ fn hot_trees(host: &Host) -> Result<[PathBuf; 2]> {
     trees.try_into().map_err(|trees| format!("{trees:?}").into())
 }
 
-/// Fails unless every name of each file below `dir` is below it.
+/// Fails unless all names of each file below `dir` lie below it.
 fn expect_alone(dir: &Path) -> Result {
     let mut names: HashMap<u64, u64> = HashMap::new();
     let files = paths(dir)?.into_iter().filter(|path| path.is_file() && !path.is_symlink());
@@ -112,7 +112,7 @@ fn no_tree_has_a_file_that_another_one_or_a_workspace_has() -> Result {
         expect_both(&host, &trees, "moved")?;
         expect_alone(&host.target())?;
         expect_alone(&built(&host))?;
-        // Cargo does so again with what is no link.
+        // Cargo links final artifacts again if they are no links.
         fs::remove_file(host.target().join("debug/app"))?;
         let artifact = built(&host).join("debug/deps/app-0123456789abcdef");
         fs::hard_link(artifact, host.target().join("debug/app"))?;
@@ -244,11 +244,11 @@ fn restore_anew(shop: &Workshop, why: &str, want: [&str; 2]) -> Result {
 #[test]
 fn cargo_compiles_nothing_in_trees_that_are_moved_back() -> Result {
     let places = [
-        // In the checkout: both are put by.
+        // In the checkout: both trees are parked.
         ("{workspace-root}/bb", ["target move", "build move"]),
-        // Beside it, where the next job finds nothing.
+        // Beside the checkout, where the next job finds no build directory.
         ("{workspace-root}/../x", ["target move", "build unpack"]),
-        // Where no job empties it.
+        // In a place that no job empties.
         ("{cargo-cache-home}/bb/{workspace-path-hash}", ["target move", "build in-place"]),
     ];
     let mut wrong = Vec::new();
@@ -271,7 +271,7 @@ fn cargo_compiles_nothing_in_trees_that_are_moved_back() -> Result {
         wrong.extend(shop.judge(&Step(&named("an edit"), &[], "sib=2", "sib app", Same))?);
         save(&shop)?;
 
-        // Of what `sib` and `app` were linked to, nothing stays in the build directory.
+        // The build directory keeps no files that `sib` and `app` were linked to.
         anew(&shop, "another profile")?;
         shop.cargo = vec!["build", "--release"];
         let step = named("another profile");

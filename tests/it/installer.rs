@@ -1,4 +1,4 @@
-//! The installer, run as the launcher runs it: by the shells and with the downloaders that hosts have.
+//! The installer, run as the launcher runs it: with the shells and downloaders of real hosts.
 
 mod refusals;
 mod runner;
@@ -15,7 +15,7 @@ use self::runner::*;
 use self::server::{Answer, Server};
 use crate::support::{Result, mtime, set_mtime};
 
-/// How an error ends that network, proxy or server are to blame for.
+/// The end of an error for which network, proxy or server are to blame.
 const UNREACHED: &str = "%0ASee whether this runner reaches that host, and whether http_proxy, \
     https_proxy and no_proxy are right in its `.env` file. Set RUNNER_CACHE_DOWNLOAD_URL to a copy \
     that it reaches";
@@ -85,7 +85,7 @@ fn a_program_put_there_by_hand_needs_no_network() -> Result {
         runner.install_from(&server)?.done("the released program")?;
         runner.has_installed("the released program")?;
 
-        // With the marker it is the host's decision which program that is.
+        // With the marker the host decides which program that is.
         fs::write(runner.program(), "their own build")?;
         runner.install_from(&server)?.done("a program of theirs")?;
         assert_eq!(fs::read_to_string(runner.program())?, "their own build");
@@ -186,7 +186,7 @@ fn what_may_pass_is_tried_three_times_with_growing_pauses() -> Result {
 #[test]
 fn a_host_that_nobody_reaches_is_said_with_its_reason() -> Result {
     for kind in KINDS {
-        // Nobody listens there: it is root's, and what it was for is forgotten.
+        // Nobody listens on this port: only root may, and its service is obsolete.
         let url = "http://127.0.0.1:1";
         let mut runner = Runner::new(kind)?;
         runner.set("RUNNER_CACHE_DOWNLOAD_URL", url);
@@ -207,7 +207,7 @@ fn a_host_that_nobody_reaches_is_said_with_its_reason() -> Result {
 #[test]
 fn eight_at_once_all_succeed_and_leave_one_program() -> Result {
     for kind in KINDS {
-        // None is answered before all have asked: all eight download.
+        // The server answers after all have asked, so all eight download.
         let answer = Answer::Together(Arc::new(Barrier::new(8)), PROGRAM.into());
         let server = Server::start([answer])?;
         let mut runner = Runner::new(kind)?;
@@ -235,11 +235,11 @@ fn a_signal_in_the_middle_ends_it_at_once_and_leaves_nothing() -> Result {
             runner.set("RUNNER_CACHE_DOWNLOAD_URL", server.url());
             let child = runner.start()?;
             server.wait_for_stall()?;
-            // Only the shell gets it, as from the launcher.
+            // Only the shell gets the signal, as from the launcher.
             let since = Instant::now();
             kill_process(Pid::from_child(&child), signal)?;
             let said = Said::of(child.wait_with_output()?)?;
-            // By itself a downloader gives up after 30 s.
+            // A downloader alone would give up after 30 s.
             assert!(since.elapsed() < Duration::from_secs(15), "{why}");
             assert_eq!((said.status, said.errors), (Some(status), Vec::new()), "{why}");
             runner.has_nothing(&why)?;
@@ -263,7 +263,7 @@ fn what_a_killed_one_left_is_no_program_and_is_swept_a_day_later() -> Result {
         let is_staging = |path: &String| path.starts_with("runner-cache/.staging-");
         let left = runner.tools()?.into_iter().find(is_staging).ok_or("nothing was left")?;
 
-        // It may belong to a download that goes on.
+        // It may belong to a download in progress.
         runner.install()?.done("a moment later")?;
         assert!(runner.tools()?.contains(&left), "{kind:?}");
         fs::remove_file(runner.marker())?;

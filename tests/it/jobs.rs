@@ -1,4 +1,4 @@
-//! The jobs of one run: they share a key, and each finds what it built itself, wherever it runs.
+//! The jobs of one run: they share a key, and each finds its own builds, on whichever runner it is.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,11 +13,11 @@ use crate::workshop::Edit::Write;
 use crate::workshop::Side::{Kept, Wiped};
 use crate::workshop::{Result, Workshop, manifest};
 
-/// How often there is a commit, and how many jobs there are.
+/// The number of commits, and the number of jobs.
 const ROUNDS: usize = 10;
 const JOBS: usize = 4;
 
-/// A kind of job: its name, what cargo does, and what it compiles after a change of `part` or of `app`.
+/// A kind of job: its name, its cargo command, and the units it compiles after a change of `part` or of `app`.
 struct Kind(&'static str, &'static [&'static str], &'static str, &'static str);
 
 #[rustfmt::skip]
@@ -28,13 +28,13 @@ const KINDS: [Kind; JOBS] = [
     Kind("build",  &["build", "--workspace"],                          "part app",                    "app"),
 ];
 
-/// How many crates there are that no commit touches, and how many types each of them has. Each also has a
-/// table that nothing makes much smaller, as crates have that embed data.
+/// The number of crates that no commit touches, and the number of types in each. Each also has an incompressible table,
+/// like crates that embed data.
 const BASES: usize = 3;
 const TYPES: usize = 40;
 const TABLE_BYTES: usize = 5 << 20;
 
-/// A workspace of a program and a library, and libraries beside it that are most of what is built.
+/// A workspace of a program and a library, and libraries beside it that make up most of the build.
 fn workshop() -> Result<Workshop> {
     let bases: Vec<_> = (0..BASES).map(|index| format!("base{index}")).collect();
     let paths: Vec<_> = bases.iter().map(|name| format!("../{name}")).collect();
@@ -78,7 +78,7 @@ fn base() -> String {
 
 fn table(seed: u64) -> String {
     const DIGITS: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
-    // One piece of noise is no longer than that.
+    // The maximum length of one piece of noise.
     const PIECE: usize = 1 << 16;
     let pieces = (0..).take(TABLE_BYTES / PIECE).map(|piece| noise(seed * 1000 + piece, PIECE));
     pieces.flatten().map(|byte| char::from(DIGITS[usize::from(byte % 64)])).collect()
@@ -98,14 +98,14 @@ fn app(round: usize) -> String {
     )
 }
 
-/// What one job did: which generation it found, what it compiled, and what it saved.
+/// The result of one job: the restore's report, the compiled units, and the program's output.
 struct Done {
     restored: Value,
     compiled: String,
     prints: Vec<String>,
 }
 
-/// Clones, restores, builds and saves, as a job of a runner that has its own directory.
+/// Clones, restores, builds and saves, as a job on a runner with its own directory.
 fn job(shop: &Workshop) -> Result<Done> {
     shop.clone_anew()?;
     let restored = shop.restore()?;
@@ -116,8 +116,8 @@ fn job(shop: &Workshop) -> Result<Done> {
     Ok(Done { restored, compiled: compiled.join(" "), prints })
 }
 
-/// Returns the runner that a job is on: in each round another one, but that of clippy, which knows the
-/// manifest of the workspace by its absolute path.
+/// Returns the runner of a job: another one in each round, except for clippy, which knows the manifest of the workspace
+/// by its absolute path.
 fn runner(number: usize, round: usize) -> String {
     let others: Vec<_> = (0..JOBS).filter(|number| KINDS[*number].0 != "clippy").collect();
     let place = others.iter().position(|other| *other == number);
@@ -125,9 +125,9 @@ fn runner(number: usize, round: usize) -> String {
     format!("runner-{place}")
 }
 
-/// Runs a job of each kind for the first time, one after another: each restores what the one before it
-/// saved, the tests what was built. Built at once at four paths, libraries would have other bytes in each, for rustc writes the
-/// directory it runs in into them, and nothing of them could be shared.
+/// Runs a job of each kind for the first time, one after another: each restores the save of the one before, and the
+/// tests restore that of the build. If all built at once at four paths, the libraries would differ in bytes, for rustc
+/// writes its working directory into them, and nothing could be shared.
 fn start(shop: &Workshop) -> Result {
     for number in [3, 0, 1, 2] {
         let kind = &KINDS[number];
@@ -182,7 +182,7 @@ fn bytes(dir: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Returns what a store holds that has nothing but the target that a job left on its runner.
+/// Returns the size of a store that holds only the target of one job on its runner.
 fn bytes_alone(shop: &Workshop, number: usize) -> Result<u64> {
     let mut shop = shop.clone();
     shop.move_to(&runner(number, ROUNDS));

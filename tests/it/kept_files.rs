@@ -1,4 +1,4 @@
-//! Files that a build script wrote among the sources: they come back with its run, or not at all.
+//! Files that a build script wrote among the sources: they are restored with its run, or not at all.
 
 use std::path::PathBuf;
 
@@ -32,7 +32,7 @@ fn workshop(script: &str) -> Result<Workshop> {
     ])
 }
 
-/// Commits, clones, restores, builds and saves; returns what was put back, and what the program says.
+/// Commits, clones, restores, builds and saves; returns the files that were put back, and the program's output.
 fn job(shop: &Workshop) -> Result<(serde_json::Value, String)> {
     shop.commit()?;
     shop.clone_anew()?;
@@ -51,7 +51,7 @@ fn a_script_that_writes_only_what_is_missing_writes_it_for_what_it_reads_now() -
     assert_eq!(job(&shop)?, (json!(["src/made.rs"]), "one".to_owned()), "what reads it changed");
     shop.edit(Kept, &[Write("app/in.txt", "two")])?;
     assert_eq!(job(&shop)?, (json!(null), "two".to_owned()), "what it is made of changed");
-    // With a hot tree, of which nothing may be left out.
+    // With a hot tree, which must keep all its files.
     shop.edit(Kept, &[Write("app/in.txt", "three")])?;
     shop.commit()?;
     shop.clone_anew()?;
@@ -107,7 +107,7 @@ fn a_module_that_is_written_elsewhere_now_does_not_come_back() -> Result {
         assert_eq!(job(&shop)?.1, "one");
         shop.edit(Kept, &[Write("app/build.rs", &script(after, "true"))])?;
         assert_eq!(job(&shop)?, (json!(null), "one".to_owned()), "{before}");
-        // Now it is committed, and the script knows nothing of it.
+        // Now the file is committed, and the script does not touch it.
         let nothing = "fn main() {\nprintln!(\"cargo::rerun-if-changed=in.txt\");\n}\n";
         let made = format!("app/{before}");
         let edits = [
@@ -121,7 +121,7 @@ fn a_module_that_is_written_elsewhere_now_does_not_come_back() -> Result {
     Ok(())
 }
 
-/// The script stays fresh, and the module is there twice: in a fresh checkout as in one never wiped.
+/// The script stays fresh, and the module exists twice: both in a fresh checkout and in one never wiped.
 #[test]
 fn nothing_is_put_beside_a_file_that_is_the_same_module() -> Result {
     let shop =
@@ -153,7 +153,7 @@ fn what_nothing_writes_any_more_leaves_the_generation() -> Result {
     Ok(())
 }
 
-/// Cargo would obey what is in `.cargo`, and a repository that lies inside is somebody else's.
+/// Cargo would obey a file in `.cargo`, and a repository inside belongs to somebody else.
 #[test]
 fn what_may_not_come_back_is_written_again() -> Result {
     for (why, to) in [
@@ -208,7 +208,7 @@ fn a_submodule_is_part_of_the_repository() -> Result {
     Ok(())
 }
 
-/// Both targets need the file, and only the script of one of them will run.
+/// Both targets need the file, and the script of only one of them will run.
 #[test]
 fn what_stays_away_for_one_target_is_written_again_for_the_other() -> Result {
     let shop = workshop(&script("src/made.rs", "!to.exists()"))?;
@@ -229,7 +229,7 @@ fn what_stays_away_for_one_target_is_written_again_for_the_other() -> Result {
     Ok(())
 }
 
-/// Where nothing of a target is restored, its scripts run again, and must not find what they wrote.
+/// If nothing of a target is restored, its scripts run again, and must not find their own files.
 #[test]
 fn beside_a_target_that_nobody_restored_nothing_is_put_back() -> Result {
     let shop = workshop(&script("src/made.rs", "!to.exists()"))?;
@@ -248,7 +248,7 @@ fn beside_a_target_that_nobody_restored_nothing_is_put_back() -> Result {
     Ok(())
 }
 
-/// Cargo makes units of `build.rs` and of what lies in `src/bin` by their names: what left them there is no build script.
+/// Cargo makes units of `build.rs` and of files in `src/bin` by their names: no build script wrote these files.
 #[test]
 fn a_crate_root_that_somebody_left_does_not_come_back() -> Result {
     for (path, text) in
@@ -272,7 +272,7 @@ fn a_crate_root_that_somebody_left_does_not_come_back() -> Result {
     Ok(())
 }
 
-/// An instrumented build script writes its raw profile where it runs. Nobody noticed, for no test was built for
+/// An instrumented build script writes its raw profile where it runs. No test noticed, because none was built for
 /// coverage.
 #[test]
 fn scratch_among_the_sources_is_neither_kept_nor_put_back_nor_missed() -> Result {
@@ -289,7 +289,7 @@ fn scratch_among_the_sources_is_neither_kept_nor_put_back_nor_missed() -> Result
             "fn main() {\nprintln!(\"say={}\", include_str!(\"said.profraw\"));\n}\n",
         ),
     ])?;
-    // The last generation is one of a job that kept it.
+    // The last generation comes from a job that kept it.
     for (why, options) in [("first", &[][..]), ("saved", &["--scratch", ""]), ("put back", &[])] {
         shop.commit()?;
         shop.clone_anew()?;
@@ -297,7 +297,7 @@ fn scratch_among_the_sources_is_neither_kept_nor_put_back_nor_missed() -> Result
         let built = shop.build(Wiped)?;
         assert_eq!(built.prints["say"], "one", "{why}");
         if why != "first" {
-            // A unit was compiled from the other.
+            // A unit was compiled from the other file.
             assert_eq!(restored["kept_files"], json!(["src/said.profraw"]), "{why}");
             assert_eq!(restored["rebuilds"], json!(null), "{why}: {restored}");
             assert_eq!(built.compiled.len(), 0, "{why}: {:?}", built.compiled);

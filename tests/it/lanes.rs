@@ -1,4 +1,4 @@
-//! Which lanes a job reads: its own, that of the branch it is based on, the protected one.
+//! The lanes that a job reads: its own, that of the branch it is based on, and the protected one.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn save_as(host: &Host, lane: &str, what: &str) -> Result {
     host.lose_target()
 }
 
-/// Returns what a restore brought, or that it was a miss.
+/// Returns what `debug/app` says after a restore, or `miss`.
 fn restored(host: &Host, args: &[&str]) -> Result<String> {
     let outcome = host.restore_with(args)?.done()?;
     if outcome.report["hit"] == "miss" {
@@ -64,7 +64,7 @@ fn nobody_reads_what_is_less_trusted_whatever_the_base_is_said_to_be() -> Result
 fn contents_that_the_base_has_are_not_stored_again() -> Result {
     let host = Host::new()?;
     save_as(&host, "branch/next", "its base")?;
-    // Without tree records every file is read: then it is the digest that finds the content.
+    // Without tree records the save reads every file, and finds the content by its digest.
     host.forget_inodes()?;
     write(&host.target(), "debug/same", noise(1, 1 << 20))?;
     write(&host.target(), "debug/app", "its own")?;
@@ -72,7 +72,7 @@ fn contents_that_the_base_has_are_not_stored_again() -> Result {
     let stored = saved.area("target")["stored_bytes"].as_u64().ok_or("no bytes")?;
     assert!((1..10_000).contains(&stored), "{stored} B were stored again");
 
-    // One that may not read the base stores its own.
+    // A job that may not read the base stores its own content.
     write(&host.target(), "debug/app", "of another")?;
     let saved = host.save_with(&["--lane", "pr/9"])?.done()?;
     assert!(saved.area("target")["stored_bytes"].as_u64() > Some(50_000));

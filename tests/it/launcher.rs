@@ -1,9 +1,9 @@
 //! The launchers in `dist/`, loaded by real nodes as a runner loads them.
 //!
-//! The stand-in for the program is the system's shell under the program's name. Called as
-//! `runner-cache action main`, a shell runs the script `action` of the working directory with the
-//! argument `main`: each test says in a line or two what the program does, and sees what a program
-//! gets that was executed itself, without a `#!`.
+//! The system's shell, under the program's name, stands in for the program. Called as
+//! `runner-cache action main`, a shell runs the script `action` of the working directory with the argument
+//! `main`. So each test defines the program in a line or two, and sees the environment of a program
+//! that was executed itself, without a `#!`.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -20,12 +20,12 @@ use tempfile::TempDir;
 
 use crate::support::{Result, succeed, write};
 
-/// The nodes that runners bring along.
+/// The variables with the nodes that runners bring along.
 const NODES: [&str; 2] = ["RUNNER_CACHE_NODE_20", "RUNNER_CACHE_NODE_24"];
 
 const REPO: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Where the tool cache has the program, below its root.
+/// The path of the program below the tool cache's root.
 const INSTALLED: &str = concat!("runner-cache/", env!("CARGO_PKG_VERSION"), "/x64/runner-cache");
 const MARKER: &str = concat!("runner-cache/", env!("CARGO_PKG_VERSION"), "/x64.complete");
 
@@ -50,7 +50,7 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Makes one in which the program lies beside the launcher and runs `script`.
+    /// Creates a runner in which the program lies beside the launcher and runs `script`.
     fn with_program(script: &str) -> Result<Self> {
         let runner = Self::new()?;
         runner.program(&runner.action().join("dist/bin/runner-cache"))?;
@@ -78,17 +78,17 @@ impl Runner {
         Ok(fs::set_permissions(path, PermissionsExt::from_mode(0o755))?)
     }
 
-    /// Has the program run `script`.
+    /// Makes the program run `script`.
     fn script(&self, script: &str) -> Result {
         write(&self.path("work"), "action", script)
     }
 
-    /// Has the installer run `script`.
+    /// Makes the installer run `script`.
     fn installer(&self, script: &str) -> Result {
         write(&self.action(), "dist/install.sh", script)
     }
 
-    /// Returns `node` with nothing of our environment, to be given a launcher.
+    /// Returns `node` without our environment; a launcher is to be added.
     fn node(&self, node: &OsStr) -> Command {
         let mut command = Command::new(node);
         command
@@ -101,7 +101,7 @@ impl Runner {
         command
     }
 
-    /// Returns the step `stage` as the runner starts it.
+    /// Returns the command by which the runner starts the step `stage`.
     fn step(&self, node: &OsStr, stage: &str) -> Command {
         let mut command = self.node(node);
         command.arg(self.action().join(format!("dist/{stage}.node")));
@@ -109,7 +109,7 @@ impl Runner {
     }
 }
 
-/// Returns every node, by the variable that names it.
+/// Returns every node, with the variable that names it.
 fn nodes() -> Result<Vec<(&'static str, OsString)>> {
     let node = |name| match std::env::var_os(name) {
         Some(node) => Ok((name, node)),
@@ -130,7 +130,7 @@ fn expect(output: &Output, status: i32, stdout: &str, why: &str) -> Result {
     Err(format!("{why}: {}, stdout {printed:?}, stderr:\n{said}", output.status).into())
 }
 
-/// Starts a step and returns once it has printed a line, which is returned, too.
+/// Starts a step, waits for its first line, and returns that too.
 fn start(command: &mut Command) -> Result<(Child, BufReader<std::process::ChildStdout>, String)> {
     let mut child = command.stdout(Stdio::piped()).spawn()?;
     let mut stdout = BufReader::new(child.stdout.take().ok_or("stdout is piped")?);
@@ -139,7 +139,7 @@ fn start(command: &mut Command) -> Result<(Child, BufReader<std::process::ChildS
     Ok((child, stdout, line.trim_end().to_owned()))
 }
 
-/// Sends `signal` to that process alone, as a runner does.
+/// Sends `signal` to this process alone, as a runner does.
 fn signal(child: &Child, signal: Signal) -> Result {
     let process = Pid::from_raw(i32::try_from(child.id())?).ok_or("a child has a number")?;
     Ok(kill_process(process, signal)?)
@@ -171,9 +171,10 @@ fn nothing_that_node_does_to_signals_and_streams_reaches_the_program() -> Result
             SigIgn: | SigBlk:) echo $((0x$value & 0x7fffffff)) ;; esac; done </proc/$$/status
         for file in 0 1 2; do while read name value; do case $name in
             flags:) echo $((value & 04000)) ;; esac; done </proc/$$/fdinfo/$file; done";
-    // Left out are real-time signals: glibc has what it spawns ignore the two that are its own.
+    // Leaves out real-time signals: glibc makes spawned processes ignore the two that it uses
+    // itself.
     let runner = Runner::with_program(script)?;
-    // It makes the streams of node non-blocking, as anything does that prints before us.
+    // It makes node's streams non-blocking, as anything does that prints before us.
     write(
         &runner.base,
         "loud.js",
@@ -210,13 +211,13 @@ fn the_environment_is_whole_whatever_is_in_it() -> Result {
         ("NOT.A-NAME",          b"\xff\xfe"),
     ];
     variables.extend(usual.map(|(name, value)| (name.into(), OsString::from_vec(value.to_vec()))));
-    // One and a half MiB in all: more than any buffer of ours begins with.
+    // One and a half MiB in all: more than the initial size of any buffer of ours.
     for number in 0..15 {
         variables.insert(format!("INPUT_LARGE-{number}").into(), "x".repeat(100 << 10).into());
     }
     let mut want: BTreeMap<OsString, OsString> = variables.clone();
     want.insert("RUNNER_CACHE_ACTION_DIR".into(), runner.action().into_os_string());
-    // One that is left over from another action is not handed on.
+    // A value left over from another action is replaced.
     variables.insert("RUNNER_CACHE_ACTION_DIR".into(), "/another".into());
     for (name, node) in nodes()? {
         let output = runner.step(&node, "main").env_clear().envs(&variables).output()?;
@@ -235,7 +236,7 @@ fn the_environment_is_whole_whatever_is_in_it() -> Result {
 
 #[test]
 fn the_program_is_found_however_node_is_called() -> Result {
-    /// Prepares the runner and the call; returns what comes last in it.
+    /// Prepares the runner and the call; returns the last argument of the call.
     type Call = fn(&Runner, &mut Command) -> Result<PathBuf>;
     #[rustfmt::skip]
     let cases: [(&str, Call); 12] = [
@@ -356,7 +357,7 @@ fn a_program_that_is_not_there_whole_is_installed_first() -> Result {
         let runner = Runner::new()?;
         runner.script("echo running $1")?;
         runner.installer(&install)?;
-        // Without its marker it may be half there.
+        // A program without its marker may be incomplete.
         write(&runner.base, format!("tool/{INSTALLED}"), "half")?;
         let installing = format!("installing in {}\n", runner.action().display());
         let stdout = format!("{installing}running main\n");
@@ -407,7 +408,7 @@ fn without_a_program_post_warns_and_installs_nothing() -> Result {
 
 #[test]
 fn a_program_that_cannot_run_is_an_error_and_of_post_a_warning() -> Result {
-    // A program whose loader is missing, as one for glibc has none in an Alpine container.
+    // A program whose loader is missing, such as one for glibc in an Alpine container.
     let mut lost = fs::read("/bin/sh")?;
     let loader = b"/lib64/ld-linux-x86-64.so.2";
     let at = lost.windows(loader.len()).position(|bytes| bytes == loader).ok_or("no loader")?;
@@ -480,7 +481,7 @@ fn an_installer_ends_when_the_step_is_killed() -> Result {
 #[test]
 fn musl_runs_it_without_telling_it_arguments_or_environment() -> Result {
     let runner = Runner::with_program("cat /proc/$$/environ; exit")?;
-    // What a node of Alpine does: `dlopen`. A constructor gets no argument there.
+    // Like a node of Alpine: `dlopen`. A constructor gets no argument there.
     let source = "#include <dlfcn.h>\n#include <stdio.h>\n\
         int main(int argc, char **argv) {\n\
             void *file = dlopen(argv[argc - 1], RTLD_LAZY);\n\
@@ -509,7 +510,7 @@ fn a_launcher_is_small_and_needs_no_library() -> Result {
         let text = String::from_utf8(output.stdout)?;
         assert!(text.contains("(INIT_ARRAY)"), "{file} has no constructor:\n{text}");
         assert!(!text.contains("(NEEDED)"), "{file} needs a library:\n{text}");
-        // The one is the null symbol that every table begins with.
+        // The one entry is the null symbol that every table begins with.
         assert!(text.contains("contains 1 entry"), "{file} names symbols:\n{text}");
     }
     Ok(())
@@ -523,7 +524,7 @@ fn the_launchers_are_the_same_bytes_wherever_they_are_built() -> Result {
     let mut copy = Command::new("cp");
     copy.arg("-R").args(["shim", "scripts", "Cargo.toml", "rust-toolchain.toml"]).arg(&checkout);
     succeed(copy.current_dir(REPO))?;
-    // What a machine may have set up for its own builds.
+    // Settings that a machine may have for its own builds.
     let flags = "-C opt-level=0 -C target-cpu=native";
     write(dir.path(), ".cargo/config.toml", format!("[build]\nrustflags = \"{flags}\"\n"))?;
     let mut dist = Command::new(checkout.join("scripts/dist"));

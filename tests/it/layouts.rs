@@ -1,8 +1,8 @@
-//! Layouts of a build directory that no rule knows: what a cargo of the future may write.
+//! Layouts of a build directory that no rule knows, such as those of a future cargo.
 //!
-//! The first version took every unit that had run a build script with cargo 1.100 for one whose artifacts
-//! are gone, because that cargo calls a file `run/stdout` that others called `output`, and stored none of
-//! them. The test of that day named the file as we did, not as cargo does.
+//! The first version took every unit with a build script that cargo 1.100 had run for hollow, because that cargo calls
+//! a file `run/stdout` that others called `output`. So it stored none of these units. The test of that day named the
+//! file as we did, not as cargo does.
 
 use std::fs;
 use std::path::Path;
@@ -11,24 +11,24 @@ use walkdir::WalkDir;
 
 use crate::support::{Host, Result, differences, list, set_mtime, write};
 
-/// What cargo really wrote, in each of its layouts.
+/// The files that cargo really wrote, in each of its layouts.
 const SEEN: [&str; 2] = [
     include_str!("../fixtures/layouts/cargo-1.95.0.txt"),
     include_str!("../fixtures/layouts/cargo-1.100.0-beta.7.txt"),
 ];
 
-/// A host on which asking the compiler costs nothing.
+/// A host with a fake compiler, which answers at no cost.
 fn host() -> Result<Host> {
     let mut host = Host::new()?;
     host.fake_rustc("1.0.0")?;
     Ok(host)
 }
 
-/// Makes a target directory with files of the sizes and names of a list, as `renamed` changes those.
+/// Makes a target directory with files of the sizes and names in a list, renamed by `renamed`.
 fn make_target(dir: &Path, listing: &str, renamed: impl Fn(&str) -> String) -> Result {
     for line in listing.lines().filter(|line| !line.starts_with('#')) {
         let (size, path) = line.split_once(' ').ok_or("a size and a path")?;
-        // Locks of sessions would only make the test longer.
+        // Incremental sessions would only make the test longer.
         if !path.contains("/incremental/") {
             let bytes =
                 path.bytes().cycle().take(size.parse::<usize>()?.min(64)).collect::<Vec<_>>();
@@ -38,7 +38,7 @@ fn make_target(dir: &Path, listing: &str, renamed: impl Fn(&str) -> String) -> R
     Ok(())
 }
 
-/// Reads the fingerprints of one package, as cargo reads those of the units that a job uses.
+/// Reads the fingerprints of one package, as cargo does for the units that a job uses.
 fn use_one(target: &Path) -> Result {
     for entry in WalkDir::new(target) {
         let entry = entry?;
@@ -49,8 +49,8 @@ fn use_one(target: &Path) -> Result {
     Ok(())
 }
 
-/// Three jobs that restore, use at most one unit and save. Returns what the last restore lacks, and what the
-/// saves said.
+/// Runs three jobs that restore, use at most one unit and save. Returns the paths that the last restore lacks, and the
+/// reports of the saves.
 fn what_is_lost_in_three_jobs(host: &Host) -> Result<(Vec<String>, String)> {
     write(&host.target(), "debug/round", "0")?;
     let whole = list(&host.target())?;
@@ -59,7 +59,7 @@ fn what_is_lost_in_three_jobs(host: &Host) -> Result<(Vec<String>, String)> {
         host.lose_target()?;
         host.restore()?.done()?;
         use_one(&host.target())?;
-        // Only a tree that changed is a new generation, in which units are older.
+        // Only a changed tree becomes a new generation, which counts as a save without a use.
         write(&host.target(), "debug/round", round.to_string())?;
         set_mtime(&host.target().join("debug/round"), 1_000_000_000 + round, 0)?;
         said += &host.save()?.done()?.report.to_string();
@@ -133,7 +133,7 @@ fn whichever_name_of_a_real_layout_changes_nothing_is_said_to_be_gone() -> Resul
     Ok(())
 }
 
-/// Where units are recognised, the others still leave: else the test above would show nothing.
+/// Recognised units still leave when unused: otherwise the test above would show nothing.
 #[test]
 fn what_a_known_cargo_wrote_leaves_when_nobody_uses_it() -> Result {
     for seen in SEEN {

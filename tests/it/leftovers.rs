@@ -1,4 +1,4 @@
-//! What one lane leaves in a workspace, and beside it, that the next job of another lane must not build on: a table of
+//! Leftovers of one lane in and beside a workspace, on which the next job of another lane must not build: a table of
 //! events, directories, and ways in which a job may end.
 
 use std::collections::BTreeSet;
@@ -16,22 +16,22 @@ use crate::support::{
     make_repository, paths, succeed, write,
 };
 
-/// Who a job is of.
+/// The event of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Push,
     Branch(&'static str),
     PullRequest(u64),
-    /// Of `pull_request_target`, which runs with secrets.
+    /// A `pull_request_target`, which runs with secrets.
     Target(u64),
-    /// Of `workflow_run`, which may run anything.
+    /// A `workflow_run`, which may run anything.
     Workflow,
 }
 
 use Event::{Branch, PullRequest, Push, Target, Workflow};
 use Way::{Disabled, KeyOnly, Killed, LookupOnly, NotSaved, RestoreOnly, Saved};
 
-/// How a job goes, once it has built.
+/// The course of a job after its build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Saved,
@@ -43,7 +43,7 @@ enum Way {
     KeyOnly,
 }
 
-/// Everything that cargo builds in, below the runner's directory.
+/// All directories that cargo builds in, below the runner's directory.
 const DIRS: [&str; 4] = [
     "_work/app/app/target",
     "_work/app/lib/target",
@@ -69,7 +69,7 @@ pub(crate) fn runner() -> Result<FakeRunner> {
     Ok(runner)
 }
 
-/// Checks everything out as if nothing had ever been there.
+/// Checks everything out into empty directories.
 pub(crate) fn check_out(runner: &FakeRunner) -> Result {
     runner.check_out()?;
     let lib = runner.path("_work/app/lib");
@@ -99,7 +99,7 @@ pub(crate) fn job<'r>(runner: &'r FakeRunner, event: Event, inputs: &[(&str, &st
     job
 }
 
-/// Builds, as far as anybody can tell: `who` leaves a file in each directory.
+/// Pretends to build: `who` leaves a file in each directory.
 pub(crate) fn build(runner: &FakeRunner, who: &str) -> Result {
     build_in(runner, &DIRS, who)
 }
@@ -112,7 +112,7 @@ fn build_in(runner: &FakeRunner, dirs: &[&str], who: &str) -> Result {
     Ok(())
 }
 
-/// Returns the directories in which there is what `who` built.
+/// Returns the directories with a build of `who`.
 pub(crate) fn built_by(runner: &FakeRunner, who: &str) -> BTreeSet<&'static str> {
     let is_there = |dir: &&str| runner.path(dir).join(format!("debug/by-{who}")).exists();
     DIRS.into_iter().filter(is_there).collect()
@@ -129,7 +129,7 @@ fn inputs_of(way: Way) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// Runs a job up to its end in that way; returns its main step.
+/// Runs a job to the end that `way` names; returns its main step.
 fn run(runner: &FakeRunner, event: Event, way: Way, who: &str) -> Result<Done> {
     let mut job = job(runner, event, inputs_of(way));
     let main = job.main()?.ok()?;
@@ -141,7 +141,7 @@ fn run(runner: &FakeRunner, event: Event, way: Way, who: &str) -> Result<Done> {
     Ok(main)
 }
 
-/// A job, how it ends, the job that comes next, and whether what the first left is there then.
+/// A job, how it ends, the next job, and whether that one finds the build of the first.
 type Row = (Event, Way, Event, bool);
 
 #[rustfmt::skip]
@@ -180,7 +180,7 @@ fn a_job_builds_on_nothing_that_a_lane_left_which_it_may_not_read() -> Result {
         let main = second.main()?.ok()?;
         let mut want: BTreeSet<_> = if is_kept { DIRS.into() } else { BTreeSet::new() };
         if way == Killed {
-            // Only a save takes a further target in hand that a job made.
+            // Only a save records a further target that a job made.
             want.remove("_work/app/app/fuzz/target");
         }
         let got = built_by(&runner, "first");
@@ -194,7 +194,7 @@ fn a_job_builds_on_nothing_that_a_lane_left_which_it_may_not_read() -> Result {
         build(&runner, "second")?;
         let post = second.post("success")?.ok()?;
         assert_eq!(post.annotations("warning"), [""; 0], "{why}: {}", post.log);
-        // What it saved is what its lane gets.
+        // The lane gets the generation that the job saved.
         check_out(&runner)?;
         let mut third = job(&runner, next, &[]);
         let main = third.main()?.ok()?;
@@ -209,7 +209,7 @@ fn a_job_builds_on_nothing_that_a_lane_left_which_it_may_not_read() -> Result {
     Ok(())
 }
 
-/// The sources in the shared home of cargo that a build compiles: of a crate of a registry, and of a git dependency.
+/// The sources in the shared home of cargo that a build compiles: of a registry's crate, and of a git dependency.
 pub(crate) fn home_sources() -> [String; 2] {
     let crate_dir = format!("home/.cargo/registry/src/{INDEX}/{FOO}");
     [format!("{crate_dir}/src/lib.rs"), format!("home/.cargo/git/checkouts/{GIT}/src/lib.rs")]
@@ -220,13 +220,13 @@ const FOO: &str = "foo-1.0.0";
 /// The directory of a checkout.
 const GIT: &str = "lib-0123456789abcdef/COMMIT";
 
-/// Returns where one of [`home_sources`] is.
+/// Returns the path of one of [`home_sources`].
 pub(crate) fn at(runner: &FakeRunner, path: &str) -> Result<PathBuf> {
     let commit = runner.head(&runner.path("origin/git/lib"))?;
     Ok(runner.path(&path.replace("COMMIT", &commit[..7])))
 }
 
-/// Lets the repository depend on a crate and on a git repository, and fetches both as cargo does.
+/// Makes the repository depend on a crate and on a git repository, and fetches both as cargo does.
 pub(crate) fn depend(runner: &FakeRunner) -> Result {
     let origin = runner.path("origin/git/lib");
     let commit = make_repository(&origin, "// good\n")?;
@@ -239,7 +239,7 @@ pub(crate) fn depend(runner: &FakeRunner) -> Result {
     install_repository(&home, &origin, &commit)
 }
 
-/// Returns the sources in the home that are not as they were fetched.
+/// Returns the sources in the home that a job has edited.
 pub(crate) fn edited(runner: &FakeRunner) -> Result<Vec<String>> {
     let mut edited = Vec::new();
     for path in home_sources() {
@@ -251,7 +251,7 @@ pub(crate) fn edited(runner: &FakeRunner) -> Result<Vec<String>> {
     Ok(edited)
 }
 
-/// The same jobs, and a home of cargo that they share: what one lane edited there no other one builds, and nobody saves.
+/// The same jobs, with a home of cargo that they share: no lane builds, and no job saves, the edits of another lane.
 #[test]
 fn a_job_compiles_no_source_that_a_lane_edited_which_it_may_not_read() -> Result {
     let mut wrong = Vec::new();
@@ -287,7 +287,7 @@ fn a_job_compiles_no_source_that_a_lane_edited_which_it_may_not_read() -> Result
             }
             build(&runner, "second")?;
             second.post("success")?.ok()?;
-            // What it saved is what its lane gets.
+            // The lane gets the generation that the job saved.
             fs::remove_dir_all(runner.path("home/.cargo"))?;
             check_out(&runner)?;
             let mut third = job(&runner, next, &[]);
@@ -303,7 +303,7 @@ fn a_job_compiles_no_source_that_a_lane_edited_which_it_may_not_read() -> Result
     Ok(())
 }
 
-/// A job that keeps no part of the home builds from it all the same.
+/// A job that keeps no part of the home still builds from it.
 #[test]
 fn a_source_that_a_lane_edited_is_not_compiled_whatever_areas_are_kept() -> Result {
     for areas in ["target", "target,dependencies", "target,git"] {
@@ -321,7 +321,7 @@ fn a_source_that_a_lane_edited_is_not_compiled_whatever_areas_are_kept() -> Resu
             let inputs = [("areas", areas), ("leftovers", leftovers)];
             let main = job(&runner, Push, &inputs).main()?.ok()?;
             let mut want = if leftovers == "keep" { home_sources().to_vec() } else { Vec::new() };
-            // What is kept is seen to in any case.
+            // Kept areas are checked in any case.
             want.retain(|path| !areas.contains("git") || !path.contains("/git/"));
             assert_eq!(edited(&runner)?, want, "{why}: {}", main.log);
         }
@@ -329,7 +329,8 @@ fn a_source_that_a_lane_edited_is_not_compiled_whatever_areas_are_kept() -> Resu
     Ok(())
 }
 
-/// Cargo reads the home while the first step would remove what is wrong: then the job builds from that, and saves no target.
+/// Cargo reads the home while the first step would remove wrong parts: then the job builds from them, and saves no
+/// target.
 #[test]
 fn a_target_that_may_be_built_from_what_another_lane_edited_is_not_saved() -> Result {
     for areas in ["target,dependencies,registry,git", "target"] {
@@ -357,7 +358,7 @@ fn a_target_that_may_be_built_from_what_another_lane_edited_is_not_saved() -> Re
     Ok(())
 }
 
-/// A build script that writes into its own source: what this job fetched is its own work.
+/// A build script writes into its own source. The job fetched that source itself, so the edit is its own.
 #[test]
 fn a_target_built_from_a_source_that_changed_in_the_same_job_is_saved() -> Result {
     let runner = runner()?;
@@ -378,7 +379,7 @@ fn a_target_built_from_a_source_that_changed_in_the_same_job_is_saved() -> Resul
     Ok(())
 }
 
-/// An instrumented build script leaves its profile where it runs: in the source of its crate, which was restored.
+/// An instrumented build script leaves its profile where it runs: in the restored source of its crate.
 #[test]
 fn a_target_is_saved_though_a_build_script_left_a_profile_in_its_source() -> Result {
     let runner = runner()?;
@@ -403,7 +404,7 @@ fn a_target_is_saved_though_a_build_script_left_a_profile_in_its_source() -> Res
     Ok(())
 }
 
-/// Nothing is recorded where nobody uses the program. What was built after the last save shows it all the same.
+/// A job without the program records nothing. Its builds after the last save still show.
 #[test]
 fn what_a_job_without_the_action_built_after_a_save_is_set_aside_where_nothing_replaces_it()
 -> Result {
@@ -414,7 +415,7 @@ fn what_a_job_without_the_action_built_after_a_save_is_set_aside_where_nothing_r
         build(&runner, "first")?;
         first.post("success")?.ok()?;
         if !is_kept {
-            // Nothing can be restored: all that is left is what lies there.
+            // No generation can be restored: only the leftovers remain.
             fs::remove_dir_all(runner.store().join("series"))?;
             fs::create_dir(runner.store().join("series"))?;
             build(&runner, "stranger")?;
@@ -427,7 +428,7 @@ fn what_a_job_without_the_action_built_after_a_save_is_set_aside_where_nothing_r
     Ok(())
 }
 
-/// A push ended with nothing in a directory, so nothing that is there later is its work. What came after recorded nothing:
+/// A push ended with an empty directory, so files that are there later are not its own. The next job recorded nothing:
 /// it did not use the program, or did not name the directory.
 #[test]
 fn what_appears_where_a_save_found_nothing_is_set_aside() -> Result {
@@ -463,8 +464,8 @@ fn what_appears_where_a_save_found_nothing_is_set_aside() -> Result {
     Ok(())
 }
 
-/// The push was killed, so what lies in its directories is its own. But they were gone when the next job began, which
-/// builds in them and asks for others.
+/// The push was killed, so the files in its directories are its own. But they were gone when the next job began, which
+/// builds in these directories and names others.
 #[test]
 fn what_was_gone_when_a_job_of_another_lane_began_is_not_of_the_lane_before() -> Result {
     let ways = [Saved, NotSaved, Killed, RestoreOnly, LookupOnly, Disabled, KeyOnly];
@@ -481,7 +482,7 @@ fn what_was_gone_when_a_job_of_another_lane_began_is_not_of_the_lane_before() ->
             let mut evil = job(&runner, PullRequest(7), &inputs);
             evil.set("CARGO_BUILD_BUILD_DIR", &runner.path("_work/app/app/out").to_string_lossy());
             evil.main()?.ok()?;
-            // What is left in a dependency that the job does not name counts as the push's.
+            // Leftovers in a dependency that the job does not name count as the push's.
             let dirs = if is_left { [DIRS[0], DIRS[3]].to_vec() } else { DIRS.to_vec() };
             build_in(&runner, &dirs, "evil")?;
             if way != Killed {
@@ -519,7 +520,7 @@ fn a_host_that_adopts_the_action_is_told_that_what_lies_there_goes() -> Result {
     Ok(())
 }
 
-/// A tree that a pull request put by, and the mirror and the private home that its job worked in.
+/// A hot tree of a pull request, and the mirror and the private home that its job used.
 #[test]
 fn nothing_of_a_pull_request_reaches_a_push_beside_the_workspace() -> Result {
     let runner = runner()?;
@@ -551,7 +552,7 @@ fn nothing_of_a_pull_request_reaches_a_push_beside_the_workspace() -> Result {
         assert_eq!(post.annotations("warning"), [""; 0], "{event:?}: {}", post.log);
         assert_eq!(built_by(&runner, who), [].into(), "it was not put by: {}", post.log);
     }
-    // The lane that the home is of keeps it.
+    // The lane that owns the home keeps its contents.
     let mut last = job(&runner, Push, &inputs);
     last.main()?.ok()?;
     assert!(in_home(&runner, &mut last)?.join("registry/last").exists());
@@ -579,13 +580,13 @@ fn what_a_pull_request_fetched_into_a_mirror_is_not_what_a_push_checks_out() -> 
         let main = job.main()?.ok()?;
         let text = fs::read_to_string(runner.path("_work/app/lib/src/lib.rs"))?;
         assert_eq!(text, want, "{event:?}: {}", main.log);
-        // Work that is not committed is no part of the next checkout.
+        // Uncommitted work is no part of the next checkout.
         write(&runner.path("_work/app/lib"), "src/lib.rs", "// edited\n")?;
     }
     Ok(())
 }
 
-/// A target that cannot simply be renamed, or that is not all cargo's.
+/// A target that cannot simply be renamed, or that is not cargo's alone.
 #[test]
 fn whatever_a_target_is_a_push_finds_nothing_in_it_or_does_not_save_it() -> Result {
     type Make = fn(&FakeRunner, &Path) -> Result;
@@ -658,10 +659,10 @@ fn whatever_a_target_is_a_push_finds_nothing_in_it_or_does_not_save_it() -> Resu
     Ok(())
 }
 
-/// What cargo writes into a directory that it makes.
+/// The tag that cargo writes into a directory it makes.
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# This file is a cache directory tag created by cargo.\n";
 
-/// A target that lies on another disk from the first job on is one that the store knows.
+/// The store knows a target that lies on another disk from the first job on.
 #[test]
 fn a_link_to_a_target_of_the_repository_goes_with_what_lies_there() -> Result {
     let runner = runner()?;
@@ -679,7 +680,7 @@ fn a_link_to_a_target_of_the_repository_goes_with_what_lies_there() -> Result {
     Ok(())
 }
 
-/// `CARGO_TARGET_DIR` names a directory in which somebody keeps other things.
+/// `CARGO_TARGET_DIR` names a directory in which somebody keeps other files.
 #[test]
 fn what_is_not_cargos_in_a_target_directory_is_nobodys_to_remove_or_to_keep() -> Result {
     let runner = runner()?;
@@ -719,7 +720,7 @@ fn what_is_not_cargos_in_a_target_directory_is_nobodys_to_remove_or_to_keep() ->
     let main = job_in(Push).main()?.ok()?;
     assert_eq!(is_built("last"), [true; 2], "{}", main.log);
     assert!(!data.join("sets").exists(), "{}", main.log);
-    // One that cargo may build in or may not.
+    // A directory that cargo may or may not build in.
     fs::remove_dir_all(&data)?;
     write(&data, "debug/by-evil", "evil")?;
     write(&data, "miri/.rustc_info.json", "{}")?;
@@ -730,7 +731,7 @@ fn what_is_not_cargos_in_a_target_directory_is_nobodys_to_remove_or_to_keep() ->
     Ok(())
 }
 
-/// What lies at the end of such a link is no part of the target: whoever builds there next leaves no trace in it.
+/// The end of such a link is no part of the target: later builds there leave no trace in the target.
 #[test]
 fn a_target_that_cargo_builds_through_to_elsewhere_is_neither_saved_nor_restored() -> Result {
     #[rustfmt::skip]
@@ -763,7 +764,7 @@ fn a_target_that_cargo_builds_through_to_elsewhere_is_neither_saved_nor_restored
         assert_eq!(at.is_symlink(), is_saved, "{link}: {}", main.log);
         assert_eq!(target.join("other/by-push").exists(), is_saved, "{link}: {}", main.log);
     }
-    // A link that led inside leads out where the tree is restored elsewhere.
+    // A link that led inside leads outside if the tree is restored elsewhere.
     let runner = runner()?;
     let job_in = |dir: &str| {
         let mut job = job(&runner, Push, &[]);
@@ -822,7 +823,7 @@ fn a_target_that_cannot_be_set_aside_is_not_saved_and_said() -> Result {
     Ok(())
 }
 
-/// Whoever stands in a checkout of their own finds everything where it was.
+/// A person in a checkout of their own finds every file in its place.
 #[test]
 fn on_the_command_line_nothing_is_set_aside_unless_asked() -> Result {
     let host = Host::new()?;
@@ -848,7 +849,7 @@ fn on_the_command_line_nothing_is_set_aside_unless_asked() -> Result {
     Ok(())
 }
 
-/// Mounts a disk where a job builds: it cannot be renamed.
+/// A job builds in a mounted disk, which cannot be renamed.
 #[test]
 fn a_target_that_is_a_mount_point_is_emptied() -> Result {
     with_filesystem("leftovers::a_target_that_is_a_mount_point_is_emptied", "ext4", "64M", |disk| {
@@ -864,7 +865,7 @@ fn a_target_that_is_a_mount_point_is_emptied() -> Result {
     })
 }
 
-/// A main step that is killed has set nothing aside, or not all: its post step runs all the same.
+/// A killed main step has set aside only a part of the leftovers, or none, and its post step still runs.
 #[test]
 fn a_main_step_that_is_killed_lets_no_leftover_into_its_lane() -> Result {
     for point in CRASH_POINTS.iter().filter(|point| point.starts_with("restore: ")) {
@@ -874,7 +875,7 @@ fn a_main_step_that_is_killed_lets_no_leftover_into_its_lane() -> Result {
             if let Some(event) = first {
                 run(&runner, event, Way::Killed, "evil")?;
             } else {
-                // Nobody records anything.
+                // No record is left.
                 fs::remove_dir_all(runner.store().join("trees"))?;
                 build(&runner, "evil")?;
             }
@@ -916,7 +917,7 @@ fn a_target_that_another_lane_takes_meanwhile_is_not_saved() -> Result {
     Ok(())
 }
 
-/// The job before was killed: what it built is its own, and nothing but the record tells that another lane came.
+/// The job before was killed, so its builds are its own. Only the record tells that another lane came in between.
 #[test]
 fn a_job_that_restores_nothing_is_recorded_too() -> Result {
     for way in [Way::Disabled, Way::LookupOnly, Way::KeyOnly, Way::RestoreOnly] {

@@ -1,5 +1,5 @@
-//! Directories that are alive: what others shut, remove or write while a save reads them costs that path, or the
-//! unit that it is a part of, and nothing else. What runs leave behind for themselves is not kept at all.
+//! Live directories: if others close, remove or write files while a save reads them, the save loses only these paths,
+//! or the unit that a path belongs to. Scratch that runs leave behind is not kept at all.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -31,7 +31,7 @@ fn shut(path: &Path) -> Result {
     Ok(fs::set_permissions(path, PermissionsExt::from_mode(0o000))?)
 }
 
-/// Lets whoever cleans up in again.
+/// Opens a path again, so that the test can clean up.
 fn open(path: &Path) -> Result {
     Ok(fs::set_permissions(path, PermissionsExt::from_mode(0o700))?)
 }
@@ -78,14 +78,14 @@ fn what_nobody_may_read_is_left_out_with_its_unit_and_all_else_is_saved() -> Res
         assert!(warning.ends_with("Permission denied (os error 13)"), "{why}: {warning}");
         assert_eq!(warning.contains("and 1 other are"), paths.len() == 2, "{why}: {warning}");
 
-        // It is there still: a restore puts the tree in its place all the same.
+        // The closed path is still there, and a restore still puts the tree in its place.
         let restored = host.restore()?.done()?;
         assert_eq!(restored.area("target")["hit"], "exact", "{why}: {}", restored.stderr);
         let found = list(&target)?;
         let names = |tree: &Listing| tree.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&found), names(&want), "{why}");
         assert_eq!(host.leftovers()?, [] as [&Path; 0], "{why}");
-        // The tree is the one that was saved.
+        // The tree equals the saved one.
         assert_eq!(host.restore()?.done()?.areas(), ["target in-place exact"], "{why}");
         assert_eq!(host.save()?.done()?.mode("target"), "unchanged", "{why}");
         assert_eq!(host.verify()?, [] as [&str; 0], "{why}");
@@ -177,7 +177,7 @@ fn what_comes_and_goes_while_it_is_read_fails_no_save() -> Result {
     let is_over = AtomicBool::new(false);
     let live = target.join("debug/live");
     fs::create_dir(&live)?;
-    // Whatever this meets, somebody else did: a save moves nothing here.
+    // Any error in here is a fault: a save must not move or change files here.
     let churn = |round: usize| {
         let (file, dir) =
             (live.join(format!("{}", round % 50)), live.join(format!("{}d", round % 50)));
@@ -217,7 +217,7 @@ fn what_comes_and_goes_while_it_is_read_fails_no_save() -> Result {
     Ok(())
 }
 
-/// Writes what runs leave behind, and returns the paths that are none of that.
+/// Writes scratch and other files, and returns the paths of the other files.
 fn leave_scratch(target: &Path) -> Result<Vec<&'static str>> {
     build(target)?;
     let kept = vec![
@@ -276,7 +276,7 @@ fn scratch_is_neither_saved_nor_restored_nor_put_by() -> Result {
     assert_eq!(restored.mode("target"), "move", "{}", restored.stderr);
     expect_no_scratch(&target, &kept, "put by");
 
-    // Saved by a job that keeps all, restored by one that does not: unpacked, and put by.
+    // Saved by a job that keeps everything, restored by one that does not: from packs, and from a hot tree.
     leave_scratch(&target)?;
     for hot in ["0", "2"] {
         host.save_with(&["--scratch", "", "--hot-trees", hot])?.done()?;

@@ -1,4 +1,5 @@
-//! What users rely on, driven as they drive it: the real program, real directories, real locks.
+//! The behaviour that users rely on, tested as they use it: the real program, real directories,
+//! real locks.
 
 mod fake_runner;
 mod git_server;

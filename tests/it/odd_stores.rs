@@ -1,8 +1,8 @@
-//! Stores with an entry that is not what belongs there: whatever it is, nothing stops and nothing waits.
+//! Stores with an entry of the wrong kind: whatever it is, no command fails and none hangs.
 //!
 //! A directory in `leases/`, a stamp that is a directory, a pack that is a symlink or a fifo: each of them ended gc,
-//! guard, every save of a series or `list`, or held them up for ever. Nobody saw it, because tests damaged the bytes of
-//! files and never what a name is.
+//! guard, every save of a series or `list`, or made them hang. No test noticed, because tests damaged the bytes of
+//! files and never the kind of an entry.
 
 use std::cell::RefCell;
 use std::fs;
@@ -12,10 +12,10 @@ use std::process::Command;
 
 use crate::support::*;
 
-/// An id as the store gives one.
+/// An id in the store's format.
 const ID: &str = "cccccccccccccccccccccccc";
 
-/// What is put where something else belongs.
+/// The kind of entry put in the place of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Odd {
     Directory,
@@ -29,16 +29,16 @@ enum Odd {
 
 use Odd::{Directory, Fifo, File, ForeignOwner, Immutable, Mode000, SymlinkLoop};
 
-/// What belongs at a place.
+/// The kind of entry that belongs at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     Dir,
     File,
-    /// Whatever it is, it is garbage.
+    /// Any entry there is garbage.
     Anything,
 }
 
-/// Where it is put, below the root, and what belongs there. `*` is the one entry that is there.
+/// The places below the root, with the kind that belongs there. `*` is the only entry of its directory.
 #[rustfmt::skip]
 const PLACES: [(&str, Wanted); 27] = [
     ("packs/zz",                                Wanted::Dir),
@@ -71,7 +71,7 @@ const PLACES: [(&str, Wanted); 27] = [
 ];
 
 impl Odd {
-    /// Tells whether that is not what belongs at a place.
+    /// Tells whether this kind does not belong at a place.
     fn is_odd(self, wanted: Wanted) -> bool {
         match (self, wanted) {
             (_, Wanted::Anything) => false,
@@ -112,12 +112,12 @@ fn saved() -> Result<Host> {
     Ok(host)
 }
 
-/// Gives all that is at a path to the user of the host.
+/// Gives everything at a path to the user of the host.
 fn own(path: &Path) -> Result {
     succeed(Command::new("chown").args(["-R", "-h", "65534"]).arg(path))
 }
 
-/// Replaces each `*` by the one entry that is there.
+/// Replaces each `*` by the only entry there.
 fn place(root: &Path, below: &str) -> Result<PathBuf> {
     let mut path = root.to_owned();
     for name in below.split('/') {
@@ -139,7 +139,7 @@ fn remove(path: &Path) -> Result {
     }
 }
 
-/// What stays in the way of everything although it is only one entry.
+/// Puts the odd entry at a place, runs every command, and returns the faults.
 fn wrong_of(odd: Odd, below: &str, wanted: Wanted) -> Result<Vec<String>> {
     let host = saved()?;
     let path = place(&host.root(), below)?;
@@ -170,7 +170,7 @@ fn wrong_of(odd: Odd, below: &str, wanted: Wanted) -> Result<Vec<String>> {
     remove(&host.target())?;
     write(&host.target(), "debug/app", noise(1, 20_000))?;
     own(&host.target())?;
-    // Nothing can be stored where something immutable is.
+    // A save cannot store anything in the place of an immutable entry.
     let may_fail: &[i32] = if odd == Immutable { &[0, 1] } else { &[0] };
     check("save", host.command("save", &[]), may_fail)?;
     check("guard", host.command("guard", &ROOMY), &[0])?;
@@ -181,10 +181,10 @@ fn wrong_of(odd: Odd, below: &str, wanted: Wanted) -> Result<Vec<String>> {
             say(format!("{below}: gc says nothing of what is immutable: {collected:?}"));
         }
         for left in [path.clone(), host.root().join("trash")] {
-            // Wherever it went, it can be removed after the test.
+            // Wherever it went, the test can now remove it.
             drop(Command::new("chattr").args(["-R", "-i"]).arg(left).output()?);
         }
-        // What was in the way of the save is not any more.
+        // The obstacle to the save is gone.
         check("gc", host.store_command("gc", &ROOMY), &[0])?;
         check("second save", host.command("save", &[]), &[0])?;
     }
@@ -199,7 +199,7 @@ fn wrong_of(odd: Odd, below: &str, wanted: Wanted) -> Result<Vec<String>> {
     } else if fs::read(host.target().join("debug/app"))? != noise(1, 20_000) {
         say(format!("{below} as {odd:?}: something else is restored"));
     }
-    // What has a name of its own where such a thing belongs is left to people.
+    // An entry of the right kind under a name of its own is left to people.
     let want: &[i32] = if odd.is_odd(wanted) { &[0] } else { &[0, 4] };
     let last = check("last verify", host.store_command("verify", &[]), want)?;
     if last.status == Some(4) && !last.stderr.contains("remove what is left by hand") {
@@ -257,7 +257,7 @@ fn what_cannot_be_removed_stops_nothing() -> Result {
     each_place(Immutable)
 }
 
-/// A directory of ours that was shut is opened again, and what is in it is whole.
+/// A closed directory of ours is opened again, and its contents are whole.
 #[test]
 fn a_directory_that_was_shut_is_opened_and_nothing_is_lost() -> Result {
     for below in ["packs", "packs/*", "series", "series/*", "series/*/target/*", "stamps/*"] {
@@ -274,7 +274,7 @@ fn a_directory_that_was_shut_is_opened_and_nothing_is_lost() -> Result {
     Ok(())
 }
 
-/// What leads out of the store is never followed, also where a whole directory of it does.
+/// No command follows a link out of the store, even in the place of a whole directory.
 #[test]
 fn a_directory_of_the_store_that_is_a_symlink_is_refused() -> Result {
     for name in ["packs", "trash", "staging", "hot", "leases", "homes"] {
@@ -297,7 +297,7 @@ fn a_directory_of_the_store_that_is_a_symlink_is_refused() -> Result {
     Ok(())
 }
 
-/// A file whose name is none of ours is read by nobody: gc removes it.
+/// No command reads a file under a foreign name: gc removes it.
 #[test]
 fn a_file_with_another_name_goes() -> Result {
     let digest = "0".repeat(64);
@@ -325,7 +325,7 @@ fn a_file_with_another_name_goes() -> Result {
     Ok(())
 }
 
-/// Whoever was interrupted while a store was made leaves a tag and no `store.json`; anything may be in its place.
+/// An interrupted creation of a store leaves a tag and no `store.json`; anything may be in the tag's place.
 #[test]
 fn whatever_the_tag_is_a_store_can_be_made_and_nothing_outside_is_written() -> Result {
     for odd in [Directory, File, SymlinkLoop, Fifo, Mode000, ForeignOwner] {

@@ -1,7 +1,7 @@
 //! Stores written by released versions: each is opened, found whole and restored.
 //!
-//! `tests/fixtures/stores/<version>/` is never edited. A version that changes bytes on disk adds one,
-//! and a row here. They hold every kind of entry there is.
+//! Never edit `tests/fixtures/stores/<version>/`. A version that changes bytes on disk adds a store, and a row here.
+//! They hold every kind of entry there is.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::support::{Host, Result, link, list, paths, write};
 
-/// What each store holds in `target/` and `src/made.rs` of the repo `ci/app` under the key `fixture`.
+/// The files that each store holds in `target/` and `src/made.rs` of the repo `ci/app` under the key `fixture`.
 const STORES: &[(&str, &[&str])] = &[
     (
         "v1",
@@ -30,7 +30,7 @@ const STORES: &[(&str, &[&str])] = &[
             r#"target/debug/sparse -00644 1709210096.123456789 1048576 B "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" data in [(1044480, 4096)]"#,
         ],
     ),
-    // With a source that is executable.
+    // With an executable source.
     (
         "v1-executable",
         &[
@@ -40,7 +40,7 @@ const STORES: &[(&str, &[&str])] = &[
             r#"target/debug/deps/app-0123 -00755 1795885000.123456789 9 B "a program" data in [(0, 9)]"#,
         ],
     ),
-    // With what the workspace says of each profile, one of them its own.
+    // With a mark of each profile of the workspace, one of them custom.
     (
         "v1-profiles",
         &[
@@ -92,7 +92,7 @@ const STORES: &[(&str, &[&str])] = &[
             r#"target/debug/incremental d00755 1795882352.298364265 0 B "" data in []"#,
         ],
     ),
-    // With the system that it was built on.
+    // With the system that built it.
     (
         "v1-system",
         &[
@@ -102,7 +102,7 @@ const STORES: &[(&str, &[&str])] = &[
             r#"target/debug/deps/app-0123 -00755 1795700000.123456789 9 B "a program" data in [(0, 9)]"#,
         ],
     ),
-    // With units, of which one is bound to its path, their graph, the home of cargo, and marked as partial.
+    // With units, one of them bound to its path, their graph, the home of cargo, and marked as partial.
     (
         "v1-units",
         &[
@@ -125,7 +125,7 @@ const STORES: &[(&str, &[&str])] = &[
             r#"target/debug/libapp.rlib -00644 1795678482.789094494 3128 B "!<arch>\n/           " data in [(0, 3128)] linked to "target/debug/deps/libapp-d7b7c6f08e7fa8d2.rlib""#,
         ],
     ),
-    // With a registry that was vouched for.
+    // With a vouched registry.
     (
         "v1-vouched",
         &[
@@ -155,7 +155,7 @@ fn every_store_of_a_released_version_comes_back_as_it_was() -> Result {
         for (path, node) in list(&host.repo())? {
             if path.starts_with("target/debug") || path.ends_with("made.rs") {
                 let line = format!("{} {node:?}", path.display());
-                // A file that is linked to itself alone.
+                // A file with a single name is shown as linked to itself.
                 let alone = format!(" linked to {path:?}");
                 let of_group = path.ends_with("debug/app");
                 got.push(if of_group { line } else { line.replace(&alone, "") });
@@ -182,8 +182,8 @@ fn fixtures() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stores")
 }
 
-/// Copies files and directories into a directory that is ours alone, as git brings neither modes
-/// nor empty directories.
+/// Copies files and directories into a directory that only we may access, because git keeps neither modes nor empty
+/// directories.
 fn copy(from: &Path, to: &Path) -> Result {
     fs::create_dir_all(to)?;
     fs::set_permissions(to, fs::Permissions::from_mode(0o700))?;

@@ -1,7 +1,8 @@
-//! What a store's records name outside of its root: nothing goes but what this program made there and marked.
+//! Paths outside of the root that a store's records name: only files that this program made there and marked are
+//! removed.
 //!
-//! The record of a hot tree, and a lease, were believed: gc removed whatever directory one named. Nobody saw it, for
-//! every test let the program write its records itself.
+//! The program trusted the record of a hot tree, and a lease: gc removed any directory that one named. No test noticed,
+//! because every test let the program write its records itself.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -15,14 +16,14 @@ use crate::support::*;
 
 const PUT_BY: [&str; 2] = ["--hot-trees", "2"];
 
-/// An id as the store gives one.
+/// An id in the store's format.
 const ID: &str = "bbbbbbbbbbbbbbbbbbbbbbbb";
 
 fn boot() -> Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
-/// Writes the record of a hot tree that says what it likes.
+/// Writes a forged record of a hot tree.
 fn forge_record(host: &Host, extension: &str, first: &Value) -> Result<PathBuf> {
     let path = host.root().join(format!("hot/{ID}.{extension}"));
     fs::write(&path, zstd::encode_all(first.to_string().as_bytes(), 1)?)?;
@@ -38,7 +39,7 @@ fn record_of(tree: &Path, marked: &Value) -> Result<Value> {
     }))
 }
 
-/// What a record would say of a directory if it told the truth.
+/// Returns an honest record's entry for a directory.
 fn marked(path: &Path) -> Result<Value> {
     let metadata = fs::symlink_metadata(path)?;
     let (dev, ino) = (metadata.dev(), metadata.ino());
@@ -47,7 +48,7 @@ fn marked(path: &Path) -> Result<Value> {
 
 #[test]
 fn a_forged_record_of_a_hot_tree_goes_and_what_it_names_stays() -> Result {
-    // Below the host's directory, which holds "precious" in each of them.
+    // Below the host's directory; each of them holds "precious".
     #[rustfmt::skip]
     let victims = [
         "victim",
@@ -107,7 +108,7 @@ fn a_record_of_a_hot_tree_that_cannot_be_read_goes() -> Result {
     Ok(())
 }
 
-/// A tree in the store that is a symlink by now: the link goes, and not what it leads to.
+/// A tree in the store has become a symlink: the link is removed, and its end stays.
 #[test]
 fn a_hot_tree_that_became_a_symlink_is_neither_used_nor_followed() -> Result {
     let host = Host::new()?;
@@ -129,7 +130,7 @@ fn a_hot_tree_that_became_a_symlink_is_neither_used_nor_followed() -> Result {
     expect_same(&tree, &elsewhere, "what the link led to")
 }
 
-/// A host on which a restore was killed while its tree was staged, and where that is.
+/// A host on which a restore was killed while its tree was staged, and the path of the staged tree.
 fn killed(store: &str) -> Result<(Host, PathBuf)> {
     let host = Host::new()?;
     if store == "beside an old tree" {
@@ -221,7 +222,7 @@ fn a_restore_that_is_killed_when_its_tree_has_its_place_leaves_a_mark_that_nobod
     expect_same(&tree, &host.target(), "restored")
 }
 
-/// What is mounted in a directory that goes is somebody else's.
+/// A filesystem mounted in a directory that is to be removed belongs to somebody else.
 #[test]
 fn nothing_is_removed_that_is_mounted_in_what_was_staged() -> Result {
     let name = "outside::nothing_is_removed_that_is_mounted_in_what_was_staged";
@@ -260,7 +261,7 @@ fn a_hot_tree_beside_the_workspaces_goes_unless_it_is_not_that_any_more() -> Res
                 "no mark" => fs::remove_file(dir.join(".runner-cache-mark"))?,
                 _ => {}
             }
-            // Its generation goes, and so it serves nobody.
+            // Its generation is gone, so the tree is useless.
             fs::remove_file(&host.manifests()?[0])?;
             host.gc(&[])?;
             assert_eq!(dir.join("tree/debug/app").exists(), change != "none", "{change}");

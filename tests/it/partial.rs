@@ -1,4 +1,5 @@
-//! What failed and cancelled jobs save: it helps the next one, and gives way to what is whole.
+//! Saves of failed and cancelled jobs: they help the next job, and whole generations take
+//! precedence.
 
 use std::fs;
 
@@ -17,7 +18,7 @@ fn restored(host: &Host) -> Result<(Outcome, String)> {
     Ok((outcome, fs::read_to_string(host.target().join("debug/app"))?))
 }
 
-/// Returns which generations of the target are partial, the oldest first.
+/// Tells for each generation of the target whether it is partial, the oldest first.
 fn partial(host: &Host) -> Result<Vec<bool>> {
     let listed = Outcome::of(host.store_command("list", &[]).output()?)?.done()?.report;
     let rows = listed["generations"].as_array().into_iter().flatten();

@@ -1,8 +1,8 @@
-//! What is printed is text: nothing in a name, a path, a manifest or an argument is obeyed by a terminal or by a
-//! runner, whoever wrote it.
+//! All output is plain text: no terminal and no runner obeys anything in a name, a path, a manifest or an argument,
+//! whoever wrote it.
 //!
-//! Runners take each line that begins with `::` for a command, on stdout and stderr, and one that has `##[`
-//! anywhere. The lines of the action were made harmless; those of the command line were not.
+//! Runners take each line that begins with `::` for a command, on stdout and stderr, and each line that contains `##[`.
+//! The lines of the action were made harmless; those of the command line were not.
 
 use std::fs;
 use std::path::Path;
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use crate::fake_runner::FakeRunner;
 use crate::support::{Host, Result, write};
 
-/// A name of somebody's choice: line ends, a colour, what turns the text around, commands new and old.
+/// A hostile name: line ends, a colour, a character that turns the text around, commands new and old.
 const NAME: &str = "a\n::add-mask::b\r::error::c\u{1b}[31md\u{9b}m\u{202e}e##[warning]f\u{85}::g";
 
-/// Fails if anything in `printed` is obeyed, or hides or turns what is around it.
+/// Fails if `printed` holds a command, or a character that hides or turns the text around it.
 fn expect_harmless(why: &str, printed: &[u8]) -> Result {
     let text = std::str::from_utf8(printed)?;
     for line in text.lines() {
@@ -27,7 +27,7 @@ fn expect_harmless(why: &str, printed: &[u8]) -> Result {
     Ok(())
 }
 
-/// Runs the program; fails unless what it prints is harmless. Returns all of it.
+/// Runs the program; fails unless its output is harmless. Returns its stdout and stderr.
 fn printed(host: &Host, args: &[&str]) -> Result<String> {
     let mut command = host.program(args);
     command.env("RUNNER_CACHE_ROOT", host.root()).current_dir(host.repo());
@@ -88,7 +88,7 @@ fn no_name_in_a_store_is_obeyed() -> Result {
     }
     let shown: Value = serde_json::from_str(&printed(&host, &["show", "target", "--json"])?)?;
     assert_eq!(shown["job"], NAME);
-    // What is damaged is named, too.
+    // Damaged entries are named in messages, too.
     write(&host.root(), format!("packs/{NAME}"), "no pack")?;
     write(&host.root(), format!("series/{NAME}/{NAME}"), "no series")?;
     for command in ["verify", "list", "gc", "restore"] {
@@ -155,7 +155,7 @@ fn an_error_of_a_file_is_one_line_that_says_where() -> Result {
     Ok(())
 }
 
-/// Tells what of a summary a reader would take for markup.
+/// Returns the parts of a summary that would become markup.
 fn markup(summary: &str) -> Vec<&str> {
     let marks = ["<img", "](http", "\u{202e}", "\u{1b}", "::add-mask", "www.evil"];
     marks.into_iter().filter(|mark| summary.contains(mark)).collect()
@@ -196,7 +196,7 @@ fn no_name_in_a_step_is_obeyed() -> Result {
             .iter()
             .any(|start| line.starts_with(start));
             let line = if is_ours { line.trim_start_matches(':') } else { line };
-            // A runner looks for what of old only where a line is no command.
+            // A runner looks for `##[` only in lines without a `::` command.
             let line = if is_ours { line.replace("##[", "") } else { line.to_owned() };
             expect_harmless(why, line.as_bytes())?;
         }

@@ -1,4 +1,4 @@
-//! What lies in a `CARGO_HOME` is what the lock file says, or it is neither saved nor left there.
+//! A file in a `CARGO_HOME` is as the lock file says, or it is neither saved nor left there.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,7 +10,7 @@ use crate::support::*;
 
 const FOO: &str = "foo-1.0.0";
 
-/// A host whose lock file names two crates, which are there.
+/// A host with two crates that its lock file names.
 fn host() -> Result<Host> {
     let host = Host::new()?;
     lock(&host.repo(), "app", &[FOO, "bar-1.0.0"])?;
@@ -18,7 +18,7 @@ fn host() -> Result<Host> {
     Ok(host)
 }
 
-/// Does what cargo does when it finds something missing.
+/// Installs missing files as cargo does.
 fn install(host: &Host) -> Result {
     for name in [FOO, "bar-1.0.0"] {
         install_crate(&host.cargo_home(), name)?;
@@ -32,7 +32,7 @@ fn index_file() -> String {
 
 const SUMMARIES: &[u8] = b"\x03\x02\0\0\0etag: x\x001.0.0\0{\"name\":\"foo\",\"vers\":\"1.0.0\"}\0";
 
-/// One way in which something goes wrong: why, what is wrong by then below the home, what is said of it, and how.
+/// A fault: why, the wrong path below the home, the message about it, and the function that makes it.
 struct Case(&'static str, &'static str, &'static str, fn(&Path) -> Result);
 
 const CRATE: &str = "registry/cache/index.crates.io-1949cf8c6b5b557f/foo-1.0.0.crate";
@@ -80,10 +80,10 @@ const CASES: [Case; 16] = [
         |home| write(home, index_file(), &SUMMARIES[..30])),
 ];
 
-/// Returns what differs of the home from `want`, but for what is missing.
+/// Returns the paths of the home that differ from `want`, without missing ones.
 fn wrong_in(home: &Path, want: &Listing) -> Result<Vec<PathBuf>> {
     let now = list(home)?.into_iter().filter(|(path, node)| {
-        // Others change when a directory is made.
+        // A directory changes with each new entry.
         !node.is_dir() && !want.get(path).is_some_and(|it| it.is_same_to_cargo(node))
     });
     let is_lock = |path: &PathBuf| path.to_string_lossy().starts_with(".package-cache");
@@ -142,12 +142,12 @@ fn expect_good(home: &Path, good: &Listing, why: &str) -> Result {
 const PROTECTED: [&str; 4] = ["--repository", "o/app", "--lane", "protected"];
 const PULL_REQUEST: [&str; 4] = ["--repository", "o/app", "--lane", "pr/7"];
 
-/// How it comes that a restore looks at a home.
+/// Why a restore checks a home.
 #[derive(Clone, Copy, Debug)]
 enum Before {
-    /// Nobody knows who had it in hand.
+    /// Nobody knows who used it last.
     Restart,
-    /// A job of another lane had it in hand, and saved nothing.
+    /// A job of another lane used it, and saved nothing.
     PullRequest,
     /// The restore before put it there a moment ago.
     Restored,
@@ -180,7 +180,7 @@ fn what_is_wrong_in_a_home_is_replaced_before_cargo_sees_it() -> Result {
             restored.says(&[line.as_str()]).map_err(|error| format!("{why}: {error}"))?;
             expect_good(&home, &good, &why)?;
             assert_eq!(host.leftovers()?, [] as [&Path; 0], "{why}");
-            // Now it is known, and nothing is written.
+            // Now it has been checked, and no file is written.
             let placed = inodes(&home)?;
             let again = host.restore_with(&PROTECTED)?.done()?;
             assert_eq!(again.areas(), ["registry in-place exact"], "{why}");
@@ -193,7 +193,7 @@ fn what_is_wrong_in_a_home_is_replaced_before_cargo_sees_it() -> Result {
     Ok(())
 }
 
-/// A file system that went down with the names and not the bytes, within one boot or with the next.
+/// A crash left a file's name without its bytes, in this boot or an earlier one.
 #[test]
 fn bytes_that_a_power_loss_took_come_back() -> Result {
     for is_other_boot in [false, true] {
@@ -229,7 +229,7 @@ fn bytes_that_a_power_loss_took_come_back() -> Result {
     Ok(())
 }
 
-/// Nothing was stored of a crate, so nothing can take its place.
+/// The store holds nothing of the crate, so nothing can replace it.
 #[test]
 fn a_wrong_crate_that_was_never_saved_is_removed_before_cargo_sees_it() -> Result {
     let host = Host::new()?;
@@ -250,7 +250,7 @@ fn a_wrong_crate_that_was_never_saved_is_removed_before_cargo_sees_it() -> Resul
     Ok(())
 }
 
-/// The first job that takes over from a pull request does not need all that the next one of its lane needs.
+/// The first job after a pull request needs fewer crates than the next job of its lane.
 #[test]
 fn what_one_job_did_not_look_at_the_next_one_does() -> Result {
     let host = host()?;
@@ -287,7 +287,7 @@ fn nothing_is_removed_that_a_build_reads() -> Result {
     Ok(())
 }
 
-/// Takes the digests out of the lock file.
+/// Removes the digests from the lock file.
 fn forget_checksums(host: &Host) -> Result {
     let path = host.repo().join("Cargo.lock");
     let text = fs::read_to_string(&path)?;
@@ -330,13 +330,13 @@ fn where_nothing_can_be_asked_everything_is_kept() -> Result {
     Ok(())
 }
 
-/// Lets the configuration of the repo put another source in the place of crates.io.
+/// Replaces crates.io by another source in the configuration of the repo.
 fn replace_crates_io(host: &Host, with: &str) -> Result {
     let config = format!("[source.crates-io]\nreplace-with = 'other'\n[source.other]\n{with}\n");
     write(&host.repo(), ".cargo/config.toml", config)
 }
 
-/// The directories of another registry than crates.io.
+/// The name of another registry's directories.
 const OTHER: &str = "my.corp-0123456789abcdef";
 
 #[test]
@@ -402,7 +402,7 @@ fn a_registry_in_the_place_of_another_is_judged_like_it() -> Result {
     Ok(())
 }
 
-/// Why, of which bytes a lock file names the digest, and whether the repo's own names the crate too.
+/// Why; the bytes whose digest a lock file names; and whether the repo's own lock file names the crate too.
 type Leftover = (&'static str, Option<&'static [u8]>, bool);
 
 #[test]
@@ -416,7 +416,7 @@ fn a_lock_file_that_lies_in_a_dependency_makes_nothing_right_that_another_does_n
     ];
     for (why, leftover, is_own) in cases {
         let host = host()?;
-        // A dependency whose lock file is nobody's, and one with a lock file of its own.
+        // A dependency with an untracked lock file, and one with a lock file of its own.
         host.check_out("a-lib", "a-lib", &[])?;
         host.check_out("lib", "lib", &[FOO])?;
         if !is_own {
@@ -476,7 +476,8 @@ fn a_symlink_where_cargo_has_a_directory_goes_and_what_it_leads_to_stays() -> Re
     Ok(())
 }
 
-/// It was saved when no lock file named a digest, or by an older version: that nobody vouched for it is in the manifest.
+/// It was saved when no lock file named a digest, or by an older version: its manifest tells that nobody vouched for
+/// it.
 #[test]
 fn a_generation_that_nobody_vouched_for_is_looked_over_when_it_is_restored() -> Result {
     for is_left_out in [false, true] {
@@ -500,7 +501,7 @@ fn a_generation_that_nobody_vouched_for_is_looked_over_when_it_is_restored() -> 
         }
         assert!(!home.join(SOURCE).exists(), "{}", restored.stderr);
         assert_eq!(home.join(CRATE).exists(), !is_left_out, "{}", restored.stderr);
-        // What nobody vouched for is no reason not to publish what somebody did.
+        // Unvouched files do not keep vouched ones from being published.
         install(&host)?;
         host.restore_with(&key)?.done()?;
         assert_eq!(host.save_with(&key)?.done()?.mode("registry"), "published");

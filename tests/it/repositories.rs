@@ -1,5 +1,5 @@
-//! What a build uses of a git repository, wherever it lies there: beside the workspace, in submodules, and
-//! in the target directory.
+//! Files that a build uses from a git repository, wherever they lie: beside the workspace, in submodules, and in the
+//! target directory.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::workshop::{Result, Step, Workshop, manifest, nothing_is};
 
 const LIB: &str = "pub const SAY: &str = include_str!(\"said\");\n";
 
-/// The repo that is built is a directory of a repository, and uses others of it.
+/// The repo that is built is a directory of a repository, and uses other directories of it.
 #[test]
 fn a_workspace_in_a_repository_uses_what_lies_beside_it() -> Result {
     let watches = "fn main() {\nprintln!(\"cargo::rerun-if-changed=../proto\");\n\
@@ -45,7 +45,7 @@ fn a_workspace_in_a_repository_uses_what_lies_beside_it() -> Result {
         Step("a new file in that", &[Write("mono/proto/b.proto", "")], "", "backend/run backend", Same),
     ];
     wrong.extend(shop.walk(&steps)?);
-    // A dependency that is named lies in the same repository.
+    // A dependency named on the command line lies in the same repository.
     let named = format!("--dependency=common={}", shop.path(Wiped, "mono/common").display());
     shop.clone_anew()?;
     for _ in 0..2 {
@@ -59,7 +59,7 @@ fn a_workspace_in_a_repository_uses_what_lies_beside_it() -> Result {
     Ok(())
 }
 
-/// A directory that git does not know is no part of the repository around it.
+/// A directory unknown to git is no part of the repository around it.
 #[test]
 fn a_directory_that_a_repository_around_it_ignores_is_a_root_by_itself() -> Result {
     let mut shop = Workshop::new(&[
@@ -137,7 +137,7 @@ fn what_git_tracks_in_a_target_directory_is_the_checkouts() -> Result {
         Step("another content", &[Write("app/target/said", "two")], "said=two", "app", Same),
         Step("a new file", &[Write("app/target/idl/b.json", "b")], "count=2", "app/run app", Same),
         Step("one content again", &[Write("app/target/said", "one")], "said=one", "app", Same),
-        // What a new link leads to counts as changed.
+        // The end of a new link counts as changed.
         Step("a link", &[Link("app/target/link", "said")], "", "", More("app")),
         Step("a file less", &[Remove("app/target/idl/a.json")], "count=1", "app/run app", Same),
         Step("nothing any more", &[], "", "", Same),
@@ -166,7 +166,8 @@ fn a_file_that_was_built_before_git_tracked_it_does_not_come_back() -> Result {
     let shop = with_files_in_target()?;
     shop.clone_anew()?;
     shop.build(Wiped)?;
-    // A directory where a file will be, a file where a directory will be, and a second name of one.
+    // A directory in the place of a future file, a file in the place of a future directory, and a second name of a
+    // file.
     shop.edit(Wiped, &[Write("app/target/spot/old", "old"), Write("app/target/place", "old")])?;
     std::fs::hard_link(
         shop.path(Wiped, "app/target/place"),

@@ -1,12 +1,12 @@
-//! Runners of one host have work directories of their own. Cargo knows what a unit read beyond its
-//! package by absolute path: where the workspace lies elsewhere, that is the checkout of another runner.
+//! Runners of one host have work directories of their own. Cargo knows a file outside of a unit's package by its
+//! absolute path: in a workspace at another path, that is a file of another runner's checkout.
 
 use crate::workshop::Edit::Write;
 use crate::workshop::Side::{Kept, Wiped};
 use crate::workshop::{Edit, Result, Workshop, manifest, nothing_is};
 
-/// Members that read what lies beside them: by a macro, by a build script that names its path, and by
-/// one that names it as it is from the package on; and one that does not.
+/// Members that read files beside them: by a macro, by a build script that names an absolute path, and by one that
+/// names a path relative to the package; and a member that does not.
 fn workshop() -> Result<Workshop> {
     let members = ["reads", "watches", "peeks", "plain"];
     let root = manifest("app", &members) + "[workspace]\n";
@@ -69,7 +69,7 @@ fn a_path_that_was_compiled_in_is_the_one_of_this_runner() -> Result {
         ("runner-1", vec![]),
         ("runner-2", vec![]),
         ("runner-3", vec!["--hot-trees", "2"]),
-        // A tree that was put by at another path is as wrong as what is in packs.
+        // A hot tree from another path is as wrong as packs from there.
         ("runner-4", vec!["--hot-trees", "2"]),
     ] {
         shop.options = options;
@@ -95,7 +95,7 @@ fn the_checkout_of_another_runner_hides_no_change() -> Result {
     shop.cargo = vec!["build", "--release"];
     shop.build(Wiped)?;
     shop.save()?;
-    // A job that uses some of the units: the others are stored still.
+    // A job that uses some of the units: the store keeps the others.
     shop.cargo = vec!["build"];
     shop.clone_anew()?;
     shop.restore()?;

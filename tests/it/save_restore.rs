@@ -1,4 +1,4 @@
-//! What is saved comes back, exactly; what did not change costs nothing; what is not ours stays.
+//! A save comes back exactly; unchanged files cost nothing; foreign files stay.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -17,7 +17,7 @@ use crate::support::*;
 
 const MIB: usize = 1 << 20;
 
-/// Longer than the time for which a file counts as changed just now.
+/// Longer than the time for which a file counts as just changed.
 const SETTLED: Duration = Duration::from_millis(60);
 
 fn mode(path: &Path, mode: u32) -> Result {
@@ -33,12 +33,12 @@ pub(crate) fn make_nasty(target: &Path) -> Result {
     fs::create_dir_all(target.join("debug/incremental/empty/nested/empty"))?;
     fs::create_dir_all(target.join("doc"))?;
 
-    // Links within a directory, across directories, and of a name that sorts first elsewhere.
+    // Links within a directory, across directories, and with a name that sorts first elsewhere.
     fs::hard_link(target.join("debug/deps/libapp.rlib"), target.join("debug/libapp.rlib"))?;
     fs::hard_link(target.join("debug/deps/libapp.rlib"), target.join("debug/deps/a-first"))?;
     write(target, "zz/original", "other link")?;
     fs::hard_link(target.join("zz/original"), target.join("aa-link"))?;
-    // Alike in all but the inode: no link.
+    // Alike in all but the inode: no hard link.
     write(target, "twins/a", "twin")?;
     write(target, "twins/b", "twin")?;
 
@@ -100,7 +100,7 @@ pub(crate) fn make_nasty(target: &Path) -> Result {
     Ok(())
 }
 
-/// Files around the size at which contents are cut, and files with holes.
+/// Files of about the size at which contents are cut, and files with holes.
 fn make_large(target: &Path) -> Result {
     type Data<'a> = &'a [(u64, usize)];
     let cut = 32 * MIB;
@@ -129,7 +129,7 @@ fn make_large(target: &Path) -> Result {
     Ok(())
 }
 
-/// Saves, restores into nothing, then again over what is there, and once more as after a reboot.
+/// Saves, restores into an empty place, then over the restored tree, and once more as after a reboot.
 fn round_trip(host: &Host) -> Result {
     let target = host.target();
     let saved = list(&target)?;
@@ -163,7 +163,7 @@ fn large_and_sparse_files_come_back_as_they_were() -> Result {
     let host = Host::new()?;
     fs::create_dir(host.target())?;
     make_large(&host.target())?;
-    // Not read whole: 64 GiB of nothing would take a while.
+    // Read only in part: 64 GiB of zeros would take a while.
     let huge = host.target().join("huge-hole");
     let facts = |path: &Path| -> Result<_> {
         let metadata = path.metadata()?;
@@ -180,7 +180,7 @@ fn large_and_sparse_files_come_back_as_they_were() -> Result {
         assert_eq!(facts(&huge)?, huge_saved);
         fs::rename(&huge, &aside)?;
         let mut now = list(&host.target())?;
-        // Renaming the huge one changed the mtime of its directory, which is not listed.
+        // Renaming the huge file changed the mtime of its directory, which is not listed.
         now.retain(|path, _| path != Path::new("huge-hole"));
         fs::rename(&aside, &huge)?;
         let differing = differences(&saved, &now);
@@ -253,7 +253,7 @@ fn a_restore_over_a_changed_tree_leaves_exactly_the_generation() -> Result {
     Ok(())
 }
 
-/// Returns the names of files in `dir` and below that `work` opens.
+/// Returns the names of files in and below `dir` that `work` opens.
 fn opened(dir: &Path, work: impl FnOnce() -> Result) -> Result<Vec<String>> {
     let watcher = inotify::init(inotify::CreateFlags::NONBLOCK)?;
     let mut dirs: Vec<_> = paths(dir)?.into_iter().filter(|path| path.is_dir()).collect();
@@ -301,8 +301,8 @@ fn a_save_with_nothing_changed_reads_no_file_and_writes_nothing() -> Result {
 
     host.lose_target()?;
     host.restore()?.done()?;
-    // What was written a moment ago may be written again at the same time by the clock of files:
-    // only what has settled is known without reading it.
+    // A file written a moment ago may be written again at the same time by the clock of files. So only settled files
+    // are known without reading them.
     std::thread::sleep(SETTLED);
     host.restore()?.done()?;
     save_again("after a restore")
@@ -322,7 +322,7 @@ fn the_files_that_opened_sees_are_those_that_are_read() -> Result {
     Ok(())
 }
 
-/// Lists the members of a pack as any machine with tar and zstd does.
+/// Lists the members of a pack, as any machine with tar and zstd can.
 fn members(pack: &Path) -> Result<Vec<String>> {
     let output = Command::new("tar").args(["--zstd", "-tf"]).arg(pack).output()?;
     assert!(output.status.success(), "{output:?}");
@@ -357,7 +357,7 @@ fn a_save_stores_what_changed_and_nothing_else() -> Result {
     assert_eq!(members(pack)?, [sha256(&target.join("debug/deps/7"))?]);
     assert_eq!(saved.area("target")["stored_bytes"], pack.metadata()?.len());
 
-    // Moved, copied, or at another key: referred to.
+    // Moved, copied, or under another key: the manifest refers to the stored contents.
     let packs = host.packs()?;
     fs::rename(target.join("debug"), target.join("release"))?;
     fs::copy(target.join("release/deps/3"), target.join("copy"))?;
@@ -373,7 +373,7 @@ fn a_save_stores_what_changed_and_nothing_else() -> Result {
     expect_same(&saved, &target, "the tree of several packs")
 }
 
-/// Compiles a library whose metadata hold `len` bytes that a compressor finds nothing in.
+/// Compiles a library whose metadata hold `len` bytes that are hard to compress.
 fn compile_library(deps: &Path, len: usize) -> Result {
     let digits = noise(len as u64, len).into_iter().map(|byte| char::from(b'a' + byte % 16));
     let text: String = digits.collect();
@@ -388,7 +388,7 @@ fn metadata_that_rustc_writes_twice_are_stored_once() -> Result {
     let host = Host::new()?;
     let deps = host.target().join("debug/deps");
     compile_library(&deps, 300_000)?;
-    // What looks like one and is none is kept as it is.
+    // A file that only looks like a library is kept as it is.
     write(&deps, "libother.rmeta", noise(1, 200_000))?;
     write(&deps, "libother.rlib", fs::read(deps.join("libbig-1.rlib"))?)?;
     round_trip(&host)?;
@@ -494,7 +494,7 @@ fn the_nearest_generation_serves_where_there_is_no_exact_one() -> Result {
     );
     assert_ne!(fallback.report["cache_key"], key);
 
-    // Cargo can use nothing that another compiler built, but every crate it downloaded.
+    // Cargo can use no unit of another compiler, but every crate that it downloaded.
     lose_all(&host)?;
     host.fake_rustc("1.0.1")?;
     let other = host.restore()?.done()?;
@@ -615,7 +615,7 @@ fn the_target_of_a_dependency_is_kept_beside_the_repos_own() -> Result {
     assert_eq!(fs::read(host.path("sibling/target/debug/sibling"))?, b"sibling");
     assert_eq!(fs::read(host.path("elsewhere/other/target/debug/other"))?, b"other");
 
-    // What the repo builds depends on the manifests of its dependencies.
+    // The repo's build depends on the manifests of its dependencies.
     fs::write(
         host.path("sibling/Cargo.toml"),
         "[package]\nname = \"sibling\"\nversion = \"0.2.0\"\nedition = \"2024\"\n",
@@ -759,7 +759,7 @@ fn a_restore_into_a_home_adds_and_never_takes_away() -> Result {
 
     let src = home.join(format!("registry/src/{INDEX}"));
     let cache = home.join(format!("registry/cache/{INDEX}"));
-    // A killed extraction, one whose mark is empty, one that is missing, one that others made wrong.
+    // A killed extraction, an empty mark, a missing crate, and one that another job changed.
     fs::remove_file(src.join("half-1.0.0/.cargo-ok"))?;
     fs::remove_dir_all(src.join("half-1.0.0/src"))?;
     fs::write(src.join("empty-1.0.0/.cargo-ok"), "")?;
@@ -991,7 +991,7 @@ fn a_store_in_the_workspace_is_warned_about_and_never_saved() -> Result {
             host.lose_target()?;
             assert_eq!(run("restore")?.done()?.areas(), ["target unpack exact"], "{below}");
         } else {
-            // A restore would put the target in place of the store itself.
+            // A restore would put the target in the place of the store itself.
             assert_ne!(saved.status, Some(0), "{below}: {saved:?}");
             run("restore")?;
         }
@@ -1009,7 +1009,7 @@ fn a_restore_that_cannot_note_its_use_is_one_all_the_same() -> Result {
     let built = mtime(&source)?;
     host.lose_target()?;
     set_mtime(&source, 2_000_000_000, 0)?;
-    // As a full disk would do it: nothing can be written there.
+    // As on a full disk, nothing can be written there.
     for scope in fs::read_dir(host.root().join("stamps"))? {
         let scope = scope?.path();
         fs::remove_dir_all(&scope)?;
@@ -1090,8 +1090,8 @@ fn a_large_kept_file_with_other_bytes_looks_new() -> Result {
     Ok(())
 }
 
-/// A mode by which a program runs as somebody else was stored and restored like any other, so that a job could plant
-/// a program of its user for whoever runs it.
+/// A mode with setuid or setgid was stored and restored like any other. A job could thus plant a program that runs as
+/// its user for whoever starts it.
 #[test]
 fn a_file_that_runs_as_somebody_else_comes_back_as_one_that_does_not() -> Result {
     let modes = [("setuid", 0o4755), ("setgid", 0o2755), ("sticky", 0o1644), ("plain", 0o640)];
@@ -1111,10 +1111,10 @@ fn a_file_that_runs_as_somebody_else_comes_back_as_one_that_does_not() -> Result
     mode(&host.target().join("dir"), 0o1777)?;
     host.save()?.done()?;
     assert_eq!(host.save()?.done()?.mode("target"), "unchanged");
-    // Over what is there.
+    // Over the existing tree.
     host.restore()?.done()?;
     assert_eq!(found(&host)?, plain);
-    // An older version recorded them.
+    // An older version recorded these bits.
     rewrite_manifest(&host.manifests()?[0], |lines| {
         for line in lines {
             let Some(name) = line["entry"]["path"].as_str().map(str::to_owned) else { continue };

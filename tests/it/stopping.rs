@@ -1,5 +1,5 @@
-//! Told to stop by a signal at every named point: what is there is whole, nothing is left over, and
-//! the status says which signal it was.
+//! Stopped by a signal at every named point: the files there are whole, nothing is left over, and the status tells
+//! which signal it was.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn pid(child: &Child) -> Result<Pid> {
     Pid::from_raw(child.id().try_into()?).ok_or_else(|| "no process".into())
 }
 
-/// Sends `signals` to a process that is paused, lets it go on and waits for its end.
+/// Sends `signals` to a paused process, lets it continue, and waits for its end.
 pub(crate) fn resume(child: Child, signals: &[Signal]) -> Result<Outcome> {
     for signal in signals.iter().chain(&[Signal::CONT]) {
         kill_process(pid(&child)?, *signal)?;
@@ -34,7 +34,7 @@ pub(crate) fn resume(child: Child, signals: &[Signal]) -> Result<Outcome> {
     join(child)
 }
 
-/// A tree of three packs: much is left to do when the first of them is made.
+/// A tree of three packs: much work is left when the first of them is done.
 fn build(target: &Path, what: &str) -> Result {
     if target.exists() {
         fs::remove_dir_all(target)?;
@@ -69,7 +69,7 @@ fn a_save_that_is_interrupted_anywhere_is_whole_or_absent_and_leaves_nothing() -
         expect_same(&second, &host.target(), point)?;
         let is_published = saved.mode("target") == "published";
         assert_eq!(host.manifests()?.len(), 1 + usize::from(is_published), "{point}");
-        // What comes after these points takes long; before it nothing is published.
+        // Much work follows these points, and a stop there prevents the publication.
         let early = ["save: leased", "save: pack staged", "save: pack visible"];
         assert_eq!(is_published, !early.contains(&point), "{point}");
         if !is_published {
@@ -137,7 +137,7 @@ fn a_restore_over_a_tree_that_is_interrupted_while_it_compares_leaves_that_tree(
 #[test]
 fn the_second_signal_ends_it_at_once_and_the_next_run_clears_up() -> Result {
     let host = Host::new()?;
-    // What is published is not taken back, and the manifest of so many takes long to write.
+    // A published generation is not taken back, and a manifest of so many files takes long to write.
     for number in 0..5000 {
         write(&host.target(), format!("debug/{number}"), "")?;
     }
@@ -154,7 +154,7 @@ fn the_second_signal_ends_it_at_once_and_the_next_run_clears_up() -> Result {
     Ok(())
 }
 
-/// Tells whether a signal waits for a process that is no zombie.
+/// Tells whether a signal is pending for a process that is no zombie.
 fn is_pending(child: &Child, signal: Signal) -> Result<bool> {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id()))?;
     let field = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
@@ -162,7 +162,7 @@ fn is_pending(child: &Child, signal: Signal) -> Result<bool> {
     Ok(pending >> (signal.as_raw() - 1) & 1 == 1)
 }
 
-/// A cargo that outlived its job holds its lock; who waits for it must hear the signal all the same.
+/// A cargo that outlived its job holds its lock; a save that waits for the lock must still react to the signal.
 #[test]
 fn a_save_that_waits_for_a_build_can_be_interrupted() -> Result {
     let host = Host::new()?;

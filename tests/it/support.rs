@@ -1,4 +1,4 @@
-//! A host with everything private to one test, and comparisons that overlook nothing.
+//! A host with everything private to one test, and comparisons that miss nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -24,14 +24,14 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_runner-cache");
 /// A registry, as cargo names its directories.
 pub(crate) const INDEX: &str = "index.crates.io-1949cf8c6b5b557f";
 
-/// Options by which no disk counts as too full, whatever else is on it.
+/// Options under which no disk counts as too full, whatever else is on it.
 pub(crate) const ROOMY: [&str; 6] =
     ["--disk-threshold", "100%", "--low-water", "100%", "--min-free", "0"];
 
-/// Returns the directory with the cargo and the rustc that tests start: the one that
-/// `RUNNER_CACHE_TEST_TOOLCHAIN` names, else that of the toolchain that built the tests.
+/// Returns the directory of the cargo and rustc that tests start: the one that `RUNNER_CACHE_TEST_TOOLCHAIN` names,
+/// else that of the toolchain that built the tests.
 ///
-/// It is the toolchain itself, not rustup's proxy: that saves a tenth of a second a call.
+/// It is the toolchain itself, not rustup's proxy, which saves a tenth of a second per call.
 pub(crate) fn toolchain_bin() -> PathBuf {
     match std::env::var_os("RUNNER_CACHE_TEST_TOOLCHAIN") {
         Some(dir) => dir.into(),
@@ -39,12 +39,12 @@ pub(crate) fn toolchain_bin() -> PathBuf {
     }
 }
 
-/// Returns the directory with the cargo and the rustc that built the tests.
+/// Returns the directory of the cargo and rustc that built the tests.
 pub(crate) fn pinned_bin() -> PathBuf {
     Path::new(env!("CARGO")).with_file_name("")
 }
 
-/// Returns a command that runs in `dir` with nothing of the user's but the toolchain.
+/// Returns a command that runs in `dir`, with nothing of the user's but the toolchain.
 pub(crate) fn isolated(program: impl AsRef<OsStr>, dir: &Path, home: &Path) -> Command {
     let mut path = toolchain_bin().into_os_string();
     path.push(":/usr/bin:/bin");
@@ -60,7 +60,7 @@ pub(crate) fn isolated(program: impl AsRef<OsStr>, dir: &Path, home: &Path) -> C
     command
 }
 
-/// A repo, a `CARGO_HOME` and a store of its own: nothing of the machine's is touched.
+/// A repo, a `CARGO_HOME` and a store of its own: tests touch nothing of the machine's.
 pub(crate) struct Host {
     dir: TempDir,
     base: PathBuf,
@@ -69,12 +69,12 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Makes one below the default directory for temporary files.
+    /// Creates a host below the default directory for temporary files.
     pub(crate) fn new() -> Result<Self> {
         Self::within(&std::env::temp_dir())
     }
 
-    /// Makes one below `parent`, with a repo that has a lock file and no dependencies.
+    /// Creates a host below `parent`, with a repo that has a lock file and no dependencies.
     pub(crate) fn within(parent: &Path) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("runner-cache-it-").tempdir_in(parent)?;
         let base = dir.path().canonicalize()?;
@@ -84,10 +84,10 @@ impl Host {
         Ok(host)
     }
 
-    /// Runs the program as a user who owns the host and is not root from now on.
+    /// Runs the program from now on as a user who owns the host and is not root.
     ///
-    /// That user may enter neither cargo's nor rustup's home: there is a `rustc` that only says
-    /// its version, and no cargo.
+    /// That user may enter neither cargo's nor rustup's home: there is a `rustc` that only prints its version, and no
+    /// cargo.
     pub(crate) fn owned_by_a_user(mut self) -> Result<Self> {
         self.fake_rustc("1.0.0")?;
         if rustix::process::geteuid().is_root() {
@@ -100,20 +100,20 @@ impl Host {
         Ok(self)
     }
 
-    /// Keeps the store at `dir`, which is made, from now on.
+    /// Keeps the store at `dir`, a new directory, from now on.
     pub(crate) fn keep_store_at(&self, dir: &Path) -> Result {
         fs::create_dir(dir)?;
         fs::set_permissions(dir, PermissionsExt::from_mode(0o700))?;
         Ok(symlink(dir, self.root())?)
     }
 
-    /// Sets a variable for every program that is run here.
+    /// Sets a variable for every program that runs on this host.
     pub(crate) fn set(&mut self, name: &str, value: impl AsRef<OsStr>) {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.into(), value.as_ref().to_owned()));
     }
 
-    /// Puts a `rustc` of that version before the real one.
+    /// Puts a fake `rustc` of this version before the real one.
     pub(crate) fn fake_rustc(&mut self, release: &str) -> Result {
         let bin = self.path("bin");
         write(&bin, "rustc", format!("#!/bin/sh\necho 'rustc {release}'\n"))?;
@@ -122,7 +122,7 @@ impl Host {
         Ok(())
     }
 
-    /// Returns the path of `below` here.
+    /// Returns the path of `below` on this host.
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.base.join(below)
     }
@@ -143,7 +143,7 @@ impl Host {
         self.path("repo/target")
     }
 
-    /// Makes a git repository at `below` with a package that names `crates` in its lock file.
+    /// Creates a git repository at `below` with a package that names `crates` in its lock file.
     pub(crate) fn check_out(&self, below: &str, name: &str, crates: &[&str]) -> Result {
         let dir = self.path(below);
         let manifest =
@@ -160,7 +160,7 @@ impl Host {
         succeed(git.current_dir(&dir))
     }
 
-    /// Returns the program with `args` and nothing of our environment.
+    /// Returns the program with `args`, without our environment.
     pub(crate) fn program(&self, args: &[&str]) -> Command {
         let isolated = |program: &str| isolated(program, &self.base, &self.path("home"));
         let mut command = match self.uid {
@@ -179,7 +179,7 @@ impl Host {
         command
     }
 
-    /// Returns `verb` of this host's repo, store and `CARGO_HOME`, with further `args`.
+    /// Returns the command `verb` for this host's repo, store and `CARGO_HOME`, with further `args`.
     pub(crate) fn command(&self, verb: &str, args: &[&str]) -> Command {
         let mut command = self.program(&[verb]);
         command.arg("--root").arg(self.root()).arg("--repo").arg(self.repo());
@@ -187,7 +187,7 @@ impl Host {
         command
     }
 
-    /// Returns `verb` of this host's store, which knows no repo, with further `args`.
+    /// Returns the command `verb` for this host's store, without a repo, with further `args`.
     pub(crate) fn store_command(&self, verb: &str, args: &[&str]) -> Command {
         let mut command = self.program(&[verb]);
         command.arg("--root").arg(self.root()).arg("--json").args(args);
@@ -200,7 +200,7 @@ impl Host {
         Outcome::of(command.args(args).output()?)?.done()
     }
 
-    /// Checks the whole store: damage is an error, and the codes of all notes are returned.
+    /// Verifies the whole store: damage is an error. Returns the codes of all notes.
     pub(crate) fn verify(&self) -> Result<Vec<String>> {
         let outcome = Outcome::of(self.store_command("verify", &[]).output()?)?.done()?;
         let findings = outcome.report["findings"].as_array().cloned().unwrap_or_default();
@@ -224,20 +224,20 @@ impl Host {
         Outcome::of(self.command("restore", args).output()?)
     }
 
-    /// Moves the target directory out of sight, as a fresh checkout has none.
+    /// Removes the target directory, as a fresh checkout has none.
     pub(crate) fn lose_target(&self) -> Result {
         Ok(fs::remove_dir_all(self.target())?)
     }
 
-    /// Returns every path at or below the host whose name says that we stage there, and what the
-    /// store should hold only while a process works.
+    /// Returns every path on the host with the name of a staged file, and the paths that the store should hold only
+    /// while a process works.
     pub(crate) fn leftovers(&self) -> Result<Vec<PathBuf>> {
         let mut left = Vec::new();
         for path in paths(&self.base)? {
             let name = path.file_name().unwrap_or_default();
             let parent = path.parent().unwrap_or(&path);
             let is_busy = ["staging", "trash", "leases"].map(|dir| self.root().join(dir));
-            // A lease that is over stays until the next one.
+            // An ended lease stays until the next one.
             let is_over = path.extension().is_some_and(|extension| extension == "over");
             // A record that another thread was writing when the process was killed: gc removes it after an hour.
             let is_record = name.as_bytes().starts_with(b".tmp") && parent == is_busy[0];
@@ -260,14 +260,14 @@ impl Host {
         files_named(&self.root().join("series"), ".manifest.zst")
     }
 
-    /// Makes the store forget which inodes it left where, as after a reboot.
+    /// Makes the store forget the inodes of its tree records, as after a reboot.
     pub(crate) fn forget_inodes(&self) -> Result {
         let trees = self.root().join("trees");
         fs::remove_dir_all(&trees)?;
         Ok(fs::create_dir(&trees)?)
     }
 
-    /// Returns everything the store holds as bytes, decompressed.
+    /// Returns all bytes that the store holds, decompressed.
     pub(crate) fn everything_stored(&self) -> Result<Vec<u8>> {
         let mut all = Vec::new();
         for path in paths(&self.root())? {
@@ -288,9 +288,9 @@ impl Host {
     }
 }
 
-/// Returns the name with the hash of what cargo wrote to `path`, from the last name in it that has
-/// one: `libapp-0123456789abcdef` of `deps/libapp-0123456789abcdef.rlib`, `app-0123456789abcdef` of
-/// `build/app-0123456789abcdef/out` and, as since cargo 1.100, of `build/app/0123456789abcdef/out`.
+/// Returns the last name with a hash in the path of a file of cargo's: `libapp-0123456789abcdef` for
+/// `deps/libapp-0123456789abcdef.rlib`, `app-0123456789abcdef` for `build/app-0123456789abcdef/out` and, since cargo
+/// 1.100, for `build/app/0123456789abcdef/out`.
 pub(crate) fn name_with_hash(path: &str) -> Option<String> {
     let is_hash = |text: &str| text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
     let mut names = path.rsplit('/').peekable();
@@ -306,7 +306,7 @@ pub(crate) fn name_with_hash(path: &str) -> Option<String> {
     None
 }
 
-/// Returns the program that a line of cargo's log says is run, if it is a build script.
+/// Returns the program that a line of cargo's log runs, if it is a build script.
 pub(crate) fn build_script(line: &str) -> Option<&str> {
     let program = line.trim_start().strip_prefix("Running `")?;
     let is_script =
@@ -331,7 +331,7 @@ pub(crate) fn lock(dir: &Path, name: &str, crates: &[&str]) -> Result {
     write(dir, "Cargo.lock", text)
 }
 
-/// Runs a command, which takes a fraction of a second; one that waits for ever is killed.
+/// Runs a command that takes a fraction of a second; kills it after a minute.
 pub(crate) fn run_limited(command: &Command) -> Result<Outcome> {
     let mut limited = Command::new("timeout");
     limited.args(["-s", "KILL", "60"]).arg(command.get_program()).args(command.get_args());
@@ -358,7 +358,7 @@ fn crate_source(name: &str) -> [(&'static str, String); 2] {
     [("Cargo.toml", format!("# {name}")), ("src/lib.rs", format!("//! {name}"))]
 }
 
-/// Returns the `.crate` file of a crate that [`install_crate`] installs; its bytes say `the crate <name>`.
+/// Returns the `.crate` file of a crate that [`install_crate`] installs; its bytes contain `the crate <name>`.
 pub(crate) fn crate_file(name: &str) -> Result<Vec<u8>> {
     let gz = flate2::GzBuilder::new().comment(format!("the crate {name}"));
     let mut tar = tar::Builder::new(gz.write(Vec::new(), flate2::Compression::fast()));
@@ -371,7 +371,7 @@ pub(crate) fn crate_file(name: &str) -> Result<Vec<u8>> {
     Ok(tar.into_inner()?.finish()?)
 }
 
-/// Makes a git repository at `origin` with one commit of `src/lib.rs`, and returns the commit.
+/// Creates a git repository at `origin` with one commit of `src/lib.rs`, and returns the commit.
 pub(crate) fn make_repository(origin: &Path, text: &str) -> Result<String> {
     write(origin, "src/lib.rs", text)?;
     let git = || isolated("git", origin, origin);
@@ -383,7 +383,7 @@ pub(crate) fn make_repository(origin: &Path, text: &str) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// Puts the repository at `origin` into a `CARGO_HOME` as cargo would, with a checkout of its commit. Cargo calls it `lib`.
+/// Puts the repository at `origin` into a `CARGO_HOME` as cargo would, under the name `lib`, and checks out `commit`.
 pub(crate) fn install_repository(cargo_home: &Path, origin: &Path, commit: &str) -> Result {
     let git = cargo_home.join("git");
     let database = git.join("db/lib-0123456789abcdef");
@@ -406,12 +406,12 @@ pub(crate) fn lock_repository(dir: &Path, commit: &str) -> Result {
     Ok(fs::write(&path, fs::read_to_string(&path)? + &package)?)
 }
 
-/// What a run of the program came to.
+/// The result of a run of the program.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// Its exit status; none if a signal ended it.
+    /// Its exit status; `None` if a signal ended it.
     pub(crate) status: Option<i32>,
-    /// What `--json` printed; null if nothing.
+    /// The output of `--json`; null if there was none.
     pub(crate) report: Value,
     pub(crate) stderr: String,
 }
@@ -445,12 +445,12 @@ impl Outcome {
         named.next().unwrap_or(&Value::Null)
     }
 
-    /// Returns how `area` was done.
+    /// Returns the mode of `area` in the report.
     pub(crate) fn mode(&self, area: &str) -> &str {
         self.area(area)["mode"].as_str().unwrap_or_default()
     }
 
-    /// Fails unless stderr has each of `parts`.
+    /// Fails unless stderr contains each of `parts`.
     pub(crate) fn says(&self, parts: &[&str]) -> Result {
         for part in parts {
             if !self.stderr.contains(part) {
@@ -461,17 +461,17 @@ impl Outcome {
     }
 }
 
-/// A path as `ls` would show it if it hid nothing.
+/// A path with all its attributes, for comparisons.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Node {
     kind: char,
     mode: u32,
     mtime: (i64, i64),
-    /// A file's bytes, a symlink's target.
+    /// A file's bytes, or a symlink's target.
     bytes: Vec<u8>,
-    /// The first path, by name, of the same inode.
+    /// The first path, by name, with the same inode.
     first_of_group: PathBuf,
-    /// Where a file holds data, as offset and length.
+    /// The parts of a file that hold data, as offset and length.
     runs: Vec<(u64, u64)>,
 }
 
@@ -480,12 +480,12 @@ impl Node {
         self.kind == 'd'
     }
 
-    /// Tells whether cargo could not tell it from `other`.
+    /// Tells whether cargo sees no difference to `other`.
     pub(crate) fn is_same_to_cargo(&self, other: &Self) -> bool {
         (self.kind, self.mode, &self.bytes) == (other.kind, other.mode, &other.bytes)
     }
 
-    /// Leaves it out of comparisons when it changed.
+    /// Leaves the mtime out of comparisons.
     pub(crate) fn forget_mtime(&mut self) {
         self.mtime = (0, 0);
     }
@@ -503,7 +503,7 @@ impl std::fmt::Debug for Node {
 
 pub(crate) type Listing = BTreeMap<PathBuf, Node>;
 
-/// Lists every path below `dir` with all that a restore has to bring back.
+/// Lists every path below `dir`, with all attributes that a restore has to bring back.
 pub(crate) fn list(dir: &Path) -> Result<Listing> {
     let mut listing = BTreeMap::new();
     let mut groups = HashMap::new();
@@ -534,7 +534,7 @@ pub(crate) fn list(dir: &Path) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Returns what differs, one line a path.
+/// Returns the differences, one line for each path.
 pub(crate) fn differences(want: &Listing, got: &Listing) -> Vec<String> {
     let mut paths: Vec<_> = want.keys().chain(got.keys()).collect();
     paths.sort();
@@ -545,7 +545,7 @@ pub(crate) fn differences(want: &Listing, got: &Listing) -> Vec<String> {
         .collect()
 }
 
-/// Fails, naming each path that is not as it should be, unless `dir` is as `want` lists it.
+/// Fails, naming each differing path, unless `dir` equals the listing `want`.
 pub(crate) fn expect_same(want: &Listing, dir: &Path, why: &str) -> Result {
     let differing = differences(want, &list(dir)?);
     if differing.is_empty() {
@@ -555,7 +555,7 @@ pub(crate) fn expect_same(want: &Listing, dir: &Path, why: &str) -> Result {
     }
 }
 
-/// Returns inode number and ctime of everything below `dir`: no write leaves them as they are.
+/// Returns inode number and ctime of everything below `dir`: every write changes one of them.
 pub(crate) fn inodes(dir: &Path) -> Result<BTreeMap<PathBuf, (u64, i64, i64)>> {
     let inode = |path: PathBuf| -> Result<_> {
         let metadata = path.symlink_metadata()?;
@@ -564,7 +564,7 @@ pub(crate) fn inodes(dir: &Path) -> Result<BTreeMap<PathBuf, (u64, i64, i64)>> {
     paths(dir)?.into_iter().map(inode).collect()
 }
 
-/// Returns every path below `dir`, sorted; none if it does not exist.
+/// Returns every path below `dir`, sorted; none if `dir` does not exist.
 pub(crate) fn paths(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut dirs = vec![dir.to_owned()];
@@ -604,7 +604,7 @@ fn data_runs(path: &Path, size: u64) -> Result<Vec<(u64, u64)>> {
     Ok(runs)
 }
 
-/// Writes a file below `dir` and the directories that lead there.
+/// Writes a file below `dir`, and the directories that lead to it.
 pub(crate) fn write(dir: &Path, below: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Result {
     let path = dir.join(below);
     fs::create_dir_all(path.parent().unwrap_or(dir))?;
@@ -626,7 +626,7 @@ pub(crate) fn mtime(path: &Path) -> Result<(i64, i64)> {
     Ok((metadata.mtime(), metadata.mtime_nsec()))
 }
 
-/// Does something to the file at `path` and puts its mtime back: only its bytes tell.
+/// Changes the file at `path` and puts its mtime back, so that only its bytes tell.
 pub(crate) fn keeping_mtime(path: &Path, change: impl FnOnce(&Path) -> Result) -> Result {
     let (secs, nanos) = mtime(path)?;
     change(path)?;
@@ -638,7 +638,7 @@ pub(crate) fn link(dir: &Path, below: &str, target: &str) -> Result {
     Ok(symlink(target, dir.join(below))?)
 }
 
-/// Returns `len` bytes that do not repeat at any distance that matters, different for each `seed`.
+/// Returns `len` bytes without repetitions within 64 KiB, different for each `seed`.
 pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(len + 8);
@@ -648,7 +648,7 @@ pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
         state ^= state << 17;
         bytes.extend(state.to_le_bytes());
     }
-    // Further on the block repeats with its number in front: zstd makes that small.
+    // Beyond that the block repeats with its number in front, which zstd makes small.
     let block = bytes.clone();
     for number in 1_u64.. {
         if bytes.len() >= len {
@@ -661,7 +661,7 @@ pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Runs `command`, which has to come to the crash point and end there.
+/// Runs `command`, which must reach the crash point and end there.
 pub(crate) fn crash(mut command: Command, point: &str) -> Result {
     const SIGABRT: i32 = 6;
     let output = command.env("RUNNER_CACHE_CRASH_AT", point).output()?;
@@ -672,7 +672,7 @@ pub(crate) fn crash(mut command: Command, point: &str) -> Result {
     Err(format!("{command:?} ended with {} and not at `{point}`:\n{said}", output.status).into())
 }
 
-/// Runs a program that has to succeed.
+/// Runs a program that must succeed.
 pub(crate) fn succeed(command: &mut Command) -> Result {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
@@ -682,7 +682,7 @@ pub(crate) fn succeed(command: &mut Command) -> Result {
     Err(format!("{command:?}: {}: {said}", output.status).into())
 }
 
-/// Returns `program`, found and run where and with the variables that `command` would have.
+/// Returns `program` with the directory and the variables of `command`.
 pub(crate) fn in_place_of(command: &Command, program: impl AsRef<OsStr>) -> Command {
     let mut other = Command::new(program);
     other.env_clear().stdin(Stdio::null());
@@ -691,17 +691,17 @@ pub(crate) fn in_place_of(command: &Command, program: impl AsRef<OsStr>) -> Comm
     other
 }
 
-/// Starts a program whose output is kept.
+/// Starts a program and captures its output.
 pub(crate) fn spawn(command: &mut Command) -> Result<Child> {
     Ok(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
 }
 
-/// Waits for what [`spawn`] started.
+/// Waits for a program that [`spawn`] started.
 pub(crate) fn join(child: Child) -> Result<Outcome> {
     Outcome::of(child.wait_with_output()?)
 }
 
-/// Takes the lock on `path` as cargo does; it is free again when this is dropped.
+/// Takes the lock on `path` as cargo does; dropping the result releases it.
 pub(crate) fn flock(path: &Path) -> Result<File> {
     let mut options = File::options();
     let file = options.read(true).append(true).create(true).open(path)?;
@@ -709,7 +709,7 @@ pub(crate) fn flock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Rewrites a manifest by hand: its lines as JSON, without the last one, which is made anew.
+/// Rewrites a manifest by hand: `edit` gets its lines as JSON, without the last one, which is made anew.
 pub(crate) fn rewrite_manifest(path: &Path, edit: impl FnOnce(&mut Vec<Value>)) -> Result {
     let text = String::from_utf8(zstd::decode_all(File::open(path)?)?)?;
     let mut lines = Vec::new();

@@ -1,5 +1,5 @@
-//! Two images, or a host before and after an upgrade, that share a store: what was built on the newer
-//! system is never restored on the older one, whichever way it would come.
+//! Two images, or a host before and after an upgrade, share a store: no restore, by whichever way, brings a build of
+//! the newer system to the older one.
 //!
 //! The systems are directories that a debug build reads in place of `/` (`RUNNER_CACHE_SYSTEM_ROOT`).
 
@@ -19,7 +19,7 @@ struct System {
 }
 
 impl System {
-    /// Makes the host one that has this system.
+    /// Gives the host this system.
     fn boot(self, host: &mut Host) -> Result {
         let Self { libc, os, version } = self;
         let root = host.path(&format!("systems/{libc}-{os}-{version}"));
@@ -31,7 +31,7 @@ impl System {
     }
 }
 
-/// Makes the host one with a musl.
+/// Gives the host a system with musl.
 fn boot_alpine(host: &mut Host) -> Result {
     let root = host.path("systems/alpine");
     write(&root, "lib/ld-musl-x86_64.so.1", "\x001.2.5\0")?;
@@ -44,7 +44,7 @@ fn build(host: &Host, what: &str) -> Result {
     write(&host.target(), "debug/build/app-0123456789abcdef/build-script-build", what)
 }
 
-/// What the newest generation of the target says of its system, but for the compiler.
+/// Returns the system that the newest generation of the target records, without the compiler.
 fn recorded(host: &Host) -> Result<Value> {
     let shown = Outcome::of(host.store_command("show", &[]).output()?)?.done()?;
     Ok(json!([shown.report["system"]["libc"], shown.report["system"]["os"]]))
@@ -83,7 +83,7 @@ fn what_a_newer_system_built_is_a_miss_here_and_exact_there() -> Result {
         assert_eq!(missed.areas(), [""; 0], "{why}");
         missed.says(&[says]).map_err(|error| format!("{why}: {error}"))?;
         assert!(!host.target().exists(), "{why}");
-        // Nor for another key.
+        // Nor under another key.
         lock(&host.repo(), "app", &["other-1.0.0"])?;
         let missed = host.restore()?.done()?;
         assert_eq!(missed.report["hit"], "miss", "{why}: {}", missed.stderr);
@@ -112,7 +112,7 @@ fn what_an_older_system_built_is_used_and_what_is_built_on_top_of_it_is_of_the_n
     let restored = host.restore()?.done()?;
     assert_eq!(restored.areas(), ["target unpack exact"]);
     restored.says(&["saved on debian 12 (glibc 2.36); this is debian 13 (glibc 2.41)"])?;
-    // Nothing is built: it is still what the older system built.
+    // Without a build it remains the target of the older system.
     assert_eq!(host.save()?.done()?.mode("target"), "unchanged");
     assert_eq!(recorded(&host)?, of("2.36", "12"));
     write(&host.target(), "debug/more", "built there")?;
@@ -154,7 +154,7 @@ fn a_tree_that_another_image_left_in_place_is_said_and_recorded_as_what_it_is() 
     host.save()?.done()?;
     assert_eq!(recorded(&host)?, of("2.41", "13"));
 
-    // One of its own takes its place.
+    // A target of its own takes its place.
     host.lose_target()?;
     build(&host, "old")?;
     host.forget_inodes()?;

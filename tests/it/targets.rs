@@ -1,7 +1,7 @@
 //! Jobs with several targets: `fuzz/target` of a workspace of its own, `--target-dir out2`.
 //!
-//! A target that was not restored kept all sources from getting their mtimes back: where a job had a second
-//! one, everything was built again.
+//! One target that was not restored kept all sources from getting their mtimes back: in a job with a second target,
+//! everything was built again.
 
 use std::fs;
 
@@ -20,14 +20,14 @@ const LIB: &str = "pub fn value() -> u32 {\n    1\n}\n";
 const MAIN: &str = "fn main() {\n    println!(\"app={}\", app::value());\n}\n";
 const TASK: &str = "fn main() {\n    println!(\"task=1\");\n}\n";
 
-/// Returns the manifest of a workspace of its own, which uses `app` at that path.
+/// Returns the manifest of a workspace of its own that uses `app` at this path.
 fn own_workspace(name: &str, app: Option<&str>) -> String {
     let app = app.map(|path| format!("app.path = '{path}'\n")).unwrap_or_default();
     let package = "version = '0.1.0'\nedition = '2024'\n";
     format!("[package]\nname = '{name}'\n{package}[workspace]\n[dependencies]\n{app}")
 }
 
-/// The workspaces of one repo, each as a workshop that builds there. We run in the first.
+/// The workspaces of one repo, each as a workshop that builds there. Our program runs in the first.
 struct Shops {
     app: Workshop,
     others: Vec<Workshop>,
@@ -65,8 +65,8 @@ impl Shops {
         Ok(Self { app, others })
     }
 
-    /// Builds everywhere, and returns what was not compiled or printed as it should have been: each step is
-    /// for one of the workspaces.
+    /// Builds everywhere, and returns the units and outputs that differ from the steps: each step is for one of the
+    /// workspaces.
     fn judge(&mut self, steps: [(&str, &str); 5]) -> Result<Vec<String>> {
         let mut wrong = Vec::new();
         let shops = std::iter::once(&mut self.app).chain(&mut self.others);
@@ -77,7 +77,7 @@ impl Shops {
         Ok(wrong)
     }
 
-    /// Builds in one of the workspaces, in which nothing is to be compiled.
+    /// Builds in one of the workspaces; cargo must compile nothing.
     fn judge_only(&mut self, index: usize) -> Result<Vec<String>> {
         let shop = if index == 0 { &mut self.app } else { &mut self.others[index - 1] };
         let why = shop.works_in.clone();
@@ -208,7 +208,7 @@ fn a_further_target_that_was_not_restored_keeps_all_mtimes_as_they_are() -> Resu
     let built = shops.app.build(Wiped)?;
     assert_eq!(built.compiled, ["app".to_owned()].into());
 
-    // The same where it is known, but there is none to restore.
+    // The same for a known target without any generation.
     let series = fs::read_dir(shops.app.store().join("series"))?.next().ok_or("no series")??;
     fs::remove_dir_all(series.path().join("_..fuzz..target-target"))?;
     shops.app.clone_anew()?;
@@ -223,13 +223,13 @@ fn a_further_target_that_was_not_restored_keeps_all_mtimes_as_they_are() -> Resu
 #[test]
 fn a_further_target_goes_when_its_workspace_or_its_last_save_does() -> Result {
     let shops = Shops::open()?;
-    // A job that failed before it came to the others.
+    // A job that failed before it built the others.
     shops.app.clone_anew()?;
     shops.app.build(Wiped)?;
     assert_eq!(targets(&shops.with(&["--partial"]).save()?), ["target"]);
     assert_eq!(targets(&shops.restore_anew(&[])?)[1..], FURTHER);
 
-    // The others are as they were, and yet what they say is not.
+    // The other targets are unchanged, but the list of further targets is not.
     shops.restore_anew(&[])?;
     fs::remove_dir_all(shops.app.path(Wiped, "app/out2"))?;
     shops.app.save()?;
@@ -321,7 +321,7 @@ fn a_build_directory_that_lies_apart_is_a_further_target_too() -> Result {
     shops.app.edit(Kept, &[Write("app/.gitignore", "target\nbb\n/out2\n")])?;
     shops.app.commit()?;
     shops.app.clone_anew()?;
-    // `out2` has the build directory of `target`.
+    // `out2` shares the build directory of `target`.
     let mut first = FIRST;
     first[4] = ("app=1", "");
     nothing_is(&shops.judge(first)?);
@@ -414,7 +414,7 @@ fn the_action_keeps_what_a_further_target_needs_of_cargos_home() -> Result {
     runner.verify()
 }
 
-/// A job that builds in `fuzz` alone has nothing in `target`.
+/// A job that builds in `fuzz` alone has an empty `target`.
 #[test]
 fn a_job_may_have_further_targets_alone() -> Result {
     let shops = Shops::new()?;
@@ -439,7 +439,7 @@ fn what_is_in_a_further_target_is_no_source() -> Result {
     let checked = |report: &Value| report["sources"]["checked"].as_u64();
     let before = checked(&shops.app.save()?);
     assert!(before.is_some_and(|count| count > 10), "{before:?}");
-    // Git does not ignore this one.
+    // Git does not ignore this directory.
     let mut out3 = shops.app.clone();
     out3.cargo = vec!["build", "--target-dir", "out3"];
     out3.build(Wiped)?;

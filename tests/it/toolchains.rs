@@ -1,8 +1,8 @@
-//! A second job compiles nothing, and an edit costs what it costs where nothing was wiped, also with what
-//! few jobs use: templates of the build directory, targets, profiles, toolchains, unstable flags.
+//! A second job compiles nothing, and an edit costs no more than without a wipe, even with rare settings: templates of
+//! the build directory, targets, profiles, toolchains, unstable flags.
 //!
-//! Cargo stands for a nightly where `RUSTC_BOOTSTRAP` is set: so the flags are tested with each toolchain that
-//! knows them, and what cargo says of the others is asserted.
+//! Cargo takes unstable flags if `RUSTC_BOOTSTRAP` is set. So each toolchain that knows a flag tests it, and for the
+//! others the tests assert cargo's message.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -20,13 +20,13 @@ use crate::workshop::Ours::Same;
 use crate::workshop::Side::{Kept, Wiped};
 use crate::workshop::{Edit, Result, Step, Workshop, manifest, nothing_is};
 
-/// Writes what is in `in.txt` into `OUT_DIR`. Silent: cargo then looks at the whole package.
+/// Writes the text of `in.txt` into `OUT_DIR`. It names no file, so cargo looks at the whole package.
 const SILENT: &str = "fn main() {\n\
     let text = std::fs::read_to_string(\"in.txt\").unwrap();\n\
     let code = format!(\"pub const SAY: &str = {:?};\\n\", text.trim());\n\
     std::fs::write(std::env::var(\"OUT_DIR\").unwrap() + \"/more.rs\", code).unwrap();\n}\n";
 
-/// The code that a build script wrote.
+/// Includes the code that a build script wrote.
 const MADE: &str = "include!(concat!(env!(\"OUT_DIR\"), \"/more.rs\"));\n";
 
 const MAIN: &str = "mod more { include!(concat!(env!(\"OUT_DIR\"), \"/more.rs\")); }\n\
@@ -39,8 +39,8 @@ const ALL: &str = "sib quiet/build quiet/run quiet mac dy ffi app/build app/run 
 
 const PRINTS: &str = "made=m quiet=q mac=c dy=d ffi=f sib=s text=t";
 
-/// A program with a build script, and what it depends on: a package with a silent build script, a macro, a
-/// dylib and a cdylib in its workspace, and a sibling.
+/// A program with a build script, and its dependencies: a package with a silent build script, a macro, a dylib and a
+/// cdylib in its workspace, and a sibling.
 fn shop() -> Result<Workshop> {
     let app = format!(
         "{}[workspace]\n[profile.fast]\ninherits = 'dev'\nopt-level = 1\n",
@@ -94,7 +94,7 @@ struct Build {
     cargo: Vec<&'static str>,
     /// Variables for this build alone.
     environment: Vec<(&'static str, String)>,
-    /// What an earlier build of the job has compiled for this one too.
+    /// The units that an earlier build of the job has compiled for this one too.
     shared: &'static str,
 }
 
@@ -102,21 +102,21 @@ fn build(name: &'static str, cargo: &[&'static str]) -> Build {
     Build { name, cargo: cargo.to_vec(), environment: Vec::new(), shared: "" }
 }
 
-/// What happens between two jobs.
+/// The changes between two jobs.
 #[derive(Default)]
 struct Change<'a> {
-    /// What is committed.
+    /// The committed edits.
     edits: &'a [Edit<'a>],
-    /// What is changed where the job runs, after the restore.
+    /// The edits in the job's workspace, after the restore.
     touches: &'a [Edit<'a>],
-    /// What the program prints otherwise than before.
+    /// The changed part of the program's output.
     prints: &'a str,
-    /// What cargo compiles, in each of the builds.
+    /// The units that cargo compiles, in each of the builds.
     compiles: &'a str,
 }
 
-/// Jobs with the same builds in the same order: cold, unchanged, and after edits of each kind of file.
-/// Returns what went wrong.
+/// Runs jobs with the same builds in the same order: cold, unchanged, and after edits of each kind of file. Returns the
+/// faults.
 fn story(why: &str, shop: &mut Workshop, builds: &[Build]) -> Result<Vec<String>> {
     let (mac, dy, ffi) = (says_in_macro("C"), says("D"), says("F"));
     #[rustfmt::skip]
@@ -138,7 +138,7 @@ fn story(why: &str, shop: &mut Workshop, builds: &[Build]) -> Result<Vec<String>
     Ok(wrong)
 }
 
-/// One job on both sides, after `edits` that are committed; `touches` come after the restore.
+/// Runs one job on both sides, after the committed `edits`; `touches` come after the restore.
 fn job(
     why: &str,
     shop: &mut Workshop,
@@ -175,7 +175,7 @@ fn job(
     Ok(wrong)
 }
 
-/// Says where a restore foretold other crates than those of the units that are compiled.
+/// Returns a message if a restore forecast other crates than those of the compiled units.
 fn misforetold(why: &str, restored: &Value, compiles: &str) -> Option<String> {
     let rebuilds = restored["rebuilds"].as_array().into_iter().flatten();
     let foretold: BTreeSet<_> = rebuilds.filter_map(|rebuild| rebuild["crate"].as_str()).collect();
@@ -186,7 +186,7 @@ fn misforetold(why: &str, restored: &Value, compiles: &str) -> Option<String> {
     })
 }
 
-/// Removes the build directory of the checkout that is wiped, if it lies outside of that.
+/// Removes the build directory of the wiped checkout, if it lies outside of the checkout.
 fn lose_build_dir(shop: &Workshop) -> Result {
     if !shop.path(Wiped, &shop.works_in).exists() {
         return Ok(());
@@ -198,7 +198,7 @@ fn lose_build_dir(shop: &Workshop) -> Result {
     Ok(())
 }
 
-/// Returns where cargo says that it builds the checkout that is wiped.
+/// Returns cargo's build directory of the wiped checkout.
 fn build_dir(shop: &Workshop) -> Result<PathBuf> {
     let mut cargo = shop.command("cargo", Wiped, &shop.works_in);
     cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1"]);
@@ -271,8 +271,8 @@ fn two_toolchains_in_one_target_come_back_together() -> Result {
     Ok(())
 }
 
-/// Returns a `PATH` of another toolchain: the one that built the tests, if they are not run with that. Else
-/// the same compiler says that it is another one, which is all that cargo asks it.
+/// Returns a `PATH` with another toolchain: the one that built the tests, if they run with another. Otherwise the same
+/// compiler reports another version, and cargo asks it nothing else.
 fn other_toolchain(shop: &Workshop) -> Result<String> {
     let version = |path: &str| {
         let mut rustc = shop.command("rustc", Kept, "");
@@ -296,14 +296,14 @@ fn other_toolchain(shop: &Workshop) -> Result<String> {
     Ok(other)
 }
 
-/// A workshop in which cargo takes unstable flags.
+/// A workshop whose cargo takes unstable flags.
 fn nightly_shop() -> Result<Workshop> {
     let mut shop = shop()?;
     shop.environment.push(("RUSTC_BOOTSTRAP", "1".to_owned()));
     Ok(shop)
 }
 
-/// Tells whether libraries are in two files: what the compiler reads of them, and code without that.
+/// Tells whether each library is in two files: the metadata for the compiler, and the code without metadata.
 fn has_metadata_apart(shop: &Workshop) -> Result<bool> {
     let is_library = |path: &PathBuf| {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
@@ -316,7 +316,7 @@ fn has_metadata_apart(shop: &Workshop) -> Result<bool> {
     Ok(fs::metadata(library)?.len() < fs::metadata(metadata)?.len())
 }
 
-/// Returns what cargo complains of when it is given a flag; nothing if it knows that.
+/// Returns cargo's complaint about a flag; the empty string if cargo knows the flag.
 fn complaint(shop: &Workshop, flag: &str) -> Result<String> {
     let mut cargo = shop.command("cargo", Kept, "app");
     let output = cargo.args([flag, "metadata", "--no-deps", "--offline"]).output()?;
@@ -328,7 +328,7 @@ fn complaint(shop: &Workshop, flag: &str) -> Result<String> {
 #[test]
 fn what_is_fresh_by_content_comes_back() -> Result {
     let mut shop = nightly_shop()?;
-    // Up to cargo 1.99 the flag does it, and the key is unknown.
+    // Up to cargo 1.99 the flag takes effect, and the key is unknown.
     let config = "[unstable]\nchecksum-freshness = true\n[build]\nfingerprint = 'content'\n";
     shop.edit(Kept, &[Write("app/.cargo/config.toml", config)])?;
     assert_eq!(complaint(&shop, "-Zchecksum-freshness")?, "");
@@ -339,7 +339,7 @@ fn what_is_fresh_by_content_comes_back() -> Result {
     let sources = sources.map(Touch);
     let inputs = ["app/in.txt", "app/mac/src/lib.rs", "sib/text.txt"].map(Touch);
     let old = [Write("app/text.txt", "older"), Backdate("app/text.txt")];
-    // Else a generation from before the sources were newer would serve as well.
+    // Without a new text, a generation from before the touches would serve as well.
     let new = [Write("app/text.txt", "newer")];
     #[rustfmt::skip]
     let changes = [

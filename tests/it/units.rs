@@ -1,5 +1,4 @@
-//! Units: what a job used is stored, and what nobody uses any more leaves the stored copy. Cargo is
-//! the judge of both.
+//! Units: the store keeps the units that jobs use, and unused ones leave the stored copy. Cargo is the judge of both.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +16,7 @@ fn workshop() -> Result<Workshop> {
     workshop_in(tempfile::tempdir()?)
 }
 
-/// A program that depends on a chain of crates beside it, each of which has a build script.
+/// A program that depends on a chain of crates beside it, each with a build script.
 fn workshop_in(dir: TempDir) -> Result<Workshop> {
     let script = "fn main() { println!(\"cargo::rerun-if-changed=build.rs\"); }\n";
     let lib = "pub const SAY: &str = env!(\"CARGO_PKG_VERSION\");\n";
@@ -35,7 +34,7 @@ fn workshop_in(dir: TempDir) -> Result<Workshop> {
     Workshop::in_dir(dir, "app", &files)
 }
 
-/// Throws away, clones, restores, builds what the workshop's cargo arguments say, and saves.
+/// Wipes, clones, restores, builds with the workshop's cargo arguments, and saves.
 fn job(shop: &Workshop) -> Result<(Built, serde_json::Value)> {
     shop.clone_anew()?;
     shop.restore()?;
@@ -43,8 +42,8 @@ fn job(shop: &Workshop) -> Result<(Built, serde_json::Value)> {
     Ok((built, shop.save()?))
 }
 
-/// The units of a target directory, by their fingerprints: `.fingerprint/<package>-<hash>`, or, since
-/// cargo 1.100, `build/<package>/<hash>/fingerprint`.
+/// Counts the units of a target directory by their fingerprints: `.fingerprint/<package>-<hash>`, or, since cargo
+/// 1.100, `build/<package>/<hash>/fingerprint`.
 fn units(target: &Path) -> Result<usize> {
     let mut count = 0;
     for entry in WalkDir::new(target) {
@@ -79,7 +78,7 @@ fn bump(shop: &Workshop, version: &str) -> Result {
     shop.commit()
 }
 
-/// How often the dependencies are bumped.
+/// The number of bumps of the dependencies.
 const BUMPS: u32 = 30;
 
 #[test]
@@ -87,7 +86,7 @@ fn what_was_stored_does_not_grow_while_dependencies_are_bumped_thirty_times() ->
     let mut shop = workshop()?;
     shop.edit(Kept, &[Remove("one/build.rs"), Remove("two/build.rs")])?;
     shop.commit()?;
-    // Each round compiles all in both workshops: without linking that is quick.
+    // Each round compiles everything in both workshops, which is quick without linking.
     shop.cargo = vec!["check"];
     job(&shop)?;
     for number in 1..=BUMPS {
@@ -118,12 +117,12 @@ fn a_unit_leaves_after_three_saves_of_its_job_that_did_not_use_it() -> Result {
     what_is_not_used_leaves(workshop()?)
 }
 
-/// For any disk that tells which units a job uses.
+/// The same on any disk that tells which units a job uses.
 pub(crate) fn what_is_not_used_leaves_on(disk: &Path) -> Result {
     what_is_not_used_leaves(workshop_in(tempfile::tempdir_in(disk)?)?)
 }
 
-/// How many units a dry run of gc says that the next save leaves out.
+/// Returns how many units the next save leaves out, according to a dry run of gc.
 fn foreseen(shop: &Workshop, args: &[&str]) -> Result<usize> {
     let mut gc = Command::new(PROGRAM);
     gc.args(["gc", "--dry-run", "--json", "--root"]).arg(shop.store()).args(ROOMY).args(args);
@@ -161,7 +160,7 @@ fn what_is_not_used_leaves(mut shop: Workshop) -> Result {
     Ok(())
 }
 
-/// With 1, a unit leaves with the first save that did not use it, and a dry run said nothing of it.
+/// With 1, a unit leaves with the first save after a job that did not use it; a dry run did not report that.
 #[test]
 fn with_one_save_a_dry_run_names_the_units_that_the_next_save_leaves_out() -> Result {
     let save = |shop: &Workshop| {
@@ -176,7 +175,7 @@ fn with_one_save_a_dry_run_names_the_units_that_the_next_save_leaves_out() -> Re
     shop.cargo = vec!["build", "--release"];
     shop.build(Wiped)?;
     save(&shop)?;
-    // All of them, for who knows which the job will use.
+    // All units, because nobody knows which of them the job will use.
     assert_eq!(foreseen(&shop, &["--unit-saves", "1"])?, one_profile * 2);
     assert_eq!(foreseen(&shop, &["--unit-saves", "2"])?, 0);
     shop.cargo = vec!["build"];
@@ -194,8 +193,8 @@ fn with_one_save_a_dry_run_names_the_units_that_the_next_save_leaves_out() -> Re
     Ok(())
 }
 
-/// For a disk that does not tell which units a job uses: all is as fresh and as right as elsewhere, and
-/// what leaves is what was built long ago, used or not.
+/// For a disk that does not tell which units a job uses: everything is as fresh and as right as elsewhere, and units
+/// that were built long ago leave, used or not.
 pub(crate) fn what_is_old_leaves_on(disk: &Path) -> Result {
     const DAY_SECS: i64 = 86_400;
     let mut shop = workshop_in(tempfile::tempdir_in(disk)?)?;
@@ -234,13 +233,13 @@ pub(crate) fn what_is_old_leaves_on(disk: &Path) -> Result {
     shop.clone_anew()?;
     shop.restore()?;
     shop.build(Kept)?;
-    // The last generation has none of them; one before it still has, and serves better.
+    // The last generation has none of them; an earlier one still has them, and is more useful.
     wrong.extend(shop.judge(&Step("too old", &[], "round=3", "", Same))?);
     nothing_is(&wrong);
     Ok(())
 }
 
-/// What a save or restore says of the target.
+/// Returns the notes about the target in the report of a save or restore.
 fn notes(report: &serde_json::Value) -> String {
     let areas = report["areas"].as_array().into_iter().flatten();
     areas.filter(|area| area["name"] == "target").map(|area| area["notes"].to_string()).collect()
@@ -252,7 +251,7 @@ fn a_unit_whose_artifacts_are_gone_is_not_stored_and_only_it_is_built_again() ->
     shop.clone_anew()?;
     shop.build(Wiped)?;
     let all = units(&shop.path(Wiped, "app/target"))?;
-    // As a step does that makes room, or hands a library on.
+    // Like a step that frees space, or moves a library elsewhere.
     for entry in WalkDir::new(shop.path(Wiped, "app/target/debug")) {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with("libtwo-") {
@@ -293,8 +292,8 @@ fn a_job_that_failed_prunes_nothing_and_another_kind_of_job_stores_only_its_own(
     assert_eq!(partial["units"]["pruned"], 0, "{partial}");
     assert!(partial["units"]["kept"].as_u64() > Some(built), "{partial}");
 
-    // A job that is new takes the tree of which most is fresh: that of the failed one has both kinds of units.
-    // The build scripts are units of both, the three crates are not.
+    // A new job takes the tree with the most fresh units: that of the failed job has both kinds of units. Both kinds
+    // share the units of build scripts, but not those of the three crates.
     shop.options = vec!["--job", "lint"];
     let (checked, saved) = job(&shop)?;
     assert_eq!(checked.compiled, [].into());

@@ -1,8 +1,8 @@
-//! What another lane changed in a shared home of cargo where no lock file says how it was.
+//! Changes of another lane in a shared home of cargo to files that no lock file proves.
 //!
-//! The lock file was taken for the proof of everything. But a repository may commit none, and a lock file says nothing of
-//! the `.git` of a checkout, of an index, and of what a workspace locks that nobody knew of yet. Each of these brought what
-//! a pull request had written into what a push saved.
+//! The lock file was taken as proof of everything. But a repository may commit none. A lock file also does not cover
+//! the `.git` of a checkout, an index, and the packages of a workspace that nobody knew of. Each of these carried files
+//! of a pull request into the save of a push.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::support::{
 const FOO: &str = "foo-1.0.0";
 const BAR: &str = "bar-1.0.0";
 
-/// Writes the lock file as cargo would for a build, since the repository commits none.
+/// Writes the lock file as cargo does in a build, since the repository commits none.
 fn generate_lock(runner: &FakeRunner) -> Result {
     let app = runner.path("_work/app/app");
     let commit = runner.head(&runner.path("origin/git/lib"))?;
@@ -25,7 +25,7 @@ fn generate_lock(runner: &FakeRunner) -> Result {
     lock_repository(&app, &commit)
 }
 
-/// Takes the lock file out of the repository.
+/// Removes the lock file from the repository.
 fn unlock(runner: &FakeRunner) -> Result {
     let origin = runner.path("origin/app");
     succeed(runner.git(&origin).args(["rm", "-q", "Cargo.lock"]))?;
@@ -37,7 +37,7 @@ fn crate_file(name: &str) -> String {
     format!("home/.cargo/registry/cache/{INDEX}/{name}.crate")
 }
 
-/// Whatever a pull request can change in the home: sources, a crate file, the index, a tag.
+/// Changes everything that a pull request can change in the home: sources, a crate file, the index, a tag.
 fn change_all(runner: &FakeRunner) -> Result {
     change_sources(runner)?;
     let home = runner.path("home/.cargo");
@@ -56,7 +56,7 @@ fn change_sources(runner: &FakeRunner) -> Result {
     Ok(())
 }
 
-/// What an index says of a crate.
+/// Returns the path of the index's file about a crate.
 fn summaries() -> String {
     format!("registry/index/{INDEX}/.cache/3/f/foo")
 }
@@ -70,7 +70,7 @@ fn tag(repository: &Path) -> Result {
     succeed(isolated("git", repository, repository).args(["tag", "evil"]))
 }
 
-/// Returns what is in the home that a pull request wrote there.
+/// Returns the paths in the home that a pull request wrote.
 fn changed(runner: &FakeRunner) -> Result<Vec<String>> {
     let mut changed = edited(runner)?;
     let home = runner.path("home/.cargo");
@@ -115,13 +115,13 @@ fn without_a_lock_file_what_another_lane_changed_is_as_this_one_saved_it() -> Re
     let post = second.post("success")?.ok()?;
     assert_eq!(post.annotations("warning"), [""; 0], "{}", post.log);
 
-    // A job of the same lane suspects nothing.
+    // A job of the same lane sets nothing aside.
     let main = job(&runner, Push, &[]).main()?.ok()?;
     assert!(!main.log.contains("set aside"), "{}", main.log);
     Ok(())
 }
 
-/// Nothing was saved yet: cargo unpacks the crate again, and makes the checkout again.
+/// No generation exists yet: cargo unpacks the crate again, and creates the checkout again.
 #[test]
 fn without_a_lock_file_and_a_generation_sources_are_those_of_their_crates_and_commits() -> Result {
     for (how, is_source_there, is_checkout_there) in
@@ -147,7 +147,7 @@ fn without_a_lock_file_and_a_generation_sources_are_those_of_their_crates_and_co
     Ok(())
 }
 
-/// The lock file of a workspace that a save finds is read then, and says what was wrong all the time.
+/// A save finds another workspace, reads its lock file only then, and learns that a part was wrong from the start.
 #[test]
 fn a_target_is_not_saved_if_a_workspace_that_was_found_locks_what_a_lane_edited() -> Result {
     for is_edited in [true, false] {
@@ -176,13 +176,13 @@ fn a_target_is_not_saved_if_a_workspace_that_was_found_locks_what_a_lane_edited(
     Ok(())
 }
 
-/// A job may restore and save in steps of their own.
+/// A job may restore and save in separate steps.
 #[test]
 fn a_step_that_only_saves_refuses_what_a_post_step_would() -> Result {
     let runner = runner()?;
     depend(&runner)?;
     job(&runner, Push, &[("mode", "restore")]).main()?.ok()?;
-    // By a job of another lane that runs beside it.
+    // A job of another lane, running at the same time, made this edit.
     let source = at(&runner, &home_sources()[0])?;
     fs::write(&source, "// evil\n")?;
     build(&runner, "push")?;
@@ -191,7 +191,7 @@ fn a_step_that_only_saves_refuses_what_a_post_step_would() -> Result {
     Ok(())
 }
 
-/// Returns a runner on which a push saved, and the main step of a pull request ran after it.
+/// Returns a runner on which a push saved, followed by the main step of a pull request.
 fn saved_then_pull_request() -> Result<FakeRunner> {
     let runner = runner()?;
     depend(&runner)?;
@@ -203,7 +203,7 @@ fn saved_then_pull_request() -> Result<FakeRunner> {
     Ok(runner)
 }
 
-/// With a lock file the sources of a git dependency are proven; its tags, which a build script may ask for, are not.
+/// A lock file proves the sources of a git dependency. It does not prove the tags, which a build script may read.
 #[test]
 fn the_git_directory_of_a_checkout_is_the_one_that_its_lane_saved() -> Result {
     let runner = saved_then_pull_request()?;
@@ -215,7 +215,7 @@ fn the_git_directory_of_a_checkout_is_the_one_that_its_lane_saved() -> Result {
     Ok(())
 }
 
-/// A build reads there: what cargo makes again cannot go yet, and the next job tries again.
+/// While a build reads the home, files that cargo would make again cannot be removed; the next job tries again.
 #[test]
 fn while_a_build_reads_the_home_what_was_changed_stays_and_is_not_taken_over() -> Result {
     let runner = runner()?;
@@ -235,7 +235,7 @@ fn while_a_build_reads_the_home_what_was_changed_stays_and_is_not_taken_over() -
     Ok(())
 }
 
-/// Where a registry is, no lock file says either.
+/// A lock file does not prove the address of a registry either.
 #[test]
 fn where_a_registry_is_says_what_its_lane_saved() -> Result {
     let runner = saved_then_pull_request()?;

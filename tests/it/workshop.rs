@@ -1,5 +1,5 @@
-//! Two workshops with one history: in `kept` nothing is ever wiped, `wiped` is thrown away, cloned
-//! anew and restored before every build. Cargo is the judge of both.
+//! Two workshops with one history: `kept` is never wiped, and `wiped` is wiped, cloned anew and restored before every
+//! build. Cargo is the judge of both.
 //!
 //! Real git, real cargo, the real binary; no network, and nothing of the user's but the toolchain.
 
@@ -21,7 +21,7 @@ use crate::support::{build_script, isolated, name_with_hash};
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-/// Which of the two workshops.
+/// One of the two workshops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     /// The one that is never wiped.
@@ -32,100 +32,100 @@ pub(crate) enum Side {
 
 use Side::{Kept, Wiped};
 
-/// A change of what is in a workshop; paths start in it: `app/src/main.rs`.
+/// A change to the files of a workshop; paths are relative to it: `app/src/main.rs`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Edit<'a> {
     /// Writes a file, and the directories that lead to it.
     Write(&'a str, &'a str),
-    /// Removes a file, or a directory with all that is in it.
+    /// Removes a file, or a directory with all its contents.
     Remove(&'a str),
     /// Renames, as `git mv` does.
     Rename(&'a str, &'a str),
     /// Exchanges two files.
     Swap(&'a str, &'a str),
-    /// Replaces what is there by a symlink.
+    /// Replaces a path by a symlink.
     Link(&'a str, &'a str),
     /// Sets the mode of a file.
     Chmod(&'a str, u32),
-    /// Gives a file the mtime of now.
+    /// Gives a file the current time as mtime.
     Touch(&'a str),
-    /// Gives a file an mtime long before anything was built.
+    /// Gives a file an mtime from long before all builds.
     Backdate(&'a str),
     /// Runs git in a repo.
     Git(&'a str, &'a [&'a str]),
 }
 
-/// What cargo did, and what the program then said.
+/// The units that cargo compiled, and the program's output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Built {
     /// Packages that were compiled; `/build` stands for a build script, `/run` for its run,
     /// `/test` for a test and `/doc` for documentation.
     pub(crate) compiled: BTreeSet<String>,
-    /// `name=value` as the program prints them.
+    /// The lines `name=value` that the program printed.
     pub(crate) prints: BTreeMap<String, String>,
 }
 
-/// How the verdicts in the restored workshop compare with those in the one that was never wiped.
+/// The difference between cargo's verdicts in the restored workshop and in the one never wiped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ours<'a> {
-    /// The same.
+    /// No difference.
     Same,
-    /// These are compiled besides.
+    /// These units are compiled, too.
     More(&'a str),
-    /// These are fresh.
+    /// These units are fresh.
     Fewer(&'a str),
-    /// Where nothing was wiped cargo is fooled and the program is stale; these are compiled.
+    /// In the workshop never wiped cargo is fooled and the program is stale; ours compiles these units.
     Despite(&'a str),
 }
 
 /// One step of a history.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step<'a>(
-    /// What it is about.
+    /// The name of the step.
     pub(crate) &'a str,
-    /// What is committed.
+    /// The committed edits.
     pub(crate) &'a [Edit<'a>],
-    /// What the program prints otherwise than before.
+    /// The changed part of the program's output.
     pub(crate) &'a str,
-    /// What cargo compiles where nothing was ever wiped.
+    /// The units that cargo compiles in the workshop never wiped.
     pub(crate) &'a str,
-    /// How ours differs.
+    /// The difference of ours.
     pub(crate) Ours<'a>,
 );
 
-/// Both workshops, and how cargo and we are called in them. Its clones share the history and the store.
+/// Both workshops, and the calls of cargo and our program in them. Clones share the history and the store.
 #[derive(Clone)]
 pub(crate) struct Workshop {
     dir: Arc<tempfile::TempDir>,
     repos: Vec<String>,
     prints: BTreeMap<String, String>,
     wiped: String,
-    /// The name of the directory that the store is in.
+    /// The name of the store's directory.
     pub(crate) store: &'static str,
-    /// Where cargo runs, and what `--repo` is, in the workshop.
+    /// The directory in the workshop where cargo runs, which is also `--repo`.
     pub(crate) works_in: String,
     /// The arguments of cargo.
     pub(crate) cargo: Vec<&'static str>,
-    /// Variables for cargo and for us; `@` stands for the workshop.
+    /// Variables for cargo and our program; `@` stands for the workshop.
     pub(crate) environment: Vec<(&'static str, String)>,
     /// Whether checkouts are git repositories.
     pub(crate) with_git: bool,
-    /// The dependencies that we are told of.
+    /// The dependencies to name to our program.
     pub(crate) dependencies: Vec<String>,
     /// Options of `save` and `restore`.
     pub(crate) options: Vec<&'static str>,
 }
 
 impl Workshop {
-    /// Makes both workshops with `files`; their first components are the repos. The first repo is
-    /// the one that is built, the others are its dependencies.
+    /// Creates both workshops with `files`; their first components are the repos. The first repo is built, the others
+    /// are its dependencies.
     pub(crate) fn new(files: &[(&str, &str)]) -> Result<Self> {
         let (repo, _) =
             files.first().and_then(|(path, _)| path.split_once('/')).unwrap_or_default();
         Self::in_dir(tempfile::tempdir()?, repo, files)
     }
 
-    /// As `new`, in `dir`, with a workspace at `works_in`.
+    /// Like `new`, in `dir`, with a workspace at `works_in`.
     pub(crate) fn in_dir(
         dir: tempfile::TempDir,
         works_in: &str,
@@ -164,12 +164,12 @@ impl Workshop {
         Ok(workshop)
     }
 
-    /// Moves the wiped workshop: what is cloned from now on lies elsewhere.
+    /// Moves the wiped workshop: later clones lie in another place.
     pub(crate) fn move_to(&mut self, name: &str) {
         name.clone_into(&mut self.wiped);
     }
 
-    /// Adds a repo, and tells us of it as a dependency.
+    /// Adds a repo, and names it to our program as a dependency.
     pub(crate) fn add_repo(&mut self, repo: &str, files: &[(&str, &str)]) -> Result {
         for (path, text) in files {
             self.edit(Kept, &[Edit::Write(&format!("{repo}/{path}"), text)])?;
@@ -180,7 +180,7 @@ impl Workshop {
         self.commit()
     }
 
-    /// Makes a directory of a repo a repository of its own, which the repo has as a submodule.
+    /// Turns a directory of a repo into a repository of its own, a submodule of the repo.
     pub(crate) fn as_submodule(&self, repo: &str, name: &str) -> Result {
         let (dir, origin) = (format!("{repo}/{name}"), format!("{name}-origin"));
         self.edit(Kept, &[Edit::Rename(&dir, &origin)])?;
@@ -195,7 +195,7 @@ impl Workshop {
         self.git(Kept, repo, &["commit", "-q", "-m", "a-step"]).map(drop)
     }
 
-    /// Copies the wiped workshop with its mtimes, in place of what is at `name`.
+    /// Copies the wiped workshop with its mtimes, replacing `name`.
     pub(crate) fn copy_wiped(&self, name: &str) -> Result {
         let dest = self.dir.path().join(name);
         remove(&dest)?;
@@ -211,7 +211,7 @@ impl Workshop {
         Ok(wrong)
     }
 
-    /// Returns where a workshop is, or what is below it.
+    /// Returns the path of a workshop, or of a path below it.
     pub(crate) fn path(&self, side: Side, below: &str) -> PathBuf {
         let side = match side {
             Kept => "kept",
@@ -220,12 +220,12 @@ impl Workshop {
         self.dir.path().join(side).join(below)
     }
 
-    /// Returns where the store is.
+    /// Returns the path of the store.
     pub(crate) fn store(&self) -> PathBuf {
         self.dir.path().join(self.store)
     }
 
-    /// Changes what is in a workshop, without committing it.
+    /// Changes the files of a workshop, without a commit.
     pub(crate) fn edit(&self, side: Side, edits: &[Edit<'_>]) -> Result {
         for edit in edits {
             let at = |below: &str| self.path(side, below);
@@ -262,7 +262,7 @@ impl Workshop {
         Ok(())
     }
 
-    /// Commits what is in the workshop that is never wiped.
+    /// Commits the files of the workshop that is never wiped.
     pub(crate) fn commit(&self) -> Result {
         for repo in &self.repos {
             self.git(Kept, repo, &["add", "-A"])?;
@@ -271,14 +271,14 @@ impl Workshop {
         Ok(())
     }
 
-    /// Runs git in a repo and returns what it prints.
+    /// Runs git in a repo and returns its output.
     pub(crate) fn git(&self, side: Side, repo: &str, args: &[&str]) -> Result<String> {
         let mut git = self.command("git", side, repo);
         let output = git.args(["-c", "protocol.file.allow=always"]).args(args).output()?;
         said(&output)
     }
 
-    /// Throws the wiped workshop away and checks out what is committed in the other.
+    /// Removes the wiped workshop and clones the commits of the other.
     pub(crate) fn clone_anew(&self) -> Result {
         remove(&self.path(Wiped, ""))?;
         fs::create_dir_all(self.path(Wiped, ""))?;
@@ -303,7 +303,7 @@ impl Workshop {
         self.runner_cache("restore")
     }
 
-    /// Returns the command `runner-cache <verb>` with all that belongs to it.
+    /// Returns the command `runner-cache <verb>` with the arguments of this workshop.
     pub(crate) fn runner_cache_command(&self, verb: &str) -> Command {
         let program = env!("CARGO_BIN_EXE_runner-cache");
         let mut command = self.command(program, Wiped, &self.works_in);
@@ -355,8 +355,8 @@ impl Workshop {
         Ok(built)
     }
 
-    /// Walks through a history, in both workshops: each step is committed and built in the one,
-    /// cloned, restored, built, built again and saved in the other. Returns what went wrong.
+    /// Runs a history in both workshops: each step is committed and built in one; cloned, restored, built, built again
+    /// and saved in the other. Returns the faults.
     pub(crate) fn walk(&mut self, steps: &[Step<'_>]) -> Result<Vec<String>> {
         let mut wrong = Vec::new();
         for step in steps {
@@ -374,7 +374,7 @@ impl Workshop {
         Ok(wrong)
     }
 
-    /// Builds both workshops as they are and returns what is not as the step says.
+    /// Builds both workshops as they are, and returns the differences from the step.
     pub(crate) fn judge(&mut self, step: &Step<'_>) -> Result<Vec<String>> {
         let Step(why, _, prints, compiles, ours) = step;
         let mut wrong = Vec::new();
@@ -412,7 +412,7 @@ impl Workshop {
         Ok(wrong)
     }
 
-    /// Builds where nothing was wiped, and fails unless the program is stale; then helps cargo out.
+    /// Builds in the workshop never wiped, and fails unless the program is stale; then makes cargo build it.
     fn expect_fooled(&self, want: &Built) -> Result {
         let fooled = self.build(Kept)?;
         assert_eq!(fooled.compiled, want.compiled, "cargo is no longer fooled");
@@ -422,16 +422,16 @@ impl Workshop {
         Ok(())
     }
 
-    /// Takes everything that is in the wiped workshop but git's own as many seconds later.
+    /// Moves the mtimes of everything in the wiped workshop, except git's own files, by `secs`.
     pub(crate) fn shift_mtimes(&self, secs: i64) -> Result {
         let mut shifted = BTreeSet::new();
-        // Not `filter_entry`: where the contents of a directory come first, it leaves out what follows.
+        // Not `filter_entry`: with contents first, it leaves out the entries after a filtered one.
         for entry in WalkDir::new(self.path(Wiped, "")).contents_first(true) {
             let entry = entry?;
             if entry.path().components().any(|name| name.as_os_str() == ".git") {
                 continue;
             }
-            // Cargo links what it builds; such a file is shifted once.
+            // Cargo makes hard links of its output: shift such a file only once.
             if entry.path_is_symlink() || !shifted.insert(entry.metadata()?.ino()) {
                 continue;
             }
@@ -443,7 +443,7 @@ impl Workshop {
         Ok(())
     }
 
-    /// Returns a command that runs below a workshop with nothing of the user's but the toolchain.
+    /// Returns a command that runs below a workshop, with nothing of the user's but the toolchain.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>, side: Side, below: &str) -> Command {
         let mut command = isolated(program, &self.path(side, below), &self.dir.path().join("home"));
         command
@@ -463,7 +463,7 @@ impl Workshop {
     }
 }
 
-/// Fails with everything that went wrong, if anything did.
+/// Fails with all faults, if there are any.
 pub(crate) fn nothing_is(wrong: &[String]) {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
@@ -480,14 +480,14 @@ pub(crate) fn manifest(name: &str, dependencies: &[&str]) -> String {
     text
 }
 
-/// Returns what a program printed, or an error with what it complained of.
+/// Returns the output of a program, or an error with its messages.
 fn said(output: &Output) -> Result<String> {
     if output.status.success() {
         return Ok(String::from_utf8(output.stdout.clone())?);
     }
     let log = String::from_utf8_lossy(&output.stderr);
     let last: Vec<_> = log.lines().filter(|line| !line.contains("Running `")).collect();
-    // What rustc says is among cargo's messages.
+    // Cargo's messages contain those of rustc.
     let messages = String::from_utf8_lossy(&output.stdout);
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let rendered = messages.filter_map(|it| it["message"]["rendered"].as_str().map(str::to_owned));
@@ -495,7 +495,7 @@ fn said(output: &Output) -> Result<String> {
     Err(format!("{}\n{}\n{rendered}", output.status, last.join("\n")).into())
 }
 
-/// Returns the name that tests give to what a `compiler-artifact` is about.
+/// Returns the tests' name for the unit of a `compiler-artifact`.
 fn unit(message: &Value) -> Result<String> {
     // `path+file:///w/app#0.1.0`, or `path+file:///w/deep#app@0.1.0`.
     let id = message["package_id"].as_str().ok_or("no package")?;
@@ -514,7 +514,7 @@ fn unit(message: &Value) -> Result<String> {
     Ok(name)
 }
 
-/// Returns the name of the run of a build script that a line of cargo's log announces.
+/// Returns the name of a build script's run that a line of cargo's log announces.
 fn script_run(line: &str) -> Option<String> {
     let script = name_with_hash(build_script(line)?)?;
     Some(format!("{}/run", script.rsplit_once('-')?.0))
@@ -524,7 +524,7 @@ fn words(text: &str) -> BTreeSet<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Says how what was built differs from what should have been.
+/// Describes the difference between a build and the expected one.
 fn difference(got: &Built, want: &Built) -> String {
     let mut text = String::new();
     if got.compiled != want.compiled {

@@ -45,7 +45,7 @@ fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
-/// What each of [`UNITS`] sees of the member, if the feature `default` was asked for.
+/// Returns the parts of the member that each of [`UNITS`] sees, if the feature `default` was asked for.
 fn seen(dir: &Path) -> TestResult<Vec<Option<Seen>>> {
     let dir = dir.canonicalize()?.join("a");
     let features = Features { asked: names(&["default"]), implied: names(&["on"]) };

@@ -1,4 +1,4 @@
-//! What is wrong with a chain is found where it stands.
+//! Each mistake in a chain is found at its place in the file.
 
 use super::super::{Chain, Kind};
 

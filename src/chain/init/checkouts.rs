@@ -1,4 +1,4 @@
-//! The files of the repositories as they are on disk, beside each other in one directory.
+//! The files of the repositories on disk, whose checkouts lie beside each other in one directory.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,54 +8,54 @@ use std::path::{Path, PathBuf};
 use super::marked::{Outcome, is_ours, update};
 use super::{CHAIN_FILE, WORKFLOWS, Wanted};
 
-/// What becomes of one file.
+/// A file, and the action planned for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The file.
     pub path: PathBuf,
-    /// What it says, if it is there.
+    /// Its text, if it exists.
     pub old: Option<String>,
-    /// What becomes of it.
+    /// The planned action.
     pub outcome: Outcome,
 }
 
-/// Why files cannot be read or written.
+/// An error in reading or writing the files.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A repository is not where it should be.
+    /// A checkout is missing.
     #[error("`{}` is not there", path.display())]
     NoCheckout {
-        /// Where it should be.
+        /// The expected path.
         path: PathBuf,
     },
 
     /// A repository has a chain of its own, which would be read in place of the copy.
     #[error("`{}` would be read in place of `{}`", own.display(), copy.display())]
     OtherChain {
-        /// The chain that is there.
+        /// The repository's own chain.
         own: PathBuf,
-        /// The copy that is to be there.
+        /// The path of the copy.
         copy: PathBuf,
     },
 
     /// The filesystem refused.
     #[error("cannot {action} `{}`", path.display())]
     Io {
-        /// What was tried, as a verb phrase.
+        /// The failed action, as a verb phrase.
         action: &'static str,
-        /// The path it was tried on.
+        /// The path of the failed action.
         path: PathBuf,
-        /// What the filesystem said.
+        /// The filesystem's error.
         source: io::Error,
     },
 }
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Returns what becomes of each file in the checkouts below `dir`; `source` is the chain's file.
+/// Plans the change of each file in the checkouts below `dir`; `source` is the chain's file.
 ///
-/// Changes nothing.
+/// Changes nothing on disk.
 pub fn plan(wanted: &[Wanted], dir: &Path, source: &Path) -> Result<Vec<Change>> {
     let mut changes = Vec::new();
     let source = canonical(source)?;
@@ -73,7 +73,7 @@ pub fn plan(wanted: &[Wanted], dir: &Path, source: &Path) -> Result<Vec<Change>>
     Ok(changes)
 }
 
-/// Does what is planned for one file. It is the old one or the new one, whatever happens.
+/// Applies the change to one file. Even after a crash the file is the old one or the new one.
 pub fn apply(change: &Change) -> Result<()> {
     let Outcome::Write(text) = &change.outcome else { return Ok(()) };
     let path = &change.path;
@@ -98,7 +98,7 @@ fn reads_source(checkout: &Path, copy: &Path, source: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// Returns what we wrote once and no repository needs any more.
+/// Returns the files that we wrote once and that no repository needs any more.
 fn leftovers(wanted: &[Wanted], dir: &Path) -> Result<Vec<Change>> {
     let mut found = Vec::new();
     let repositories: BTreeSet<_> = wanted.iter().map(|it| &it.repository).collect();

@@ -1,8 +1,8 @@
-//! What of a file is ours, and what is of those who use it.
+//! Tells our parts of a file from those of its users.
 //!
-//! A file that we wrote begins with a seal: the digest of all that is ours in it. What stands
-//! between a line `# yours: <place>` and a line `# end of yours` is not ours, and stays. If the
-//! seal does not fit, somebody edited what is ours, and the file is left alone.
+//! A file that we wrote begins with a seal: the digest of all our lines in it. The lines between a
+//! line `# yours: <place>` and a line `# end of yours` belong to the users, and stay. If the seal
+//! does not match, somebody edited our lines, and the file is left alone.
 
 use std::collections::BTreeMap;
 
@@ -13,16 +13,16 @@ const SEAL: &str = "# seal: ";
 const BEGINS: &str = "# yours: ";
 const ENDS: &str = "# end of yours";
 
-/// What becomes of a file.
+/// The action planned for a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is as it should be.
+    /// None: the file is up to date.
     Current,
-    /// It is to be replaced by this.
+    /// Replace the file by this text.
     Write(String),
-    /// It is left as it is. If it is removed, this comes in its place.
+    /// Leave the file alone. Once somebody removes it, this text takes its place.
     Refused(Refusal, String),
-    /// We wrote it, and it is needed no more.
+    /// None: we wrote the file, and nobody needs it any more.
     Leftover,
 }
 
@@ -32,15 +32,15 @@ pub enum Refusal {
     /// Somebody else wrote it.
     #[error("it was not written by `chain init`")]
     Foreign,
-    /// It is not as we wrote it.
+    /// Somebody edited our lines.
     #[error("it was edited outside of the marked places")]
     Edited,
-    /// What people wrote at a marked place would be lost.
+    /// The new file lacks this marked place, and its lines would be lost.
     #[error("the marked place `{0}` is no more, and what stands there would be lost")]
     Orphan(String),
 }
 
-/// Returns `body` as a file that we write, with nothing at the marked places.
+/// Returns `body` as a file of ours, with empty marked places.
 pub(super) fn seal(body: &str) -> String {
     let lines = HEADER.lines().chain([SEAL]).chain(body.lines());
     let text: String = lines.flat_map(|line| [line, "\n"]).collect();
@@ -48,7 +48,7 @@ pub(super) fn seal(body: &str) -> String {
     text.replacen(SEAL, &format!("{SEAL}{digest}"), 1)
 }
 
-/// Returns what was sealed, or `text` itself if that is not sealed.
+/// Returns the sealed body, or `text` itself if it is not sealed.
 pub(super) fn unsealed(text: &str) -> &str {
     let after_seal = text.split_once(&format!("\n{SEAL}"));
     after_seal.and_then(|(_, rest)| rest.split_once('\n')).map_or(text, |(_, body)| body)
@@ -59,7 +59,8 @@ pub(super) fn is_ours(text: &str) -> bool {
     text.lines().any(|line| line.starts_with(SEAL))
 }
 
-/// Returns what becomes of a file that is `old`, where [`seal`] wants `new`.
+/// Returns the action for a file with the text `old`, which should become `new`, a result of
+/// [`seal`].
 pub(super) fn update(old: Option<&str>, new: &str) -> Outcome {
     let Some(old) = old else { return Outcome::Write(new.to_owned()) };
     let Some(sealed) = old.lines().find_map(|line| line.strip_prefix(SEAL)) else {
@@ -80,7 +81,7 @@ pub(super) fn update(old: Option<&str>, new: &str) -> Outcome {
     }
 }
 
-/// Returns the digest of what is ours in a file: all but the seal and what is at marked places.
+/// Returns the digest of our lines: all but the seal and the lines at marked places.
 fn digest_of(text: &str) -> String {
     let mut hasher = Sha256::new();
     for (line, owner) in owners(text) {
@@ -92,7 +93,7 @@ fn digest_of(text: &str) -> String {
     hasher.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
-/// Returns what stands at each marked place, by its name; nothing if the marks are broken.
+/// Returns the lines at each marked place, by its name; `None` if the marks are broken.
 fn places(text: &str) -> Option<BTreeMap<String, String>> {
     let mut places = BTreeMap::new();
     let mut open = None;
@@ -116,7 +117,8 @@ fn places(text: &str) -> Option<BTreeMap<String, String>> {
     open.is_none().then_some(places)
 }
 
-/// Puts what is theirs at the places of `new`; returns also a place that `new` does not have.
+/// Puts the users' lines at the places of `new`; also returns a place with lines that `new` lacks,
+/// if any.
 fn put_in(new: &str, mut theirs: BTreeMap<String, String>) -> (String, Option<String>) {
     let mut text = String::new();
     for line in new.lines() {
@@ -129,14 +131,14 @@ fn put_in(new: &str, mut theirs: BTreeMap<String, String>) -> (String, Option<St
     (text, theirs.into_keys().next())
 }
 
-/// Whose a line is.
+/// The owner of a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Owner {
     Us,
     Them,
 }
 
-/// Returns each line, with whose it is. The marks are ours.
+/// Returns each line with its owner. The marks are ours.
 fn owners(text: &str) -> impl Iterator<Item = (&str, Owner)> {
     text.lines().scan(Owner::Us, |owner, line| {
         if line.trim() == ENDS {
@@ -150,7 +152,7 @@ fn owners(text: &str) -> impl Iterator<Item = (&str, Owner)> {
     })
 }
 
-/// Returns the name of the place that begins with this line.
+/// Returns the name of the place that this line opens.
 fn name_of(line: &str) -> Option<&str> {
     line.trim().strip_prefix(BEGINS)
 }

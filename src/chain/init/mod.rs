@@ -1,11 +1,12 @@
 //! The files that each repository of a chain needs, as text.
 //!
-//! All of them only call the reusable workflows of one repository, with what `chain.toml` says.
+//! The workflows only call the reusable workflows of one repository, with the settings of
+//! `chain.toml`.
 //!
 //! # Invariants
 //!
 //! - The same chain gives the same text.
-//! - What people wrote is never lost: `marked` says what of a file is theirs.
+//! - Lines that users wrote are never lost: `marked` tells which lines are theirs.
 
 mod checkouts;
 mod marked;
@@ -26,24 +27,24 @@ use super::repo::Chain;
 pub struct Wanted {
     /// The repository.
     pub repository: Repository,
-    /// Where the file is in it.
+    /// Its path in the repository.
     pub path: &'static str,
-    /// What it says, with nothing at the marked places.
+    /// Its text, with empty marked places.
     pub text: String,
 }
 
-/// Where each repository has its copy of the chain.
+/// The path of a repository's copy of the chain.
 pub const CHAIN_FILE: &str = ".github/chain.toml";
 
 const REPO: &str = ".github/workflows/chain.yml";
 const ORCHESTRATOR: &str = ".github/workflows/release-orchestrator.yml";
 const NIGHTLY: &str = ".github/workflows/nightly-prerelease.yml";
 
-/// All that a repository may get from us.
+/// All workflows that a repository may get from us.
 const WORKFLOWS: [&str; 3] = [REPO, ORCHESTRATOR, NIGHTLY];
 
-/// Returns all files that the repositories of `chain` need. `source` is what its file says, or a
-/// copy of it that we wrote.
+/// Returns all files that the repositories of `chain` need. `source` is the text of the chain's
+/// file, or of a copy that we wrote.
 pub fn wanted(chain: &Chain, source: &str) -> Vec<Wanted> {
     let source = marked::unsealed(source);
     let mut files = Vec::new();
@@ -57,7 +58,7 @@ pub fn wanted(chain: &Chain, source: &str) -> Vec<Wanted> {
         add(&repo.repository, REPO, repo::workflow(chain, repo));
         add(&repo.repository, CHAIN_FILE, source.to_owned());
     }
-    // Both build the chain: the one when it is told to, the other at night.
+    // Both build the chain: the orchestrator on an event, the other one at night.
     let mut builders: Vec<_> = orchestrator.into_iter().chain(nightlies).collect();
     builders.dedup();
     for builder in builders {

@@ -1,4 +1,5 @@
-//! The workflows that build the whole chain: a job for each repo, which waits for those it needs.
+//! The workflows that build the whole chain: one or two jobs for each repo, which wait for those of
+//! its dependencies.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use super::super::repo::{Chain, Repo};
 use super::repo::{dispatched, image};
 use super::template::{Values, runner};
 
-/// Returns the workflow that builds what a change concerns, in `repository`.
+/// Returns the workflow, for `repository`, that builds the repos affected by a change.
 pub(super) fn workflow(chain: &Chain, repository: &Repository) -> String {
     let is_told = chain.dispatch().orchestrator.as_ref() == Some(repository);
     let senders = chain.repos().iter().filter(|_| is_told);
@@ -31,7 +32,7 @@ pub(super) fn workflow(chain: &Chain, repository: &Repository) -> String {
         .fill(include_str!("templates/orchestrator.yml"))
 }
 
-/// Returns the workflow that builds all of it at night.
+/// Returns the workflow that builds the whole chain at night.
 pub(super) fn nightly(chain: &Chain) -> String {
     let passed =
         secrets(chain).map(|secret| format!("      {secret}: ${{{{ secrets.{secret} }}}}\n"));
@@ -51,8 +52,8 @@ fn values(chain: &Chain) -> Values {
     Values::of(chain).with("<runner>", runner(chain.runner()))
 }
 
-/// Returns the jobs of one repo, each of which waits for the one before and for all that the repo
-/// is built from: by any way, so that what failed far above counts, too.
+/// Returns the jobs of one repo. Each waits for the one before it and for the jobs of all direct
+/// and indirect dependencies, so that a failure far above counts, too.
 fn jobs_of(chain: &Chain, repo: &Repo) -> String {
     let dependencies = chain.dependencies(&repo.name);
     let mut needs = vec!["plan".to_owned()];
@@ -91,7 +92,7 @@ fn jobs(repo: &Repo) -> impl Iterator<Item = Job> {
     verify.into_iter().chain(build).filter(|_| repo.is_built())
 }
 
-/// Returns the input that has what a repo is built from checked out beside it.
+/// Returns the input by which a job checks out the repo's dependencies beside it.
 fn with_dependencies(chain: &Chain, dependencies: &[&Repo]) -> String {
     let built = dependencies.iter().filter(|repo| repo.is_built());
     let lines = built.map(|repo| {

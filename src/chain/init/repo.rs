@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use super::super::repo::{Chain, Kind, Repo};
 use super::template::{Values, list, runner};
 
-/// Returns the workflow that takes `repo` through every event.
+/// Returns the workflow that handles every event of `repo`.
 pub(super) fn workflow(chain: &Chain, repo: &Repo) -> String {
     let branches = list(&repo.branches, ", ");
     let labels = runner(&repo.runner);
-    // An expression has its strings in single quotes, as YAML has.
+    // Strings of an expression stand in single quotes, as in YAML.
     let fork = "github.event.pull_request.head.repo.fork && '[\"ubuntu-latest\"]'";
     let checks_runner = format!("${{{{ {fork} || {labels} }}}}");
     let values = Values::of(chain)
@@ -30,7 +30,7 @@ pub(super) fn workflow(chain: &Chain, repo: &Repo) -> String {
         .fill(include_str!("templates/repo.yml"))
 }
 
-/// Returns what tells the build to make an image, if one is to come of it.
+/// Returns the input that makes the build create an image; empty for other kinds.
 pub(super) fn image(repo: &Repo) -> String {
     match repo.kind {
         Kind::Image => format!("      image: {}\n", repo.repository.as_str().to_ascii_lowercase()),
@@ -38,7 +38,7 @@ pub(super) fn image(repo: &Repo) -> String {
     }
 }
 
-/// Returns what the workflow is told by the repos that this one is built from.
+/// Returns the trigger for events of the repo's dependencies; empty if an orchestrator gets them.
 fn events(chain: &Chain, repo: &Repo) -> String {
     if chain.dispatch().orchestrator.is_some() {
         return String::new();
@@ -47,7 +47,7 @@ fn events(chain: &Chain, repo: &Repo) -> String {
     dispatched(&types)
 }
 
-/// Returns the trigger for events of these types, or nothing if there are none.
+/// Returns the trigger for events of these types; empty if there are none.
 pub(super) fn dispatched(types: &BTreeSet<String>) -> String {
     if types.is_empty() {
         return String::new();

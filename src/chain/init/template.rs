@@ -1,15 +1,15 @@
-//! Texts with places to fill in: `<name>`, which means nothing to YAML, to GitHub or to Rust.
+//! Templates with places to fill in: `<name>`, which means nothing to YAML, to GitHub or to Rust.
 
 use std::fmt::Display;
 
 use super::super::names::Label;
 use super::super::repo::{Chain, Repo};
 
-/// What stands at the places of a template.
+/// The values for the places of a template.
 pub(super) struct Values(Vec<(&'static str, String)>);
 
 impl Values {
-    /// Returns what is the same in all workflows of a chain.
+    /// Returns the values that all workflows of a chain share.
     pub(super) fn of(chain: &Chain) -> Self {
         let workflows = chain.workflows();
         Self(vec![
@@ -20,7 +20,7 @@ impl Values {
         ])
     }
 
-    /// Adds what a repo is built with.
+    /// Adds the values of a repo's build.
     pub(super) fn with_build(self, chain: &Chain, repo: &Repo) -> Self {
         let features: Vec<_> = repo.features.iter().map(ToString::to_string).collect();
         let features = match features.join(",") {
@@ -40,26 +40,27 @@ impl Values {
 
     /// Returns `template` with its places filled in.
     pub(super) fn fill(&self, template: &str) -> String {
-        // Values may have places of what was added after them. Words of a chain have none: no `<`.
+        // A value may contain places that later values fill in. Words of a chain contain no `<`.
         self.0.iter().fold(template.to_owned(), |text, (place, value)| text.replace(place, value))
     }
 }
 
-/// Returns what gives a job the token that reads private repos: not the one that may do more.
+/// Returns the lines that give a job the token for reading private repos, not the one with more
+/// rights.
 fn read_secret(chain: &Chain) -> String {
     let secret = chain.read_secret();
     let given = |secret| format!("    secrets:\n      token: ${{{{ secrets.{secret} }}}}\n");
     secret.map(given).unwrap_or_default()
 }
 
-/// Returns words as a list of YAML and JSON: `"a", "b"`.
+/// Returns words as items of a list in YAML and JSON: `"a", "b"`.
 pub(super) fn list<T: Display>(words: impl IntoIterator<Item = T>, separator: &str) -> String {
     // No word of a chain has a quote or a backslash in it.
     let words: Vec<_> = words.into_iter().map(|word| format!("\"{word}\"")).collect();
     words.join(separator)
 }
 
-/// Returns labels of runners as the input that has them: an array of JSON, quoted for YAML.
+/// Returns labels of runners in the form of the input: a JSON array, quoted for YAML.
 pub(super) fn runner(labels: &[Label]) -> String {
     format!("'[{}]'", list(labels, ","))
 }

@@ -76,7 +76,7 @@ fn each_repository_gets_what_it_needs_and_nothing_else() -> Result {
     Ok(())
 }
 
-/// Which is what keeps it from the code of a repo: a job gets no secret that it is not given.
+/// The token stays away from the code of repos: a job gets only the secrets that it is given.
 #[test]
 fn only_the_jobs_that_run_no_code_of_a_repo_get_the_token() -> Result {
     let files = files(LINE)?;
@@ -148,7 +148,7 @@ fn a_job_waits_for_all_that_its_repo_is_built_from() -> Result {
     assert!(text.contains("      image: app\n"), "{text}");
     assert!(text.contains("      features: rocksdb,zmq\n"), "{text}");
     assert!(text.contains("      runner: '[\"self-hosted\",\"docker\"]'\n"), "{text}");
-    // Documents are no code to build with.
+    // The documents of `spec` are no dependency of a build.
     assert!(!text.contains("btcdecoded/spec@"), "{text}");
     Ok(())
 }

@@ -48,7 +48,7 @@ impl AffectedArgs {
     }
 }
 
-/// Returns the repos that people named; `all` stands for all of them.
+/// Returns the repos that the user named; `all` stands for all of them.
 pub(super) fn repos_named(chain: &Chain, names: &[String]) -> Result<BTreeSet<RepoName>> {
     let mut repos = BTreeSet::new();
     for name in names.iter().filter(|name| !name.is_empty()) {
@@ -80,7 +80,7 @@ fn text(affected: &Affected) -> Text {
     text
 }
 
-/// Returns the outputs that say what is built: each of them has a value, whatever that is.
+/// Returns the outputs that tell which repos are built. Every output has a value.
 pub(super) fn outputs(
     chain: &Chain,
     changed: &BTreeSet<RepoName>,

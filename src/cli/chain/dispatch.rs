@@ -28,7 +28,7 @@ pub(super) struct DispatchArgs {
     json: bool,
 }
 
-/// The result of a job, as GitHub has it.
+/// The result of a job, in GitHub's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum JobResult {
     Success,

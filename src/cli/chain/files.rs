@@ -1,4 +1,4 @@
-//! Where the chain is written, and where answers go.
+//! The file of the chain, and the outputs of the step.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ impl FileArgs {
         self.read().map(|(chain, _)| chain)
     }
 
-    /// Reads the chain; returns also what is written.
+    /// Reads the chain; returns also the text of the file.
     pub(super) fn read(&self) -> Result<(Chain, String)> {
         let path = self.path();
         let text = std::fs::read_to_string(path).map_err(|source| Error::File {
@@ -48,7 +48,7 @@ impl FileArgs {
     }
 }
 
-/// Sets outputs of the step, if this is one.
+/// Sets outputs of the step, if the program runs in one.
 pub(super) fn set_outputs(pairs: &[(String, String)]) -> Result<()> {
     let environment = environment();
     if environment.get("GITHUB_OUTPUT").is_none() {

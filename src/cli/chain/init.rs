@@ -68,7 +68,7 @@ impl InitArgs {
         Ok(if is_done { Status::Done } else { Status::Failed })
     }
 
-    /// Returns what became of a file, or would.
+    /// Returns the word for what happened to a file, or would happen.
     fn word(&self, change: &Change) -> &'static str {
         match (&change.outcome, &change.old) {
             (Outcome::Current, _) => "current",
@@ -106,7 +106,7 @@ impl InitArgs {
     }
 }
 
-/// Returns what would change from one text to another, a line of `-` or `+` each.
+/// Returns the difference between two texts, a line of `-` or `+` each.
 fn diff(old: &str, new: &str) -> String {
     TextDiff::from_lines(old, new).unified_diff().context_radius(1).to_string()
 }

@@ -1,4 +1,4 @@
-//! `runner-cache chain`: what an organisation's repos do to each other.
+//! `runner-cache chain`: the build chain of an organisation's repos.
 
 mod affected;
 mod check;
@@ -61,7 +61,7 @@ impl ChainArgs {
     }
 }
 
-/// Returns what to do about an error, if we know.
+/// Returns advice about an error, if we know any.
 pub(super) fn hint(error: &Error) -> Option<String> {
     match error {
         Error::Findings(found) if found.findings.len() > 1 => {

@@ -101,7 +101,7 @@ impl NightlyArgs {
         Ok(Status::Done)
     }
 
-    /// Returns the commit that the tag is put on.
+    /// Returns the commit to tag.
     fn target(&self, chain: &Chain, api: &Api) -> Result<Sha> {
         if let Some(target) = &self.target {
             return Ok(target.clone());
@@ -118,7 +118,7 @@ impl NightlyArgs {
     }
 }
 
-/// Reads the commits of a nightly: one of every repo, and of no other.
+/// Parses the commits of a nightly: one of every repo of the chain, and of no other.
 fn parse(chain: &Chain, json: &str) -> Result<Commits> {
     let commits: Commits = serde_json::from_str(json)
         .map_err(|error| Error::refused(format!("--commits: {error}")))?;

@@ -62,8 +62,8 @@ impl ResolveArgs {
     }
 }
 
-/// Returns the newest commit of every repo, but of those that the event of this run, if it is one,
-/// brings.
+/// Returns the newest commit of every repo. Repos whose commits the event of this run brings, if
+/// this is a run, are at those commits.
 pub(super) fn newest(chain: &Chain, api: &Api) -> Result<Commits> {
     let is_run = super::super::args::environment().get("GITHUB_EVENT_NAME").is_some();
     let known = if is_run { run()?.commits(chain)? } else { Commits::new() };

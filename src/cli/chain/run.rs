@@ -1,4 +1,4 @@
-//! The run that this step is of, and the API that it may ask.
+//! The run that this step belongs to, and the API that it uses.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -22,7 +22,7 @@ pub(super) struct ApiArgs {
 }
 
 impl ApiArgs {
-    /// Returns the API that the runner names, asked with the token of the chain, else of the job.
+    /// Returns the API at the runner's address, with the token of the chain, else of the job.
     pub(super) fn api(&self) -> Result<Api> {
         let environment = environment();
         let token = ["CHAIN_TOKEN", "INPUT_TOKEN", "GITHUB_TOKEN"].into_iter().find_map(|name| {
@@ -36,7 +36,7 @@ impl ApiArgs {
     }
 }
 
-/// Returns the run that this step is of.
+/// Returns the run that this step belongs to.
 pub(super) fn run() -> Result<Run> {
     let environment = environment();
     let path = text(&environment, "GITHUB_EVENT_PATH").map(Path::new);

@@ -1,4 +1,4 @@
-//! What the repo depends on, as one line of the input `dependencies` says it.
+//! A dependency of the repo, as one line of the input `dependencies`.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,20 +11,20 @@ use crate::model::scope::Repository;
 /// A repo that the build uses by path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
-    /// What it is called; of one that is checked out, the name of its repository.
+    /// Its name; if it is checked out, the name of its repository.
     pub name: Name,
-    /// Where it lies, relative to the workspace; without, beside the repo under its name.
+    /// Its path relative to the workspace; `None` for the path beside the repo, under its name.
     pub path: Option<PathBuf>,
-    /// What to check out there; nothing if it is there already.
+    /// The repository to check out there; `None` if the files are there already.
     pub checkout: Option<Wanted>,
 }
 
-/// What to check out.
+/// A repository to check out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The repository.
     pub repository: Repository,
-    /// Which state of it; without, its default branch.
+    /// The ref to check out; `None` for its default branch.
     pub git_ref: Option<GitRef>,
 }
 
@@ -58,7 +58,7 @@ impl FromStr for Dependency {
 mod tests {
     use super::*;
 
-    /// Shows `name path repository ref`, `-` for what is not there.
+    /// Shows `name path repository ref`, with `-` for missing parts.
     fn told(dependency: &Dependency) -> String {
         let path = dependency.path.as_ref().map_or("-".into(), |path| path.to_string_lossy());
         let repository =

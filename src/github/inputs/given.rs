@@ -1,4 +1,4 @@
-//! The inputs of a step as they were given, and how each kind is read.
+//! The inputs of a step as given, and the parsers for each kind.
 
 use std::ffi::OsStr;
 use std::ops::RangeInclusive;
@@ -8,9 +8,9 @@ use super::wrong::{InputError, Refusal, WrongInput};
 use crate::model::environment::Environment;
 use crate::model::names::ParseNameError;
 
-/// Reads inputs and collects what is wrong with them, so that all of it is said at once.
+/// Reads inputs and collects their mistakes, to report all of them at once.
 ///
-/// A wrong input reads like one that is not given; [`Self::done`] tells.
+/// A wrong input reads like a missing one; [`Self::done`] returns the errors.
 pub(super) struct Given<'a> {
     environment: &'a Environment,
     wrong: Vec<WrongInput>,
@@ -18,7 +18,7 @@ pub(super) struct Given<'a> {
 
 type Parsed<T> = Result<T, Refusal>;
 
-/// Returns the text of one input without blanks around it; an empty one is not given.
+/// Returns the text of one input without surrounding blanks; `None` for an empty one.
 pub fn input<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
     let text = variable(environment, name)?.to_str()?.trim();
     (!text.is_empty()).then_some(text)
@@ -29,12 +29,12 @@ impl<'a> Given<'a> {
         Self { environment, wrong: Vec::new() }
     }
 
-    /// Fails if any of what was read is wrong.
+    /// Fails if any input read so far is wrong.
     pub(super) fn done(self) -> Result<(), InputError> {
         if self.wrong.is_empty() { Ok(()) } else { Err(InputError(self.wrong)) }
     }
 
-    /// Returns the text of an input without blanks around it; an empty one is not given.
+    /// Returns the text of an input without surrounding blanks; `None` for an empty one.
     pub(super) fn text(&mut self, input: &'static str) -> Option<&'a str> {
         let given = variable(self.environment, input)?;
         let Some(text) = given.to_str() else {
@@ -45,7 +45,7 @@ impl<'a> Given<'a> {
         (!text.is_empty()).then_some(text)
     }
 
-    /// Returns what `parse` makes of an input.
+    /// Returns an input as parsed by `parse`.
     pub(super) fn with<T>(
         &mut self,
         input: &'static str,
@@ -63,7 +63,7 @@ impl<'a> Given<'a> {
         self.with(input, |text| Ok(text.parse()?))
     }
 
-    /// Returns an input that says yes or no, as YAML 1.2 writes it.
+    /// Returns an input that is a boolean in the syntax of YAML 1.2.
     pub(super) fn flag(&mut self, input: &'static str) -> Option<bool> {
         self.with(input, |text| match text {
             "true" | "True" | "TRUE" => Ok(true),
@@ -81,7 +81,7 @@ impl<'a> Given<'a> {
         self.with(input, |text| chosen(text, choices))
     }
 
-    /// Returns an input that is a whole number.
+    /// Returns an input that is a whole number in `range`.
     pub(super) fn number(
         &mut self,
         input: &'static str,
@@ -103,8 +103,8 @@ impl<'a> Given<'a> {
         self.with(input, |text| path(text, home))
     }
 
-    /// Returns what `parse` makes of each part of a list: its lines, taken apart further at
-    /// `separators`. Blank lines and those that start with `#` do not count.
+    /// Returns each item of a list as parsed by `parse`. Items are the lines, split further at
+    /// `separators`. Skips blank lines and lines that start with `#`.
     pub(super) fn list<T>(
         &mut self,
         input: &'static str,
@@ -126,7 +126,8 @@ impl<'a> Given<'a> {
         list
     }
 
-    /// Returns the lines of an input, none of them if it is empty.
+    /// Returns the lines of an input: an empty list if it is set but empty, `None` if it is not
+    /// set.
     pub(super) fn lines(&mut self, input: &'static str) -> Option<Vec<String>> {
         variable(self.environment, input)?;
         let lines = self.text(input).unwrap_or_default().lines().map(str::trim);
@@ -147,14 +148,14 @@ impl<'a> Given<'a> {
     }
 }
 
-/// Returns the variable that carries `input`. Runners keep the hyphens of its name; a shell that
-/// stands between them and us may not.
+/// Returns the variable that carries `input`. Runners keep the hyphens of its name; a shell between
+/// them and us may replace them by `_`.
 fn variable<'a>(environment: &'a Environment, input: &str) -> Option<&'a OsStr> {
     let name = format!("INPUT_{}", input.to_ascii_uppercase());
     environment.get(&name).or_else(|| environment.get(&name.replace('-', "_")))
 }
 
-/// Returns the choice that `text` is the word for.
+/// Returns the choice with the word `text`.
 pub(super) fn chosen<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
     let choice = choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice);
     choice.ok_or_else(|| Refusal::none_of(text, choices.iter().map(|(word, _)| *word)))

@@ -88,7 +88,7 @@ fn what_is_not_given_has_the_default_that_the_documents_name() -> Result {
     };
     assert_eq!(parsed(&[]).as_ref(), Ok(&want), "nothing given");
     assert_eq!(parsed(&defaults).as_ref(), Ok(&want), "defaults given");
-    // Where nothing is named, nothing is scratch.
+    // An empty input names no pattern, so nothing is scratch.
     let keeps_scratch = Inputs { scratch: Some(Vec::new()), ..want };
     assert_eq!(parsed(&empty), Ok(keeps_scratch), "all empty");
     Ok(())

@@ -1,11 +1,11 @@
-//! Inputs that are not what they should be.
+//! Errors of inputs.
 
 use std::fmt;
 
 use super::super::shown::shown;
 use crate::model::names::ParseNameError;
 
-/// Every input that is wrong, in the order in which they are read.
+/// All wrong inputs, in the order in which they are read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct InputError(pub Vec<WrongInput>);
 
@@ -19,14 +19,14 @@ impl fmt::Display for InputError {
     }
 }
 
-/// One input that is not what it should be.
+/// One wrong input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongInput {
     /// The input, as in `action.yml`.
     pub input: &'static str,
-    /// Which line of it, counted from 1, where every line stands for itself.
+    /// The line of the input, from 1, if each of its lines is an item.
     pub line: Option<usize>,
-    /// What it is, and what it should be.
+    /// The wrong text, and the accepted form.
     pub refusal: Refusal,
 }
 
@@ -48,11 +48,11 @@ impl fmt::Display for WrongInput {
 /// Why a text is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The text, or the part of it that is wrong, fit to be shown.
+    /// The text, or its wrong part, escaped and shortened.
     pub text: String,
-    /// What is accepted: goes on after "is not".
+    /// The accepted form, as the words after "is not".
     pub expected: String,
-    /// What was probably meant.
+    /// The word that was probably meant.
     pub suggestion: Option<String>,
 }
 
@@ -75,7 +75,7 @@ impl From<ParseNameError> for Refusal {
     }
 }
 
-/// Returns the word that `text` probably stands for, if one is near enough.
+/// Returns the word that `text` probably stands for, if one is similar enough.
 pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // Comparing takes time in proportion to the length, and no word is this long.
     if text.len() > 64 {

@@ -24,7 +24,7 @@ fn decide(event: &str, variables: &[(&str, &str)], payload: &Result<Payload, Err
     Trust::of(&runner(&variables), payload)
 }
 
-/// Returns the payload of an event: what it holds, and the repository.
+/// Returns the payload of an event: the repository, and the members in `json`.
 fn of_app(json: &str) -> String {
     format!(
         r#"{{"repository":{{"id":1,"full_name":"btcdecoded/app","private":false,"default_branch":"main"}},
@@ -42,7 +42,7 @@ const INTO_DEV: &str = r#""number":7,"pull_request":{"number":7,"base":{"ref":"d
 const MERGE_GROUP: &str = r#""action":"checks_requested","merge_group":{"head_sha":"1",
     "head_ref":"refs/heads/gh-readonly-queue/main/pr-7-1a2b","base_sha":"2","base_ref":"refs/heads/main"}"#;
 
-/// Why, the event, variables, what its payload holds, the lane, its base, and the reason.
+/// Why, the event, variables, the content of its payload, the lane, its base, and the reason.
 type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, &'a str, &'a str, &'a str);
 
 #[test]
@@ -177,7 +177,7 @@ fn a_hostile_ref_is_a_lane_of_its_own_and_never_protected() {
         (&long, "branch/push:refs/heads/xxxx"),
     ];
     for (git_ref, want) in hostile {
-        // The payload agrees with it in everything.
+        // The payload agrees with the ref in everything.
         let branch = git_ref.strip_prefix("refs/heads/").unwrap_or(git_ref);
         let payload = Payload {
             repository: Some(super::super::event::RepositoryFacts {
@@ -194,7 +194,7 @@ fn a_hostile_ref_is_a_lane_of_its_own_and_never_protected() {
     }
 }
 
-/// Words that facts are made of, so that they often agree.
+/// Generates words from a small set, so that facts often agree.
 fn word() -> impl Strategy<Value = String> {
     const WORDS: &[&str] = &[
         "main",

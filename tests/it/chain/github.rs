@@ -1,4 +1,4 @@
-//! GitHub on this machine: `tests/act/github.py`, which runs of act talk to as well.
+//! GitHub on this machine: `tests/act/github.py`, which act's runs use as well.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::support::Result;
 
-/// The API, until it is dropped.
+/// The API; it runs until it is dropped.
 pub(crate) struct GitHub {
     program: Child,
     url: String,
 }
 
 impl GitHub {
-    /// Starts it with these settings, which are kept in `dir`.
+    /// Starts it with these settings, which it reads from a file in `dir`.
     pub(crate) fn start(dir: &Path, settings: &Value) -> Result<Self> {
         let file = dir.join("github.json");
         std::fs::write(&file, settings.to_string())?;
@@ -37,12 +37,12 @@ impl GitHub {
         &self.url
     }
 
-    /// Returns all that came, and what became of it.
+    /// Returns all requests, and the state they led to.
     pub(crate) fn state(&self) -> Result<Value> {
         Ok(serde_json::from_str(&self.ask("GET", "/_/state", "")?)?)
     }
 
-    /// Returns the events that were sent: the repository's name and what it got.
+    /// Returns the events that were sent: the name of each repository, and the event it got.
     pub(crate) fn dispatches(&self) -> Result<Vec<(String, Value)>> {
         let state = self.state()?;
         let dispatches = state["dispatches"].as_array().cloned().unwrap_or_default();
@@ -53,7 +53,7 @@ impl GitHub {
         Ok(dispatches.into_iter().map(named).collect())
     }
 
-    /// Returns how many requests came that would have changed something.
+    /// Returns the number of requests that would change something.
     pub(crate) fn writes(&self) -> Result<usize> {
         let state = self.state()?;
         let requests = state["requests"].as_array().cloned().unwrap_or_default();
@@ -71,7 +71,8 @@ impl GitHub {
         Ok(statuses.unwrap_or_default().iter().map(told).collect())
     }
 
-    /// Spoils requests: `{"method", "path", "status", "headers", "body", "times", "when"}`.
+    /// Makes matching requests fail:
+    /// `{"method", "path", "status", "headers", "body", "times", "when"}`.
     pub(crate) fn spoil(&self, fault: &Value) -> Result {
         self.ask("POST", "/_/faults", &fault.to_string())?;
         Ok(())
@@ -111,7 +112,7 @@ impl GitHub {
 
 impl Drop for GitHub {
     fn drop(&mut self) {
-        // Its stdin closes, and it ends; nothing is left to do about one that is gone already.
+        // It ends when its stdin closes; if it has ended already, there is nothing left to do.
         drop(self.program.stdin.take());
         let _ = self.program.wait();
     }

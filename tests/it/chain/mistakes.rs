@@ -1,4 +1,4 @@
-//! Bad input is a clear error and exit status 1; nothing is half sent.
+//! Bad input gives a clear error and exit status 1; no events are sent in part.
 
 use serde_json::{Value, json};
 

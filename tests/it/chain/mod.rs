@@ -1,4 +1,4 @@
-//! The chain, on repos whose GitHub is on this machine.
+//! The chain, with repos on a GitHub that runs on this machine.
 
 mod github;
 mod world;

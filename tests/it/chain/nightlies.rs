@@ -1,4 +1,4 @@
-//! Which commits are built, at night and for a release.
+//! The commits of nightly builds and of releases.
 
 use serde_json::{Value, json};
 

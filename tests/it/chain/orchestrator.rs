@@ -1,4 +1,4 @@
-//! One repository that every other tells, and that builds what is affected.
+//! One repository gets the events of all others, and builds the affected repos.
 
 use serde_json::{Value, json};
 

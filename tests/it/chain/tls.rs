@@ -1,4 +1,4 @@
-//! GitHub is asked over TLS, and believed only with a certificate that the host trusts.
+//! The program talks to GitHub over TLS, and accepts only a certificate that the host trusts.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use super::github::GitHub;
 use super::world::sha_of;
 use crate::support::{PROGRAM, Result, succeed, write};
 
-/// Makes a certificate of this machine by `name`, and its key.
+/// Creates a certificate for this machine by `name`, and its key.
 fn certificate(dir: &Path, name: &str) -> Result<[PathBuf; 2]> {
     const CONFIGURATION: &str = "[req]\nprompt = no\ndistinguished_name = name\nx509_extensions = extensions\n\
         [name]\nCN = test\n[extensions]\nsubjectAltName = IP:127.0.0.1\n";

@@ -1,4 +1,4 @@
-//! A token that lacks a right is told which one, before anything is sent.
+//! An error names the right that a token lacks, before anything is sent.
 
 use serde_json::json;
 
@@ -66,7 +66,7 @@ fn no_token_and_a_wrong_one_are_told_apart() -> Result {
 #[test]
 fn a_token_is_in_no_output_and_no_request_but_its_header() -> Result {
     let world = World::new(PAIR)?;
-    // What the commands write is looked at wherever they are run.
+    // `Said::of` checks the output of every command.
     world.walk(&world.push("lib"))?;
     assert!(!world.github.state()?.to_string().contains(TOKEN));
     Ok(())

@@ -122,7 +122,7 @@ fn a_link_that_one_run_lost_is_sent_when_another_is_repeated() -> Result {
     let of = |repo: &str| jobs.iter().find(|job| job.repo == repo).ok_or("no such job");
     let (left, right): (&Job, &Job) = (of("left")?, of("right")?);
     world.run(left)?.done()?;
-    // The last one is ended between its entry in the log and the event.
+    // The last repo fails between its entry in the log and the event.
     world.github.spoil(&json!({"method": "POST", "path": "end/dispatches$", "status": 422}))?;
     world.run(right)?.fails_with("cannot send an event to `o/end`; none was sent")?;
     world.run(&left.again())?.done()?.says("sent to o/end")?;
@@ -146,7 +146,7 @@ fn an_event_that_comes_too_early_is_left_to_the_last() -> Result {
 
 #[test]
 fn a_chain_that_comes_back_to_a_repo_ends_there() -> Result {
-    // One repo has a file by which the chain goes on to where it came from.
+    // One repo has a file that sends the chain back to its source.
     let bent = "owner = 'o'\n[repos.app]\nkind = 'binary'\n\
         [repos.lib]\nkind = 'library'\ndepends = ['app']\n";
     let world = World::new(PAIR)?;
@@ -159,7 +159,7 @@ fn a_chain_that_comes_back_to_a_repo_ends_there() -> Result {
     said.fails_with("`app` does not depend on `lib`")?;
     assert_eq!(world.github.dispatches()?.len(), 1);
 
-    // An event that says it was there already is dropped, with the one file or the other.
+    // An event that lists the repo as visited is dropped, with either file.
     let mut payload = app.payload;
     payload["client_payload"]["visited"] = json!(["lib", "app"]);
     payload["client_payload"]["hop"] = json!(2);

@@ -137,7 +137,7 @@ fn what_could_not_be_built_blocks_what_depends_on_it_and_only_that() -> Result {
     assert!(world.started()?.is_empty());
     assert_eq!(world.names_built(), ["left", "right"]);
 
-    // Run again, it succeeds: what it blocked is built, and nothing else.
+    // Run again, it succeeds: the repos that it blocked are built, and no others.
     world.mend_build("left");
     let left = jobs.iter().find(|job| job.repo == "left").ok_or("no left")?;
     world.walk(&left.again())?;

@@ -1,4 +1,4 @@
-//! An organisation: repos on GitHub, and runners that do what the workflows of the chain do.
+//! An organisation: repos on GitHub, and runners that act as the workflows of the chain do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +15,7 @@ use super::github::GitHub;
 use crate::fake_runner::pairs;
 use crate::support::{PROGRAM, Result};
 
-/// A token that may do all that a chain needs.
+/// A token with all rights that a chain needs.
 pub(crate) const TOKEN: &str = "ghp_wJ4lrX7utnFEMI7K0MDENG8bPxRfiCYEXAMPLE";
 
 /// `start` goes to `left` and `right`, and both to `end`.
@@ -26,7 +26,7 @@ pub(crate) const DIAMOND: &str = "owner = 'o'\n\
     [repos.after-left]\nkind = 'library'\ndepends = ['left']\n\
     [repos.end]\nkind = 'binary'\ndepends = ['left', 'right']\n";
 
-/// The repos, the API, and what was built.
+/// The repos, the API, and a record of the builds.
 pub(crate) struct World {
     dir: TempDir,
     pub(crate) github: GitHub,
@@ -49,7 +49,7 @@ pub(crate) struct Job {
     pub(crate) attempt: usize,
 }
 
-/// What a command said.
+/// The output of a command.
 #[derive(Clone, Debug)]
 pub(crate) struct Said {
     pub(crate) status: Option<i32>,
@@ -63,7 +63,7 @@ impl World {
         Self::with(chain, json!({}))
     }
 
-    /// Makes one whose API has further settings.
+    /// Creates a world whose API has further settings.
     pub(crate) fn with(text: &str, mut settings: Value) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("runner-cache-it-").tempdir()?;
         let chain = Chain::parse("chain.toml", text)?;
@@ -94,12 +94,12 @@ impl World {
         })
     }
 
-    /// Runs with this token, or none, from now on.
+    /// Uses this token, or none, from now on.
     pub(crate) fn use_token(&mut self, token: Option<&str>) {
         self.token = token.map(str::to_owned);
     }
 
-    /// Writes the file of the chain anew, as it is in one repo that did not follow.
+    /// Replaces the file of the chain, as if one repo had not followed a change.
     pub(crate) fn rewrite_chain(&self, text: &str) -> Result {
         Ok(fs::write(self.dir.path().join("chain.toml"), text)?)
     }
@@ -119,12 +119,12 @@ impl World {
         locked(&self.broken).remove(repo);
     }
 
-    /// Returns what was built, in order: `repo at commit`.
+    /// Returns the builds, in order: `repo at commit`.
     pub(crate) fn built(&self) -> Vec<String> {
         locked(&self.built).clone()
     }
 
-    /// Returns what was built, without the commits.
+    /// Returns the built repos, in order.
     pub(crate) fn names_built(&self) -> Vec<String> {
         let name = |built: String| built.split(' ').next().unwrap_or_default().to_owned();
         self.built().into_iter().map(name).collect()
@@ -150,7 +150,7 @@ impl World {
         self.job(repo, "push", json!({"ref": "refs/heads/main"}))
     }
 
-    /// Returns the runs that were started by events since this was last asked.
+    /// Returns the runs that events have started since the last call.
     pub(crate) fn started(&self) -> Result<Vec<Job>> {
         let dispatches = self.github.dispatches()?;
         let mut delivered = locked(&self.delivered);
@@ -167,7 +167,8 @@ impl World {
         Ok(new)
     }
 
-    /// Does a run as the workflows do: receive, build, dispatch. Says what the last command said.
+    /// Does a run as the workflows do: receive, build, dispatch. Returns the output of the last
+    /// command.
     pub(crate) fn run(&self, job: &Job) -> Result<Said> {
         let received = self.chain_command(job, &["receive"])?.done()?;
         if received.output("build") == "true" {
@@ -195,7 +196,7 @@ impl World {
         }
     }
 
-    /// Does a run, and all runs that follow from it, as many at a time as there are.
+    /// Does a run, and all runs that follow from it; runs that have started run at the same time.
     pub(crate) fn walk_at_once(&self, job: &Job) -> Result {
         self.run(job)?.done()?;
         loop {
@@ -228,7 +229,7 @@ impl World {
         self.chain_command_on(job, &event, args)
     }
 
-    /// Runs a command of the chain in a step of `job`, whose event is in `event`.
+    /// Runs a command of the chain in a step of `job`, whose event is in the file `event`.
     pub(crate) fn chain_command_on(
         &self,
         job: &Job,
@@ -259,7 +260,7 @@ impl World {
         Ok(said)
     }
 
-    /// Returns a command of the chain that is no step.
+    /// Returns a command of the chain outside of any step.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command
@@ -276,14 +277,14 @@ impl World {
 }
 
 impl Job {
-    /// Returns the run once more, as *Re-run jobs* does.
+    /// Returns a repetition of the run, as *Re-run jobs* starts it.
     pub(crate) fn again(&self) -> Self {
         Self { attempt: self.attempt + 1, ..self.clone() }
     }
 }
 
 impl Said {
-    /// Takes what a command wrote; nothing that it writes shows a token.
+    /// Takes the output of a command; fails if it shows the token.
     pub(crate) fn of(output: Output) -> Result<Self> {
         let stdout = String::from_utf8(output.stdout)?;
         let stderr = String::from_utf8(output.stderr)?;
@@ -299,18 +300,18 @@ impl Said {
         self.outputs.get(name).map_or("", String::as_str)
     }
 
-    /// Fails unless the command did all it should.
+    /// Fails unless the command succeeded.
     pub(crate) fn done(self) -> Result<Self> {
         if self.status == Some(0) { Ok(self) } else { Err(format!("{self:?}").into()) }
     }
 
-    /// Fails unless the command failed as errors do, and said `part`.
+    /// Fails unless the command ended with an error that contains `part`.
     pub(crate) fn fails_with(&self, part: &str) -> Result {
         let is_so = self.status == Some(1) && self.stderr.contains(part) && self.outputs.is_empty();
         if is_so { Ok(()) } else { Err(format!("not {part:?}: {self:?}").into()) }
     }
 
-    /// Fails unless the command said `part`.
+    /// Fails unless the command's stderr contains `part`.
     pub(crate) fn says(&self, part: &str) -> Result {
         if self.stderr.contains(part) {
             Ok(())
@@ -320,7 +321,7 @@ impl Said {
     }
 }
 
-/// Returns the newest commit of a repo: its name in hex, filled up.
+/// Returns the newest commit of a repo: its name in hex, padded with zeros.
 pub(crate) fn sha_of(repo: &str) -> String {
     let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
     let hex: String = repo.bytes().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();

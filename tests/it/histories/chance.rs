@@ -1,4 +1,4 @@
-//! Throwing a history: its first commit, what each further one changes, and the jobs.
+//! Generates a history: its first commit, the change of each further commit, and the jobs.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::dice::Dice;
 use super::story::{Build, Commit, Goal, HOUR, Job, Mtimes, Restore, Save, Start, Story};
 use super::world::{Home, Into, Kind, Package, Part, Rule, Script, World};
 
-/// How many revisions the git dependency has.
+/// The number of revisions of the git dependency.
 pub(super) const REVISIONS: usize = 3;
 
 const RESTORE_CRASH_POINTS: [&str; 4] =
@@ -20,11 +20,11 @@ pub(super) fn story(seed: u64) -> Story {
     let mut dice = Dice::new(seed);
     let world = first_world(&mut dice);
     let mut commits = vec![Commit { world, parent: None, about: "everything".to_owned() }];
-    // Two kinds of jobs take turns: each commit is built by the one, the other, or both.
+    // Two kinds of jobs take turns: one kind, the other, or both build each commit.
     let first = throw_build(&mut dice, &Build::default());
     let second = throw_build(&mut dice, &first);
     let mut kinds = [("default", first), ("other", second)];
-    // In every other history nothing but code changes: there the choice among generations is judged.
+    // In every other history only code changes: these judge the choice among generations.
     let is_calm = dice.one_in(2);
     let mut jobs: Vec<Job> = Vec::new();
     for _ in 0..5 + dice.below(3) {
@@ -49,7 +49,7 @@ pub(super) fn story(seed: u64) -> Story {
 fn throw_commit(dice: &mut Dice, commits: &mut Vec<Commit>) -> usize {
     let newest = commits.len() - 1;
     let parent = match dice.below(10) {
-        // The same again, another branch, a revert.
+        // The same commit again, another branch, a revert.
         0 => return newest,
         1 | 2 => return dice.below(commits.len()),
         3 => dice.below(commits.len()),
@@ -132,7 +132,7 @@ fn throw_job(
     }
 }
 
-/// Returns a job without anything that a test of freshness needs and a real job seldom meets.
+/// Returns a job without the faults that a test of freshness needs and a real job rarely meets.
 fn calm(job: Job) -> Job {
     Job {
         place: 0,
@@ -169,7 +169,7 @@ fn first_world(dice: &mut Dice) -> World {
         homes.iter().enumerate().map(|(index, home)| throw_package(dice, index, *home)).collect();
     let second = homes.iter().position(|home| *home == Home::Second);
     for index in (1..homes.len()).filter(|index| Some(*index) != second) {
-        // Each is used by one before it that may; the program may use all.
+        // An earlier package that may use it does; the program may use all.
         let may = (0..index).filter(|user| may_use(homes[*user], homes[index]));
         let may: Vec<_> = may.filter(|user| Some(*user) != second).collect();
         let also = second.filter(|_| dice.one_in(2));
@@ -190,7 +190,7 @@ fn first_world(dice: &mut Dice) -> World {
     world
 }
 
-/// Cargo never gives up a version that an ignored lock file still names.
+/// Cargo keeps a version as long as an ignored lock file names it, so such a history needs a committed one.
 fn must_lock(packages: &[Package]) -> bool {
     packages.iter().any(|package| package.home == Home::Vendored)
 }
@@ -217,7 +217,7 @@ fn throw_package(dice: &mut Dice, index: usize, home: Home) -> Package {
         vec![Rule::Silent, Rule::File, Rule::Dir, Rule::Dir, Rule::Variable, Rule::Head];
     let mut places = vec![Into::OutDir, Into::Source, Into::IfMissing];
     if home == Home::Vendored {
-        // Nobody writes into the registry.
+        // No script may write into the registry.
         rules.truncate(3);
         places.truncate(1);
     }
@@ -261,14 +261,14 @@ fn add_part(dice: &mut Dice, world: &mut World, index: usize) -> String {
     name
 }
 
-/// Changes something, and says what.
+/// Makes a change, and returns its description.
 fn change(dice: &mut Dice, world: &mut World) -> String {
     loop {
         let index = dice.below(world.packages.len());
         if let Some(about) = change_package(dice, world, index) {
             let package = &mut world.packages[index];
             if package.home == Home::Vendored {
-                // Cargo takes what is in a registry for immutable: other content, other version.
+                // Cargo treats a package of a registry as immutable: new content needs a new version.
                 package.patch = 1000 + dice.below(9000);
             }
             return format!("{}: {about}", package.name);
@@ -291,7 +291,7 @@ fn change_world(dice: &mut Dice, world: &mut World) -> Option<String> {
         }
         3 | 4 => {
             let broken = dice.below(world.packages.len());
-            // Nor does anybody break what is in a registry.
+            // Nobody breaks a package of a registry either.
             let is_vendored = world.packages[broken].home == Home::Vendored;
             world.broken = Some(if is_vendored { 0 } else { broken });
             Some(format!("broken: {:?}", world.broken))

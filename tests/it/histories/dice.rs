@@ -1,6 +1,6 @@
-//! Dice: the same seed throws the same, on every machine and for all time.
+//! Dice: the same seed gives the same throws, on every machine and forever.
 
-/// A source of numbers that look random (`SplitMix64`).
+/// A source of pseudorandom numbers (`SplitMix64`).
 #[derive(Clone, Debug)]
 pub(super) struct Dice(u64);
 
@@ -18,7 +18,7 @@ impl Dice {
         bits ^ (bits >> 31)
     }
 
-    /// Returns a number from 0 to `end` without `end`, which is not 0.
+    /// Returns a number from 0 up to `end`, exclusive; `end` must not be 0.
     pub(super) fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end).expect("usize has at most 64 bits");
         usize::try_from(self.throw() % end).expect("less than a usize")
@@ -29,7 +29,7 @@ impl Dice {
         self.below(sides) == 0
     }
 
-    /// Returns one of `choices`, of which there is at least one.
+    /// Returns one of `choices`; there must be at least one.
     pub(super) fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())].clone()
     }

@@ -17,20 +17,20 @@ use super::story::{Build, Goal, Job, Story};
 use super::world::Home;
 use crate::support::{PROGRAM, Result, build_script, in_place_of, isolated, name_with_hash, paths};
 
-/// What the name of a unit begins with that is of the second workspace.
+/// The prefix of units of the second workspace.
 pub(super) const SECOND: &str = "second: ";
 
 /// The area of its target.
 pub(super) const SECOND_AREA: &str = "./fz/target";
 
-/// Returns what a unit is known by in a generation: its hash, and whether it is of the second workspace.
+/// Returns the key of a unit in a generation: its hash, and whether it is of the second workspace.
 pub(super) fn key_of(unit: &str) -> String {
     let hash = unit.rsplit('-').next().unwrap_or_default();
     let second = if unit.starts_with(SECOND) { SECOND } else { "" };
     format!("{second}{hash}")
 }
 
-/// Everything of one history.
+/// All files of one history.
 pub(super) struct Host {
     _dir: tempfile::TempDir,
     base: PathBuf,
@@ -41,16 +41,16 @@ pub(super) struct Host {
     twins: usize,
 }
 
-/// What cargo did, and what the program then printed.
+/// The units that cargo built, and the output of the program.
 #[derive(Clone, Debug)]
 pub(super) struct Built {
     /// The units that were not fresh: package, kind, hash.
     pub(super) rebuilt: BTreeSet<String>,
-    /// The units that were.
+    /// The units that were fresh.
     pub(super) fresh: BTreeSet<String>,
-    /// The lines that the program printed, if there is one to run, or why the build failed.
+    /// The lines that the program printed, if there is a program to run, or why the build failed.
     pub(super) prints: std::result::Result<BTreeSet<String>, String>,
-    /// Why cargo says that units were not fresh.
+    /// Cargo's reasons why units were not fresh.
     pub(super) reasons: Vec<String>,
 }
 
@@ -60,14 +60,14 @@ impl Built {
         self.fresh.union(&self.rebuilt).cloned().collect()
     }
 
-    /// Returns what cargo said of why it built what it built, each on a line of its own.
+    /// Returns cargo's reasons for building units, each on a line of its own.
     pub(super) fn why(&self) -> String {
         self.reasons.iter().flat_map(|reason| ["\n    ", reason]).collect()
     }
 }
 
 impl Host {
-    /// Commits all that a history needs.
+    /// Commits all files of a history.
     pub(super) fn new(story: &Story) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("runner-cache-history-").tempdir()?;
         let base = dir.path().canonicalize()?;
@@ -102,7 +102,7 @@ impl Host {
         self.base.join("hub").join(format!("{repo}.git"))
     }
 
-    /// Returns where a workspace is.
+    /// Returns the path of a workspace.
     pub(super) fn place(&self, place: usize) -> PathBuf {
         self.base.join(format!("w{place}"))
     }
@@ -117,8 +117,8 @@ impl Host {
         self.repos.iter().map(|repo| dir.join(repo)).collect()
     }
 
-    /// Makes a repository of what is in `dir`, with a branch `c<index>` for each of `worlds`, and returns the
-    /// hashes. Its submodules have the commits `links`.
+    /// Creates a repository from the files in `dir`, with a branch `c<index>` for each of `worlds`, and returns the
+    /// hashes. Its submodules are at the commits `links`.
     fn commit_all(
         &self,
         repo: &str,
@@ -128,7 +128,7 @@ impl Host {
     ) -> Result<Vec<String>> {
         let hub = self.hub(repo);
         let mut init = self.command("git", &self.base);
-        // Cargo fetches HEAD, too, and git refuses one that leads nowhere.
+        // Cargo fetches HEAD, too, and git refuses a HEAD that leads nowhere.
         said(init.args(["init", "-q", "--bare", "--template=", "-b", "c0"]).arg(&hub))?;
         let mut stream = String::new();
         for (index, files) in worlds.iter().enumerate() {
@@ -191,11 +191,11 @@ impl Host {
         Ok(())
     }
 
-    /// Checks a commit out where another one is: git writes only what differs.
+    /// Checks out a commit over another one: git writes only the files that differ.
     pub(super) fn check_out(&self, place: usize, commit: usize) -> Result {
         let app = self.place(place).join("app");
         let submodules = self.submodules.iter().map(|name| app.join(name));
-        // In a copy git knows no file by its inode any more, and would write them all anew.
+        // In a copy the inodes differ from git's index, and git would rewrite all files.
         for checkout in self.checkouts(place).into_iter().chain(submodules) {
             said(self.command("git", &checkout).args(["status", "--porcelain"]))?;
         }
@@ -207,7 +207,7 @@ impl Host {
         self.update_submodules(&self.place(place))
     }
 
-    /// Copies a workspace as it is, and returns the copy.
+    /// Copies a workspace unchanged, and returns the copy.
     pub(super) fn copy(&mut self, from: &Path) -> Result<PathBuf> {
         let to = self.base.join("twins").join(self.twins.to_string());
         self.twins += 1;
@@ -215,7 +215,7 @@ impl Host {
         Ok(to)
     }
 
-    /// Does something to a twin where the workspace is: its path is part of what cargo builds.
+    /// Runs `act` with a twin at the path of the workspace, because the path is part of cargo's builds.
     pub(super) fn in_place_of<T>(
         &self,
         place: usize,
@@ -231,7 +231,7 @@ impl Host {
         done
     }
 
-    /// Builds in a workspace, and in the second one in the repo, and runs what came of it.
+    /// Builds in a workspace, and in the second one in the repo, and runs the program.
     pub(super) fn build(&self, place: usize, build: &Build, has_lock: bool) -> Result<Built> {
         let mut all = self.build_in(place, ".", build, has_lock)?;
         if self.has_second {
@@ -264,7 +264,7 @@ impl Host {
             Goal::Check => &["check"],
             Goal::Test => &["build", "--tests"],
         });
-        // Without `--keep-going` it would depend on luck what is built beside what is broken.
+        // Without `--keep-going` chance would decide which units are built besides the broken ones.
         cargo.args(["-v", "--keep-going", "--message-format=json-render-diagnostics"]);
         cargo.args(build.is_extra.then_some("--features=extra"));
         cargo.args(has_lock.then_some("--locked"));
@@ -283,7 +283,7 @@ impl Host {
                 program = Some(PathBuf::from(executable));
             }
             let Some(unit) = unit(&message)? else { continue };
-            // The message is the same whether the script ran.
+            // The message does not tell whether the script ran.
             let has_run = package_of(&unit).is_some_and(|package| ran.contains(package));
             let units =
                 if message["fresh"] == false || has_run { &mut rebuilt } else { &mut fresh };
@@ -302,7 +302,7 @@ impl Host {
         Ok(Built { rebuilt, fresh, prints, reasons })
     }
 
-    /// Runs `restore` or `save` of a job and returns its report; none if it was killed at `point`.
+    /// Runs `restore` or `save` of a job and returns its report; `None` if it was killed at `point`.
     pub(super) fn runner_cache(
         &self,
         verb: &str,
@@ -332,14 +332,13 @@ impl Host {
         Ok(Some(serde_json::from_str(&checked(&output)?)?))
     }
 
-    /// Tells whether there is a target in a workspace.
+    /// Tells whether a workspace has a target.
     pub(super) fn has_target(&self, place: usize) -> bool {
-        // Git tracks files in it, which stay.
+        // Git tracks files in it, which stay, so look for cargo's tag.
         self.place(place).join("app/target/CACHEDIR.TAG").exists()
     }
 
-    /// Returns the keys of the units that a generation of a target has, and whether each of them is bound to
-    /// its path.
+    /// Returns the keys of the units in a generation of a target, and whether each of them is bound to its path.
     pub(super) fn stored(&self, generation: &str) -> Result<BTreeMap<String, bool>> {
         let words: Vec<_> = generation.split(' ').collect();
         let [_, area, key, number] = words[..] else { return Err(generation.into()) };
@@ -370,7 +369,7 @@ impl Host {
         cargo
     }
 
-    /// Returns a command with nothing of the user's but the toolchain.
+    /// Returns a command whose environment has nothing of the user's but the toolchain.
     fn command(&self, program: impl AsRef<OsStr>, dir: &Path) -> Command {
         isolated(program, dir, &self.base.join("home"))
     }
@@ -389,7 +388,7 @@ fn git_dependency(revision: usize) -> BTreeMap<String, File> {
     files.into_iter().map(|(path, text)| (format!("gitdep/{path}"), (text, false))).collect()
 }
 
-/// Returns the name of the unit that a message of cargo is about, if it is about one.
+/// Returns the name of the unit that a message of cargo is about, if any.
 fn unit(message: &Value) -> Result<Option<String>> {
     if message["reason"] == "build-script-executed" {
         let out_dir = message["out_dir"].as_str().unwrap_or_default();
@@ -408,8 +407,8 @@ fn unit(message: &Value) -> Result<Option<String>> {
     Ok(Some(format!("{} {kind} {hashed}", target["name"].as_str().ok_or("a unit of no name")?)))
 }
 
-/// Returns the file in `deps`, or since cargo 1.100 in `build`, that a program is linked to: the link
-/// has the same name whatever the features and flags it was built with.
+/// Returns the file in `deps`, or since cargo 1.100 in `build`, that a program is a hard link of. The link itself has
+/// the same name under all features and flags.
 fn program_with_hash(program: &str) -> Result<String> {
     if name_with_hash(program).is_some() {
         return Ok(program.to_owned());
@@ -425,18 +424,18 @@ fn program_with_hash(program: &str) -> Result<String> {
     Err(format!("`{program}` is no link to a file in `deps` or `build`").into())
 }
 
-/// Returns the package of which a line of cargo's log says that its build script is run.
+/// Returns the package whose build script a line of cargo's log runs.
 fn package_of_run(line: &str) -> Option<String> {
     let script = name_with_hash(build_script(line)?)?;
     Some(script.rsplit_once('-')?.0.to_owned())
 }
 
-/// Returns the package of a unit that is the run of a build script.
+/// Returns the package of a unit that is a run of a build script.
 fn package_of(unit: &str) -> Option<&str> {
     Some(unit.strip_prefix("run of ")?.rsplit_once('-')?.0)
 }
 
-/// Returns what cargo complained of, without its progress.
+/// Returns cargo's errors and warnings, without its progress.
 fn complaint(log: &str) -> String {
     let noise = ["Running `", "Fresh ", "Compiling ", "Checking ", "Dirty "];
     let lines = log.lines().filter(|line| !noise.iter().any(|n| line.trim_start().starts_with(n)));

@@ -1,9 +1,9 @@
-//! Random workspaces and random histories: no build is ever stale or broken, and none builds what
-//! a workspace that was never wiped would have kept.
+//! Random workspaces and random histories: no build is ever stale or broken, and none builds a unit
+//! that a workspace that was never wiped would have kept.
 //!
-//! A history follows from its seed: packages, commits, and the jobs that build them on a host with
-//! two workspaces. Every file of every package has a value that the program prints, so whatever
-//! is stale is seen. `scripts/soak-freshness` goes through many histories, or replays one.
+//! A seed determines a history: packages, commits, and the jobs that build them on a host with two
+//! workspaces. Every file of every package has a value that the program prints, so every stale file
+//! shows. `scripts/soak-freshness` runs many histories, or replays one.
 
 mod chance;
 mod dice;
@@ -69,8 +69,8 @@ fn each_mutant_is_found() -> Result {
     Ok(())
 }
 
-/// What the job of the last save did not use is left out of it, and a twin keeps it. Cargo gives
-/// the programs of both builds one name.
+/// The last save leaves out units that its job did not use, and a twin keeps them. Cargo gives the
+/// programs of both builds the same name.
 #[test]
 fn a_program_of_other_features_is_another_unit() -> Result {
     let job = |label, is_extra| Job {

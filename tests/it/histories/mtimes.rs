@@ -1,4 +1,4 @@
-//! Mtimes of checkouts, as clocks, archives and mutants give them.
+//! Mtimes of checkouts, as clocks, archives and mutants set them.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -10,11 +10,11 @@ use walkdir::WalkDir;
 use super::story::Mtimes;
 use crate::support::{Result, mtime, set_mtime};
 
-/// September 2001: long before anything was built.
+/// September 2001: long before all builds.
 pub(super) const LONG_AGO: i64 = 1_000_000_000;
 
-/// Returns everything below `dir`, and itself, but for what is git's and cargo's own; what is in a
-/// directory comes before it.
+/// Returns `dir` and everything below it, without git's and cargo's own files; the entries of a
+/// directory come before it.
 pub(super) fn sources(dir: &Path) -> Result<Vec<PathBuf>> {
     listing(dir, &[".git", "target"])
 }
@@ -30,7 +30,7 @@ fn listing(dir: &Path, without: &[&str]) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Gives a checkout the mtimes that it is said to have.
+/// Gives a checkout mtimes of this kind.
 pub(super) fn disturb(checkout: &Path, mtimes: Mtimes) -> Result {
     for (index, path) in sources(checkout)?.iter().enumerate() {
         let is_old = match mtimes {
@@ -51,11 +51,11 @@ pub(super) fn disturb(checkout: &Path, mtimes: Mtimes) -> Result {
     Ok(())
 }
 
-/// Takes everything in a checkout, and what was built there, as many seconds later.
+/// Moves the mtimes of everything in a checkout, and of its builds, by `secs`.
 pub(super) fn shift(checkout: &Path, secs: i64) -> Result {
     let mut shifted = HashSet::new();
     for path in listing(checkout, &[".git"])? {
-        // Cargo links what it builds; such a file is shifted once.
+        // Cargo makes hard links of its output: shift such a file only once.
         if shifted.insert(path.symlink_metadata()?.ino()) {
             let (now, nanos) = mtime(&path)?;
             set_mtime(&path, now + secs, nanos)?;
@@ -69,7 +69,7 @@ pub(super) fn shift(checkout: &Path, secs: i64) -> Result {
 pub(super) struct Seen(BTreeMap<PathBuf, (i64, i64)>);
 
 impl Seen {
-    /// Looks at the mtimes.
+    /// Reads the mtimes.
     pub(super) fn of(checkouts: &[PathBuf]) -> Result<Self> {
         let mut seen = BTreeMap::new();
         for checkout in checkouts {
@@ -80,7 +80,7 @@ impl Seen {
         Ok(Self(seen))
     }
 
-    /// Returns what was there, with its mtime.
+    /// Returns each path with its mtime.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Path, (i64, i64))> {
         self.0.iter().map(|(path, mtime)| (path.as_path(), *mtime))
     }

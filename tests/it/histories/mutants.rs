@@ -1,4 +1,4 @@
-//! Restores that are wrong, made of right ones: this test has to find each of them.
+//! Wrong restores, made from right ones: the test of histories has to find each of them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,28 +9,28 @@ use super::mtimes::{LONG_AGO, Seen, sources};
 use super::story::HOUR;
 use crate::support::{Result, mtime, paths, set_mtime};
 
-/// How a restore is wrong.
+/// The way in which a restore is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mutant {
     /// Every file gets the time of a commit, as `git-restore-mtime` does it.
     CommitTimes,
-    /// What changed keeps the mtime that a slow clock gave it.
+    /// Changed sources keep the mtimes of a slow clock.
     SlowClock,
-    /// Directories keep the mtimes that the checkout gave them.
+    /// Directories keep the mtimes of the checkout.
     NoDirectories,
-    /// What git ignores is not brought back.
+    /// Files that git ignores are not restored.
     NoIgnoredFiles,
-    /// All that git ignores is brought back, although its build script will run again.
+    /// All files that git ignores are restored, although their build script will run again.
     AllIgnoredFiles,
-    /// A file of which only the mode changed looks old.
+    /// A file whose mode alone changed looks old.
     OldModes,
-    /// What git tracks in a target directory is replaced by what was there when that was saved.
+    /// Files of a target directory that git tracks get the contents of the save.
     TargetWins,
-    /// Nothing of the second workspace is brought back.
+    /// Nothing of the second workspace is restored.
     NoSecond,
     /// Git's own files look old.
     OldGit,
-    /// What is in submodules keeps the mtimes that the checkout gave it.
+    /// Sources in submodules keep the mtimes of the checkout.
     NoSubmodules,
 }
 
@@ -53,11 +53,11 @@ pub(super) struct Restored<'a> {
     pub(super) place: &'a Path,
     /// The checkouts in it.
     pub(super) checkouts: &'a [PathBuf],
-    /// What was there before.
+    /// The mtimes before the restore.
     pub(super) before: &'a Seen,
-    /// When it began.
+    /// The time of its start.
     pub(super) started: SystemTime,
-    /// The twin of what was restored.
+    /// The twin of the restored generation.
     pub(super) twin: Option<&'a Path>,
 }
 
@@ -66,11 +66,11 @@ impl Mutant {
     pub(super) fn spoil(self, restored: &Restored<'_>) -> Result {
         let Restored { place, before, started, .. } = *restored;
         match self {
-            // Commits are older than what was built from any of them.
+            // A commit is older than every build of it.
             Self::CommitTimes => make_old(restored.sources()?.iter().filter(|path| path.is_file())),
             Self::SlowClock => {
                 for path in restored.sources()? {
-                    // What is as recorded has an mtime from before.
+                    // A source that is as recorded has an mtime from before.
                     if path.symlink_metadata()?.modified()? >= started {
                         let (secs, nanos) = mtime(&path)?;
                         set_mtime(&path, secs - 3 * HOUR, nanos)?;
@@ -138,7 +138,7 @@ impl Mutant {
 }
 
 impl Restored<'_> {
-    /// Returns everything in the checkouts.
+    /// Returns all sources in the checkouts.
     fn sources(&self) -> Result<Vec<PathBuf>> {
         let mut paths = Vec::new();
         for checkout in self.checkouts {
@@ -147,7 +147,8 @@ impl Restored<'_> {
         Ok(paths)
     }
 
-    /// Returns each file that is both in the twin and in the checkouts: there, and here.
+    /// Returns each file that exists both in the twin and in the checkouts: the twin's path, then
+    /// the checkout's.
     fn pairs(&self) -> Result<Vec<(PathBuf, PathBuf)>> {
         let Some(twin) = self.twin else { return Ok(Vec::new()) };
         let mut pairs = Vec::new();
@@ -169,7 +170,7 @@ fn make_old<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> Result {
     paths.into_iter().try_for_each(|path| set_mtime(path, LONG_AGO, 0))
 }
 
-/// Gives what `is_wanted` the mtimes that it had before.
+/// Gives paths that `is_wanted` accepts the mtimes from before.
 fn put_back(before: &Seen, is_wanted: impl Fn(&Path) -> bool) -> Result {
     for (path, (secs, nanos)) in before.iter().filter(|(path, _)| is_wanted(path)) {
         set_mtime(path, secs, nanos)?;
@@ -177,7 +178,7 @@ fn put_back(before: &Seen, is_wanted: impl Fn(&Path) -> bool) -> Result {
     Ok(())
 }
 
-/// Copies a file as if it had been there for long.
+/// Copies a file so that it looks as if it had been there for long.
 fn copy_as_old(from: &Path, to: &Path) -> Result {
     let dir = to.parent().ok_or("a file has a directory")?;
     let (secs, nanos) = mtime(dir)?;
@@ -186,7 +187,7 @@ fn copy_as_old(from: &Path, to: &Path) -> Result {
     set_mtime(dir, secs, nanos)
 }
 
-/// Removes a file, and leaves its directory as if it had never been there.
+/// Removes a file, and makes its directory look as if the file had never existed.
 fn lose(file: &PathBuf) -> Result {
     let dir = file.parent().ok_or("a file has a directory")?;
     let (secs, nanos) = mtime(dir)?;

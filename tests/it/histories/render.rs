@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::world::{Home, Kind, Package, Part, World};
 
-/// The git dependency, as far as it is committed already.
+/// The git dependency, with the revisions committed so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct GitDependency {
     pub(super) url: String,
@@ -16,7 +16,7 @@ pub(super) struct GitDependency {
 /// A file: its bytes, and whether it is executable.
 pub(super) type File = (String, bool);
 
-/// What stands for a `Cargo.lock` checksum of a vendored package.
+/// The placeholder for a checksum of a vendored package in `Cargo.lock`.
 const CHECKSUM: &str = "00000000000000000000000000000000000000000000000000000000000000cc";
 
 /// Returns the files of `world`, as `repo/path`.
@@ -57,7 +57,7 @@ pub(super) fn render(world: &World, git: &GitDependency) -> BTreeMap<String, Fil
         files.insert(path.to_owned(), (text, false));
     };
     let ignored = if world.has_lock { "" } else { "Cargo.lock\n" };
-    // What git tracks counts, whatever is ignored: in `target/idl`, and in the odd submodules.
+    // Tracked files count, even if git ignores them: in `target/idl`, and in the odd submodules.
     put("app/.gitignore", format!("target\n/n*[13579]\ngenerated.rs\n{ignored}"));
     put(
         "app/.cargo/config.toml",
@@ -74,7 +74,7 @@ pub(super) fn render(world: &World, git: &GitDependency) -> BTreeMap<String, Fil
 }
 
 impl Package {
-    /// Returns its directory, from where all repos are.
+    /// Returns its directory, relative to the parent of all repos.
     fn dir(&self) -> String {
         match self.home {
             Home::Root => "app".to_owned(),
@@ -86,7 +86,7 @@ impl Package {
         }
     }
 
-    /// Returns where the file of a part is, from where all repos are.
+    /// Returns the path of a part's file, relative to the parent of all repos.
     fn file_of(&self, part: &Part) -> String {
         if self.is_beyond(part) {
             format!("app/{}-of-{}.txt", part.file, self.name)
@@ -104,7 +104,7 @@ impl Part {
         }
     }
 
-    /// Returns the expression that is its value, in a package.
+    /// Returns the expression for its value, in the code of a package.
     fn expression(&self, package: &Package) -> String {
         let path = self.path();
         match self.kind {
@@ -172,8 +172,8 @@ fn code(world: &World, package: &Package) -> String {
     )
 }
 
-/// Returns the crate root of a package of procedural macros: one for each of its values, and one
-/// that reads a file of its caller.
+/// Returns the crate root of a package of procedural macros: a macro for each of its values, and
+/// one that reads a file of its caller.
 fn macros(package: &Package) -> String {
     let mut code = format!("// {}\nuse proc_macro::TokenStream;\n", package.comment);
     let mut add = |name: &str, value: &str| {
@@ -191,7 +191,7 @@ fn macros(package: &Package) -> String {
         add("script", "generated::SAY");
         code += script.module();
     }
-    // Cargo learns of the file only because it is also included.
+    // Cargo knows of the file only because the code also includes it.
     code + "#[proc_macro]\npub fn asked(file: TokenStream) -> TokenStream {\n\
         let file = file.to_string();\n\
         let dir = std::env::var(\"CARGO_MANIFEST_DIR\").unwrap();\n\
@@ -214,7 +214,7 @@ fn manifest(world: &World, package: &Package, git: &GitDependency) -> String {
         write!(text, "[features]\nextra = [{}]\n", extras.join(", ")).expect("a String takes all");
     }
     text += "[dependencies]\n";
-    // From a package up to where all repos are.
+    // The path from a package to the parent of all repos.
     let up = "../".repeat(package.dir().split('/').count());
     for used in used {
         let source = match used.home {

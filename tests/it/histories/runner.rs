@@ -1,10 +1,9 @@
-//! Living through a history, and judging every build of it.
+//! Runs a history, and judges every build of it.
 //!
-//! Beside each generation there is its *twin*: the workspace that it was saved in, as it would be
-//! had it never been wiped, nor its clock been wrong. When a job restores the generation, its
-//! commit is checked out in a copy of the twin, and cargo builds there too, at the same path. What
-//! the job builds beyond that, it builds needlessly. And so it does if the twin of any other
-//! generation that it could have restored had let cargo reuse more.
+//! Each generation has a *twin*: a copy of the workspace it was saved in, as if the workspace had never been wiped and
+//! its clock had always been right. When a job restores the generation, the test checks out the job's commit in a copy
+//! of the twin, and builds there too, at the same path. A unit that only the job builds is built needlessly. So is a
+//! unit that cargo could have reused from the twin of another generation that the job could have restored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -21,12 +20,12 @@ use super::mutants::{Mutant, Restored};
 use super::story::{Build, Job, Mtimes, Restore, Save, Start, Story};
 use crate::support::Result;
 
-/// What must never be.
+/// A fault that no history may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
-    /// The program prints what the sources do not say.
+    /// The program prints other values than the sources have.
     Stale,
-    /// What compiles does not, or a restore or save failed.
+    /// Valid code does not compile, or a restore or save failed.
     Broken,
     /// A unit was built that the twin kept.
     Needless,
@@ -41,59 +40,59 @@ pub(super) struct Finding {
     pub(super) about: String,
 }
 
-/// What was counted while no fault was found.
+/// Counts of a history without a fault.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Count {
     pub(super) jobs: usize,
     /// Restores that brought a target.
     pub(super) restored: usize,
-    /// Builds that were compared with one of a twin.
+    /// Builds that were compared with the build in a twin.
     pub(super) compared: usize,
-    /// Those of them where every unit was fresh.
+    /// Compared builds in which every unit was fresh.
     pub(super) fresh: usize,
-    /// Generations that were not taken, and in whose twins the commit was built to see how much cargo
-    /// would have reused of them.
+    /// Generations that no job took, and in whose twins the commit was built to count the units that cargo would have
+    /// reused.
     pub(super) others: usize,
 }
 
-/// What is known of a workspace, or of the generation that was saved there.
+/// The facts about a workspace, or about the generation that was saved there.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Known {
     twin: Option<PathBuf>,
-    /// Where mtimes are odd: the units that cargo finds fresh before the save. Another it might
-    /// build again at once, for its sources are from the future.
+    /// If mtimes are odd: the units that cargo finds fresh before the save. It might build other units again at once,
+    /// because their sources are from the future.
     held: Option<BTreeSet<String>>,
-    /// The units of the last build there: no save may leave out any of these.
+    /// The units of the last build there: no save may leave out any of them.
     used: BTreeSet<String>,
-    /// The keys of the units that the generation has, and whether each is bound to its path. A twin keeps
-    /// what a save leaves out.
+    /// The keys of the generation's units, and whether each unit is bound to its path. A twin keeps units that a save
+    /// leaves out.
     stored: Option<BTreeMap<String, bool>>,
     /// The generation of the second workspace's target that was saved with it.
     second: Option<String>,
-    /// Whether none came with it, because no job of that kind has saved one.
+    /// Whether no generation of the second workspace came with it, because no job of that kind has saved one.
     has_no_second: bool,
-    /// Whether another one came with it: where those recorded two mtimes for one file, the later one counts,
-    /// which is sound, and builds more than a twin would.
+    /// Whether another generation of the second workspace came with it. If the two recorded different mtimes for a
+    /// file, the later one counts, which is sound but builds more than a twin would.
     is_mixed: bool,
-    /// Where the generation was saved.
+    /// The workspace in which the generation was saved.
     place: Option<usize>,
-    /// What was built there last.
+    /// The last build there.
     build: Option<Build>,
     /// Whether that build failed.
     is_red: bool,
-    /// Whether mtimes are about that no right clock gave.
+    /// Whether some mtimes come from a wrong clock.
     is_odd: bool,
-    /// Whether a compiled file was edited between the build and the save. A restore may take it for one
-    /// that a build script rewrote, and trusts nothing where a checkout brings another: that is
-    /// sound, and builds more than a twin would.
+    /// Whether a compiled file was edited between the build and the save. A restore may take it for a file that a build
+    /// script rewrote, and trusts nothing if a checkout brings another version. That is sound but builds more than a
+    /// twin would.
     is_edited: bool,
-    /// Whether such a restore came before. Then only the units of the last build are as a twin has
-    /// them: those that it did not look at are older than sources that look new since.
+    /// Whether such a restore came before. Then only the units of the last build match a twin's: units that the build
+    /// did not use are older than sources that look new since.
     is_distrusted: bool,
 }
 
-/// A history on its way.
+/// A history in progress.
 struct Runner<'a> {
     story: &'a Story,
     host: Host,
@@ -102,20 +101,20 @@ struct Runner<'a> {
     places: BTreeMap<usize, Known>,
     /// The kinds of jobs that have saved a target of the second workspace.
     seconds: BTreeSet<&'static str>,
-    /// What each kind of job built when it was last saved.
+    /// The last saved build of each kind of job.
     last: BTreeMap<&'static str, Build>,
-    /// The job that has not saved yet.
+    /// The job whose save is still to come.
     pending: Option<usize>,
     count: Count,
 }
 
-/// Where a job's target comes from.
+/// The origin of a job's target.
 enum Origin {
-    /// Nothing was there.
+    /// There was no target.
     Nothing,
     /// A generation.
     Restored(String, Known),
-    /// What the workspace held.
+    /// The workspace held it.
     From(Known),
     /// The restore was killed.
     Unknown,
@@ -123,7 +122,7 @@ enum Origin {
 
 type Judged<T = ()> = Result<std::result::Result<T, (Fault, String)>>;
 
-/// Lives through `story`, with every restore spoilt by `mutant`, up to the first fault.
+/// Runs `story`, with every restore spoilt by `mutant`, up to the first fault.
 pub(super) fn live(story: &Story, mutant: Option<Mutant>) -> Result<(Count, Option<Finding>)> {
     let host = Host::new(story)?;
     let mut runner = Runner {
@@ -206,7 +205,7 @@ impl Runner<'_> {
         self.save_all(index, job)
     }
 
-    /// Brings the commit of a job into its workspace.
+    /// Checks out the commit of a job in its workspace.
     fn prepare(&mut self, job: &Job) -> Result {
         let place = self.host.place(job.place);
         if self.is_uncleaned(job) {
@@ -224,23 +223,23 @@ impl Runner<'_> {
         if job.loses_home { remove(place.join("cargo-home")) } else { Ok(()) }
     }
 
-    /// Tells whether a job finds what the one before left. One whose clock was wrong leaves what
-    /// fools cargo itself: that is nothing to start from.
+    /// Tells whether a job starts from the workspace of the one before. A job with a wrong clock leaves mtimes that
+    /// fool cargo itself, so nothing starts from its workspace.
     fn is_uncleaned(&self, job: &Job) -> bool {
         let found = self.places.get(&job.place);
-        // A script that writes only what is missing fools cargo there.
+        // A script that writes only missing files would fool cargo there.
         let fools = self.story.commits[job.commit].world.if_missing().next().is_some();
         job.start == Start::Uncleaned && !fools && found.is_some_and(|known| !known.is_odd)
     }
 
-    /// Tells whether a restore may find a file that another build generated there. It trusts nothing
-    /// beside one: that is sound, and builds more than a twin would.
+    /// Tells whether a restore may find a file that another build generated there. It then trusts nothing beside that
+    /// file, which is sound but builds more than a twin would.
     fn may_have_leftovers(&self, job: &Job) -> bool {
         let world = &self.story.commits[job.commit].world;
         self.is_uncleaned(job) && job.restore != Restore::None && world.generates_sources()
     }
 
-    /// Restores as the job says, and returns what its target comes from.
+    /// Restores as the job does, and returns the origin of its target.
     fn restore(&mut self, job: &Job) -> Judged<Origin> {
         let left = match self.places.get(&job.place) {
             Some(known) => Origin::From(known.clone()),
@@ -269,7 +268,7 @@ impl Runner<'_> {
             return Ok(Ok(left));
         };
         self.count.restored += 1;
-        // What a killed save published has no twin.
+        // A generation that a killed save published has no twin.
         let unknown = Known { is_odd: true, ..Known::default() };
         let mut known = self.generations.get(generation).cloned().unwrap_or(unknown);
         let second = area(&report, SECOND_AREA)["generation"].as_str();
@@ -278,8 +277,8 @@ impl Runner<'_> {
         Ok(Ok(Origin::Restored(generation.to_owned(), known)))
     }
 
-    /// Looks whether cargo would have reused more of another generation. Only a job that builds what it
-    /// built last time can know that, and only where all mtimes and twins are sound.
+    /// Checks whether cargo would have reused more of another generation. A job can know that only if it builds the
+    /// same as last time, and if all mtimes and twins are sound.
     fn judge_choice(&mut self, job: &Job, taken: &str, known: &Known, ours: &Built) -> Judged {
         let is_sound = |known: &Known| {
             !(known.is_odd || known.is_edited || known.is_distrusted || known.is_mixed)
@@ -353,8 +352,8 @@ impl Runner<'_> {
         }
     }
 
-    /// Returns what a twin built as if each build script had written what it should: one that writes only what
-    /// is missing does not write it again where nothing is ever wiped.
+    /// Returns the build of a twin as if each build script had written what it should: a script that writes only
+    /// missing files does not rewrite them in a workspace that is never wiped.
     fn without_if_missing(&self, job: &Job, theirs: &Built) -> Built {
         let world = &self.story.commits[job.commit].world;
         let scripts: Vec<_> =
@@ -367,7 +366,7 @@ impl Runner<'_> {
         Built { prints, ..theirs.clone() }
     }
 
-    /// Builds the same commit in the twin and compares. Returns what is known of the workspace now.
+    /// Builds the same commit in the twin and compares. Returns the new facts about the workspace.
     fn follow(&mut self, job: &Job, origin: Origin, ours: &Built) -> Judged<Known> {
         let is_future = matches!(job.mtimes, Mtimes::Off(1..)) && !self.is_uncleaned(job);
         let before = match origin {
@@ -383,15 +382,15 @@ impl Runner<'_> {
             }
             Origin::Unknown => {
                 let is_odd = is_future || self.generations.values().any(|known| known.is_odd);
-                // Times from the future would fool cargo in a twin.
+                // Mtimes from the future would fool cargo in a twin.
                 let place = self.host.place(job.place);
                 let twin = if is_odd { None } else { Some(self.host.copy(&place)?) };
                 return Ok(Ok(Known { twin, is_odd, ..Known::default() }));
             }
         };
         let is_odd = before.is_odd || is_future;
-        // Elsewhere what is bound to its path is built again, and all that depends on it; a twin would
-        // look at the other place. It begins anew.
+        // At another path cargo builds units that are bound to their path again, and all that depends on them; a twin
+        // would read the files at the old path. So the twin starts anew.
         let is_moved = before.place.is_some_and(|place| place != job.place);
         if is_moved && before.stored.as_ref().is_some_and(|it| it.values().any(|bound| *bound)) {
             let place = self.host.place(job.place);
@@ -431,7 +430,7 @@ impl Runner<'_> {
         Ok(Err((Fault::Needless, about)))
     }
 
-    /// Edits a file that was compiled, as a job may between its build and its save.
+    /// Edits a compiled file, as a job may between its build and its save.
     fn edit(&self, job: &Job, known: &Known) -> Result {
         let edit = || -> Result {
             let root = self.host.place(job.place).join("app/src/main.rs");
@@ -446,7 +445,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Saves what is to be saved when the job `index` has built.
+    /// Runs the saves that are due after the job `index` has built.
     fn save_all(&mut self, index: usize, job: &Job) -> Judged {
         let pending = self.pending.take();
         let now = match job.save {
@@ -476,7 +475,7 @@ impl Runner<'_> {
         let further = if is_red { &["--partial"][..] } else { &[] };
         let saved = self.host.runner_cache("save", job, point, further)?;
         let Some(report) = saved else {
-            // Nobody knows whether it published what it saved.
+            // The killed save may have published its generation or not.
             self.last.remove(job.label);
             return Ok(Ok(()));
         };
@@ -497,14 +496,14 @@ impl Runner<'_> {
             self.generations.entry(generation.to_owned()).or_insert(known);
         }
         if !self.host.has_target(job.place) {
-            // It was put by.
+            // The save parked it as a hot tree.
             self.places.remove(&job.place);
         }
         Ok(Ok(()))
     }
 }
 
-/// Returns what a report says of an area.
+/// Returns a report's entry for an area.
 fn area<'a>(report: &'a Value, name: &str) -> &'a Value {
     let areas = report["areas"].as_array().into_iter().flatten();
     areas.into_iter().find(|area| area["name"] == name).unwrap_or(&Value::Null)
@@ -549,7 +548,7 @@ impl fmt::Display for Finding {
 }
 
 impl Count {
-    /// Adds what another history counted.
+    /// Adds the counts of another history.
     pub(super) fn add(&mut self, other: Self) {
         self.jobs += other.jobs;
         self.restored += other.restored;

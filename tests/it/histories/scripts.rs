@@ -82,7 +82,7 @@ impl Script {
         code
     }
 
-    /// Returns what declares the module that it writes.
+    /// Returns the declaration of the module that it writes.
     pub(super) fn module(&self) -> &'static str {
         match self.into {
             Into::OutDir => {

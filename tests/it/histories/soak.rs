@@ -1,4 +1,4 @@
-//! Going through many histories, two at a time.
+//! Runs many histories, two at a time.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,15 +12,15 @@ use super::mutants::Mutant;
 use super::runner::{Count, Fault, live};
 use crate::support::Result;
 
-/// What is told of each history as soon as it is over.
+/// Called with a line about each history as soon as it is over.
 pub(super) type Progress = fn(&str);
 
-/// Tells nobody.
+/// Reports nothing.
 pub(super) fn quietly(_: &str) {}
 
-/// Tells whoever waits.
+/// Reports on stderr.
 pub(super) fn aloud(line: &str) {
-    // A line that nobody can see is no failure.
+    // A failure to print is no failure of the test.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -32,21 +32,21 @@ pub(super) fn parse(seeds: &str) -> Result<Vec<u64>> {
     }
 }
 
-/// What came of some histories.
+/// The results of some histories.
 #[derive(Default)]
 pub(super) struct Soaked {
     /// The faults that were found, by seed.
     pub(super) faults: BTreeMap<u64, Fault>,
-    /// Each history with a fault, and how to see it again.
+    /// Each history with a fault, and how to replay it.
     pub(super) texts: Vec<String>,
-    /// What went wrong with the test itself.
+    /// Errors of the test itself.
     errors: Vec<String>,
     histories: usize,
     count: Count,
 }
 
-/// Lives through the histories of `seeds`, with every restore spoilt by `mutant`, which is given up
-/// when it is found.
+/// Runs the histories of `seeds`, with every restore spoilt by `mutant`. Stops once the mutant is
+/// found.
 pub(super) fn soak(seeds: &[u64], mutant: Option<Mutant>, progress: Progress) -> Result<Soaked> {
     let began = Instant::now();
     let left = Mutex::new(seeds.iter().rev().copied().collect::<Vec<_>>());
@@ -75,7 +75,7 @@ pub(super) fn soak(seeds: &[u64], mutant: Option<Mutant>, progress: Progress) ->
     }
 }
 
-/// Adds what comes of one history, and returns what is to be said of that.
+/// Runs one history, adds its result, and returns the line about it.
 fn live_through(seed: u64, mutant: Option<Mutant>, soaked: &Mutex<Soaked>) -> String {
     let story = story(seed);
     let lived = live(&story, mutant);

@@ -1,4 +1,4 @@
-//! A history: what was committed, and the jobs that built it, one after another.
+//! A history: its commits, and the jobs that build them, one after another.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::world::World;
 /// An hour, in seconds.
 pub(super) const HOUR: i64 = 3600;
 
-/// A history. It follows from its seed alone.
+/// A history, determined by its seed alone.
 #[derive(Clone, Debug)]
 pub(super) struct Story {
     pub(super) seed: u64,
@@ -19,82 +19,82 @@ pub(super) struct Story {
 #[derive(Clone, Debug)]
 pub(super) struct Commit {
     pub(super) world: World,
-    /// The index of the commit it was made from.
+    /// The index of its parent.
     pub(super) parent: Option<usize>,
-    /// What it changed.
+    /// Its changes, in words.
     pub(super) about: String,
 }
 
 /// One job of a runner.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
-    /// Which of two workspaces it runs in.
+    /// The workspace in which it runs, one of two.
     pub(super) place: usize,
     pub(super) start: Start,
-    /// Whether `CARGO_HOME` is lost before.
+    /// Whether `CARGO_HOME` is lost before it.
     pub(super) loses_home: bool,
     /// The index of the commit it builds.
     pub(super) commit: usize,
     pub(super) mtimes: Mtimes,
     pub(super) restore: Restore,
-    /// The key that it gives, if any.
+    /// The key that it sets, if any.
     pub(super) key: Option<&'static str>,
     pub(super) label: &'static str,
     pub(super) build: Build,
     pub(super) save: Save,
-    /// By how many seconds the clock of its host is wrong while it builds and saves.
+    /// The error of its host's clock while it builds and saves, in seconds.
     pub(super) clock_secs: i64,
 }
 
 impl Job {
-    /// Tells whether its save puts the target by: that of every other commit.
+    /// Tells whether its save parks the target as a hot tree: the saves of every other commit do.
     pub(super) fn puts_by(&self) -> bool {
         self.commit.is_multiple_of(2)
     }
 }
 
-/// What is in the workspace before.
+/// The state of the workspace before the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    /// Nothing: it is cloned.
+    /// Empty: the repos are cloned.
     Cloned,
-    /// What the job before left there, with its target; the commit is checked out there.
+    /// As the job before left it, with its target; the commit is checked out over it.
     Uncleaned,
 }
 
-/// How the checkout gives mtimes, before the restore.
+/// The mtimes of a checkout, before the restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mtimes {
-    /// As git does by a right clock.
+    /// Those that git gives with a right clock.
     Now,
-    /// As git does by a clock that is wrong by so many seconds.
+    /// Those that git gives with a clock that is wrong by so many seconds.
     Off(i64),
-    /// All are of 2001, as from an archive.
+    /// All are from 2001, as from an archive.
     Old,
-    /// As `Old`, every third file.
+    /// Every third file is from 2001.
     SomeOld,
-    /// All of 2001 but the directories.
+    /// All are from 2001 except those of directories.
     OldFiles,
 }
 
-/// How the restore goes.
+/// The course of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Restore {
     Done,
     /// It is killed at a crash point, and the job goes on.
     Killed(&'static str),
-    /// It is killed at a crash point, and done again.
+    /// It is killed at a crash point, and repeated.
     Again(&'static str),
     None,
 }
 
-/// When the job saves.
+/// The time and the course of a save.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Save {
     Done,
-    /// After the next job has built and saved, which runs in the other workspace.
+    /// After the next job, which runs in the other workspace, has built and saved.
     AfterTheNext,
-    /// After the next job has built, before that one saves.
+    /// After the next job has built, before it saves.
     BeforeTheNext,
     /// The program's source was edited after the build.
     Edited,
@@ -103,7 +103,7 @@ pub(super) enum Save {
     None,
 }
 
-/// What cargo is to do.
+/// The command of cargo.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Goal {
     #[default]
@@ -122,7 +122,7 @@ impl Goal {
     }
 }
 
-/// What cargo is called with.
+/// The command, options and variables of cargo.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Build {
     pub(super) goal: Goal,

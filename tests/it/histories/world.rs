@@ -1,4 +1,4 @@
-//! What is committed: packages whose every file has a value that the program prints.
+//! The content of a commit: packages whose every file has a value that the program prints.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,17 +7,17 @@ use super::story::{Build, Goal};
 /// The checkouts at one commit.
 #[derive(Clone, Debug)]
 pub(super) struct World {
-    /// The first is the program; a package uses only ones after it.
+    /// The first is the program; a package uses only later ones.
     pub(super) packages: Vec<Package>,
-    /// Which revision of the git dependency the program uses.
+    /// The revision of the git dependency that the program uses.
     pub(super) revision: Option<usize>,
-    /// Whether the lock file is committed; else git ignores it.
+    /// Whether the lock file is committed; otherwise git ignores it.
     pub(super) has_lock: bool,
     /// `profile.dev.opt-level`.
     pub(super) opt_level: usize,
     /// A package that does not compile.
     pub(super) broken: Option<usize>,
-    /// How many commits came before: the message of the commit.
+    /// The number of earlier commits: the message of the commit.
     pub(super) number: usize,
 }
 
@@ -32,9 +32,9 @@ pub(super) struct Package {
     pub(super) uses: Vec<usize>,
     /// The last component of its version.
     pub(super) patch: usize,
-    /// What a comment in its crate root says: a change that no output shows.
+    /// The text of a comment in its crate root: no output shows a change of it.
     pub(super) comment: String,
-    /// Whether its crate root is, and what its build script reads.
+    /// Whether its crate root is executable, and the input `a` of its build script.
     pub(super) is_executable: bool,
 }
 
@@ -77,7 +77,7 @@ impl Home {
 /// A file that is compiled in.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
-    /// How the program calls it.
+    /// Its name in the program's output.
     pub(super) name: String,
     pub(super) kind: Kind,
     /// The name of the file, without its extension.
@@ -101,7 +101,7 @@ pub(super) enum Kind {
 }
 
 impl Part {
-    /// Returns where the file is below its package.
+    /// Returns the path of the file below its package.
     pub(super) fn path(&self) -> String {
         let file = &self.file;
         match self.kind {
@@ -115,15 +115,14 @@ impl Part {
 }
 
 impl Package {
-    /// Tells whether the file of a part lies beyond its package, in the repo: cargo knows it by its
-    /// absolute path.
+    /// Tells whether the file of a part lies in the repo but outside its package: cargo knows it by its absolute path.
     pub(super) fn is_beyond(&self, part: &Part) -> bool {
         let is_member = matches!(self.home, Home::Member | Home::Macro);
         is_member && part.kind == Kind::Text && part.name.ends_with(['0', '2', '4', '6', '8'])
     }
 }
 
-/// A build script: what it reads becomes the value of its package's `script`.
+/// A build script: its input becomes the value of its package's `script`.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
     pub(super) rule: Rule,
@@ -133,15 +132,15 @@ pub(super) struct Script {
     pub(super) comment: String,
 }
 
-/// When cargo runs a build script again, and what that reads.
+/// The condition under which cargo runs a build script again, and the script's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// It says nothing: any file of the package. It reads `in/a`, and whether that is executable, as the
+    /// It names no file, so any file of the package counts. It reads `in/a`, and whether that is executable, as the
     /// next two do.
     Silent,
     /// `rerun-if-changed=in/a`
     File,
-    /// `rerun-if-changed=in`: it reads all of it, and the names.
+    /// `rerun-if-changed=in`: it reads all of its files, and their names.
     Dir,
     /// `rerun-if-env-changed=SHOP`
     Variable,
@@ -156,26 +155,26 @@ impl Rule {
     }
 }
 
-/// Where a build script writes.
+/// The place that a build script writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Into {
     /// `OUT_DIR`
     OutDir,
-    /// `src/generated.rs`, which git ignores, if that is not there or other.
+    /// `src/generated.rs`, which git ignores, if the file is missing or has another content.
     Source,
-    /// The same file, only if it is not there. A workspace that is not cleaned has it from another commit.
+    /// The same file, but only if it is missing. A workspace that is not cleaned has it from another commit.
     IfMissing,
 }
 
 impl Into {
-    /// Tells whether that is a file among the sources.
+    /// Tells whether the script writes a file among the sources.
     pub(super) fn is_source(self) -> bool {
         matches!(self, Self::Source | Self::IfMissing)
     }
 }
 
 impl Script {
-    /// Returns what it reads.
+    /// Returns its input.
     fn value(&self, shop: &str, is_executable: bool, number: usize) -> String {
         let mut value = match self.rule {
             Rule::Head => return number.to_string(),
@@ -192,7 +191,7 @@ impl Script {
 }
 
 impl World {
-    /// Returns the lines that the program prints. Whatever was stale would be seen here.
+    /// Returns the lines that the program prints; a stale file changes them.
     pub(super) fn prints(&self, build: &Build) -> BTreeSet<String> {
         let shop = build.shop.clone().unwrap_or_else(|| "none".to_owned());
         let mut lines = BTreeSet::new();
@@ -231,7 +230,7 @@ impl World {
         scripts.any(|script| script.into.is_source())
     }
 
-    /// Returns the packages of which the build script writes only what is missing.
+    /// Returns the packages whose build script writes only a missing file.
     pub(super) fn if_missing(&self) -> impl Iterator<Item = &Package> {
         let is_one = |script: &Script| script.into == Into::IfMissing;
         self.packages.iter().filter(move |package| package.script.as_ref().is_some_and(is_one))
@@ -260,7 +259,7 @@ impl World {
         inside.map(|package| package.name.clone()).collect()
     }
 
-    /// Returns a package and all that it uses.
+    /// Returns a package and all packages that it uses.
     pub(super) fn with_used(&self, index: usize) -> BTreeSet<usize> {
         let mut found = BTreeSet::from([index]);
         let mut next = vec![index];

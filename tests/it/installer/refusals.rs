@@ -1,4 +1,4 @@
-//! Hosts and releases on which nothing can be installed, and what the installer says of them.
+//! Hosts and releases on which nothing can be installed, and the installer's messages about them.
 
 use std::fs;
 
@@ -46,7 +46,7 @@ fn a_folder_that_refuses_is_named_with_the_reason_and_the_way_out() -> Result {
     Ok(())
 }
 
-/// What is left on a disk that refused: empty folders.
+/// The leftovers on a disk that refused: empty folders.
 const LEFT: [&str; 4] =
     ["left:.", "left:./runner-cache", "left:./runner-cache/1.2.3", "left:./runner-cache/1.2.3/x64"];
 
@@ -114,7 +114,8 @@ fn any_of_three_tools_computes_the_sum() -> Result {
 #[test]
 fn a_program_that_cannot_run_here_is_not_installed() -> Result {
     let cases = [
-        // What the kernel says of a program whose loader is not there, as glibc's in Alpine.
+        // The kernel's error for a program whose loader is missing, such as one for glibc in
+        // Alpine.
         ("another loader", "#!/nowhere/ld.so\n", "status 127): "),
         (
             "an old glibc",

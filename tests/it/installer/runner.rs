@@ -1,4 +1,4 @@
-//! A runner that has the action, and what the installer comes to on it.
+//! A runner that has the action, and the results of the installer on it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use crate::support::{Result, link, paths, write};
 
 pub(crate) const ASSET: &str = "runner-cache-1.2.3-x86_64-linux";
 
-/// What stands for the program: it says its version.
+/// A script in place of the program: it prints its version.
 pub(crate) const PROGRAM: &str = "#!/bin/sh\n[ \"$*\" = --version ] && echo 'runner-cache 1.2.3'\n";
 
 /// Everything in the tool cache once the program is installed.
@@ -25,7 +25,7 @@ pub(crate) const INSTALLED: [&str; 5] = [
     "runner-cache/1.2.3/x64/runner-cache",
 ];
 
-/// The tools of the installer that are in coreutils and findutils, and in busybox.
+/// The installer's tools, in coreutils and findutils, and in busybox.
 const TOOLS: [&str; 20] = [
     "chmod",
     "cp",
@@ -49,7 +49,7 @@ const TOOLS: [&str; 20] = [
     "sha256sum",
 ];
 
-/// A kind of host: its shell and where its tools come from.
+/// A kind of host: its shell and the source of its tools.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
     DashAndCurl,
@@ -90,7 +90,7 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Makes it want `program` of the release.
+    /// Makes the action expect `program` in the release.
     pub(crate) fn release(&self, program: &str) -> Result {
         let sums = format!("{}  {ASSET}\n", sha256(program.as_bytes()));
         write(&self.path("an action/dist"), "SHA256SUMS", sums)
@@ -108,12 +108,12 @@ impl Runner {
         self.path("tool cache").join(INSTALLED[3])
     }
 
-    /// Puts a program where the installer puts its own, as a person would.
+    /// Puts a program at the installer's destination, as a person would.
     pub(crate) fn place(&self, program: &str) -> Result {
         write(&self.path("tool cache"), INSTALLED[4], program)
     }
 
-    /// Puts a tool of this kind of host on the path.
+    /// Puts a tool of this kind of host into PATH.
     pub(crate) fn give(&self, tool: &str) -> Result {
         let target = match self.kind {
             DashAndCurl | DashAndWget if tool == "sh" => which("dash")?,
@@ -123,7 +123,7 @@ impl Runner {
         link(&self.path("bin"), tool, &target)
     }
 
-    /// Puts a tool of this machine on the path.
+    /// Puts a tool of this machine into PATH.
     pub(crate) fn give_from_host(&self, tool: &str) -> Result {
         link(&self.path("bin"), tool, &which(tool)?)
     }
@@ -132,7 +132,7 @@ impl Runner {
         Ok(fs::remove_file(self.path("bin").join(tool))?)
     }
 
-    /// Puts a script in the place of a tool.
+    /// Replaces a tool by a script.
     pub(crate) fn fake(&self, tool: &str, script: &str) -> Result {
         let path = self.path("bin").join(tool);
         if path.symlink_metadata().is_ok() {
@@ -147,7 +147,7 @@ impl Runner {
         self.variables.push((name, value.into()));
     }
 
-    /// The seconds that were waited, each time.
+    /// Returns the seconds of each wait.
     pub(crate) fn slept(&self) -> String {
         fs::read_to_string(self.path("bin/slept")).unwrap_or_default()
     }
@@ -174,7 +174,8 @@ impl Runner {
 
     pub(crate) fn start(&self) -> Result<Child> {
         let [shell, script] = self.installer();
-        // As the launcher leaves them, also if whoever runs the tests ignores some.
+        // Default signals, as the launcher leaves them, even if the runner of the tests ignores
+        // some.
         let mut command = self.command("/usr/bin/env");
         command.arg("--default-signal=HUP,INT,TERM").arg(shell).arg(script);
         Ok(command.spawn()?)
@@ -184,14 +185,14 @@ impl Runner {
         Said::of(self.start()?.wait_with_output()?)
     }
 
-    /// Downloads from `server` from now on.
+    /// Installs from `server`, now and from now on.
     pub(crate) fn install_from(&mut self, server: &Server) -> Result<Said> {
         self.set("RUNNER_CACHE_DOWNLOAD_URL", server.url());
         self.install()
     }
 
     /// Installs to a tool cache on a tmpfs with these mount options, on which `set_up` ran first.
-    /// What is left there is listed on stdout, with `left:` before each path.
+    /// Lists the files left there on stdout, with `left:` before each path.
     pub(crate) fn install_on(&self, options: &str, set_up: &str) -> Result<Said> {
         let script =
             "mount -t tmpfs -o \"$0\" tmpfs . && cd \"$PWD\" && eval \"$1\" && shift || exit 9
@@ -217,7 +218,7 @@ impl Runner {
         Ok(found)
     }
 
-    /// Fails unless exactly the released program is installed.
+    /// Fails unless the tool cache holds the released program and nothing else.
     pub(crate) fn has_installed(&self, why: &str) -> Result {
         assert_eq!(self.tools()?, INSTALLED, "{why}");
         assert_eq!(fs::read_to_string(self.program())?, PROGRAM, "{why}");
@@ -226,13 +227,13 @@ impl Runner {
         Ok(())
     }
 
-    /// Fails unless nothing but empty folders is left.
+    /// Fails unless only empty folders are left.
     pub(crate) fn has_nothing(&self, why: &str) -> Result {
         assert_eq!(self.tools()?, INSTALLED[..3], "{why}");
         Ok(())
     }
 
-    /// The two lines that a message gives for an installation by hand.
+    /// Returns the lines of a message that describe an installation by hand.
     pub(crate) fn by_hand(&self) -> String {
         let dir = self.path("tool cache").join(INSTALLED[2]).display().to_string();
         format!(
@@ -242,7 +243,7 @@ impl Runner {
     }
 }
 
-/// What an installation came to.
+/// The result of an installation.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Said {
     pub(crate) status: Option<i32>,
@@ -260,7 +261,7 @@ impl Said {
         Ok(Self { status: output.status.code(), errors, lines })
     }
 
-    /// Fails unless it gave up with one error, and returns that without its head.
+    /// Fails unless the installer gave up with one error; returns its text without the head.
     pub(crate) fn error(&self) -> Result<&str> {
         let [error] = &self.errors[..] else { return Err(format!("{self:?}").into()) };
         assert_eq!(self.status, Some(1), "{error}");

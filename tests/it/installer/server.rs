@@ -1,4 +1,4 @@
-//! A server of one release on this machine, that answers as told and remembers what it was asked.
+//! A server for one release on this machine, which gives prepared answers and records the requests.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -10,33 +10,33 @@ use std::time::Duration;
 
 use crate::support::Result;
 
-/// What one request gets.
+/// The answer to one request.
 #[derive(Clone)]
 pub(crate) enum Answer {
-    /// A body, whole.
+    /// A whole body.
     Body(Vec<u8>),
-    /// A body, once as many requests have come as the barrier waits for.
+    /// A body, sent once as many requests have come as the barrier waits for.
     Together(Arc<Barrier>, Vec<u8>),
-    /// The first half of a body that is announced whole; then the connection ends.
+    /// The first half of a body that was announced whole; then the connection ends.
     Half(Vec<u8>),
-    /// The first half of a body; then nothing, until the server goes.
+    /// The first half of a body; then nothing, until the server ends.
     Stall(Vec<u8>),
     /// An error, by its HTTP status.
     Status(u16),
 }
 
-/// What the threads of a server share.
+/// The state that the threads of a server share.
 #[derive(Default)]
 struct Shared {
     requests: Mutex<Vec<String>>,
     answers: Mutex<VecDeque<Answer>>,
-    /// How many answers have stalled.
+    /// The number of stalled answers.
     stalled: Mutex<usize>,
     has_stalled: Condvar,
     is_over: AtomicBool,
 }
 
-/// A server that goes when it is dropped.
+/// A server that ends when it is dropped.
 pub(crate) struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -44,7 +44,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one that gives these answers in turn, and the last of them from then on.
+    /// Starts a server that gives these answers in turn, and then repeats the last.
     pub(crate) fn start(answers: impl IntoIterator<Item = Answer>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -72,7 +72,7 @@ impl Server {
         self.requests().iter().map(first).collect()
     }
 
-    /// Waits until half a body is sent.
+    /// Waits until half a body has been sent.
     pub(crate) fn wait_for_stall(&self) -> Result {
         const LIMIT: Duration = Duration::from_mins(1);
         let stalled = locked(&self.shared.stalled);
@@ -86,11 +86,11 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::SeqCst);
-        // Accepting one more connection is what makes it look.
+        // One more connection makes the thread look at `is_over`.
         if TcpStream::connect(self.address).is_ok()
             && let Some(accepting) = self.accepting.take()
         {
-            // A panic in there has been printed, and the test fails by what it did not get.
+            // A panic in that thread has been printed, and makes the test fail by a missing answer.
             let _ = accepting.join();
         }
     }
@@ -101,7 +101,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    // Whoever stalls keeps the connection open for as long as this holds it.
+    // A stalled connection stays open while this holds it.
     let mut kept = Vec::new();
     for stream in listener.incoming() {
         let Ok(stream) = stream else { return };
@@ -113,7 +113,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         thread::spawn(move || match answer(&stream, &shared) {
             Ok(Keep::No) => stream.shutdown(std::net::Shutdown::Both),
             Ok(Keep::Open) => Ok(()),
-            // The client may be killed at any time; that is what tests are for.
+            // Tests may kill the client at any time.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             Err(error) => Err(error),
         });
