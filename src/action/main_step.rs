@@ -11,7 +11,7 @@ use super::summary::Summary;
 use super::{told, told_of};
 use crate::front::clock::now;
 use crate::front::print::line;
-use crate::front::report::{Verb, outcome, table};
+use crate::front::report::{outcome, restored, saved};
 use crate::front::signals::Signals;
 use crate::front::{Result, Status, disk, text};
 use crate::fs::space::filesystem_of;
@@ -23,7 +23,7 @@ use crate::job::owners::note_build;
 use crate::job::private_home::Opened;
 use crate::job::progress::Progress;
 use crate::job::report::chain;
-use crate::job::report::{Report, SetAside, not_restored, nothing_done};
+use crate::job::report::{Report, RestoreReport, SetAside, not_restored};
 use crate::job::threads::with_threads;
 use crate::model::choice::Hit;
 use crate::model::environment::Environment;
@@ -283,7 +283,7 @@ impl<'a> Main<'a> {
     fn restore(&mut self, store: &Store, job: &Job) -> Hit {
         let is_lookup = self.step.inputs.lookup_only;
         self.log.group(if is_lookup { "🚀 Looking up" } else { "🚀 Restoring" });
-        let restored = with_threads(self.step.threads(), || {
+        let done = with_threads(self.step.threads(), || {
             let uses_hot_trees = self.step.inputs.hot_trees > 0;
             let always_build = self.step.inputs.always_build.clone();
             let leftovers = self.step.inputs.leftovers;
@@ -291,14 +291,14 @@ impl<'a> Main<'a> {
             let options =
                 RestoreOptions { now: now(), uses_hot_trees, always_build, leftovers, cache_mode };
             if is_lookup && !cache_mode.restores() {
-                Ok(nothing_done(job, not_restored(cache_mode)))
+                Ok(RestoreReport::of(Report::nothing(job, not_restored(cache_mode))))
             } else if is_lookup {
                 look_up(store, job)
             } else {
                 restore(store, job, options, &self.progress)
             }
         });
-        let mut report = match restored {
+        let mut report = match done {
             Ok(report) => report,
             Err(error) => {
                 self.log.end_group();
@@ -307,19 +307,20 @@ impl<'a> Main<'a> {
             }
         };
         report.set_aside.extend(self.home_aside.take());
-        self.log.lines(&table(Verb::Restore, &report));
-        if report.hit != Hit::Exact {
+        self.log.lines(&restored(&report));
+        if report.shared.hit != Hit::Exact {
             self.explain(store, job);
         }
         self.log.end_group();
-        self.tell(Verb::Restore, &report);
-        self.outputs.tell(&report, !is_lookup);
-        self.log.lines(&outcome(&report));
+        self.tell(&report.shared);
+        self.summary.restored(&report);
+        self.outputs.tell(&report.shared, !is_lookup);
+        self.log.lines(&outcome(&report.shared));
         if !is_lookup && !self.progress.is_stopped() {
             self.state.stage = Stage::Restored;
             self.hand_on();
         }
-        report.hit
+        report.shared.hit
     }
 
     /// Says what of the key differs from that of the last generation.
@@ -335,8 +336,8 @@ impl<'a> Main<'a> {
         self.summary.why(&since);
     }
 
-    /// Says what went wrong in the areas, and puts all of it into the summary.
-    fn tell(&mut self, verb: Verb, report: &Report) {
+    /// Says what went wrong.
+    fn tell(&mut self, report: &Report) {
         for warning in &report.warnings {
             self.log.warn(warning);
         }
@@ -350,7 +351,6 @@ impl<'a> Main<'a> {
                 }
             }
         }
-        self.summary.report(verb, report);
     }
 
     fn save(&mut self, store: &Store, job: &Job) {
@@ -366,9 +366,10 @@ impl<'a> Main<'a> {
         let save = || save_shared_first(store, job, options.clone(), &self.progress);
         match with_threads(self.step.threads(), save) {
             Ok(report) => {
-                self.log.lines(&table(Verb::Save, &report));
+                self.log.lines(&saved(&report));
                 self.log.end_group();
-                self.tell(Verb::Save, &report);
+                self.tell(&report.shared);
+                self.summary.saved(&report);
             }
             Err(error) => {
                 self.log.end_group();

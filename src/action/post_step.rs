@@ -12,7 +12,7 @@ use super::step::Step;
 use super::summary::Summary;
 use super::{told, told_of};
 use crate::front::print::line;
-use crate::front::report::{Verb, table};
+use crate::front::report::saved as table_of_save;
 use crate::front::signals::Signals;
 use crate::front::{Result, Status, disk};
 use crate::github::inputs::{InputError, Inputs, Mode};
@@ -138,17 +138,17 @@ impl Post<'_> {
         let options = self.step.last_save_options(partial);
         let save = || save_shared_first(store, &job, options.clone(), &self.progress);
         let saved = with_threads(self.step.threads(), save);
-        let table = saved.as_ref().map(|report| table(Verb::Save, report)).unwrap_or_default();
+        let table = saved.as_ref().map(table_of_save).unwrap_or_default();
         self.log.lines(&table);
         self.log.end_group();
         let report = saved?;
-        for warning in &report.warnings {
+        for warning in &report.shared.warnings {
             self.log.warn(warning);
         }
-        for text in report.areas.iter().flat_map(told_of) {
+        for text in report.shared.areas.iter().flat_map(told_of) {
             self.log.warn(&text);
         }
-        self.summary.report(Verb::Save, &report);
+        self.summary.saved(&report);
         Ok(())
     }
 

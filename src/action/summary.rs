@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 
 use super::log::Log;
 use crate::front::print::line;
-use crate::front::report::{Verb, how, name, notes};
+use crate::front::report::{how, name, notes_of_save};
 use crate::front::text::{bytes, seconds, since};
 use crate::github::files::Files;
 use crate::github::summary::{Markdown, Side, Table};
 use crate::job::Job;
 use crate::job::explain::Since;
-use crate::job::report::{Mode, Report, chain};
+use crate::job::note::Note;
+use crate::job::report::{AreaReport, Mode, Report, RestoreReport, SaveReport, chain};
 use crate::model::choice::Hit;
 use crate::model::rebuild::lines;
 use crate::upkeep::guard::GuardReport;
@@ -35,13 +36,41 @@ impl Summary {
         self.add(format_args!("\nKey {key}, job {label}, lane {lane} because this is {reason}.\n"));
     }
 
-    /// Tells what was restored or saved.
-    pub(super) fn report(&mut self, verb: Verb, report: &Report) {
-        (self.title, self.result) = match (verb, report.hit) {
-            (Verb::Save, _) => (Some("saved"), None),
-            (Verb::Restore, Hit::Miss) => (Some("nothing restored"), None),
-            (Verb::Restore, hit) => (Some("restored"), Some(name(hit))),
+    /// Tells what was restored.
+    pub(super) fn restored(&mut self, report: &RestoreReport) {
+        let RestoreReport { shared, set_aside, rebuilds, .. } = report;
+        (self.title, self.result) = match shared.hit {
+            Hit::Miss => (Some("nothing restored"), None),
+            hit => (Some("restored"), Some(name(hit))),
         };
+        self.table(shared);
+        let sources = &shared.sources;
+        if sources.restored + sources.changed > 0 {
+            let (old, new) = (sources.restored, sources.changed);
+            self.add(format_args!("Sources: {old} as built, {new} new to cargo.\n\n"));
+        }
+        for rebuild in lines(rebuilds, MOST_REBUILDS) {
+            self.add(format_args!("- 🔨 {}\n", Markdown::text(&rebuild)));
+        }
+        self.areas(shared, |area| &area.notes);
+        for set_aside in set_aside {
+            self.add(format_args!("- {}\n", Markdown::text(&set_aside.to_string())));
+        }
+        self.whole(shared);
+    }
+
+    /// Tells what was saved.
+    pub(super) fn saved(&mut self, report: &SaveReport) {
+        (self.title, self.result) = (Some("saved"), None);
+        self.table(&report.shared);
+        if let Some(reuse) = &report.reuse {
+            self.add(format_args!("Units: {}.\n\n", Markdown::text(&reuse.to_string())));
+        }
+        self.areas(&report.shared, notes_of_save);
+        self.whole(&report.shared);
+    }
+
+    fn table(&mut self, report: &Report) {
         let mut table = Table::new(&[
             ("Area", Side::Left),
             ("", Side::Left),
@@ -64,32 +93,24 @@ impl Summary {
         if !table.is_empty() {
             self.add(format_args!("{table}"));
         }
-        let sources = &report.sources;
-        if sources.restored + sources.changed > 0 {
-            let (old, new) = (sources.restored, sources.changed);
-            self.add(format_args!("Sources: {old} as built, {new} new to cargo.\n\n"));
-        }
-        for rebuild in lines(&report.rebuilds, MOST_REBUILDS) {
-            self.add(format_args!("- 🔨 {}\n", Markdown::text(&rebuild)));
-        }
-        if let Some(reuse) = &report.reuse {
-            self.add(format_args!("Units: {}.\n\n", Markdown::text(&reuse.to_string())));
-        }
+    }
+
+    /// Tells the notes and warnings of each area.
+    fn areas(&mut self, report: &Report, notes: impl Fn(&AreaReport) -> &[Note]) {
         for area in &report.areas {
-            let area_name = Markdown::code(&area.name.to_string());
-            for note in notes(verb, area) {
-                self.add(format_args!("- {area_name}: {}\n", Markdown::text(&note.to_string())));
+            let name = Markdown::code(&area.name.to_string());
+            for note in notes(area) {
+                self.add(format_args!("- {name}: {}\n", Markdown::text(&note.to_string())));
             }
             for warning in &area.warnings {
-                self.add(format_args!(
-                    "- ⚠️ {area_name}: {}\n",
-                    Markdown::text(&warning.to_string())
-                ));
+                let warning = Markdown::text(&warning.to_string());
+                self.add(format_args!("- ⚠️ {name}: {warning}\n"));
             }
         }
-        for set_aside in &report.set_aside {
-            self.add(format_args!("- {}\n", Markdown::text(&set_aside.to_string())));
-        }
+    }
+
+    /// Tells the notes and warnings of the job as a whole.
+    fn whole(&mut self, report: &Report) {
         for note in &report.notes {
             self.add(format_args!("- {}\n", Markdown::text(&note.to_string())));
         }

@@ -2,10 +2,11 @@
 
 use std::error::Error as _;
 
+use serde::Serialize;
+
 use super::{Error, Result};
 use crate::front::advice::{self, Settings};
-use crate::front::print::{line, print_json, to_stderr};
-use crate::front::report::{Verb, table};
+use crate::front::print::{Text, line, print_json, to_stderr};
 use crate::job::report::Report;
 
 /// On the command line.
@@ -35,12 +36,17 @@ pub(super) fn report(error: &Error) {
     to_stderr(&text);
 }
 
-/// Prints what a restore or save did, for people, or as JSON to stdout.
-pub(super) fn done(verb: Verb, report: &Report, json: bool) -> Result<()> {
-    for warning in &report.warnings {
+/// Prints what a restore or save did: warnings and a `table` for people, and `report` as JSON to stdout.
+pub(super) fn done(
+    shared: &Report,
+    table: &Text,
+    report: &impl Serialize,
+    json: bool,
+) -> Result<()> {
+    for warning in &shared.warnings {
         to_stderr(&line!("warning: {warning}"));
     }
-    for area in &report.areas {
+    for area in &shared.areas {
         for warning in &area.warnings {
             to_stderr(&line!("warning: {}: {warning}", area.name));
         }
@@ -49,7 +55,7 @@ pub(super) fn done(verb: Verb, report: &Report, json: bool) -> Result<()> {
             to_stderr(&line!("  help: {hint}"));
         }
     }
-    to_stderr(&table(verb, report));
+    to_stderr(table);
     if json {
         print_json(report)?;
     }

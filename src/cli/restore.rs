@@ -8,7 +8,7 @@ use super::{Error, Result, progress};
 use crate::front::Status;
 use crate::front::clock::now;
 use crate::front::print::{line, to_stderr};
-use crate::front::report::Verb;
+use crate::front::report::restored;
 use crate::job::private_home::Opened;
 use crate::job::threads::with_threads;
 use crate::model::always_build::AlwaysBuild;
@@ -66,11 +66,11 @@ impl RestoreArgs {
         let mut report = report?;
         report.set_aside.extend(home.as_ref().and_then(|home| home.set_aside.clone()));
         report.cargo_home = home.as_ref().map(Opened::raw_path);
-        done(Verb::Restore, &report, self.job.json)?;
+        done(&report.shared, &restored(&report), &report, self.job.json)?;
         if let Some(home) = &report.cargo_home {
             to_stderr(&line!("cargo needs CARGO_HOME=`{home}` to find it"));
         }
-        let is_missed = self.fail_on_cache_miss && report.hit == Hit::Miss;
+        let is_missed = self.fail_on_cache_miss && report.shared.hit == Hit::Miss;
         Ok(ended.unwrap_or(if is_missed { Status::Miss } else { Status::Done }))
     }
 }

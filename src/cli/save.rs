@@ -7,11 +7,11 @@ use super::error::done;
 use super::{Result, progress};
 use crate::front::clock::now;
 use crate::front::print::{line, print_json, to_stderr};
-use crate::front::report::Verb;
+use crate::front::report::saved;
 use crate::front::{Status, disk};
 use crate::job;
 use crate::job::note::Note;
-use crate::job::report::{self as reports, AreaReport, nothing_done};
+use crate::job::report::{self as reports, AreaReport, SaveReport};
 use crate::job::threads::with_threads;
 use crate::model::leftovers::{Leftovers, SavedFrom};
 use crate::model::level::Level;
@@ -57,7 +57,7 @@ impl SaveArgs {
             let why = Note::NotSaved(cache_mode);
             to_stderr(&line!("{why}"));
             if self.job.json {
-                print_json(&nothing_done(&job, Some(why)))?;
+                print_json(&SaveReport::nothing(&job, why))?;
             }
             return Ok(Status::Done);
         }
@@ -77,15 +77,15 @@ impl SaveArgs {
             with_threads(self.job.threads, save)
         })?;
         let report = report?;
-        done(Verb::Save, &report, self.job.json)?;
+        done(&report.shared, &saved(&report), &report, self.job.json)?;
         let is_full = |area: &AreaReport| area.failure.as_ref().is_some_and(job::Error::is_full);
-        if report.areas.iter().any(is_full) {
+        if report.shared.areas.iter().any(is_full) {
             // Not for this save any more, but for the next, and for the build that is next.
             let (policy, pressure) = (self.retention.policy(), self.retention.pressure());
             let gc = gc(&store, &policy, Some(&pressure), &job.readable, now(), Mode::Execute)?;
             to_stderr(&disk::of_gc(&gc, Mode::Execute));
         }
-        let has_failed = report.areas.iter().any(|area| area.mode == reports::Mode::Failed);
+        let has_failed = report.shared.areas.iter().any(|area| area.mode == reports::Mode::Failed);
         Ok(ended.unwrap_or(if has_failed { Status::Failed } else { Status::Done }))
     }
 }

@@ -3,25 +3,77 @@
 use super::print::{Text, line};
 use super::text::{bytes, seconds, short_key};
 use crate::job::note::Note;
-use crate::job::report::{AreaReport, Mode, Report};
+use crate::job::report::{AreaReport, Mode, Report, RestoreReport, SaveReport};
 use crate::model::choice::Hit;
 use crate::model::rebuild::{self, some};
 
 /// How many lines say which crates cargo will build again.
 const MAX_REBUILD_LINES: usize = 10;
 
-/// What a report is of.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Verb {
-    Save,
-    Restore,
+/// Returns what a restore did, a line an area and more below, for people.
+pub(crate) fn restored(report: &RestoreReport) -> Text {
+    let RestoreReport { shared, kept_files, blind_inputs, set_aside, rebuilds, .. } = report;
+    let width = width(shared);
+    let mut text = areas(shared, width, |area| &area.notes);
+    for set_aside in set_aside {
+        line!(text, "{set_aside}");
+    }
+    let sources = &shared.sources;
+    if sources.restored + sources.changed > 0 {
+        let (old, new) = (sources.restored, sources.changed);
+        line!(text, "{:<width$}  {old} as built, {new} new to cargo", "sources");
+    }
+    if !kept_files.is_empty() {
+        line!(text, "put back what a build wrote: {}", some(kept_files.iter(), "`"));
+    }
+    if !blind_inputs.is_empty() {
+        let shown = some(blind_inputs.iter(), "`");
+        line!(
+            text,
+            "{shown} changed, and cargo knows of nothing that reads it: see `always-build`"
+        );
+    }
+    if !rebuilds.is_empty() {
+        line!(text, "cargo will build {} again", crates(rebuilds.len()));
+        for why in rebuild::lines(rebuilds, MAX_REBUILD_LINES) {
+            line!(text, "  {why}");
+        }
+    }
+    for note in &shared.notes {
+        line!(text, "{note}");
+    }
+    let (key, took) = (short_key(shared.cache_key.as_str()), seconds(shared.seconds));
+    line!(text, "restored {key} in {took}: {}", name(shared.hit));
+    text
 }
 
-/// Returns what a restore or save did, a line an area, for people.
-pub(crate) fn table(verb: Verb, report: &Report) -> Text {
-    let mut text = Text::default();
+/// Returns what a save did, a line an area and more below, for people.
+pub(crate) fn saved(report: &SaveReport) -> Text {
+    let SaveReport { shared, reuse } = report;
+    let mut text = areas(shared, width(shared), notes_of_save);
+    if let Some(reuse) = reuse {
+        line!(text, "{reuse}");
+    }
+    for note in &shared.notes {
+        line!(text, "{note}");
+    }
+    let (key, took) = (short_key(shared.cache_key.as_str()), seconds(shared.seconds));
+    line!(text, "saved {key} in {took}");
+    text
+}
+
+/// Returns the notes of a saved area that people read. That there is nothing to save is no news.
+pub(crate) fn notes_of_save(area: &AreaReport) -> &[Note] {
+    if area.mode == Mode::Nothing { &[] } else { &area.notes }
+}
+
+fn width(report: &Report) -> usize {
     let names = report.areas.iter().map(|area| area.name.to_string().len());
-    let width = names.max().unwrap_or(0).max("sources".len());
+    names.max().unwrap_or(0).max("sources".len())
+}
+
+fn areas(report: &Report, width: usize, notes: impl Fn(&AreaReport) -> &[Note]) -> Text {
+    let mut text = Text::default();
     for area in &report.areas {
         let name = area.name.to_string();
         if area.mode == Mode::Nothing {
@@ -37,60 +89,15 @@ pub(crate) fn table(verb: Verb, report: &Report) -> Text {
                 seconds(area.seconds),
             );
         }
-        for note in notes(verb, area) {
+        for note in notes(area) {
             line!(text, "  {note}");
         }
-    }
-    for set_aside in &report.set_aside {
-        line!(text, "{set_aside}");
-    }
-    let sources = &report.sources;
-    if sources.restored + sources.changed > 0 {
-        let (old, new) = (sources.restored, sources.changed);
-        line!(text, "{:<width$}  {old} as built, {new} new to cargo", "sources");
-    }
-    if !report.kept_files.is_empty() {
-        line!(text, "put back what a build wrote: {}", some(report.kept_files.iter(), "`"));
-    }
-    if !report.blind_inputs.is_empty() {
-        let shown = some(report.blind_inputs.iter(), "`");
-        line!(
-            text,
-            "{shown} changed, and cargo knows of nothing that reads it: see `always-build`"
-        );
-    }
-    if !report.rebuilds.is_empty() {
-        line!(text, "cargo will build {} again", crates(report.rebuilds.len()));
-        for why in rebuild::lines(&report.rebuilds, MAX_REBUILD_LINES) {
-            line!(text, "  {why}");
-        }
-    }
-    if let Some(reuse) = &report.reuse {
-        line!(text, "{reuse}");
-    }
-    for note in &report.notes {
-        line!(text, "{note}");
-    }
-    let key = short_key(report.cache_key.as_str());
-    let took = seconds(report.seconds);
-    match verb {
-        Verb::Save => line!(text, "saved {key} in {took}"),
-        Verb::Restore => line!(text, "restored {key} in {took}: {}", name(report.hit)),
     }
     text
 }
 
 fn crates(count: usize) -> String {
     if count == 1 { "1 crate".to_owned() } else { format!("{count} crates") }
-}
-
-/// Returns the notes of an area that people read. That there is nothing to save is no news; why nothing
-/// was restored is.
-pub(crate) fn notes(verb: Verb, area: &AreaReport) -> &[Note] {
-    match (verb, area.mode) {
-        (Verb::Save, Mode::Nothing) => &[],
-        _ => &area.notes,
-    }
 }
 
 /// Returns which way an area went, for people.

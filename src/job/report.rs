@@ -1,7 +1,7 @@
 //! What an operation did: the objects that `--json` prints.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ use crate::model::reuse::Reuse;
 use crate::store::{self, Reclaimed};
 
 /// Which way an area was restored or saved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// The destination already held the generation, or most of it.
@@ -37,6 +37,7 @@ pub enum Mode {
     /// The tree was identical to a generation, which got a new stamp.
     Unchanged,
     /// There was nothing to restore or save.
+    #[default]
     Nothing,
     /// It went wrong; what was there before is there still.
     Failed,
@@ -150,28 +151,6 @@ pub fn not_restored(cache_mode: CacheMode) -> Option<Note> {
     (!cache_mode.restores()).then_some(Note::NotRestored(cache_mode))
 }
 
-/// Returns the report of a job with which nothing is done, and why.
-pub fn nothing_done(job: &Job, why: Option<Note>) -> Report {
-    let areas = job.places.iter().map(|place| AreaReport::new(place.area.clone())).collect();
-    let mut report = Report::of(job.key.clone(), areas);
-    report.warnings.clone_from(&job.warnings);
-    report.notes.extend(why);
-    report
-}
-
-/// Returns the report of a restore that could not begin: a miss of everything.
-pub(crate) fn nothing_restored(job: &Job, error: Error, started: Instant) -> Report {
-    let mut areas: Vec<_> =
-        job.places.iter().map(|place| AreaReport::new(place.area.clone())).collect();
-    if let Some(first) = areas.first_mut() {
-        first.fail(error);
-    }
-    let mut report = Report::of(job.key.clone(), areas);
-    report.warnings.clone_from(&job.warnings);
-    report.seconds = started.elapsed().as_secs_f64();
-    report
-}
-
 /// What was done with the sources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SourcesReport {
@@ -207,7 +186,7 @@ impl fmt::Display for SetAside {
     }
 }
 
-/// What a restore or a save did.
+/// The part that the reports of a restore and of a save share.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The repo's key.
@@ -222,10 +201,37 @@ pub struct Report {
     pub sources: SourcesReport,
     /// The units.
     pub units: UnitsReport,
+    /// How long it took.
+    pub seconds: f64,
+    /// Notes on the job as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
+    /// Warnings of the job as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// What a save did.
+#[derive(Debug, Serialize)]
+pub struct SaveReport {
+    /// The part that it shares with a restore.
+    #[serde(flatten)]
+    pub shared: Report,
+    /// How much of what the job used came from the cache, where that can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<Reuse>,
+}
+
+/// What a restore did, or would do.
+#[derive(Debug, Serialize)]
+pub struct RestoreReport {
+    /// The part that it shares with a save.
+    #[serde(flatten)]
+    pub shared: Report,
     /// The files that a build wrote among the sources and that were put back, as people name them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kept_files: Vec<String>,
-    /// Files of packages that stay fresh which changed and are read by nothing that cargo knows of.
+    /// Changed files of packages that stay fresh, as far as cargo knows of no unit that reads them.
     #[serde(rename = "blind-inputs", skip_serializing_if = "Vec::is_empty")]
     pub blind_inputs: Vec<String>,
     /// The directories that were set aside, because a job that this one may not read had built there.
@@ -234,33 +240,12 @@ pub struct Report {
     /// The crates that cargo will build again although their target was restored.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rebuilds: Vec<Rebuild>,
-    /// How much of what the job used came from the cache, where that can be told.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reuse: Option<Reuse>,
-    /// How long it took.
-    pub seconds: f64,
     /// The private home of cargo that was used, which the build must use too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cargo_home: Option<RawPath>,
-    /// What people may want to know about the job as a whole.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<Note>,
-    /// What went wrong, or may, with the job as a whole.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<Warning>,
 }
 
 impl Report {
-    /// Sums this up with what was done with further areas of the same job afterwards.
-    #[must_use]
-    pub fn and(mut self, later: Self) -> Self {
-        self.areas.extend(later.areas);
-        let warnings = later.warnings.into_iter().filter(|it| !self.warnings.contains(it));
-        let warnings: Vec<_> = self.warnings.iter().cloned().chain(warnings).collect();
-        let seconds = self.seconds + later.seconds;
-        Self { sources: later.sources, seconds, warnings, ..Self::of(self.cache_key, self.areas) }
-    }
-
     /// Sums up areas.
     pub fn of(cache_key: Name, areas: Vec<AreaReport>) -> Self {
         let wanted = || areas.iter().filter(|area| area.wanted).map(|area| area.hit);
@@ -274,23 +259,63 @@ impl Report {
             pruned: areas.iter().map(|area| area.units.pruned).sum(),
         };
         let of_target = areas.iter().find(|area| area.name == Area::Target);
-        let matched = of_target.into_iter().chain(&areas).find_map(|area| area.matched_key.clone());
+        let matched_key =
+            of_target.into_iter().chain(&areas).find_map(|area| area.matched_key.clone());
         Self {
             cache_key,
             hit,
-            matched_key: matched,
+            matched_key,
             areas,
             sources: SourcesReport::default(),
             units,
+            seconds: 0.0,
+            notes: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Returns the report of a job with which nothing was done, for a reason if there is one to tell.
+    pub fn nothing(job: &Job, why: Option<Note>) -> Self {
+        let areas = job.places.iter().map(|place| AreaReport::new(place.area.clone())).collect();
+        let notes = why.into_iter().collect();
+        Self { notes, warnings: job.warnings.clone(), ..Self::of(job.key.clone(), areas) }
+    }
+
+    /// Sums this up with the report of further areas of the same job that were saved later.
+    fn and(self, later: Self) -> Self {
+        let mut warnings = self.warnings;
+        let more = later.warnings.into_iter().filter(|it| !warnings.contains(it));
+        let more: Vec<_> = more.collect();
+        warnings.extend(more);
+        let areas = self.areas.into_iter().chain(later.areas).collect();
+        let seconds = self.seconds + later.seconds;
+        Self { sources: later.sources, seconds, warnings, ..Self::of(self.cache_key, areas) }
+    }
+}
+
+impl SaveReport {
+    /// Returns the report of a save that did nothing, for this reason.
+    pub fn nothing(job: &Job, why: Note) -> Self {
+        Self { shared: Report::nothing(job, Some(why)), reuse: None }
+    }
+
+    /// Sums this up with the save of further areas of the same job afterwards.
+    #[must_use]
+    pub fn and(self, later: Self) -> Self {
+        Self { shared: self.shared.and(later.shared), reuse: None }
+    }
+}
+
+impl RestoreReport {
+    /// Returns the report of a restore that put nothing in place.
+    pub fn of(shared: Report) -> Self {
+        Self {
+            shared,
             kept_files: Vec::new(),
             blind_inputs: Vec::new(),
             set_aside: Vec::new(),
             rebuilds: Vec::new(),
-            reuse: None,
-            seconds: 0.0,
             cargo_home: None,
-            notes: Vec::new(),
-            warnings: Vec::new(),
         }
     }
 }

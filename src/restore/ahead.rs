@@ -2,27 +2,27 @@
 
 use std::path::Path;
 
-use super::{Pending, Restoring};
+use super::{Planned, Restoring};
 use crate::job::Result;
 use crate::model::area::Area;
 
-impl Restoring<'_> {
+impl<'a> Restoring<'a> {
     /// Leaves a target alone that is ahead of the store, if it is the only one to restore: no mtime may change for
     /// another.
-    pub(super) fn leave_ahead(&self, areas: &mut [Pending<'_>]) {
+    pub(super) fn leave_ahead(&self, mut plan: Vec<Planned<'a>>) -> Vec<Planned<'a>> {
         let ahead: Vec<&Area> =
-            areas.iter().filter(|it| it.is_ahead()).map(|it| &it.place.area).collect();
+            plan.iter().filter(|it| it.is_ahead()).map(|it| &it.place.area).collect();
         let holds_units_of =
             |area: &Area| ahead.iter().any(|of| area.build_area().as_ref() == Some(of));
-        let stays = |it: &Pending<'_>| {
+        let stays = |it: &Planned<'_>| {
             it.choice.is_none() || it.is_ahead() || holds_units_of(&it.place.area)
         };
         // What is to be built always is taken out of a tree that is restored.
         let is_free = self.options.always_build.is_empty();
-        if ahead.is_empty() || !is_free || !areas.iter().all(stays) {
-            return;
+        if ahead.is_empty() || !is_free || !plan.iter().all(stays) {
+            return plan;
         }
-        for Pending { place, report, choice, .. } in areas {
+        for Planned { place, report, choice } in &mut plan {
             let Some(choice) = choice.take() else { continue };
             choice.tell_left(report);
             if let Err(error) =
@@ -31,6 +31,7 @@ impl Restoring<'_> {
                 report.warnings.push(error.into());
             }
         }
+        plan
     }
 
     /// Records that nobody answers for a directory that this job builds in after one of another scope or system.

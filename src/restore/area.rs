@@ -1,15 +1,16 @@
 //! Putting one area in place.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
 use super::hot::Taking;
+use super::kept_back::PutBack;
 use super::lookup::Choice;
 use super::place::{Placing, place};
 use super::placed::Placed;
 use super::put_back::kept_of;
 use super::units::Forgotten;
-use super::{Pending, Restoring};
+use super::{Planned, Restored, Restoring};
 use crate::cargo::home::Shared;
 use crate::job::Place;
 use crate::job::dirs::holds_anything;
@@ -17,52 +18,56 @@ use crate::job::report::{AreaReport, Mode};
 use crate::job::warning::Warning;
 use crate::job::{Error, Result};
 use crate::model::always_build::AlwaysBuild;
+use crate::model::area::Area;
 use crate::model::choice::Hit;
 use crate::model::manifest::Manifest;
+use crate::model::unit_use::UnitDir;
 use crate::store::{self, Event, TreeRecord};
 use crate::tree::compare::Known;
 use crate::tree::links;
 
-impl Restoring<'_> {
-    pub(super) fn put_in_place(&self, area: &mut Pending<'_>) {
+impl<'a> Restoring<'a> {
+    /// Puts the generation of an area in place, if one was chosen. `forgotten` are units that must be built again.
+    pub(super) fn put_in_place(
+        &self,
+        area: Planned<'a>,
+        forgotten: &BTreeMap<Area, BTreeSet<UnitDir>>,
+    ) -> Restored<'a> {
         let started = Instant::now();
-        if let Some(choice) = area.choice.take() {
-            let restored = self.unpacker.progress.go_on();
+        let Planned { place, mut report, choice } = area;
+        let (mut placed, mut lost) = (None, PutBack::new());
+        if let Some(choice) = choice {
             let forgotten = Forgotten {
-                runs: std::mem::take(&mut area.forgotten),
+                runs: forgotten.get(&place.area).cloned().unwrap_or_default(),
                 units: AlwaysBuild::units(&self.options.always_build, &choice.manifest),
             };
-            let restored = restored
-                .and_then(|()| self.restore_area(area.place, &choice, &mut area.report))
-                .and_then(|()| forgotten.forget(&area.place.dir, &choice.manifest.entries));
+            let progress = self.unpacker.progress.go_on();
+            let restored = progress
+                .and_then(|()| self.restore_area(place, &choice, &mut report))
+                .and_then(|()| forgotten.forget(&place.dir, &choice.manifest.entries));
             match restored {
-                Ok(()) => area.choice = Some(choice),
+                Ok(()) => placed = Some(choice),
                 Err(error) => {
-                    self.remove_damaged(&error, &[&choice.manifest], &mut area.report.warnings);
-                    area.lost = kept_of(&choice.manifest);
-                    area.report.fail(error);
+                    report.warnings.extend(self.remove_damaged(&error, &[&choice.manifest]));
+                    lost = kept_of(&choice.manifest);
+                    report.fail(error);
                 }
             }
         }
-        area.report.seconds += started.elapsed().as_secs_f64();
-        if let Err(error) = self.log(&area.report) {
-            area.report.warnings.push(error.into());
+        report.seconds += started.elapsed().as_secs_f64();
+        if let Err(error) = self.log(&report) {
+            report.warnings.push(error.into());
         }
+        Restored { place, report, placed, lost }
     }
 
-    /// Removes the packs that a restore found damaged, so that the next save stores them again.
-    pub(super) fn remove_damaged(
-        &self,
-        error: &Error,
-        manifests: &[&Manifest],
-        warnings: &mut Vec<Warning>,
-    ) {
-        let Error::Store(store::Error::Damaged { path, .. }) = error else { return };
+    /// Removes the packs that a restore found damaged, so that the next save stores them again. Returns why it cannot.
+    pub(super) fn remove_damaged(&self, error: &Error, manifests: &[&Manifest]) -> Option<Warning> {
+        let Error::Store(store::Error::Damaged { path, .. }) = error else { return None };
         let packs = manifests.iter().flat_map(|manifest| &manifest.header.packs);
         let pack =
             packs.map(|pack| pack.digest).find(|digest| self.store.pack_path(*digest) == *path);
-        let removed = pack.map(|digest| self.store.remove_if_damaged(self.lease, digest));
-        warnings.extend(removed.and_then(std::result::Result::err).map(Warning::from));
+        self.store.remove_if_damaged(self.lease, pack?).err().map(Warning::from)
     }
 
     pub(super) fn known(&self, place: &Place, choice: &Choice) -> Option<Known> {
@@ -127,7 +132,9 @@ impl Restoring<'_> {
             let taking = self.options.uses_hot_trees.then_some(taking);
             let (scratch, roots) = (&job.scratch, &job.roots);
             let placing = Placing { unpacker, lease, scratch, taking, roots };
-            return place(&placing, &area.dir, choice, known, &mut report.warnings);
+            let mut placed = place(&placing, &area.dir, choice, known)?;
+            report.warnings.append(&mut placed.warnings);
+            return Ok(placed);
         };
         self.place_home(kind, area, manifest, report)
     }

@@ -1,10 +1,10 @@
 //! What a restore does about what lies in a `CARGO_HOME` already, and what it vouches for.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::placed::Placed;
 use super::shared::{Home, place_shared};
-use super::{Pending, Restoring};
+use super::{HomeAreas, Restoring};
 use crate::cargo::home::Shared;
 use crate::fs::space::now_at;
 use crate::fs::stat::Inode;
@@ -12,7 +12,6 @@ use crate::job::Place;
 use crate::job::note::Note;
 use crate::job::owners::home_dirs;
 use crate::job::report::AreaReport;
-use crate::job::sources::Glance;
 use crate::job::warning::{FoundBy, Warning};
 use crate::job::{Error, Result};
 use crate::model::area::Area;
@@ -30,30 +29,38 @@ const PARTS: [(Shared, Area); 2] = [(Shared::Registry, Area::Registry), (Shared:
 /// nobody flushes, and journals 5 s later: `dirty_expire_centisecs`, `commit` of ext4(5).
 const UNFLUSHED_SECS: u32 = 600;
 
+/// Notes and warnings.
+#[derive(Default)]
+pub(super) struct Said {
+    pub(super) notes: Vec<Note>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl Said {
+    fn add(&mut self, more: Self) {
+        self.notes.extend(more.notes);
+        self.warnings.extend(more.warnings);
+    }
+}
+
 impl<'a> Restoring<'a> {
     /// Restores the areas in `CARGO_HOME`, and sees to it that cargo finds nothing wrong in them, whoever left it.
-    pub(super) fn restore_shared(
-        &self,
-        notes: &mut Vec<Note>,
-        warnings: &mut Vec<Warning>,
-    ) -> Vec<Pending<'a>> {
-        self.take_home_in_hand(warnings);
-        let mut areas = self.choose(|place| place.area.is_shared(), &mut Glance::default());
-        self.put_all_in_place(&mut areas);
-        for area in areas.iter_mut().filter(|area| area.choice.is_none()) {
+    pub(super) fn restore_shared(&self) -> HomeAreas<'a> {
+        let mut said = Said { warnings: self.take_home_in_hand(), ..Said::default() };
+        let (plan, _) = self.plan(|place| place.area.is_shared());
+        let mut areas = self.put_all_in_place(plan, &BTreeMap::new());
+        for area in areas.iter_mut().filter(|area| area.placed.is_none()) {
             let Some(kind) = Shared::of(&area.place.area) else { continue };
-            let part = Part { kind, dir: &area.place.dir };
-            let AreaReport { notes, warnings, .. } = &mut area.report;
-            let mended = self.mend_unrestored(part, notes, warnings);
-            warnings.extend(mended.err().map(Warning::from));
+            let mended = self.mend_unrestored(Part { kind, dir: &area.place.dir });
+            area.report.notes.extend(mended.notes);
+            area.report.warnings.extend(mended.warnings);
         }
         for ((kind, area), dir) in PARTS.into_iter().zip(&home_dirs(self.job)) {
             if self.sees_to(&area) && !areas.iter().any(|it| it.place.area == area) {
-                let mended = self.mend_unrestored(Part { kind, dir }, notes, warnings);
-                warnings.extend(mended.err().map(Warning::from));
+                said.add(self.mend_unrestored(Part { kind, dir }));
             }
         }
-        areas
+        HomeAreas { areas, said }
     }
 
     /// Tells whether the job sees to it that nothing is wrong in a part of its home: one that it keeps, and one that it
@@ -66,13 +73,11 @@ impl<'a> Restoring<'a> {
     }
 
     /// Records that the job has the parts of its home in hand, but for those of a job that it may not read: they are
-    /// looked over first.
-    fn take_home_in_hand(&self, warnings: &mut Vec<Warning>) {
-        for dir in home_dirs(self.job) {
-            if self.owners().foreign(&dir).is_none() {
-                warnings.extend(self.owners().take(&dir).err().map(Warning::from));
-            }
-        }
+    /// looked over first. Returns why it cannot.
+    fn take_home_in_hand(&self) -> Vec<Warning> {
+        let owners = self.owners();
+        let own = home_dirs(self.job).into_iter().filter(|dir| owners.foreign(dir).is_none());
+        own.filter_map(|dir| owners.take(&dir).err()).map(Warning::from).collect()
     }
 
     /// Puts a generation of a part of the home in place.
@@ -83,130 +88,20 @@ impl<'a> Restoring<'a> {
         manifest: &Manifest,
         report: &mut AreaReport,
     ) -> Result<Placed> {
-        let part = Part { kind, dir: &place.dir };
-        let AreaReport { notes, warnings, .. } = report;
-        let changed = self.changed(part, Some(manifest), warnings)?;
-        let is_vouched = self.is_vouched(part)?;
-        let mut wrong = if is_vouched { None } else { Some(self.clear_ways(part, warnings)?) };
-        let placed = loop {
-            let with_changed = |wrong: &Vec<Wrong>| {
-                let wrong = wrong.iter().map(|wrong| &wrong.path);
-                wrong.chain(&changed.saved).cloned().collect()
-            };
-            let paths: Option<HashSet<_>> = wrong.as_ref().map(with_changed);
-            let home = Home {
-                kind,
-                root: &self.job.cargo_home,
-                dir: &place.dir,
-                checksums: self.job.wanted.checksums(),
-                wrong: paths.as_ref(),
-            };
-            match place_shared(&self.unpacker, self.lease, &home, manifest)? {
-                Some(placed) => break placed,
-                None => wrong = Some(self.clear_ways(part, warnings)?),
-            }
-        };
-        let is_written =
-            |path: &RelPath| placed.certain.as_ref().is_none_or(|written| written.contains(path));
-        let (replaced, rest): (Vec<_>, Vec<_>) =
-            wrong.unwrap_or_default().into_iter().partition(|wrong| is_written(&wrong.path));
-        warnings.extend(replaced.iter().map(|Wrong { path, why }| {
-            let path = place.dir.join(path.as_path());
-            Warning::Replaced { path, why: why.clone() }
-        }));
-        let rest = if manifest.header.vouched || !placed.wrote() {
-            rest
-        } else {
-            // An older version saved it.
-            self.vouching().look_over(part, self.left_by(part))?
-        };
-        let is_clean = self.remove_changed(part, &changed, notes, warnings);
-        self.mend(part, &rest, is_clean, warnings)?;
-        Ok(placed)
-    }
-
-    /// Returns what a job that may not be read changed in a part of the home and no lock file proves, unless the job keeps
-    /// leftovers.
-    fn changed(
-        &self,
-        part: Part<'_>,
-        saved: Option<&Manifest>,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<Changed> {
-        if self.options.leftovers == Leftovers::Keep || self.left_by(part) == LeftBy::Readable {
-            return Ok(Changed::default());
-        }
-        match self.vouching().changed(part, saved) {
-            Err(Error::Stopped) => Err(Error::Stopped),
-            // What a lock file says is looked at all the same.
-            Err(error) => {
-                warnings.push(error.into());
-                Ok(Changed::default())
-            }
-            changed => changed,
-        }
-    }
-
-    /// Removes what was changed and the generation lacks. Tells whether that is done.
-    fn remove_changed(
-        &self,
-        part: Part<'_>,
-        changed: &Changed,
-        notes: &mut Vec<Note>,
-        warnings: &mut Vec<Warning>,
-    ) -> bool {
-        notes.extend(changed.note(part.dir));
-        let removed = self.vouching().remove_changed(part, &changed.made);
-        let is_done = removed.is_ok();
-        warnings.extend(removed.err().map(Warning::from));
-        is_done
-    }
-
-    /// Looks a part of the home over, and removes what stands where cargo has directories that lead to others: nothing is
-    /// put in place, or read, where a symlink leads. Returns what else is wrong.
-    fn clear_ways(&self, part: Part<'_>, warnings: &mut Vec<Warning>) -> Result<Vec<Wrong>> {
-        let is_way = |wrong: &Wrong| self.job.wanted.is_way(part.kind, &wrong.path);
-        let (ways, rest): (Vec<_>, Vec<_>) = self.look_over(part)?.into_iter().partition(is_way);
-        let removal = self.vouching().remove(part, &ways, (FoundBy::Restore, self.left_by(part)));
-        warnings.extend(removal.warnings);
-        if !removal.is_done {
-            let reason = "what stands there in place of a directory cannot be removed";
-            return Err(Error::Unfit { path: part.dir.to_owned(), reason });
-        }
-        Ok(rest)
+        let mut mending = Mending::of(self, Part { kind, dir: &place.dir });
+        let placed = mending.place(manifest);
+        report.notes.extend(mending.said.notes);
+        report.warnings.extend(mending.said.warnings);
+        placed
     }
 
     /// Sees to it that cargo finds nothing wrong in a part of the home where nothing was restored.
-    fn mend_unrestored(
-        &self,
-        part: Part<'_>,
-        notes: &mut Vec<Note>,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<()> {
-        let changed = self.changed(part, None, warnings)?;
-        let is_clean = self.remove_changed(part, &changed, notes, warnings);
-        if self.is_vouched(part)? {
-            return Ok(());
+    fn mend_unrestored(&self, part: Part<'_>) -> Said {
+        let mut mending = Mending::of(self, part);
+        if let Err(error) = mending.mend_unrestored() {
+            mending.said.warnings.push(error.into());
         }
-        let wrong = self.look_over(part)?;
-        self.mend(part, &wrong, is_clean, warnings)
-    }
-
-    /// Removes what is wrong. Then the job answers for what is there, if all else `is_clean`.
-    fn mend(
-        &self,
-        part: Part<'_>,
-        wrong: &[Wrong],
-        is_clean: bool,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<()> {
-        let left_by = self.left_by(part);
-        let removal = self.vouching().remove(part, wrong, (FoundBy::Restore, left_by));
-        warnings.extend(removal.warnings);
-        if removal.is_done && is_clean && left_by == LeftBy::Foreign {
-            self.owners().take(part.dir)?;
-        }
-        Ok(())
+        mending.said
     }
 
     /// Tells whether all of a part of the home was vouched for since a job had it in hand that this one may not read, and
@@ -257,5 +152,128 @@ impl<'a> Restoring<'a> {
         let Some(kind) = Shared::of(&place.area) else { return Ok(()) };
         let part = Part { kind, dir: &place.dir };
         self.vouching().note_restored(part, &Restored { manifest, inodes, placed })
+    }
+}
+
+/// Mending one part of the home.
+struct Mending<'r> {
+    restoring: &'r Restoring<'r>,
+    part: Part<'r>,
+    said: Said,
+}
+
+impl<'r> Mending<'r> {
+    fn of(restoring: &'r Restoring<'r>, part: Part<'r>) -> Self {
+        Self { restoring, part, said: Said::default() }
+    }
+
+    /// Puts a generation in place, and mends the rest.
+    fn place(&mut self, manifest: &Manifest) -> Result<Placed> {
+        let Restoring { job, unpacker, lease, .. } = self.restoring;
+        let part = self.part;
+        let changed = self.changed(Some(manifest))?;
+        let is_vouched = self.restoring.is_vouched(part)?;
+        let mut wrong = if is_vouched { None } else { Some(self.clear_ways()?) };
+        let placed = loop {
+            let with_changed = |wrong: &Vec<Wrong>| {
+                let wrong = wrong.iter().map(|wrong| &wrong.path);
+                wrong.chain(&changed.saved).cloned().collect()
+            };
+            let paths: Option<HashSet<_>> = wrong.as_ref().map(with_changed);
+            let home = Home {
+                kind: part.kind,
+                root: &job.cargo_home,
+                dir: part.dir,
+                checksums: job.wanted.checksums(),
+                wrong: paths.as_ref(),
+            };
+            match place_shared(unpacker, lease, &home, manifest)? {
+                Some(placed) => break placed,
+                None => wrong = Some(self.clear_ways()?),
+            }
+        };
+        let is_written =
+            |path: &RelPath| placed.certain.as_ref().is_none_or(|written| written.contains(path));
+        let (replaced, rest): (Vec<_>, Vec<_>) =
+            wrong.unwrap_or_default().into_iter().partition(|wrong| is_written(&wrong.path));
+        self.said.warnings.extend(replaced.into_iter().map(|Wrong { path, why }| {
+            Warning::Replaced { path: part.dir.join(path.as_path()), why }
+        }));
+        let rest = if manifest.header.vouched || !placed.wrote() {
+            rest
+        } else {
+            // An older version saved it.
+            self.restoring.vouching().look_over(part, self.restoring.left_by(part))?
+        };
+        let is_clean = self.remove_changed(&changed);
+        self.mend(&rest, is_clean)?;
+        Ok(placed)
+    }
+
+    /// Sees to it that cargo finds nothing wrong where nothing was restored.
+    fn mend_unrestored(&mut self) -> Result<()> {
+        let changed = self.changed(None)?;
+        let is_clean = self.remove_changed(&changed);
+        if self.restoring.is_vouched(self.part)? {
+            return Ok(());
+        }
+        let wrong = self.restoring.look_over(self.part)?;
+        self.mend(&wrong, is_clean)
+    }
+
+    /// Returns what a job that may not be read changed there and no lock file proves, unless the job keeps leftovers.
+    fn changed(&mut self, saved: Option<&Manifest>) -> Result<Changed> {
+        let Restoring { options, .. } = self.restoring;
+        let is_readable = self.restoring.left_by(self.part) == LeftBy::Readable;
+        if options.leftovers == Leftovers::Keep || is_readable {
+            return Ok(Changed::default());
+        }
+        match self.restoring.vouching().changed(self.part, saved) {
+            Err(Error::Stopped) => Err(Error::Stopped),
+            // What a lock file says is looked at all the same.
+            Err(error) => {
+                self.said.warnings.push(error.into());
+                Ok(Changed::default())
+            }
+            changed => changed,
+        }
+    }
+
+    /// Removes what was changed and the generation lacks. Tells whether that is done.
+    fn remove_changed(&mut self, changed: &Changed) -> bool {
+        self.said.notes.extend(changed.note(self.part.dir));
+        let removed = self.restoring.vouching().remove_changed(self.part, &changed.made);
+        let is_done = removed.is_ok();
+        self.said.warnings.extend(removed.err().map(Warning::from));
+        is_done
+    }
+
+    /// Looks the part over, and removes what stands where cargo has directories that lead to others: nothing is
+    /// put in place, or read, where a symlink leads. Returns what else is wrong.
+    fn clear_ways(&mut self) -> Result<Vec<Wrong>> {
+        let (restoring, part) = (self.restoring, self.part);
+        let is_way = |wrong: &Wrong| restoring.job.wanted.is_way(part.kind, &wrong.path);
+        let wrong = restoring.look_over(part)?;
+        let (ways, rest): (Vec<_>, Vec<_>) = wrong.into_iter().partition(is_way);
+        let found = (FoundBy::Restore, restoring.left_by(part));
+        let removal = restoring.vouching().remove(part, &ways, found);
+        self.said.warnings.extend(removal.warnings);
+        if !removal.is_done {
+            let reason = "what stands there in place of a directory cannot be removed";
+            return Err(Error::Unfit { path: part.dir.to_owned(), reason });
+        }
+        Ok(rest)
+    }
+
+    /// Removes what is wrong. Then the job answers for what is there, if all else `is_clean`.
+    fn mend(&mut self, wrong: &[Wrong], is_clean: bool) -> Result<()> {
+        let (restoring, part) = (self.restoring, self.part);
+        let left_by = restoring.left_by(part);
+        let removal = restoring.vouching().remove(part, wrong, (FoundBy::Restore, left_by));
+        self.said.warnings.extend(removal.warnings);
+        if removal.is_done && is_clean && left_by == LeftBy::Foreign {
+            restoring.owners().take(part.dir)?;
+        }
+        Ok(())
     }
 }

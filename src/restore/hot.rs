@@ -40,15 +40,15 @@ pub(super) struct Taken {
 /// Completes in `staged` the tree of `manifest` from a hot tree, if there is one that the job may
 /// have, on this filesystem, and nobody else has it.
 ///
-/// A tree that is not what was put by is never used, and set aside; why is among `warnings`. If
+/// A tree that is not what was put by is never used, and set aside; the warnings tell why. If
 /// nothing came of it `staged` is empty.
 pub(super) fn take(
     taking: Taking<'_>,
     id: &GenerationId,
     manifest: &Manifest,
     staged: &mut Staged,
-    warnings: &mut Vec<Warning>,
-) -> Result<Option<Taken>> {
+) -> Result<(Option<Taken>, Vec<Warning>)> {
+    let mut warnings = Vec::new();
     for hot in taking.store.hot_trees(taking.boot)? {
         let may_have = hot.is_current
             && hot.generation == *id
@@ -58,7 +58,7 @@ pub(super) fn take(
             continue;
         }
         match taking.take_one(&hot, manifest, staged) {
-            Ok(Some(taken)) => return Ok(Some(taken)),
+            Ok(Some(taken)) => return Ok((Some(taken), warnings)),
             Ok(None) => {}
             // Packs are the truth: whatever goes wrong here, the tree can be unpacked.
             Err(error) => {
@@ -68,7 +68,7 @@ pub(super) fn take(
             }
         }
     }
-    Ok(None)
+    Ok((None, warnings))
 }
 
 impl Taking<'_> {

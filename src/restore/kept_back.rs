@@ -24,20 +24,19 @@ use crate::tree::unpack::Unpacker;
 /// The kept files that were put back, by root and path.
 pub(super) type PutBack = BTreeSet<(Root, RelPath)>;
 
-/// Creates the kept files that a checkout lacks, before its sources are looked at, and returns which.
+/// Creates the kept files that a checkout lacks, before its sources are looked at. Returns which, and why others could
+/// not be created: their roots will look new.
 ///
 /// Each appears by a rename, with the mtime `bound`, which is later than anything restored: only
-/// when the trees are in place may it look old. Adds to `failed` why some could not be created: their
-/// roots will look new.
+/// when the trees are in place may it look old.
 pub(super) fn create_missing(
     unpacker: &Unpacker<'_>,
     lease: &Lease,
     roots: &BTreeMap<Root, PathBuf>,
     manifests: &[&Manifest],
     bound: Timestamp,
-    failed: &mut Vec<Error>,
-) -> PutBack {
-    let mut created = PutBack::new();
+) -> (PutBack, Vec<Error>) {
+    let (mut created, mut failed) = (PutBack::new(), Vec::new());
     for manifest in manifests {
         for (root, dir) in roots {
             let is_lacking = |kept: &&KeptFile| {
@@ -56,7 +55,7 @@ pub(super) fn create_missing(
             created.extend(here.map(|kept| (root.clone(), kept.path.clone())));
         }
     }
-    created
+    (created, failed)
 }
 
 fn is_there(root: &Path, path: &RelPath) -> bool {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::Planned;
 use super::live::Live;
 use super::scores::Scores;
 use super::systems::{another_system, newer_systems};
@@ -14,7 +15,7 @@ use crate::job::Result;
 use crate::job::checkout_files::CheckoutFiles;
 use crate::job::further::{For, with_last};
 use crate::job::note::Note;
-use crate::job::report::{AreaReport, Mode, Report};
+use crate::job::report::{AreaReport, Mode, Report, RestoreReport};
 use crate::job::sources::Glance;
 use crate::job::warning::Warning;
 use crate::job::{Job, Place};
@@ -23,14 +24,14 @@ use crate::model::manifest::{GenerationId, Header, Manifest};
 use crate::model::sketch::Contents;
 use crate::store::{self, Generation, Lease, Purpose, Store};
 
-/// Says what a restore of `job` would take, and puts nothing in place.
-pub fn look_up(store: &Store, job: &Job) -> Result<Report> {
+/// Returns the report of what a restore of `job` would take. Puts nothing in place.
+pub fn look_up(store: &Store, job: &Job) -> Result<RestoreReport> {
     let started = Instant::now();
     let lease = store.lease(Purpose::Restore)?;
     let job = &*with_last(store, job, For::Restore);
     let places: Vec<_> = job.places.iter().collect();
-    let areas = choose(store, &lease, job, &places, &mut Glance::default());
-    let areas = areas.into_iter().map(|(place, mut report, choice)| {
+    let (plan, _) = choose(store, &lease, job, &places);
+    let areas = plan.into_iter().map(|Planned { place, mut report, choice }| {
         if let Some(choice) = choice {
             choice.tell(job, place, &mut report);
             report.notes.extend(choice.ahead);
@@ -38,10 +39,11 @@ pub fn look_up(store: &Store, job: &Job) -> Result<Report> {
         report
     });
     let areas = areas.collect();
-    let mut report = Report::of(job.key.clone(), areas);
-    report.warnings.clone_from(&job.warnings);
-    report.seconds = started.elapsed().as_secs_f64();
-    Ok(report)
+    Ok(RestoreReport::of(Report {
+        warnings: job.warnings.clone(),
+        seconds: started.elapsed().as_secs_f64(),
+        ..Report::of(job.key.clone(), areas)
+    }))
 }
 
 /// The generation that an area is to be restored to.
@@ -69,7 +71,7 @@ impl Choice {
         self.left.is_empty() && !self.was_in_the_way
     }
 
-    /// Tells in the report of an area that what is there is left, in place of this.
+    /// Tells in the report of an area that its live target is left, in place of this.
     pub(super) fn tell_left(self, report: &mut AreaReport) {
         (report.mode, report.hit) = (Mode::Left, self.chosen.hit);
         report.matched_key = Some(self.manifest.header.cache_key.clone());
@@ -96,27 +98,24 @@ impl Choice {
 
 /// Chooses a generation for each of these areas of `job` and reads its manifest, none where there is none.
 ///
-/// The sources are read once, into `glance`, if any target has a generation.
+/// The sources are read once, if any target has a generation.
 pub(super) fn choose<'a>(
     store: &Store,
     lease: &Lease,
     job: &'a Job,
     places: &[&'a Place],
-    glance: &mut Glance,
-) -> Vec<(&'a Place, AreaReport, Option<Choice>)> {
+) -> (Vec<Planned<'a>>, Glance) {
     let begin = |place: &&'a Place| Search::begin(store, job, place);
     let searches: Vec<_> = places.par_iter().map(begin).collect();
     let is_of_target =
         |search: &Search<'_>| !search.place.area.is_shared() && !search.generations.is_empty();
-    if searches.iter().any(is_of_target) {
-        *glance = Glance::at(job);
-    }
-    let glance = &*glance;
+    let needs_sources = searches.iter().any(is_of_target);
+    let glance = if needs_sources { Glance::at(job) } else { Glance::default() };
     let contents = glance.contents();
     let roots = job.raw_roots();
     let end = |mut search: Search<'a>| {
         let started = Instant::now();
-        let mut best = search.best(store, lease, glance, &contents);
+        let mut best = search.best(store, lease, &glance, &contents);
         search.report.notes.extend(newer_systems(store, job, &search, best.as_ref()));
         if let Some(choice) = &mut best {
             let manifest = Arc::make_mut(&mut choice.manifest);
@@ -128,9 +127,10 @@ pub(super) fn choose<'a>(
             }
         }
         search.report.seconds += started.elapsed().as_secs_f64();
-        (search.place, search.report, best)
+        Planned { place: search.place, report: search.report, choice: best }
     };
-    searches.into_par_iter().map(end).collect()
+    let plan = searches.into_par_iter().map(end).collect();
+    (plan, glance)
 }
 
 /// The search for the generation that an area is to be restored to.

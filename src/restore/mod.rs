@@ -23,20 +23,21 @@ mod standing;
 mod systems;
 mod units;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use rayon::prelude::*;
 
 use self::heal::remove_half_extractions;
+use self::home::Said;
 use self::kept_back::{PutBack, take_away};
-use self::leftovers::Cleared;
+use self::leftovers::Clearing;
 pub use self::lookup::look_up;
 use self::lookup::{Choice, choose};
 use self::put_back::lost;
 use self::rebuild::shown_in;
-use self::refreshing::Refreshing;
+use self::sources::Renewed;
 use crate::cargo::tested::newer_than_tested;
 use crate::fs::crash::crash_point;
 use crate::job::further::{For, with_last};
@@ -44,7 +45,7 @@ use crate::job::note::Note;
 use crate::job::owners::note_build;
 use crate::job::progress::Progress;
 use crate::job::report::{
-    AreaReport, Mode, Report, SourcesReport, chain, left_behind, not_restored, nothing_restored,
+    AreaReport, Mode, Report, RestoreReport, SourcesReport, chain, left_behind, not_restored,
 };
 use crate::job::sources::Glance;
 use crate::job::warning::Warning;
@@ -54,20 +55,53 @@ use crate::model::always_build::AlwaysBuild;
 use crate::model::area::Area;
 use crate::model::cache_mode::CacheMode;
 use crate::model::leftovers::Leftovers;
+use crate::model::rebuild::Rebuild;
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_use::UnitDir;
 use crate::store::{self, Lease, Purpose, Store, boot_id};
 use crate::tree::unpack::Unpacker;
 
-/// One area on its way.
-struct Pending<'a> {
+/// An area, and the generation that it is to get.
+struct Planned<'a> {
     place: &'a Place,
+    /// What is known of it by now.
     report: AreaReport,
     choice: Option<Choice>,
-    /// The units that must be built again, because a file is lacking that they wrote or read.
-    forgotten: BTreeSet<UnitDir>,
+}
+
+/// An area to whose directory everything is done.
+struct Restored<'a> {
+    place: &'a Place,
+    report: AreaReport,
+    /// The generation that is in place.
+    placed: Option<Choice>,
     /// The kept files of a generation that could not be put in place.
     lost: PutBack,
+}
+
+/// The targets of a job, restored.
+struct Targets<'r, 'a> {
+    areas: Vec<Restored<'a>>,
+    /// The sources that were compared with the generations, if there are any.
+    renewed: Option<Renewed<'r>>,
+    cleared: Clearing<'r>,
+    warnings: Vec<Warning>,
+}
+
+/// The areas in `CARGO_HOME`, restored.
+struct HomeAreas<'a> {
+    areas: Vec<Restored<'a>>,
+    said: Said,
+}
+
+/// The sources as a restore leaves them.
+#[derive(Default)]
+struct SourcesDone {
+    report: SourcesReport,
+    kept_files: Vec<String>,
+    blind_inputs: Vec<String>,
+    rebuilds: Vec<Rebuild>,
+    warnings: Vec<Warning>,
 }
 
 /// How a restore is done.
@@ -106,7 +140,7 @@ pub fn restore(
     job: &Job,
     options: RestoreOptions,
     progress: &Progress,
-) -> Result<Report> {
+) -> Result<RestoreReport> {
     let started = Instant::now();
     let reclaimed = store.reclaim();
     let lease = match store.lease(Purpose::Restore) {
@@ -125,136 +159,150 @@ pub fn restore(
     let unpacker = Unpacker::new(store, progress);
     let cache_mode = options.cache_mode;
     let restoring = Restoring { store, lease: &lease, job, options, boot: boot_id(), unpacker };
-    let mut warnings = job.warnings.clone();
-    warnings.extend(left_behind(reclaimed));
-    let mut cleared = restoring.clear();
-    let (mut notes, mut of_home) = (Vec::new(), Vec::new());
-    // What is in `CARGO_HOME` was built from none of the sources: it waits for nothing that is done to them.
-    let ((targets, refreshing), shared) = rayon::join(
-        || restoring.restore_targets(&mut cleared, &mut warnings),
-        || restoring.restore_shared(&mut notes, &mut of_home),
-    );
-    warnings.append(&mut of_home);
-    let areas: Vec<_> = shared.into_iter().chain(targets).collect();
-    let removed = if restoring.sees_to(&Area::Registry) {
-        remove_half_extractions(job, &lease, progress)
-    } else {
-        Ok(0)
+    let cleared = restoring.clear();
+    // The sources do not concern `CARGO_HOME`, so it waits for nothing that is done to them.
+    let (targets, home) =
+        rayon::join(|| restoring.restore_targets(cleared), || restoring.restore_shared());
+    let half_extracted = restoring.remove_half_extractions();
+    let Targets { areas, renewed, cleared, warnings } = targets;
+    let sources = renewed.map(|renewed| restoring.put_sources_back(&areas, renewed));
+    let sources = sources.unwrap_or_default();
+    let cleared = cleared.finish();
+
+    let release = job.components().get("rustc").and_then(|version| newer_than_tested(version));
+    let newer = release.map(|release| Note::NewerCargo(release.to_owned()));
+    let all = home.areas.into_iter().chain(areas).map(|area| area.report).collect();
+    let warnings = job.warnings.iter().cloned().chain(left_behind(reclaimed)).chain(warnings);
+    let warnings = warnings.chain(home.said.warnings).chain(half_extracted);
+    let shared = Report {
+        sources: sources.report,
+        notes: home.said.notes.into_iter().chain(newer).chain(not_restored(cache_mode)).collect(),
+        warnings: warnings.chain(sources.warnings).chain(cleared.warnings).collect(),
+        seconds: started.elapsed().as_secs_f64(),
+        ..Report::of(job.key.clone(), all)
     };
-    match removed {
-        Ok(0) => {}
-        Ok(count) => {
-            warnings.push(Warning::HalfExtracted { count, home: job.cargo_home.clone() });
-        }
-        Err(error) => warnings.push(error.into()),
-    }
-    let mut sources = SourcesReport::default();
-    let mut rebuilds = Vec::new();
-    let (mut kept_files, mut blind_inputs) = (Vec::new(), Vec::new());
-    if let Some((refreshing, mut kept)) = refreshing {
-        // What is as recorded looks old only if every tree is one that was built from it.
-        let strangers = restoring.strangers(&areas, &refreshing);
-        // Where a script runs again, it may write only what is missing.
-        let away = if strangers.is_empty() { lost(&areas) } else { kept.clone() };
-        warnings.extend(take_away(&job.roots, &mut kept, &away).err().map(Warning::from));
-        if strangers.is_empty() {
-            match refreshing.put_back() {
-                Ok(report) => sources = report,
-                Err(error) => warnings.push(error.into()),
-            }
-        } else {
-            warnings.push(Warning::UnknownTargets(strangers.clone()));
-        }
-        restoring.refresh_indexes(&refreshing, strangers.is_empty());
-        kept_files = kept.iter().map(|(root, path)| shown_in(root, Some(path))).collect();
-        blind_inputs = restoring.blind_inputs(&areas, &refreshing);
-        rebuilds = restoring.rebuilds(&areas, &refreshing.outcome(strangers.is_empty()));
-    }
-    cleared.finish();
-    warnings.append(&mut cleared.warnings);
-    let areas = areas.into_iter().map(|area| area.report).collect();
-    let newer = job.components().get("rustc").and_then(|version| newer_than_tested(version));
-    notes.extend(newer.map(|release| Note::NewerCargo(release.to_owned())));
-    notes.extend(not_restored(cache_mode));
-    let seconds = started.elapsed().as_secs_f64();
-    Ok(Report {
-        sources,
-        kept_files,
-        blind_inputs,
-        rebuilds,
+    Ok(RestoreReport {
+        kept_files: sources.kept_files,
+        blind_inputs: sources.blind_inputs,
+        rebuilds: sources.rebuilds,
         set_aside: cleared.set_aside,
-        seconds,
-        notes,
-        warnings,
-        ..Report::of(job.key.clone(), areas)
+        ..RestoreReport::of(shared)
     })
 }
 
-impl Pending<'_> {
-    fn is_target(&self) -> bool {
-        !self.place.area.is_shared()
+/// Returns the report of a restore that could not begin: a miss of everything.
+fn nothing_restored(job: &Job, error: Error, started: Instant) -> RestoreReport {
+    let mut shared = Report::nothing(job, None);
+    if let Some(first) = shared.areas.first_mut() {
+        first.fail(error);
     }
+    shared.seconds = started.elapsed().as_secs_f64();
+    RestoreReport::of(shared)
+}
 
+impl Planned<'_> {
     fn is_ahead(&self) -> bool {
         self.choice.as_ref().is_some_and(|choice| choice.ahead.is_some())
     }
 }
 
 impl<'a> Restoring<'a> {
-    /// Restores the other areas, and returns what is still to be done to the sources.
-    fn restore_targets(
-        &self,
-        cleared: &mut Cleared,
-        warnings: &mut Vec<Warning>,
-    ) -> (Vec<Pending<'a>>, Option<(Refreshing<'_>, PutBack)>) {
-        let mut glance = Glance::default();
-        let mut areas = self.choose(|place| !place.area.is_shared(), &mut glance);
-        self.clear_found(&mut glance, cleared);
-        self.clear_left(&mut areas, cleared);
-        self.take_in_hand(cleared);
-        self.leave_ahead(&mut areas);
+    /// Restores the targets; the sources are still as old as they became here.
+    fn restore_targets<'r>(&'r self, mut cleared: Clearing<'r>) -> Targets<'r, 'a> {
+        let mut warnings = Vec::new();
+        let (plan, glance) = self.plan(|place| !place.area.is_shared());
+        let glance = cleared.found(glance);
+        let plan = cleared.left(plan);
+        cleared.take_in_hand();
+        let plan = self.leave_ahead(plan);
         // What differs from the record looks new before any tree that is older is in place.
-        let refreshing = self.renew_sources(&mut areas, glance, warnings).unwrap_or_else(|error| {
-            let reason = format!("its sources cannot be made to look new: {}", chain(&error));
-            for area in &mut areas {
-                area.choice = None;
-                area.report.fail(Error::Unsafe { reason: reason.clone() });
-            }
-            None
-        });
+        let renewed = self.renew_sources(&plan, glance);
         crash_point("restore: sources");
-        self.put_all_in_place(&mut areas);
-        self.clear_failed(&areas, cleared);
-        let is_done = |dir: &PathBuf, area: &Pending<'_>| {
-            area.place.dir == *dir && (area.choice.is_some() || area.report.mode == Mode::Left)
+        let (plan, mut renewed) = match renewed {
+            Ok(renewed) => (plan, renewed),
+            Err(error) => (refused(plan, &error), None),
+        };
+        let none = BTreeMap::new();
+        let forgotten = renewed.as_ref().map_or(&none, |renewed| &renewed.forgotten);
+        let areas = self.put_all_in_place(plan, forgotten);
+        warnings.extend(renewed.iter_mut().flat_map(|it| std::mem::take(&mut it.warnings)));
+        cleared.failed(&areas);
+        let is_done = |dir: &PathBuf, area: &Restored<'_>| {
+            area.place.dir == *dir && (area.placed.is_some() || area.report.mode == Mode::Left)
         };
         let others = self.job.target_dirs.iter();
         let others = others.filter(|dir| !areas.iter().any(|area| is_done(dir, area)));
         warnings.extend(others.filter_map(|dir| self.disown(dir).err()).map(Warning::from));
-        (areas, refreshing)
+        Targets { areas, renewed, cleared, warnings }
     }
 
-    fn choose(&self, which: impl Fn(&&Place) -> bool, glance: &mut Glance) -> Vec<Pending<'a>> {
-        let places: Vec<_> = self.job.places.iter().filter(which).collect();
-        let chosen = if self.options.cache_mode.restores() {
-            choose(self.store, self.lease, self.job, &places, glance)
-        } else {
-            let nothing = |place: &&'a Place| (*place, AreaReport::new(place.area.clone()), None);
-            places.iter().map(nothing).collect()
+    /// Chooses a generation for each of the areas that are `wanted`. The sources are read if that needs them.
+    fn plan(&self, wanted: impl Fn(&&Place) -> bool) -> (Vec<Planned<'a>>, Glance) {
+        let places: Vec<_> = self.job.places.iter().filter(wanted).collect();
+        if self.options.cache_mode.restores() {
+            return choose(self.store, self.lease, self.job, &places);
+        }
+        let nothing = |place: &&'a Place| Planned {
+            place,
+            report: AreaReport::new(place.area.clone()),
+            choice: None,
         };
-        chosen
-            .into_iter()
-            .map(|(place, report, choice)| Pending {
-                place,
-                report,
-                choice,
-                forgotten: BTreeSet::new(),
-                lost: PutBack::new(),
-            })
-            .collect()
+        (places.iter().map(nothing).collect(), Glance::default())
     }
 
-    fn put_all_in_place(&self, areas: &mut [Pending<'_>]) {
-        areas.par_iter_mut().for_each(|area| self.put_in_place(area));
+    fn put_all_in_place(
+        &self,
+        plan: Vec<Planned<'a>>,
+        forgotten: &BTreeMap<Area, BTreeSet<UnitDir>>,
+    ) -> Vec<Restored<'a>> {
+        plan.into_par_iter().map(|area| self.put_in_place(area, forgotten)).collect()
     }
+
+    fn remove_half_extractions(&self) -> Option<Warning> {
+        if !self.sees_to(&Area::Registry) {
+            return None;
+        }
+        match remove_half_extractions(self.job, self.lease, self.unpacker.progress) {
+            Ok(0) => None,
+            Ok(count) => Some(Warning::HalfExtracted { count, home: self.job.cargo_home.clone() }),
+            Err(error) => Some(error.into()),
+        }
+    }
+
+    /// Makes the sources that are as recorded as old as they were, now that every tree is in place, and foresees what
+    /// cargo builds.
+    fn put_sources_back(&self, areas: &[Restored<'_>], renewed: Renewed<'_>) -> SourcesDone {
+        let Renewed { refreshing, mut kept, .. } = renewed;
+        let mut done = SourcesDone::default();
+        // What is as recorded looks old only if every tree is one that was built from it.
+        let unknown = self.unknown_targets(areas, &refreshing);
+        let is_known = unknown.is_empty();
+        // Where a script runs again, it may write only what is missing.
+        let away = if is_known { lost(areas) } else { kept.clone() };
+        let taken = take_away(&self.job.roots, &mut kept, &away);
+        done.warnings.extend(taken.err().map(Warning::from));
+        if is_known {
+            match refreshing.put_back() {
+                Ok(report) => done.report = report,
+                Err(error) => done.warnings.push(error.into()),
+            }
+        } else {
+            done.warnings.push(Warning::UnknownTargets(unknown));
+        }
+        self.refresh_indexes(&refreshing, is_known);
+        done.kept_files = kept.iter().map(|(root, path)| shown_in(root, Some(path))).collect();
+        done.blind_inputs = self.blind_inputs(areas, &refreshing);
+        done.rebuilds = self.rebuilds(areas, &refreshing.outcome(is_known));
+        done
+    }
+}
+
+/// Returns a plan in which nothing is restored, because the sources could not be made to look new.
+fn refused<'a>(plan: Vec<Planned<'a>>, error: &Error) -> Vec<Planned<'a>> {
+    let reason = format!("its sources cannot be made to look new: {}", chain(error));
+    let refused = |Planned { place, mut report, .. }| {
+        report.fail(Error::Unsafe { reason: reason.clone() });
+        Planned { place, report, choice: None }
+    };
+    plan.into_iter().map(refused).collect()
 }

@@ -1,6 +1,6 @@
 //! Putting a target or build directory in place, whole or not at all.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +19,6 @@ use crate::job::checkout_files::is_shared;
 use crate::job::dirs::holds_anything;
 use crate::job::locks::keep_builds_out;
 use crate::job::report::Mode;
-use crate::job::warning::Warning;
 use crate::model::manifest::Entry;
 use crate::model::rel_path::RelPath;
 use crate::model::root::Root;
@@ -46,7 +45,6 @@ pub(super) fn place(
     dir: &Path,
     choice: &Choice,
     known: Option<&Known>,
-    warnings: &mut Vec<Warning>,
 ) -> Result<Placed> {
     let Placing { unpacker, lease, scratch, .. } = *placing;
     let manifest = &choice.manifest;
@@ -63,7 +61,7 @@ pub(super) fn place(
         } else {
             Staged::for_free_place(lease, dir)?
         };
-        let placed = placing.complete(&mut staged, choice, None, warnings)?;
+        let placed = placing.complete(&mut staged, choice, None)?;
         staged.take_place_of(dir)?;
         crash_point("restore: placed");
         return Ok(placed);
@@ -75,7 +73,7 @@ pub(super) fn place(
         compare(dir, &manifest.entries, known, checkout_files, scratch, unpacker.progress)?;
     if comparison.is_whole {
         unpacker.progress.done(manifest.header.files, manifest.header.bytes);
-        return Ok(Placed { mode: Mode::InPlace, inodes: HashMap::new(), certain: None });
+        return Ok(Placed { mode: Mode::InPlace, ..Placed::default() });
     }
     // The old tree is removed once another is in its place, so what nobody can enter must be ours.
     for path in &comparison.unreadable {
@@ -85,7 +83,7 @@ pub(super) fn place(
     let reuse = Reuse { old: &old, paths: &comparison.same };
     let mut staged =
         if is_shared { Staged::within(lease, dir, dir)? } else { staging(lease, dir)? };
-    let mut placed = placing.complete(&mut staged, choice, Some(reuse), warnings)?;
+    let mut placed = placing.complete(&mut staged, choice, Some(reuse))?;
     checkout_files.link(dir, staged.path())?;
     if is_shared {
         staged.take_place_of_parts(dir, &Parts::of(dir)?.of_cargo)?;
@@ -131,15 +129,12 @@ impl Placing<'_> {
         staged: &mut Staged,
         choice: &Choice,
         reuse: Option<Reuse<'_>>,
-        warnings: &mut Vec<Warning>,
     ) -> Result<Placed> {
         let manifest = &choice.manifest;
-        let taken = match self.taking {
+        let (taken, warnings) = match self.taking {
             // A tree that works only where it was built would be fresh here and wrong.
-            Some(taking) if choice.is_whole() => {
-                take(taking, &choice.id, manifest, staged, warnings)?
-            }
-            _ => None,
+            Some(taking) if choice.is_whole() => take(taking, &choice.id, manifest, staged)?,
+            _ => (None, Vec::new()),
         };
         let (mode, inodes) = if let Some(Taken { mode, inodes }) = taken {
             (mode, inodes)
@@ -150,7 +145,7 @@ impl Placing<'_> {
         };
         staged.open_to_others()?;
         crash_point("restore: staged");
-        Ok(Placed { mode, inodes, certain: None })
+        Ok(Placed { mode, inodes, certain: None, warnings })
     }
 }
 

@@ -11,11 +11,13 @@ use crate::fs::cursor::{AT_A_TIME, Cursor};
 use crate::fs::stat::{Inode, Kind, Stat};
 use crate::job::Result;
 use crate::job::report::Mode;
+use crate::job::warning::Warning;
 use crate::model::manifest::{Entry, EntryKind, FileFacts, Manifest};
 use crate::model::rel_path::RelPath;
 use crate::tree::compare::{Known, has_same_bytes};
 
 /// How an area was put in place.
+#[derive(Default)]
 pub(super) struct Placed {
     /// Which way.
     pub(super) mode: Mode,
@@ -24,6 +26,8 @@ pub(super) struct Placed {
     pub(super) inodes: HashMap<RelPath, Inode>,
     /// The files that this restore wrote or compared, if not all.
     pub(super) certain: Option<HashSet<RelPath>>,
+    /// Why hot trees could not be used.
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl Placed {

@@ -1,6 +1,6 @@
 //! The kept files that a restore answers for.
 
-use super::Pending;
+use super::Restored;
 use super::kept_back::PutBack;
 use crate::model::manifest::Manifest;
 
@@ -10,8 +10,8 @@ pub(super) fn kept_of(manifest: &Manifest) -> PutBack {
 }
 
 /// Returns the kept files of generations that could not be put in place, but for those of others.
-pub(super) fn lost(areas: &[Pending<'_>]) -> PutBack {
-    let placed = areas.iter().filter_map(|area| Some(kept_of(&area.choice.as_ref()?.manifest)));
+pub(super) fn lost(areas: &[Restored<'_>]) -> PutBack {
+    let placed = areas.iter().filter_map(|area| Some(kept_of(&area.placed.as_ref()?.manifest)));
     let placed: PutBack = placed.flatten().collect();
     areas.iter().flat_map(|area| area.lost.difference(&placed).cloned()).collect()
 }

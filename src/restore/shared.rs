@@ -50,7 +50,7 @@ pub(super) fn place_shared(
     unpacker.progress.expect(wanted.bytes);
     if wanted.entries.is_empty() {
         let certain = Some(HashSet::new());
-        return Ok(Some(Placed { mode: Mode::InPlace, inodes: HashMap::new(), certain }));
+        return Ok(Some(Placed { mode: Mode::InPlace, certain, ..Placed::default() }));
     }
     let staged = if is_free {
         Staged::for_free_place(lease, dir)?
@@ -66,7 +66,7 @@ pub(super) fn place_shared(
     let _lock = keep_packages_still(cargo_home, unpacker.progress)?;
     if is_free && staged.take_free_place(dir)? {
         crash_point("restore: placed");
-        return Ok(Some(Placed { mode: Mode::Unpack, inodes, certain: None }));
+        return Ok(Some(Placed { mode: Mode::Unpack, inodes, ..Placed::default() }));
     }
     let dest = Beneath::open(dir)?;
     let mut grafting = Grafting::new(home, manifest, &wanted, (&staging, &dest));
@@ -78,7 +78,7 @@ pub(super) fn place_shared(
     let certain = within(&grafted, &wanted.entries);
     // What was renamed itself has another ctime since.
     inodes.retain(|path, _| certain.contains(path) && !grafted.contains(path));
-    Ok(Some(Placed { mode, inodes, certain: Some(certain) }))
+    Ok(Some(Placed { mode, inodes, certain: Some(certain), ..Placed::default() }))
 }
 
 /// Moves what was staged to a destination that may hold some of it.

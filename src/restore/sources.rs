@@ -1,8 +1,7 @@
 //! What a restore does to the sources, and says of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -10,7 +9,7 @@ use super::kept_back::{PutBack, create_missing, judge, take_away};
 use super::rebuild::{explain, shown_in};
 use super::refreshing::{Outcome, Refreshing, look};
 use super::standing::fates_in;
-use super::{Pending, Restoring};
+use super::{Planned, Restored, Restoring};
 use crate::cargo::scratch::Scratch;
 use crate::job::Job;
 use crate::job::Result;
@@ -18,83 +17,93 @@ use crate::job::checkout_files::CheckoutFiles;
 use crate::job::dirs::holds_anything;
 use crate::job::sources::Glance;
 use crate::job::warning::Warning;
+use crate::model::area::Area;
 use crate::model::blind::{blind_inputs, may_be_input};
 use crate::model::kept::StaysAway;
 use crate::model::manifest::Manifest;
 use crate::model::rebuild::{Rebuild, with_lacking};
+use crate::model::unit_use::UnitDir;
 use crate::tree::walk::walk_tree;
+
+/// The sources, compared with the generations that are to be restored, before any of these is in place.
+pub(super) struct Renewed<'r> {
+    pub(super) refreshing: Refreshing<'r>,
+    /// The kept files that were put back.
+    pub(super) kept: PutBack,
+    /// For each target the units that must be built again, because a file is lacking that they wrote or read.
+    pub(super) forgotten: BTreeMap<Area, BTreeSet<UnitDir>>,
+    pub(super) warnings: Vec<Warning>,
+}
 
 impl Restoring<'_> {
     /// Puts kept files back, compares the sources with what the chosen trees were built from, and makes new
     /// what differs. `None` if no tree is to be restored.
     pub(super) fn renew_sources(
         &self,
-        targets: &mut [Pending<'_>],
+        plan: &[Planned<'_>],
         glance: Glance,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<Option<(Refreshing<'_>, PutBack)>> {
+    ) -> Result<Option<Renewed<'_>>> {
         let Job { roots, excluded, .. } = self.job;
-        let choices = targets.iter().filter_map(|area| area.choice.as_ref());
-        let manifests: Vec<_> = choices.map(|choice| Arc::clone(&choice.manifest)).collect();
-        let manifests: Vec<&Manifest> = manifests.iter().map(Arc::as_ref).collect();
+        let choices = plan.iter().filter_map(|area| area.choice.as_ref());
+        let manifests: Vec<&Manifest> = choices.map(|choice| &*choice.manifest).collect();
         let newest = manifests.iter().map(|manifest| manifest.header.newest_mtime.next()).max();
         let Some(newest) = newest else { return Ok(None) };
         let bound = newest.max(crate::fs::space::now_at(self.store.root())?);
-        let mut failed = Vec::new();
-        let mut kept =
-            create_missing(&self.unpacker, self.lease, roots, &manifests, bound, &mut failed);
+        let (mut kept, failed) =
+            create_missing(&self.unpacker, self.lease, roots, &manifests, bound);
+        let mut warnings = Vec::new();
         for error in failed {
-            self.remove_damaged(&error, &manifests, warnings);
+            warnings.extend(self.remove_damaged(&error, &manifests));
             warnings.push(error.into());
         }
         let mut seen = look(self.job, &manifests, glance)?;
-        let away = loop {
-            let away = self.stays_away(targets, &seen);
+        let (away, forgotten) = loop {
+            let (away, forgotten) = self.stays_away(plan, &seen);
             if !take_away(roots, &mut kept, &away)? {
-                break away;
+                break (away, forgotten);
             }
             seen = look(self.job, &manifests, Glance::default())?;
         };
         let refreshing = Refreshing::compare(roots, excluded, &manifests, bound, seen, &away);
         refreshing.renew()?;
-        Ok(Some((refreshing, kept)))
+        Ok(Some(Renewed { refreshing, kept, forgotten, warnings }))
     }
 
-    /// Returns the kept files that stay away, and notes for each target what must be built again.
-    pub(super) fn stays_away(&self, targets: &mut [Pending<'_>], seen: &Glance) -> PutBack {
-        let mut away = PutBack::new();
-        let has_kept = |area: &Pending<'_>| {
-            area.choice.as_ref().is_some_and(|choice| !choice.manifest.kept.is_empty())
-        };
-        if !targets.iter().any(has_kept) {
-            return away;
+    /// Returns the kept files that stay away, and for each target the units that must be built again for it.
+    fn stays_away(
+        &self,
+        plan: &[Planned<'_>],
+        seen: &Glance,
+    ) -> (PutBack, BTreeMap<Area, BTreeSet<UnitDir>>) {
+        let (mut away, mut forgotten) = (PutBack::new(), BTreeMap::new());
+        let choices = || plan.iter().filter_map(|area| Some((area.place, area.choice.as_ref()?)));
+        if choices().all(|(_, choice)| choice.manifest.kept.is_empty()) {
+            return (away, forgotten);
         }
         let contents = seen.contents();
         // What stays away for one target is lacking in the others too.
         loop {
             let before = away.len();
-            for area in &mut *targets {
-                let Some(choice) = &area.choice else { continue };
-                let judged = judge(self.job, area.place, choice, &contents, &away);
-                let StaysAway { files, units } = judged;
+            for (place, choice) in choices() {
+                let StaysAway { files, units } = judge(self.job, place, choice, &contents, &away);
                 away.extend(files);
-                area.forgotten = units;
+                forgotten.insert(place.area.clone(), units);
             }
             if away.len() == before {
-                return away;
+                return (away, forgotten);
             }
         }
     }
 
     /// Returns the trees built from our sources that are there without having been restored.
-    pub(super) fn strangers(
+    pub(super) fn unknown_targets(
         &self,
-        areas: &[Pending<'_>],
+        areas: &[Restored<'_>],
         refreshing: &Refreshing<'_>,
     ) -> Vec<PathBuf> {
         // A build directory inside a target directory comes back with that.
         let is_restored = |dir: &PathBuf| {
-            areas.iter().any(|area| area.choice.is_some() && dir.starts_with(&area.place.dir))
+            areas.iter().any(|area| area.placed.is_some() && dir.starts_with(&area.place.dir))
         };
         let known = self.job.target_dirs.iter().filter(|dir| !is_restored(dir));
         let is_live = |dir: &&PathBuf| {
@@ -107,13 +116,13 @@ impl Restoring<'_> {
     /// Returns what changed in packages that stay fresh and that nothing is known to read, as people name it.
     pub(super) fn blind_inputs(
         &self,
-        areas: &[Pending<'_>],
+        areas: &[Restored<'_>],
         refreshing: &Refreshing<'_>,
     ) -> Vec<String> {
         let Job { roots, .. } = self.job;
         let mut blind = BTreeSet::new();
-        for area in areas.iter().filter(|area| area.is_target()) {
-            let Some(choice) = &area.choice else { continue };
+        for area in areas {
+            let Some(choice) = &area.placed else { continue };
             let changed = refreshing.changed(&choice.manifest, roots);
             if !changed.iter().any(|(_, path)| may_be_input(path)) {
                 continue;
@@ -127,9 +136,9 @@ impl Restoring<'_> {
     }
 
     /// Returns the crates that cargo will build again, of each target that was restored.
-    pub(super) fn rebuilds(&self, areas: &[Pending<'_>], outcome: &Outcome<'_>) -> Vec<Rebuild> {
-        let of_targets = areas.par_iter().filter(|area| area.is_target());
-        let of_areas = of_targets.filter_map(|area| Some((area.place, area.choice.as_ref()?)));
+    pub(super) fn rebuilds(&self, areas: &[Restored<'_>], outcome: &Outcome<'_>) -> Vec<Rebuild> {
+        let of_areas = areas.par_iter();
+        let of_areas = of_areas.filter_map(|area| Some((area.place, area.placed.as_ref()?)));
         let explained = of_areas.flat_map(|(place, choice)| {
             let always_build = &self.options.always_build;
             let rebuilds = explain(self.job, place, &choice.manifest, outcome, always_build);

@@ -33,7 +33,9 @@ use crate::job::further::{For, with_found, with_last};
 use crate::job::locks::keep_builds_out;
 use crate::job::owners::Owners;
 use crate::job::progress::Progress;
-use crate::job::report::{AreaReport, Mode, Report, SourcesReport, UnitsReport, left_behind};
+use crate::job::report::{
+    AreaReport, Mode, Report, SaveReport, SourcesReport, UnitsReport, left_behind,
+};
 use crate::job::warning::Warning;
 use crate::job::{Error, Result, sources};
 use crate::job::{Job, Place};
@@ -123,13 +125,18 @@ pub(super) struct Saving<'a> {
 /// An area that fails leaves the store as it was for that area, and a warning in its report. Told
 /// to stop, it fails those that are not done yet. Killed at any instruction, each area is published whole or not at all. Any number of saves
 /// and restores may run at once.
-pub fn save(store: &Store, job: &Job, options: SaveOptions, progress: &Progress) -> Result<Report> {
+pub fn save(
+    store: &Store,
+    job: &Job,
+    options: SaveOptions,
+    progress: &Progress,
+) -> Result<SaveReport> {
     Ok(save_all(store, with_last(store, job, For::Save), options, progress, None)?.report)
 }
 
 /// What became of a save.
 struct Saved {
-    report: Report,
+    report: SaveReport,
     /// What the lock files name of all that was saved.
     wanted: Wanted,
     /// A wrong source in the home that targets may be built from.
@@ -186,12 +193,13 @@ fn save_all(
     let areas: Vec<_> = areas.collect();
     let reused = areas.iter().filter_map(|area| area.reuse.clone());
     let reused = reused.reduce(Reuse::with);
-    let mut report = Report::of(job.key.clone(), areas);
-    report.sources = SourcesReport { checked: sources.len() as u64, ..SourcesReport::default() };
-    report.reuse = reused;
-    report.warnings.clone_from(&job.warnings);
-    report.warnings.extend(left_behind(reclaimed));
-    report.seconds = started.elapsed().as_secs_f64();
+    let shared = Report {
+        sources: SourcesReport { checked: sources.len() as u64, ..SourcesReport::default() },
+        warnings: job.warnings.iter().cloned().chain(left_behind(reclaimed)).collect(),
+        seconds: started.elapsed().as_secs_f64(),
+        ..Report::of(job.key.clone(), areas)
+    };
+    let report = SaveReport { shared, reuse: reused };
     Ok(Saved { report, wanted: job.wanted.clone(), left_source: saving.left_source.into_inner() })
 }
 
@@ -202,7 +210,7 @@ pub fn save_shared_first(
     job: &Job,
     options: SaveOptions,
     progress: &Progress,
-) -> Result<Report> {
+) -> Result<SaveReport> {
     let job = &*with_last(store, job, For::Save);
     let shared = Cow::Owned(job.only(Area::is_shared));
     let shared = save_all(store, shared, options.clone(), progress, None)?;
@@ -212,7 +220,7 @@ pub fn save_shared_first(
     if options.from == SavedFrom::Recorded {
         let owners = Owners { store, job, boot: &boot_id() };
         let noted = owners.note_missing(|_| true);
-        targets.warnings.extend(noted.err().map(Warning::from));
+        targets.shared.warnings.extend(noted.err().map(Warning::from));
     }
     if wanted == job.wanted {
         return Ok(shared.and(targets));
