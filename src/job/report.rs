@@ -43,6 +43,35 @@ pub enum Mode {
     Failed,
 }
 
+/// Notes and warnings.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// What was noticed.
+    pub notes: Vec<Note>,
+    /// What went wrong, or may.
+    pub warnings: Vec<Warning>,
+}
+
+impl Said {
+    /// Adds those of another step.
+    pub fn add(&mut self, more: Self) {
+        self.notes.extend(more.notes);
+        self.warnings.extend(more.warnings);
+    }
+}
+
+impl From<Note> for Said {
+    fn from(note: Note) -> Self {
+        Self { notes: vec![note], ..Self::default() }
+    }
+}
+
+impl From<Warning> for Said {
+    fn from(warning: Warning) -> Self {
+        Self { warnings: vec![warning], ..Self::default() }
+    }
+}
+
 /// What was done with one area.
 #[derive(Debug, Serialize)]
 pub struct AreaReport {
@@ -116,6 +145,12 @@ impl AreaReport {
     /// Returns how long it took, in milliseconds.
     pub fn millis(&self) -> u64 {
         u64::try_from(Duration::from_secs_f64(self.seconds).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Adds the notes and warnings of a step.
+    pub fn tell(&mut self, said: Said) {
+        self.notes.extend(said.notes);
+        self.warnings.extend(said.warnings);
     }
 
     /// Notes what went wrong, with its causes.

@@ -9,9 +9,8 @@ use crate::cargo::home::Shared;
 use crate::fs::space::now_at;
 use crate::fs::stat::Inode;
 use crate::job::Place;
-use crate::job::note::Note;
 use crate::job::owners::home_dirs;
-use crate::job::report::AreaReport;
+use crate::job::report::{AreaReport, Said};
 use crate::job::warning::{FoundBy, Warning};
 use crate::job::{Error, Result};
 use crate::model::area::Area;
@@ -29,20 +28,6 @@ const PARTS: [(Shared, Area); 2] = [(Shared::Registry, Area::Registry), (Shared:
 /// nobody flushes, and journals 5 s later: `dirty_expire_centisecs`, `commit` of ext4(5).
 const UNFLUSHED_SECS: u32 = 600;
 
-/// Notes and warnings.
-#[derive(Default)]
-pub(super) struct Said {
-    pub(super) notes: Vec<Note>,
-    pub(super) warnings: Vec<Warning>,
-}
-
-impl Said {
-    fn add(&mut self, more: Self) {
-        self.notes.extend(more.notes);
-        self.warnings.extend(more.warnings);
-    }
-}
-
 impl<'a> Restoring<'a> {
     /// Restores the areas in `CARGO_HOME`, and sees to it that cargo finds nothing wrong in them, whoever left it.
     pub(super) fn restore_shared(&self) -> HomeAreas<'a> {
@@ -51,9 +36,7 @@ impl<'a> Restoring<'a> {
         let mut areas = self.put_all_in_place(plan, &BTreeMap::new());
         for area in areas.iter_mut().filter(|area| area.placed.is_none()) {
             let Some(kind) = Shared::of(&area.place.area) else { continue };
-            let mended = self.mend_unrestored(Part { kind, dir: &area.place.dir });
-            area.report.notes.extend(mended.notes);
-            area.report.warnings.extend(mended.warnings);
+            area.report.tell(self.mend_unrestored(Part { kind, dir: &area.place.dir }));
         }
         for ((kind, area), dir) in PARTS.into_iter().zip(&home_dirs(self.job)) {
             if self.sees_to(&area) && !areas.iter().any(|it| it.place.area == area) {
@@ -90,8 +73,7 @@ impl<'a> Restoring<'a> {
     ) -> Result<Placed> {
         let mut mending = Mending::of(self, Part { kind, dir: &place.dir });
         let placed = mending.place(manifest);
-        report.notes.extend(mending.said.notes);
-        report.warnings.extend(mending.said.warnings);
+        report.tell(mending.said);
         placed
     }
 

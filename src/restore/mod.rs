@@ -30,7 +30,6 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use self::heal::remove_half_extractions;
-use self::home::Said;
 use self::kept_back::{PutBack, take_away};
 use self::leftovers::Clearing;
 pub use self::lookup::look_up;
@@ -45,7 +44,7 @@ use crate::job::note::Note;
 use crate::job::owners::note_build;
 use crate::job::progress::Progress;
 use crate::job::report::{
-    AreaReport, Mode, Report, RestoreReport, SourcesReport, chain, left_behind, not_restored,
+    AreaReport, Mode, Report, RestoreReport, Said, SourcesReport, chain, left_behind, not_restored,
 };
 use crate::job::sources::Glance;
 use crate::job::warning::Warning;

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::Saving;
 use super::kept::Keep;
+use super::saving::Saving;
 use super::units::units_of;
 use crate::fs::walk::Missed;
 use crate::job::Place;
 use crate::job::Result;
-use crate::job::report::AreaReport;
 use crate::model::digest::Digest;
 use crate::model::manifest::{Content, Entry, EntryKind, FileFacts, Header, Manifest, PackUse};
 use crate::model::raw_path::RawPath;
@@ -22,180 +21,175 @@ use crate::tree::index::Index;
 use crate::tree::missed::why;
 use crate::tree::pack::{PackedFiles, Packing};
 
-impl Saving<'_> {
-    /// Finds the contents of every file: those of unchanged files are taken from what is known, the others are
-    /// read and packed.
-    pub(super) fn read(
-        &self,
-        tree: &Tree,
-        keep: &[Keep],
-        known: Option<&Known>,
-        report: &mut AreaReport,
-    ) -> Result<Contents> {
-        let mut facts: Vec<Option<FileFacts>> = Vec::new();
-        let mut packs = Packs::default();
-        for (index, unread) in &tree.files {
-            let path = &tree.entries[*index].path;
-            let recorded = known.and_then(|known| known.facts_of(path, &unread.stat));
-            facts.push(recorded.map(|recorded| FileFacts {
-                contents: recorded.contents.clone(),
-                ..unread_facts(&unread.stat)
-            }));
-        }
-        facts.extend(keep.iter().map(|_| None));
-        let all: Vec<&Unread> = tree
-            .files
-            .iter()
-            .map(|(_, unread)| unread)
-            .chain(keep.iter().map(|keep| &keep.file))
-            .collect();
+/// Finds the contents of every file: those of unchanged files are taken from what is known, the others are
+/// read and packed.
+pub(super) fn read(
+    saving: &Saving<'_>,
+    tree: &Tree,
+    keep: &[Keep],
+    known: Option<&Known>,
+) -> Result<Contents> {
+    let mut facts: Vec<Option<FileFacts>> = Vec::new();
+    let mut packs = Packs::default();
+    for (index, unread) in &tree.files {
+        let path = &tree.entries[*index].path;
+        let recorded = known.and_then(|known| known.facts_of(path, &unread.stat));
+        facts.push(recorded.map(|recorded| FileFacts {
+            contents: recorded.contents.clone(),
+            ..unread_facts(&unread.stat)
+        }));
+    }
+    facts.extend(keep.iter().map(|_| None));
+    let all: Vec<&Unread> = tree
+        .files
+        .iter()
+        .map(|(_, unread)| unread)
+        .chain(keep.iter().map(|keep| &keep.file))
+        .collect();
 
-        if let Some(known) = known {
-            self.refer(known, &mut facts, &mut packs)?;
-        }
-        let missing: Vec<usize> = (0..all.len()).filter(|index| facts[*index].is_none()).collect();
-        let unread: Vec<&Unread> = missing.iter().map(|index| all[*index]).collect();
-        let mut packed = self.pack(&unread)?;
-        report.stored_bytes = packed.stored_bytes;
-        for index in &missing {
-            facts[*index] = Some(unread_facts(&all[*index].stat));
-        }
-        let mut missed = Vec::new();
-        for (index, error) in std::mem::take(&mut packed.missed) {
-            // A file that is kept is no part of the tree: a build would lack it.
-            let Some((entry, _)) = tree.files.get(missing[index]) else { return Err(error) };
-            let path = tree.entries[*entry].path.clone();
-            missed.push(Missed { path, why: why(error)? });
-        }
-        for found in packed.contents {
-            let pack = packs.index(&packed.packs[&found.content.digest]);
-            let file =
-                facts[missing[found.file]].as_mut().expect("every missing file got its facts");
-            file.contents.push(Content { pack, ..found.content });
-        }
-
-        let mut facts: Vec<_> = facts.into_iter().flatten().collect();
-        let kept = facts.split_off(tree.files.len());
-        Ok(Contents { facts, kept, packs: packs.list, missed })
+    if let Some(known) = known {
+        refer(saving, known, &mut facts, &mut packs)?;
+    }
+    let missing: Vec<usize> = (0..all.len()).filter(|index| facts[*index].is_none()).collect();
+    let unread: Vec<&Unread> = missing.iter().map(|index| all[*index]).collect();
+    let mut packed = pack(saving, &unread)?;
+    for index in &missing {
+        facts[*index] = Some(unread_facts(&all[*index].stat));
+    }
+    let mut missed = Vec::new();
+    for (index, error) in std::mem::take(&mut packed.missed) {
+        // A file that is kept is no part of the tree: a build would lack it.
+        let Some((entry, _)) = tree.files.get(missing[index]) else { return Err(error) };
+        let path = tree.entries[*entry].path.clone();
+        missed.push(Missed { path, why: why(error)? });
+    }
+    for found in packed.contents {
+        let pack = packs.index(&packed.packs[&found.content.digest]);
+        let file = facts[missing[found.file]].as_mut().expect("every missing file got its facts");
+        file.contents.push(Content { pack, ..found.content });
     }
 
-    /// Completes the manifest. The entries of the tree become those of the manifest.
-    pub(super) fn assemble(
-        &self,
-        place: &Place,
-        tree: &mut Tree,
-        contents: Contents,
-        keep: &[Keep],
-        plan: &UnitPlan,
-        known: Option<&Known>,
-    ) -> Result<Manifest> {
-        let Contents { facts, kept, packs, .. } = contents;
-        let mut entries = std::mem::take(&mut tree.entries);
-        for ((index, _), facts) in tree.files.iter().zip(facts) {
-            entries[*index].kind = EntryKind::File(facts);
-        }
-        let kept: Result<Vec<_>> =
-            keep.iter().zip(kept).map(|(keep, facts)| keep.with(facts)).collect();
-        let mut header = self.header(place, packs);
-        header.system = self.system(place, known);
-        header.entries = entries.len() as u64;
-        let is_file =
-            |entry: &&Entry| matches!(entry.kind, EntryKind::File(_) | EntryKind::HardLink { .. });
-        header.files = entries.iter().filter(is_file).count() as u64;
-        header.bytes = tree.files.iter().map(|(_, unread)| unread.stat.size).sum();
-        header.newest_mtime = tree.newest_mtime;
-        Ok(Manifest {
-            header,
-            entries,
-            kept: kept?,
-            graph: UnitGraph::default(),
-            sources: if place.area.is_shared() { Vec::new() } else { self.sources.to_vec() },
-            units: units_of(plan),
-        })
-    }
+    let mut facts: Vec<_> = facts.into_iter().flatten().collect();
+    let kept = facts.split_off(tree.files.len());
+    Ok(Contents { facts, kept, packs: packs.list, missed, stored_bytes: packed.stored_bytes })
+}
 
-    /// Refers what is known to packs that are whole and at least half alive; forgets what is in
-    /// none, so that it is read again and carried over.
-    fn refer(
-        &self,
-        known: &Known,
-        facts: &mut [Option<FileFacts>],
-        packs: &mut Packs,
-    ) -> Result<()> {
-        let listed = &known.manifest().header.packs;
-        if facts.iter().all(Option::is_some) && self.store.has_packs(listed) {
-            for content in facts.iter_mut().flatten().flat_map(|facts| &mut facts.contents) {
-                content.pack = packs.index(&listed[content.pack as usize]);
-            }
-            return Ok(());
-        }
-        let index = self.index()?;
-        for file in facts {
-            let alive = |content: &Content| {
-                let pack = packs.index(index.pack_of(content.digest)?);
-                Some(Content { pack, ..content.clone() })
-            };
-            *file = file.take().and_then(|facts| {
-                let contents = facts.contents.iter().map(alive).collect::<Option<_>>()?;
-                Some(FileFacts { contents, ..facts })
-            });
-        }
-        Ok(())
+/// Completes the manifest. The entries of the tree become those of the manifest.
+pub(super) fn assemble(
+    saving: &Saving<'_>,
+    place: &Place,
+    tree: &mut Tree,
+    contents: Contents,
+    keep: &[Keep],
+    plan: &UnitPlan,
+    known: Option<&Known>,
+) -> Result<Manifest> {
+    let Contents { facts, kept, packs, .. } = contents;
+    let mut entries = std::mem::take(&mut tree.entries);
+    for ((index, _), facts) in tree.files.iter().zip(facts) {
+        entries[*index].kind = EntryKind::File(facts);
     }
+    let kept: Result<Vec<_>> =
+        keep.iter().zip(kept).map(|(keep, facts)| keep.with(facts)).collect();
+    let mut header = header(saving, place, packs);
+    header.system = system(saving, place, known);
+    header.entries = entries.len() as u64;
+    let is_file =
+        |entry: &&Entry| matches!(entry.kind, EntryKind::File(_) | EntryKind::HardLink { .. });
+    header.files = entries.iter().filter(is_file).count() as u64;
+    header.bytes = tree.files.iter().map(|(_, unread)| unread.stat.size).sum();
+    header.newest_mtime = tree.newest_mtime;
+    Ok(Manifest {
+        header,
+        entries,
+        kept: kept?,
+        graph: UnitGraph::default(),
+        sources: if place.area.is_shared() { Vec::new() } else { saving.sources.to_vec() },
+        units: units_of(plan),
+    })
+}
 
-    fn pack(&self, files: &[&Unread]) -> Result<PackedFiles> {
-        if files.is_empty() {
-            return Ok(PackedFiles::default());
+/// Refers what is known to packs that are whole and at least half alive; forgets what is in
+/// none, so that it is read again and carried over.
+fn refer(
+    saving: &Saving<'_>,
+    known: &Known,
+    facts: &mut [Option<FileFacts>],
+    packs: &mut Packs,
+) -> Result<()> {
+    let listed = &known.manifest().header.packs;
+    if facts.iter().all(Option::is_some) && saving.store.has_packs(listed) {
+        for content in facts.iter_mut().flatten().flat_map(|facts| &mut facts.contents) {
+            content.pack = packs.index(&listed[content.pack as usize]);
         }
-        let packing = Packing {
-            store: self.store,
-            lease: self.lease,
-            index: self.index()?,
-            level: self.options.level,
-            progress: self.progress,
+        return Ok(());
+    }
+    let index = index(saving)?;
+    for file in facts {
+        let alive = |content: &Content| {
+            let pack = packs.index(index.pack_of(content.digest)?);
+            Some(Content { pack, ..content.clone() })
         };
-        packing.pack(files)
+        *file = file.take().and_then(|facts| {
+            let contents = facts.contents.iter().map(alive).collect::<Option<_>>()?;
+            Some(FileFacts { contents, ..facts })
+        });
     }
+    Ok(())
+}
 
-    fn index(&self) -> Result<&Index> {
-        if let Some(index) = self.index.get() {
-            return Ok(index);
-        }
-        let index = Index::read(self.store, self.lease, &self.job.readable)?;
-        Ok(self.index.get_or_init(|| index))
+fn pack(saving: &Saving<'_>, files: &[&Unread]) -> Result<PackedFiles> {
+    if files.is_empty() {
+        return Ok(PackedFiles::default());
     }
+    let packing = Packing {
+        store: saving.store,
+        lease: saving.lease,
+        index: index(saving)?,
+        level: saving.options.level,
+        progress: saving.progress,
+    };
+    packing.pack(files)
+}
 
-    /// Returns the system that a tree was built on: this one, and that of the tree it began with.
-    fn system(&self, place: &Place, known: Option<&Known>) -> Option<System> {
-        let began_on = known.and_then(|known| known.manifest().header.system.as_ref());
-        (!place.area.is_shared()).then(|| self.job.system.clone().on_top_of(began_on))
+fn index<'s>(saving: &'s Saving<'_>) -> Result<&'s Index> {
+    if let Some(index) = saving.index.get() {
+        return Ok(index);
     }
+    let index = Index::read(saving.store, saving.lease, &saving.job.readable)?;
+    Ok(saving.index.get_or_init(|| index))
+}
 
-    fn header(&self, place: &Place, packs: Vec<PackUse>) -> Header {
-        Header {
-            series: self.job.series(place),
-            cache_key: self.job.key.clone(),
-            created: self.options.now,
-            job: self.job.label.clone(),
-            // What a failed job downloaded is whole all the same.
-            partial: self.options.partial && !place.area.is_shared(),
-            vouched: false,
-            toolchain: place.toolchain,
-            environment: place.environment,
-            components: place.components.clone(),
-            roots: self.job.raw_roots(),
-            cargo_home: self.job.home_of(place),
-            system: None,
-            directory: RawPath::of(place.dir.as_os_str().as_encoded_bytes()),
-            binding: None,
-            newest_mtime: Timestamp::default(),
-            further: if place.area.is_shared() { Vec::new() } else { self.further.clone() },
-            provenance: self.job.provenance.clone(),
-            entries: 0,
-            files: 0,
-            bytes: 0,
-            packs,
-        }
+/// Returns the system that a tree was built on: this one, and that of the tree it began with.
+fn system(saving: &Saving<'_>, place: &Place, known: Option<&Known>) -> Option<System> {
+    let began_on = known.and_then(|known| known.manifest().header.system.as_ref());
+    (!place.area.is_shared()).then(|| saving.job.system.clone().on_top_of(began_on))
+}
+
+fn header(saving: &Saving<'_>, place: &Place, packs: Vec<PackUse>) -> Header {
+    Header {
+        series: saving.job.series(place),
+        cache_key: saving.job.key.clone(),
+        created: saving.options.now,
+        job: saving.job.label.clone(),
+        // What a failed job downloaded is whole all the same.
+        partial: saving.options.partial && !place.area.is_shared(),
+        vouched: false,
+        toolchain: place.toolchain,
+        environment: place.environment,
+        components: place.components.clone(),
+        roots: saving.job.raw_roots(),
+        cargo_home: saving.job.home_of(place),
+        system: None,
+        directory: RawPath::of(place.dir.as_os_str().as_encoded_bytes()),
+        binding: None,
+        newest_mtime: Timestamp::default(),
+        further: if place.area.is_shared() { Vec::new() } else { saving.further.clone() },
+        provenance: saving.job.provenance.clone(),
+        entries: 0,
+        files: 0,
+        bytes: 0,
+        packs,
     }
 }
 
@@ -208,6 +202,8 @@ pub(super) struct Contents {
     packs: Vec<PackUse>,
     /// The files that could not be read.
     pub(super) missed: Vec<Missed>,
+    /// The bytes that the packs take which were written.
+    pub(super) stored_bytes: u64,
 }
 
 impl Contents {

@@ -1,9 +1,9 @@
-//! Putting a tree by after a save, so that the next job need not unpack it.
+//! Parking a saved tree as a hot tree, so that the next job need not unpack it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Saving;
+use super::saving::Saving;
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
@@ -13,7 +13,7 @@ use crate::fs::stat::{Kind, Stat};
 use crate::job::Place;
 use crate::job::checkout_files::CheckoutFiles;
 use crate::job::note::Note;
-use crate::job::report::AreaReport;
+use crate::job::report::Said;
 use crate::job::warning::Warning;
 use crate::job::{Error, Result};
 use crate::model::manifest::{FileFacts, GenerationId, Manifest};
@@ -35,156 +35,153 @@ pub struct HotPolicy {
     pub outside: Option<PathBuf>,
 }
 
-impl Saving<'_> {
-    /// Moves the tree that was just saved as `id` to the hot trees, without what the generation
-    /// lacks of it; `inodes` are those of its files that certainly hold what was saved. The job is
-    /// over: nobody misses it. What goes wrong only costs time later, and is a warning.
-    ///
-    /// Cargo's locks are held. Killed on the way, the tree is in place, or gone: packs are the truth.
-    pub(super) fn put_by(
-        &self,
-        place: &Place,
-        (tree, inodes): (&Tree, &Inodes),
-        id: &GenerationId,
-        manifest: &Manifest,
-        report: &mut AreaReport,
-    ) {
-        if self.options.hot.count == 0 || place.area.is_shared() || self.progress.is_stopped() {
-            return;
-        }
-        match self.try_put_by(place, (tree, inodes), id, manifest) {
-            Ok(Ok(())) => {}
-            Ok(Err(why_not)) => report.notes.push(Note::NoHotTree(why_not)),
-            Err(error) => report.warnings.push(Warning::HotTreeNotKept(error.into())),
+/// Moves the tree that was just saved as `id` to the hot trees, without what the generation
+/// lacks of it; `inodes` are those of its files that certainly hold what was saved. The job is
+/// over: nobody misses it. What goes wrong only costs time later, and is a warning.
+///
+/// Cargo's locks are held. Killed on the way, the tree is in place, or gone: packs are the truth.
+pub(super) fn park(
+    saving: &Saving<'_>,
+    place: &Place,
+    (tree, inodes): (&Tree, &Inodes),
+    id: &GenerationId,
+    manifest: &Manifest,
+) -> Said {
+    if saving.options.hot.count == 0 || place.area.is_shared() || saving.progress.is_stopped() {
+        return Said::default();
+    }
+    match try_park(saving, place, (tree, inodes), id, manifest) {
+        Ok(Ok(())) => Said::default(),
+        Ok(Err(why_not)) => Note::NoHotTree(why_not).into(),
+        Err(error) => Warning::HotTreeNotKept(error.into()).into(),
+    }
+}
+
+fn try_park(
+    saving: &Saving<'_>,
+    place: &Place,
+    saved: (&Tree, &Inodes),
+    id: &GenerationId,
+    manifest: &Manifest,
+) -> Result<std::result::Result<(), String>> {
+    let dir = place.dir.canonicalize().at("resolve", &place.dir)?;
+    if !saving.job.roots.values().any(|root| dir.starts_with(root) && dir != *root) {
+        // Another job may build in it at any time.
+        return Ok(Err(format!("`{}` is in none of the job's checkouts", dir.display())));
+    }
+    if is_mount_point(&dir)? {
+        return Ok(Err(format!("`{}` is a mount point", dir.display())));
+    }
+    let trees = saving.store.hot_trees(&saving.boot)?;
+    let is_there =
+        |hot: &HotTree| hot.is_current && hot.generation == *id && hot.scope == saving.job.scope;
+    if !trees.iter().any(is_there) {
+        let Some(base) = base_for(saving, &dir)? else {
+            return Ok(Err(format!(
+                "there is no room of ours on the filesystem of `{}`",
+                dir.display()
+            )));
+        };
+        let own = saving.checkout_files(place);
+        if let Err(why_not) = move_there(saving, (&dir, &own), &base, saved, id, manifest)? {
+            return Ok(Err(why_not));
         }
     }
+    drop_surplus(saving, place)?;
+    Ok(Ok(()))
+}
 
-    fn try_put_by(
-        &self,
-        place: &Place,
-        saved: (&Tree, &Inodes),
-        id: &GenerationId,
-        manifest: &Manifest,
-    ) -> Result<std::result::Result<(), String>> {
-        let dir = place.dir.canonicalize().at("resolve", &place.dir)?;
-        if !self.job.roots.values().any(|root| dir.starts_with(root) && dir != *root) {
-            // Another job may build in it at any time.
-            return Ok(Err(format!("`{}` is in none of the job's checkouts", dir.display())));
-        }
-        if is_mount_point(&dir)? {
-            return Ok(Err(format!("`{}` is a mount point", dir.display())));
-        }
-        let trees = self.store.hot_trees(&self.boot)?;
-        let is_there =
-            |hot: &HotTree| hot.is_current && hot.generation == *id && hot.scope == self.job.scope;
-        if !trees.iter().any(is_there) {
-            let Some(base) = self.base_for(&dir)? else {
-                return Ok(Err(format!(
-                    "there is no room of ours on the filesystem of `{}`",
-                    dir.display()
-                )));
-            };
-            let own = self.checkout_files(place);
-            if let Err(why_not) = self.move_there((&dir, &own), &base, saved, id, manifest)? {
-                return Ok(Err(why_not));
-            }
-        }
-        self.bound(place)?;
-        Ok(Ok(()))
+/// Returns the directory for hot trees that `dir` can be renamed to.
+fn base_for(saving: &Saving<'_>, dir: &Path) -> Result<Option<PathBuf>> {
+    let own = saving.store.hot_dir();
+    // The parent: what is mounted is no part of it.
+    let parent = dir.parent().unwrap_or(dir);
+    if is_same_mount(&own, parent)? {
+        return Ok(Some(own));
     }
+    let Some(outside) = &saving.options.hot.outside else { return Ok(None) };
+    let outside = saving.store.open_outside(outside)?;
+    Ok(outside.filter(|outside| is_same_mount(outside, parent).unwrap_or(false)))
+}
 
-    /// Returns the directory for hot trees that `dir` can be renamed to.
-    fn base_for(&self, dir: &Path) -> Result<Option<PathBuf>> {
-        let own = self.store.hot_dir();
-        // The parent: what is mounted is no part of it.
-        let parent = dir.parent().unwrap_or(dir);
-        if is_same_mount(&own, parent)? {
-            return Ok(Some(own));
-        }
-        let Some(outside) = &self.options.hot.outside else { return Ok(None) };
-        let outside = self.store.open_outside(outside)?;
-        Ok(outside.filter(|outside| is_same_mount(outside, parent).unwrap_or(false)))
+fn move_there(
+    saving: &Saving<'_>,
+    (dir, own): (&Path, &CheckoutFiles),
+    base: &Path,
+    (tree, saved): (&Tree, &Inodes),
+    id: &GenerationId,
+    manifest: &Manifest,
+) -> Result<std::result::Result<(), String>> {
+    if !has_settled(tree.files.iter().map(|(_, unread)| &unread.stat), base)? {
+        return Ok(Err(IN_THE_FUTURE.to_owned()));
     }
-
-    fn move_there(
-        &self,
-        (dir, own): (&Path, &CheckoutFiles),
-        base: &Path,
-        (tree, saved): (&Tree, &Inodes),
-        id: &GenerationId,
-        manifest: &Manifest,
-    ) -> Result<std::result::Result<(), String>> {
-        if !has_settled(tree.files.iter().map(|(_, unread)| &unread.stat), base)? {
-            return Ok(Err(IN_THE_FUTURE.to_owned()));
-        }
-        // Several areas of a save are put by at once.
-        let name = id.series.area.dir_name();
-        let staged = Staged::within(self.lease, base, Path::new(&name))?;
-        if own.is_empty() {
-            rename_dir(dir, staged.path())?;
-        } else {
-            // What belongs to the checkout stays there.
-            own.link(dir, staged.path())?;
-            staged.open_to_others()?;
-            exchange_dirs(staged.path(), dir)?;
-        }
-        crash_point("hot: staged");
-        if let Err(error) = remove_surplus(staged.path(), &manifest.entries) {
-            // What somebody else owns would stay here for ever, where nobody expects it.
+    // Several areas of a save are put by at once.
+    let name = id.series.area.dir_name();
+    let staged = Staged::within(saving.lease, base, Path::new(&name))?;
+    if own.is_empty() {
+        rename_dir(dir, staged.path())?;
+    } else {
+        // What belongs to the checkout stays there.
+        own.link(dir, staged.path())?;
+        staged.open_to_others()?;
+        exchange_dirs(staged.path(), dir)?;
+    }
+    crash_point("hot: staged");
+    if let Err(error) = remove_surplus(staged.path(), &manifest.entries) {
+        // What somebody else owns would stay here for ever, where nobody expects it.
+        give_back(&staged, dir, own)?;
+        return Err(error);
+    }
+    let entries = &manifest.entries;
+    let walked = with_own_files(staged.path(), entries, saving.progress)?;
+    if !has_settled(walked.found.iter().map(|found| &found.stat), base)? {
+        return Ok(Err(IN_THE_FUTURE.to_owned()));
+    }
+    // What was written since the save looked is in no generation. A ctime also changes when a
+    // name goes, and a copy has its own: such files are read again.
+    let moved = Beneath::open(staged.path())?;
+    let has_its_bytes = |path: &RelPath, facts: &FileFacts, inode| {
+        saving.progress.go_on()?;
+        Ok(saved.get(path) == Some(&inode) || holds(&moved, path, facts)?)
+    };
+    if let Some(path) = first_difference(staged.path(), entries, &walked, has_its_bytes)? {
+        return Ok(Err(format!("`{path}` changed after it was saved")));
+    }
+    let files = names_of_files(entries);
+    let files = walked.found.into_iter().filter(|found| files.contains_key(&found.path));
+    let inodes = files.map(|found| (found.path, found.stat.inode)).collect();
+    let Saving { store, lease, job, .. } = saving;
+    let new = NewHotTree {
+        generation: id,
+        scope: &job.scope,
+        job: &job.label,
+        bytes: manifest.header.bytes,
+        inodes: &inodes,
+    };
+    match store.keep_hot_tree(lease, staged.marked(), base, &saving.boot, &new)? {
+        Ok(()) => Ok(Ok(())),
+        Err(why_not) => {
             give_back(&staged, dir, own)?;
-            return Err(error);
-        }
-        let entries = &manifest.entries;
-        let walked = with_own_files(staged.path(), entries, self.progress)?;
-        if !has_settled(walked.found.iter().map(|found| &found.stat), base)? {
-            return Ok(Err(IN_THE_FUTURE.to_owned()));
-        }
-        // What was written since the save looked is in no generation. A ctime also changes when a
-        // name goes, and a copy has its own: such files are read again.
-        let moved = Beneath::open(staged.path())?;
-        let has_its_bytes = |path: &RelPath, facts: &FileFacts, inode| {
-            self.progress.go_on()?;
-            Ok(saved.get(path) == Some(&inode) || holds(&moved, path, facts)?)
-        };
-        if let Some(path) = first_difference(staged.path(), entries, &walked, has_its_bytes)? {
-            return Ok(Err(format!("`{path}` changed after it was saved")));
-        }
-        let files = names_of_files(entries);
-        let files = walked.found.into_iter().filter(|found| files.contains_key(&found.path));
-        let inodes = files.map(|found| (found.path, found.stat.inode)).collect();
-        let Self { store, lease, job, .. } = self;
-        let new = NewHotTree {
-            generation: id,
-            scope: &job.scope,
-            job: &job.label,
-            bytes: manifest.header.bytes,
-            inodes: &inodes,
-        };
-        match store.keep_hot_tree(lease, staged.marked(), base, &self.boot, &new)? {
-            Ok(()) => Ok(Ok(())),
-            Err(why_not) => {
-                give_back(&staged, dir, own)?;
-                Ok(Err(why_not.to_string()))
-            }
+            Ok(Err(why_not.to_string()))
         }
     }
+}
 
-    /// Removes the hot trees of this repository, area and kind of job that are too many, the least
-    /// recently used, and those that count for nothing.
-    fn bound(&self, place: &Place) -> Result<()> {
-        let is_kin = |hot: &HotTree| {
-            let (scope, area) = (&hot.generation.series.scope, &hot.generation.series.area);
-            scope.repository == self.job.scope.repository
-                && *area == place.area
-                && hot.job == self.job.label
-        };
-        let trees = self.store.hot_trees(&self.boot)?;
-        let (of_kin, _): (Vec<_>, Vec<_>) = trees.into_iter().partition(is_kin);
-        let (current, stale): (Vec<_>, Vec<_>) = of_kin.into_iter().partition(|hot| hot.is_current);
-        let surplus = current.into_iter().skip(self.options.hot.count);
-        let (_, failures) = self.store.drop_hot_trees(&surplus.chain(stale).collect::<Vec<_>>());
-        failures.into_iter().next().map_or(Ok(()), |error| Err(error.into()))
-    }
+/// Removes the hot trees of this repository, area and kind of job that are too many, the least
+/// recently used, and those that count for nothing.
+fn drop_surplus(saving: &Saving<'_>, place: &Place) -> Result<()> {
+    let is_kin = |hot: &HotTree| {
+        let (scope, area) = (&hot.generation.series.scope, &hot.generation.series.area);
+        scope.repository == saving.job.scope.repository
+            && *area == place.area
+            && hot.job == saving.job.label
+    };
+    let trees = saving.store.hot_trees(&saving.boot)?;
+    let (of_kin, _): (Vec<_>, Vec<_>) = trees.into_iter().partition(is_kin);
+    let (current, stale): (Vec<_>, Vec<_>) = of_kin.into_iter().partition(|hot| hot.is_current);
+    let surplus = current.into_iter().skip(saving.options.hot.count);
+    let (_, failures) = saving.store.drop_hot_trees(&surplus.chain(stale).collect::<Vec<_>>());
+    failures.into_iter().next().map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Moves a tree that is not put by back to `dir`, where it was.

@@ -1,48 +1,46 @@
 //! Whether a generation holds a tree already.
 
-use super::Saving;
+use super::saving::Saving;
 use crate::job::Place;
 use crate::job::{Result, sources};
 use crate::model::manifest::{Entry, EntryKind, GenerationId, KeptFile, Manifest};
 use crate::model::source::is_executable;
 use crate::tree::compare::{Known, has_same_bytes};
 
-impl Saving<'_> {
-    /// Returns the generation that holds the same tree already, if this job would be given it
-    /// for the same key.
-    pub(super) fn identical(
-        &self,
-        place: &Place,
-        known: Option<&Known>,
-        new: &Manifest,
-    ) -> Result<Option<GenerationId>> {
-        let serves = |id: &GenerationId| {
-            id.series.key == place.series_key
-                && id.series.area == place.area
-                && self.job.readable.contains(&id.series.scope)
-        };
-        // One that lost a pack cannot be restored, whatever it says.
-        let is_same = |old: &Manifest| self.store.has_packs(&old.header.packs) && is_same(old, new);
-        let known = known.filter(|known| serves(known.generation()));
-        if let Some(known) = known.filter(|known| is_same(known.manifest())) {
-            return Ok(Some(known.generation().clone()));
-        }
-        let (generations, _) = self.store.generations_of(&self.job.scope, &place.area)?;
-        let of_series = generations.into_iter().filter(|generation| serves(&generation.id));
-        let Some(newest) =
-            of_series.max_by_key(|generation| (generation.header.created, generation.id.number))
-        else {
-            return Ok(None);
-        };
-        // Compared already.
-        if known.is_some_and(|known| *known.generation() == newest.id) {
-            return Ok(None);
-        }
-        match self.store.read(self.lease, &newest.id) {
-            Ok(manifest) if is_same(&manifest) => Ok(Some(newest.id)),
-            // One that is gone or damaged is no reason not to save.
-            _ => Ok(None),
-        }
+/// Returns the generation that holds the same tree already, if this job would be given it
+/// for the same key.
+pub(super) fn identical(
+    saving: &Saving<'_>,
+    place: &Place,
+    known: Option<&Known>,
+    new: &Manifest,
+) -> Result<Option<GenerationId>> {
+    let serves = |id: &GenerationId| {
+        id.series.key == place.series_key
+            && id.series.area == place.area
+            && saving.job.readable.contains(&id.series.scope)
+    };
+    // One that lost a pack cannot be restored, whatever it says.
+    let is_same = |old: &Manifest| saving.store.has_packs(&old.header.packs) && is_same(old, new);
+    let known = known.filter(|known| serves(known.generation()));
+    if let Some(known) = known.filter(|known| is_same(known.manifest())) {
+        return Ok(Some(known.generation().clone()));
+    }
+    let (generations, _) = saving.store.generations_of(&saving.job.scope, &place.area)?;
+    let of_series = generations.into_iter().filter(|generation| serves(&generation.id));
+    let Some(newest) =
+        of_series.max_by_key(|generation| (generation.header.created, generation.id.number))
+    else {
+        return Ok(None);
+    };
+    // Compared already.
+    if known.is_some_and(|known| *known.generation() == newest.id) {
+        return Ok(None);
+    }
+    match saving.store.read(saving.lease, &newest.id) {
+        Ok(manifest) if is_same(&manifest) => Ok(Some(newest.id)),
+        // One that is gone or damaged is no reason not to save.
+        _ => Ok(None),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::job::Result;
 use crate::job::checkout_files::CheckoutFiles;
 use crate::job::note::Note;
 use crate::job::progress::Progress;
-use crate::job::report::AreaReport;
+use crate::job::report::Said;
 use crate::job::warning::Warning;
 use crate::job::{Job, Place};
 use crate::model::area::Area;
@@ -15,14 +15,13 @@ use crate::tree::missed::{self};
 use crate::tree::walk::walk_tree;
 use crate::vouch::look_at_home;
 
-/// Walks the area's directory; `None`, with the reason in the report, if there is nothing.
-pub(crate) fn look(
+/// Walks the area's directory. `Err` if there is nothing to save, with what is to be said of that.
+pub(super) fn look(
     job: &Job,
     place: &Place,
-    report: &mut AreaReport,
     checkout_files: &CheckoutFiles,
     progress: &Progress,
-) -> Result<Option<Walked>> {
+) -> Result<std::result::Result<Walked, Said>> {
     let dir = &place.dir;
     let walked = match Shared::of(&place.area) {
         _ if !dir.is_dir() => Walked::default(),
@@ -33,14 +32,15 @@ pub(crate) fn look(
         Some(shared) => look_at_home(job, shared, dir, progress)?,
     };
     if walked.found.iter().any(|found| found.stat.kind != Kind::Dir) {
-        return Ok(Some(walked));
+        return Ok(Ok(walked));
     }
-    report.warnings.extend(missed::warning(dir, &walked.missed));
+    let missed = missed::warning(dir, &walked.missed);
+    let mut said = Said { warnings: missed.into_iter().collect(), ..Said::default() };
     let dir = dir.clone();
-    match place.area {
-        Area::Target if !job.has_further() => report.warnings.push(Warning::EmptyTarget(dir)),
-        Area::Registry if !job.has_lock => report.warnings.push(Warning::NoLockFile(dir)),
-        _ => report.notes.push(Note::NothingThere(dir)),
-    }
-    Ok(None)
+    said.add(match place.area {
+        Area::Target if !job.has_further() => Warning::EmptyTarget(dir).into(),
+        Area::Registry if !job.has_lock => Warning::NoLockFile(dir).into(),
+        _ => Note::NothingThere(dir).into(),
+    });
+    Ok(Err(said))
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use super::Saving;
+use super::saving::Saving;
 use crate::cargo::artifacts::{Docs, Survey, survey};
 use crate::cargo::home::Shared;
 use crate::cargo::units::{Units, crate_of, incremental_of, is_fingerprint};
@@ -55,61 +55,59 @@ impl Left {
     }
 }
 
-impl Saving<'_> {
-    /// Leaves out the units that the job no longer uses, and those of which a part was missed.
-    pub(super) fn leave_unused(
-        &self,
-        place: &Place,
-        mut found: Vec<Found>,
-        missed: &[Missed],
-        known: Option<&Known>,
-    ) -> Result<Left> {
-        if let Some(kind) = Shared::of(&place.area) {
-            leave_out_of_home(kind, &mut found, missed);
-            return Ok(Left { found, ..Left::default() });
+/// Leaves out the units that the job no longer uses, and those of which a part was missed.
+pub(super) fn leave_unused(
+    saving: &Saving<'_>,
+    place: &Place,
+    mut found: Vec<Found>,
+    missed: &[Missed],
+    known: Option<&Known>,
+) -> Result<Left> {
+    if let Some(kind) = Shared::of(&place.area) {
+        leave_out_of_home(kind, &mut found, missed);
+        return Ok(Left { found, ..Left::default() });
+    }
+    let unread = leave_out_of_target(&mut found, missed);
+    let paths = found.iter().map(|found| &found.path);
+    let units = Units::among(paths.chain(missed.iter().map(|missed| &missed.path)));
+    let mut seen = sights(&units, &found, &place.dir)?;
+    let files = found.iter().filter(|found| found.stat.kind != Kind::Dir);
+    let files = files.map(|found| (&found.path, Some(found.stat.size)));
+    let Survey { hollow, unknown } = survey(&units, files, Docs::of(&place.area));
+    let shapes = [(Shape::Hollow, hollow), (Shape::Unknown, unknown), (Shape::Unread, unread)];
+    for (shape, units) in shapes {
+        for unit in units {
+            seen.entry(unit).and_modify(|sight| sight.shape = shape);
         }
-        let unread = leave_out_of_target(&mut found, missed);
-        let paths = found.iter().map(|found| &found.path);
-        let units = Units::among(paths.chain(missed.iter().map(|missed| &missed.path)));
-        let mut seen = sights(&units, &found, &place.dir)?;
-        let files = found.iter().filter(|found| found.stat.kind != Kind::Dir);
-        let files = files.map(|found| (&found.path, Some(found.stat.size)));
-        let Survey { hollow, unknown } = survey(&units, files, Docs::of(&place.area));
-        let shapes = [(Shape::Hollow, hollow), (Shape::Unknown, unknown), (Shape::Unread, unread)];
-        for (shape, units) in shapes {
-            for unit in units {
-                seen.entry(unit).and_modify(|sight| sight.shape = shape);
-            }
-        }
-        let (remembered, origin) = match known.map(Known::manifest) {
-            None => (BTreeMap::new(), Origin::Unknown),
-            Some(manifest) => (remembered(manifest), self.origin(place, manifest)),
-        };
-        let policy = self.options.units;
-        let plan = policy.plan(&seen, &remembered, origin, self.options.partial, self.options.now);
-        Ok(Left { found: without(&units, &plan, found), seen, plan })
     }
+    let (remembered, origin) = match known.map(Known::manifest) {
+        None => (BTreeMap::new(), Origin::Unknown),
+        Some(manifest) => (remembered(manifest), origin(saving, place, manifest)),
+    };
+    let policy = saving.options.units;
+    let plan = policy.plan(&seen, &remembered, origin, saving.options.partial, saving.options.now);
+    Ok(Left { found: without(&units, &plan, found), seen, plan })
+}
 
-    /// Leaves out what was missed when files were read, and the units that it was part of.
-    pub(super) fn leave_missed(
-        &self,
-        place: &Place,
-        left: Left,
-        missed: &[Missed],
-        known: Option<&Known>,
-    ) -> Result<Left> {
-        let Left { found, seen, plan } = left;
-        let mut left = self.leave_unused(place, found, missed, known)?;
-        left.seen.extend(seen);
-        left.plan.pruned.extend(plan.pruned);
-        Ok(left)
-    }
+/// Leaves out what was missed when files were read, and the units that it was part of.
+pub(super) fn leave_missed(
+    saving: &Saving<'_>,
+    place: &Place,
+    left: Left,
+    missed: &[Missed],
+    known: Option<&Known>,
+) -> Result<Left> {
+    let Left { found, seen, plan } = left;
+    let mut left = leave_unused(saving, place, found, missed, known)?;
+    left.seen.extend(seen);
+    left.plan.pruned.extend(plan.pruned);
+    Ok(left)
+}
 
-    fn origin(&self, place: &Place, manifest: &Manifest) -> Origin {
-        let Header { series, job, .. } = &manifest.header;
-        let is_same = series.key == place.series_key && *job == self.job.label;
-        if is_same { Origin::SameJob } else { Origin::OtherJob }
-    }
+fn origin(saving: &Saving<'_>, place: &Place, manifest: &Manifest) -> Origin {
+    let Header { series, job, .. } = &manifest.header;
+    let is_same = series.key == place.series_key && *job == saving.job.label;
+    if is_same { Origin::SameJob } else { Origin::OtherJob }
 }
 
 fn remembered(manifest: &Manifest) -> BTreeMap<UnitDir, UnitUse> {

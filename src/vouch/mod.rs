@@ -27,13 +27,14 @@ use crate::job::Job;
 use crate::job::Result;
 use crate::job::note::Note;
 use crate::job::progress::Progress;
-use crate::job::report::AreaReport;
+use crate::job::report::Said;
 use crate::job::warning::FoundBy;
 use crate::model::digest::Digest;
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 use crate::store::{Lease, SETTLED_NANOS, Store, Vouched, VouchedPart};
 
+use removal::Removal;
 pub(crate) use restored::Restored;
 pub(crate) use unproven::Changed;
 
@@ -149,6 +150,8 @@ pub(crate) struct LeftOut {
     pub(crate) is_complete: bool,
     /// A source of it that this job may have compiled as somebody else left it.
     pub(crate) left_source: Option<PathBuf>,
+    /// What was left out.
+    pub(crate) said: Said,
 }
 
 impl Vouching<'_> {
@@ -158,13 +161,12 @@ impl Vouching<'_> {
         part: Part<'_>,
         found: &mut Vec<Found>,
         now: Timestamp,
-        report: &mut AreaReport,
     ) -> Result<LeftOut> {
         let judgement = self.judge(part, found, now, LeftBy::Readable)?;
         found.retain(|found| part.kind == Shared::Git || !is_profile(part.dir, &found.path));
         let Judgement { wrong, strange, is_complete } = judgement;
         if wrong.is_empty() && strange.is_empty() {
-            return Ok(LeftOut { is_complete, left_source: None });
+            return Ok(LeftOut { is_complete, left_source: None, said: Said::default() });
         }
         let left_source = self.left_source(part, &wrong);
         let paths: HashSet<_> = wrong.iter().map(|wrong| &wrong.path).chain(&strange).collect();
@@ -172,13 +174,13 @@ impl Vouching<'_> {
             paths.contains(path) || unit(part.kind, path).is_some_and(|it| paths.contains(&it))
         };
         found.retain(|found| !is_wrong(&found.path));
-        report.notes.extend(strange.first().map(|first| Note::UnknownRegistry {
+        let note = strange.first().map(|first| Note::UnknownRegistry {
             path: part.dir.join(first.as_path()),
             count: strange.len(),
-        }));
-        let removal = self.remove(part, &wrong, (FoundBy::Save, LeftBy::Readable));
-        report.warnings.extend(removal.warnings);
-        Ok(LeftOut { is_complete, left_source })
+        });
+        let Removal { warnings, .. } = self.remove(part, &wrong, (FoundBy::Save, LeftBy::Readable));
+        let said = Said { notes: note.into_iter().collect(), warnings };
+        Ok(LeftOut { is_complete, left_source, said })
     }
 
     /// Returns what is wrong of what the lock files name, in a turn of its own if the job takes over from one that it may

@@ -1,0 +1,57 @@
+//! One save, as all its areas see it.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use super::SaveOptions;
+use crate::job::checkout_files::CheckoutFiles;
+use crate::job::owners::Owners;
+use crate::job::progress::Progress;
+use crate::job::{Job, Place};
+use crate::model::manifest::{FurtherTarget, Source, SourceKind};
+use crate::model::root::Root;
+use crate::store::{Lease, Store};
+use crate::tree::compare::Known;
+use crate::tree::index::Index;
+use crate::vouch::Vouching;
+
+/// Everything the areas of one save share.
+pub(super) struct Saving<'a> {
+    pub(super) store: &'a Store,
+    pub(super) lease: &'a Lease,
+    pub(super) job: &'a Job,
+    pub(super) options: SaveOptions,
+    pub(super) sources: &'a [Source],
+    pub(super) further: Vec<FurtherTarget>,
+    pub(super) boot: String,
+    pub(super) index: OnceLock<Index>,
+    /// A source that targets may be built from and that is not what a lock file says.
+    pub(super) left_source: OnceLock<PathBuf>,
+    pub(super) progress: &'a Progress,
+}
+
+impl Saving<'_> {
+    pub(super) fn owners(&self) -> Owners<'_> {
+        Owners { store: self.store, job: self.job, boot: &self.boot }
+    }
+
+    pub(super) fn vouching(&self) -> Vouching<'_> {
+        let Self { store, lease, job, progress, .. } = *self;
+        Vouching { store, lease, job, boot: &self.boot, progress }
+    }
+
+    /// Returns what of the directory of a target belongs to the checkouts.
+    pub(super) fn checkout_files<'s>(&'s self, place: &Place) -> CheckoutFiles {
+        let of_root = |(root, dir): (&'s Root, &'s PathBuf)| {
+            let files =
+                move |source: &&Source| source.root == *root && source.kind != SourceKind::Dir;
+            let paths = self.sources.iter().filter(files).filter_map(|source| source.path.as_ref());
+            (dir.as_path(), paths)
+        };
+        CheckoutFiles::within(&place.dir, self.job.roots.iter().map(of_root))
+    }
+
+    pub(super) fn known(&self, place: &Place) -> Option<Known> {
+        Known::of(self.store, self.lease, &self.job.readable, &place.dir, &self.boot, None)
+    }
+}
