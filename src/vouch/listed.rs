@@ -13,7 +13,7 @@ use crate::model::rel_path::RelPath;
 use crate::store::Vouched;
 
 impl Vouching<'_> {
-    /// Tells whether every part in this directory of a home that lock files can be asked about was checked in this turn.
+    /// Tells whether every part of this directory that lock files can be asked about was checked in this turn.
     pub(crate) fn is_all_vouched(&self, part: Part<'_>, vouched: &Vouched) -> Result<bool> {
         let is_vouched = |path: Option<RelPath>| {
             let known = path.and_then(|path| vouched.parts.get(&path));
