@@ -1,4 +1,4 @@
-//! What people read of a restore or save: a table, and lines beside it.
+//! The text that people read about a restore or save: a table, and lines below it.
 
 use super::print::{Text, line};
 use super::text::{bytes, seconds, short_key};
@@ -7,17 +7,17 @@ use crate::job::report::{AreaReport, Mode, Report};
 use crate::model::choice::Hit;
 use crate::model::rebuild::{self, some};
 
-/// How many lines say which crates cargo will build again.
+/// The largest number of lines about crates that cargo will build again.
 const MAX_REBUILD_LINES: usize = 10;
 
-/// What a report is of.
+/// The verb that a report is about.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Verb {
     Save,
     Restore,
 }
 
-/// Returns what a restore or save did, a line an area, for people.
+/// Returns the text about a restore or save, for people, with one line per area.
 pub(crate) fn table(verb: Verb, report: &Report) -> Text {
     let mut text = Text::default();
     let names = report.areas.iter().map(|area| area.name.to_string().len());
@@ -84,8 +84,8 @@ fn crates(count: usize) -> String {
     if count == 1 { "1 crate".to_owned() } else { format!("{count} crates") }
 }
 
-/// Returns the notes of an area that people read. That there is nothing to save is no news; why nothing
-/// was restored is.
+/// Returns the notes of an area that people read. An area with nothing to save needs no note; an area with nothing
+/// restored does.
 pub(crate) fn notes(verb: Verb, area: &AreaReport) -> &[Note] {
     match (verb, area.mode) {
         (Verb::Save, Mode::Nothing) => &[],
@@ -93,7 +93,7 @@ pub(crate) fn notes(verb: Verb, area: &AreaReport) -> &[Note] {
     }
 }
 
-/// Returns which way an area went, for people.
+/// Returns how an area was saved or restored, for people.
 pub(crate) fn how(area: &AreaReport) -> String {
     match area.mode {
         Mode::Nothing => "nothing".to_owned(),
@@ -108,7 +108,7 @@ pub(crate) fn how(area: &AreaReport) -> String {
     }
 }
 
-/// Returns the word for how well something matches.
+/// Returns the word for a hit, fallback or miss.
 pub(crate) fn name(hit: Hit) -> &'static str {
     match hit {
         Hit::Exact => "exact",
@@ -117,7 +117,7 @@ pub(crate) fn name(hit: Hit) -> &'static str {
     }
 }
 
-/// Returns the line that says how it went to whoever opens no group.
+/// Returns the line with the result, for people who do not open the log group.
 pub(crate) fn outcome(report: &Report) -> Text {
     let restored = report.areas.iter().filter(|area| area.hit != Hit::Miss);
     let size = restored.map(|area| area.bytes).sum();
