@@ -1,4 +1,4 @@
-//! The summary of a step: what people read without opening the log.
+//! The summary of a step, which people read without opening the log.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ use crate::model::choice::Hit;
 use crate::model::rebuild::lines;
 use crate::upkeep::guard::GuardReport;
 
-/// How many crates that cargo will build again are named.
+/// The largest number of named crates that cargo will build again.
 const MOST_REBUILDS: usize = 10;
 
 /// The summary of a step, in Markdown.
@@ -27,7 +27,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// Tells which key it is about, and who may read what is saved under it.
+    /// Adds the key, the lane, and the reason for the lane.
     pub(super) fn job(&mut self, job: &Job, reason: &str) {
         let key = Markdown::code(job.key.as_str());
         let lane = Markdown::code(&job.scope.lane.to_string());
@@ -35,7 +35,7 @@ impl Summary {
         self.add(format_args!("\nKey {key}, job {label}, lane {lane} because this is {reason}.\n"));
     }
 
-    /// Tells what was restored or saved.
+    /// Adds a table of the areas that were restored or saved, and the notes and warnings.
     pub(super) fn report(&mut self, verb: Verb, report: &Report) {
         (self.title, self.result) = match (verb, report.hit) {
             (Verb::Save, _) => (Some("saved"), None),
@@ -98,7 +98,7 @@ impl Summary {
         }
     }
 
-    /// Tells why a restore was not exact.
+    /// Adds the reasons why a restore was not exact.
     pub(super) fn why(&mut self, last: &Since) {
         self.add(format_args!("\nChanged since {}:\n\n", Markdown::text(&since(last))));
         for change in &last.changes {
@@ -106,7 +106,7 @@ impl Summary {
         }
     }
 
-    /// Tells how full the disks were and are, and what had to go.
+    /// Adds the usage of the disks before and after, and the generations that were dropped.
     pub(super) fn disk(&mut self, report: &GuardReport) {
         let mut table = Table::new(&[
             ("Disk", Side::Left),
@@ -145,7 +145,7 @@ impl Summary {
         self.text.write_fmt(text).expect("a string takes any text");
     }
 
-    /// Adds it to the summary of the step.
+    /// Appends the text to the summary file of the step.
     pub(super) fn write(&self, files: &Files, log: &mut Log) {
         if self.text.is_empty() {
             return;
@@ -153,7 +153,7 @@ impl Summary {
         let title = self.title.map(|title| format!(": {title}")).unwrap_or_default();
         let result = self.result.map(|result| format!(", {result}")).unwrap_or_default();
         let text = format!("### runner-cache{title}{result}\n{}", self.text);
-        // It is for people, and the log says the same.
+        // The summary is only for people, and the log has the same information.
         if let Err(error) = files.summary(&text) {
             log.lines(&line!("no summary: {}", chain(&error)));
         }
