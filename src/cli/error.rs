@@ -1,4 +1,4 @@
-//! Printing on the command line what failed, and what a restore or save did.
+//! Prints errors, and the reports of restores and saves, on the command line.
 
 use std::error::Error as _;
 
@@ -8,7 +8,7 @@ use crate::front::print::{line, print_json, to_stderr};
 use crate::front::report::{Verb, table};
 use crate::job::report::Report;
 
-/// On the command line.
+/// The names of settings on the command line, for advice.
 const OPTIONS: Settings = Settings {
     root: "--root",
     repo: "--repo DIR",
@@ -17,7 +17,7 @@ const OPTIONS: Settings = Settings {
     max_size: "run `runner-cache gc --max-size SIZE`",
 };
 
-/// Prints an error, each of its causes, and what to do about it if we know.
+/// Prints an error, each of its causes, and advice if there is any.
 pub(super) fn report(error: &Error) {
     let mut text = line!("error: {error}");
     let mut cause = error.source();
@@ -35,7 +35,7 @@ pub(super) fn report(error: &Error) {
     to_stderr(&text);
 }
 
-/// Prints what a restore or save did, for people, or as JSON to stdout.
+/// Prints the report of a restore or save, for people, and as JSON to stdout if asked.
 pub(super) fn done(verb: Verb, report: &Report, json: bool) -> Result<()> {
     for warning in &report.warnings {
         to_stderr(&line!("warning: {warning}"));
