@@ -25,7 +25,8 @@ use crate::front::signals::survive_file_size_limit;
 use crate::front::{self, Status};
 use crate::fs::crash::{Fate, arm};
 
-/// Keeps what cargo built on a self-hosted runner, so that it is not built again.
+/// Caches cargo builds on a self-hosted GitHub runner, so that jobs do not build unchanged crates
+/// again.
 #[derive(Debug, Parser)]
 #[command(name = "runner-cache", version, max_term_width = 100)]
 struct Cli {

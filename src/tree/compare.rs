@@ -46,9 +46,9 @@ pub struct Comparison {
 }
 
 impl Known {
-    /// Returns what the tree record of `dir` tells. Returns `None` unless the record is of this boot, its generation
-    /// still exists, and `chain` may read that. `read` is a manifest that was already read and that the lease names; it
-    /// is not read again.
+    /// Returns the tree record of `dir` and the manifest of its generation. Returns `None` unless the record is of this
+    /// boot, the generation still exists, and `chain` may read it. `read` is a manifest that the lease names and that
+    /// was already read; it is not read again.
     pub fn of(
         store: &Store,
         lease: &Lease,

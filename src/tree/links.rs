@@ -11,8 +11,8 @@ use crate::model::manifest::{Entry, EntryKind};
 use crate::model::raw_path::RawPath;
 use crate::model::rel_path::RelPath;
 
-/// Returns a symlink among `entries` because of which this target or build directory cannot be saved. Returns `None`
-/// for areas that are not one.
+/// Returns a symlink among `entries` that keeps this target or build directory from being saved. Returns `None` for
+/// other areas.
 pub(crate) fn of_target<'e>(place: &Place, entries: &'e [Entry]) -> Option<&'e RelPath> {
     if place.area.is_shared() { None } else { built_through(&real(&place.dir), entries) }
 }

@@ -152,8 +152,8 @@ pub(crate) struct LeftOut {
 }
 
 impl Vouching<'_> {
-    /// Leaves out of the paths that a save `found`, at a time before `now`, those of wrong parts. Removes these parts
-    /// and reports them.
+    /// Drops the paths of wrong parts, and of parts of unknown registries, from the paths that a save `found` at a time
+    /// before `now`. Removes the wrong parts from the home, and reports both kinds.
     pub(crate) fn leave_out_wrong(
         &self,
         part: Part<'_>,

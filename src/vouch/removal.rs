@@ -27,7 +27,7 @@ pub(crate) struct Removal {
 }
 
 impl Vouching<'_> {
-    /// Removes the `wrong` parts, and returns a warning for each that tells what became of it.
+    /// Removes the `wrong` parts. Returns a warning for each, with the outcome of its removal.
     ///
     /// Holds both of cargo's locks, so that nothing is removed that cargo is writing or reading. Judges the parts once
     /// more under the locks. Each part is removed by one rename.

@@ -53,8 +53,8 @@ impl Changed {
 }
 
 impl Vouching<'_> {
-    /// Finds the parts that a job which this one may not read changed: those that differ from `saved`, a generation of this
-    /// lane, or from their `.crate` file or commit.
+    /// Finds the parts that were changed by a job that this one may not read: those that differ from `saved`, a
+    /// generation of this lane, or from their `.crate` file or commit.
     pub(crate) fn changed(&self, part: Part<'_>, saved: Option<&Manifest>) -> Result<Changed> {
         if !part.dir.is_dir() {
             return Ok(Changed::default());
@@ -63,9 +63,9 @@ impl Vouching<'_> {
         self.changed_in(part, saved)
     }
 
-    /// Removes those of `changed` that still differ; cargo makes them again.
+    /// Removes the `changed` parts that still differ; cargo makes them again.
     ///
-    /// Both of cargo's locks are held. After an error some of it may be gone.
+    /// Holds both of cargo's locks. After an error some of the parts may be gone.
     pub(crate) fn remove_changed(&self, part: Part<'_>, changed: &BTreeSet<RelPath>) -> Result<()> {
         if changed.is_empty() {
             return Ok(());

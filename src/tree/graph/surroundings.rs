@@ -11,11 +11,11 @@ use crate::model::root::Root;
 
 /// The directories, sources and variables with which a tree was built.
 pub(crate) struct Surroundings<'a> {
-    /// The tree.
+    /// The directory of the tree.
     pub(crate) dir: &'a Path,
     /// The directory that relative paths in dep-info start from.
     pub(crate) workspace_root: &'a Path,
-    /// The checkouts.
+    /// The paths of the checkouts.
     pub(crate) roots: &'a BTreeMap<Root, PathBuf>,
     /// The sources of the checkouts.
     pub(crate) sources: &'a [Source],
