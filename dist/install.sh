@@ -1,16 +1,17 @@
 #!/bin/sh
 # shellcheck shell=dash # Debian's /bin/sh; busybox's and bash read the same.
 #
-# Puts the program of this version of the action into the runner's tool cache, and says so or why not.
+# Installs the program of this version of the action into the runner's tool cache, and reports the path or the error.
 #
 #   <tool cache>/runner-cache/<version>/x64/runner-cache
 #   <tool cache>/runner-cache/<version>/x64.complete
 #
-# The launcher runs it when these are not there. Makes no request when they are, or when the program lies there
-# without the marker: a person may put it there by hand. Any number may run at once and be killed at any time:
-# each downloads into a directory of its own, and nothing gets the program's name that has not the SHA-256 in
-# SHA256SUMS beside this file. On that sum all trust rests, so no token is ever sent. RUNNER_CACHE_DOWNLOAD_URL
-# names another place to download from; proxies are left to curl and wget, which read http_proxy and its like.
+# The launcher runs this script if these files are missing. The script makes no request if they exist, or if the right
+# program exists without the marker: a person may have put it there by hand. Any number of copies may run at once, and
+# each may be killed at any time: each downloads into its own directory, and only a file with the SHA-256 in SHA256SUMS,
+# beside this script, gets the program's name. All trust rests on that sum, so no token is ever sent.
+# RUNNER_CACHE_DOWNLOAD_URL replaces the address to download from; curl and wget read http_proxy and the like by
+# themselves.
 set -eu
 export LC_ALL=C
 umask 022
@@ -24,7 +25,7 @@ TRIES=3
 CHILD=
 STAGING=
 
-# Shows an error in the job, of any number of lines, and gives up.
+# Shows an error of any number of lines in the job, and exits.
 fail() {
   printf '::error title=runner-cache::'
   printf '%s\n' "$*" | sed -e 's/%/%25/g' -e "s/$(printf '\r')/%0D/g" -e '$!s/$/%0A/' | tr -d '\n'
@@ -32,7 +33,7 @@ fail() {
   exit 1
 }
 
-# Leaves nothing behind, whatever ended us.
+# Ends the child and removes the staging directory, however the script ends.
 clean_up() {
   if [ -n "$CHILD" ]; then
     kill "$CHILD" 2>/dev/null || :
@@ -41,7 +42,8 @@ clean_up() {
   [ -z "$STAGING" ] || rm -rf "$STAGING"
 }
 
-# Runs a command that a signal to us ends too: a shell heeds signals when it waits, not while a command runs.
+# Runs a command that a signal to this script ends too: a shell handles signals while it waits, not while a command
+# runs.
 interruptibly() {
   local status=0
   "$@" &
@@ -51,9 +53,9 @@ interruptibly() {
   return "$status"
 }
 
-# The same for a program that sets no limit to the time that it takes in all.
+# Does the same for a program without its own limit on the total time.
 limited() {
-  # Old ones of busybox read their arguments otherwise.
+  # Old versions of busybox's timeout take other arguments.
   if timeout 5 sh -c : 2>/dev/null; then
     set -- timeout 600 "$@"
   fi
@@ -62,10 +64,10 @@ limited() {
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# The text without what precedes its last ": ", which is the reason in what most tools say.
+# Prints the text after the last ": ", which is the reason in the messages of most tools.
 reason() { printf '%s\n' "$1" | sed -n -e 's/.*: //' -e '$p'; }
 
-# An address as it may be shown: without a password.
+# Prints an address without its password.
 shown() { printf '%s\n' "$1" | sed 's|://[^/@]*@|://***@|g'; }
 
 sum_of() {
@@ -76,7 +78,7 @@ sum_of() {
   esac | sed 's/[^0-9a-f].*//'
 }
 
-# Sets SUM, VERSION and ASSET: what the action that we came with wants.
+# Sets SUM, VERSION and ASSET: the release that this version of the action needs.
 read_release() {
   local name
   SUM='' name=''
@@ -107,7 +109,7 @@ Send the job to another runner, as with \`runs-on: [self-hosted, linux, x64]\`, 
   esac
 }
 
-# Sets HOME_DIR (ours in the tool cache), PROGRAM and MARKER.
+# Sets HOME_DIR (this action's directory in the tool cache), PROGRAM and MARKER.
 choose_place() {
   local tool
   tool=${RUNNER_TOOL_CACHE:-${HOME:+$HOME/.cache/runner-cache/tool}}
@@ -133,7 +135,8 @@ choose_sum_tool() {
 Install one of them, as with \`apt-get install coreutils\`."
 }
 
-# Whether the disk that we write to is full. Tools do not always say so: their words may need room too.
+# Tells whether the disk with the staging directory is full. Tools do not always say so: their messages may need space
+# too.
 is_full() {
   local free
   [ -n "$STAGING" ] || return 1
@@ -141,7 +144,7 @@ is_full() {
   [ "${free:-1024}" -lt 64 ]
 }
 
-# The disk refuses: $1 is what was tried, $2 what the tool said.
+# Fails because the disk refused: $1 is the action, $2 the message of the tool.
 refuse() {
   local why
   why=$(reason "$2")
@@ -160,7 +163,7 @@ The runner's user, $(id -un 2>/dev/null || id -u), needs to write there: \`sudo 
   esac
 }
 
-# Sets STAGING, a directory of our own beside the versions, and drops those that were left over a day ago.
+# Sets STAGING, a new directory beside the versions, and removes those left over for more than a day.
 make_staging() {
   local said
   said=$(mkdir -p "${PROGRAM%/*}" 2>&1) || refuse "cannot make the folder \`${PROGRAM%/*}\`" "$said"
@@ -169,7 +172,7 @@ make_staging() {
   find "$HOME_DIR/." ! -name . -prune -name '.staging-*' -mtime +0 -exec rm -rf {} + 2>/dev/null || :
 }
 
-# Finds out before the download: programs may be forbidden to run where the tool cache is.
+# Checks before the download whether the tool cache is mounted with noexec.
 check_exec() {
   local said mount
   said=$(printf '#!/bin/sh\n' 2>&1 >"$STAGING/probe") || refuse "cannot write to \`$HOME_DIR\`" "$said"
@@ -207,14 +210,14 @@ Install one of them, as with \`apt-get install curl ca-certificates\`$(by_hand)"
   fi
 }
 
-# The remedy that needs no network on the runner.
+# Prints a remedy that needs no network on the runner.
 by_hand() {
   printf '%s\n' ", or put the program there by hand:" \
     "  mkdir -p '${PROGRAM%/*}'" \
     "  cp $ASSET '$PROGRAM'"
 }
 
-# Downloads once. What the tool said is in the file `said`.
+# Downloads once. The file `said` gets the tool's output.
 fetch() {
   case $DOWNLOADER in
     curl)
@@ -225,19 +228,19 @@ fetch() {
       limited wget --no-verbose --tries=1 --connect-timeout=10 --read-timeout=30 \
         --output-document="$STAGING/program" "$URL"
       ;;
-    # Not -T, with which the wget of busybox 1.35 in Debian 12 crashes.
+    # No -T: busybox 1.35's wget in Debian 12 crashes with it.
     wget) limited wget -q -O "$STAGING/program" "$URL" ;;
   esac </dev/null >"$STAGING/said" 2>&1
 }
 
-# The HTTP status among the words of curl, GNU wget, wget2 and busybox's wget; nothing if there is none.
+# Prints the HTTP status in the output of curl, GNU wget, wget2 or busybox's wget; nothing if there is none.
 http_status() {
   sed -n -e 's/.*returned error: \([45][0-9][0-9]\).*/\1/p' -e 's/.*ERROR \([45][0-9][0-9]\):.*/\1/p' \
     -e 's/.*ERROR response \([45][0-9][0-9]\).*/\1/p' -e 's|.*HTTP/[0-9.]* \([45][0-9][0-9]\).*|\1|p' \
     "$STAGING/said" | tail -n 1
 }
 
-# Downloads, trying again where that may help.
+# Downloads, and tries again if that may help.
 download() {
   local try=1 pause=2 status why
   printf 'runner-cache: downloading %s\n' "$(shown "$URL")"
@@ -262,7 +265,7 @@ See whether this runner reaches that host, and whether http_proxy, https_proxy a
   done
 }
 
-# The server's answer is final.
+# Fails for good: trying again would get the same answer from the server.
 refuse_url() {
   fail "cannot download \`$(shown "$URL")\`: $1.
 Version $VERSION has no such release there, or it is private (no token is sent). Set RUNNER_CACHE_DOWNLOAD_URL to the folder of a copy$(by_hand)"
@@ -278,7 +281,7 @@ Somebody changed the release, or a proxy on the way changed it. Nothing was inst
   fi
 }
 
-# Runs the program $1: a sum says that it is the right one, not that it can run here.
+# Runs the program $1: the sum shows that it is the right program, not that it runs here.
 check_runs() {
   local said status=0
   said=$("$1" --version 2>&1) || status=$?
@@ -288,10 +291,10 @@ It needs glibc 2.17 or newer, and Alpine has another C library: \`apk add gcompa
   fi
 }
 
-# Gives the program its name, then the marker: who sees the marker sees a whole program.
+# Gives the program its name; the marker comes later, so that it always means a whole program.
 publish() {
   local said
-  # Otherwise a power failure could leave the name without the bytes.
+  # Without this, a power failure could leave the name without the bytes.
   sync "$STAGING/program" 2>/dev/null || sync
   if [ -d "$PROGRAM" ]; then
     fail "\`$PROGRAM\` is a folder, where the program belongs. Remove it."

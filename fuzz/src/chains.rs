@@ -1,4 +1,4 @@
-//! `chain.toml`: a chain is in order and its files say the same each time; a mistake has its place in the text.
+//! `chain.toml`: a valid chain is sorted and yields the same files each time; a finding points to a place in the text.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use runner_cache::chain::init::wanted;
 use runner_cache::chain::{Chain, Format, show};
 use serde_json::Value;
 
-/// Reads `bytes` as a chain.
+/// Parses `bytes` as a chain.
 pub fn run(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     match Chain::parse("chain.toml", &text) {

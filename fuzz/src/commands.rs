@@ -1,4 +1,4 @@
-//! What is printed and handed to a runner: no text of others becomes a command, another output or another cell.
+//! Printed lines and a runner's files: no foreign text becomes a command, another output or another table cell.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use runner_cache::model::environment::Environment;
 
 use super::world::World;
 
-/// Prints and hands on `bytes` as text, and as values with a NUL between.
+/// Prints `bytes` as text, and writes the values in it, separated by NUL, as outputs.
 pub fn run(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for line in lines(&plain(&text)) {
@@ -35,17 +35,17 @@ pub fn run(bytes: &[u8]) {
     World::with(|world| outputs(world, &values));
 }
 
-/// A runner ends a line at a carriage return too.
+/// Splits a text into lines; a runner also ends a line at a carriage return.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split(['\n', '\r'])
 }
 
-/// As `ActionCommand.cs` finds one.
+/// Tells whether a line is a command, as `ActionCommand.cs` finds one.
 fn is_command(line: &str) -> bool {
     line.trim().starts_with("::") || line.contains("##[")
 }
 
-/// A row stays a row, whatever is in its cells.
+/// Checks that a table row stays one row, whatever its cells hold.
 fn table(text: &str) {
     let mut table = Table::new(&[("a", Side::Left), ("b", Side::Right)]);
     table.row([Markdown::text(text), Markdown::code(text)]);
@@ -60,7 +60,7 @@ fn outputs(world: &World, values: &[&str]) {
     let names: Vec<_> = (0..values.len()).map(|number| format!("name-{number}")).collect();
     let pairs: Vec<_> = names.iter().map(String::as_str).zip(values.iter().copied()).collect();
     files.output(&pairs).expect("the names are fine, and there is room");
-    // What is no name adds nothing.
+    // A value that is not a valid name is refused and adds nothing.
     for value in values.iter().filter(|value| !is_name(value)) {
         assert!(files.output(&[(value, "")]).is_err(), "{value:?}");
     }

@@ -1,4 +1,4 @@
-//! Payloads of events: whoever sends one gains no trust, and a link of a chain is passed on as it came.
+//! Payloads of events: a payload gives its sender no trust, and a link of a chain reads back unchanged.
 
 use std::ffi::OsString;
 
@@ -12,11 +12,11 @@ use serde_json::json;
 
 use super::world::World;
 
-/// What may be protected: its code is what people with write access brought in.
+/// The events that may be protected: they run code from people with write access.
 const TRUSTED: [&str; 6] =
     ["push", "schedule", "workflow_dispatch", "repository_dispatch", "release", "merge_group"];
 
-/// Reads `bytes` as lines: the event, its ref, whether that is protected (`true`), and then the payload.
+/// Reads `bytes` as lines: the event, its ref, whether the ref is protected (`true`), and the payload.
 pub fn run(bytes: &[u8]) {
     let mut lines = bytes.splitn(4, |byte| *byte == b'\n');
     let mut word = || String::from_utf8_lossy(lines.next().unwrap_or_default()).replace('\0', "");

@@ -1,4 +1,4 @@
-//! Leases: what a dead process left is removed where it is ours and nowhere else; what a live one names is kept.
+//! Leases: reclaim removes only the staging directories of a dead process, and nothing of a live one.
 
 use std::fs::{self, File};
 
@@ -6,10 +6,10 @@ use runner_cache::store::Purpose;
 
 use super::world::World;
 
-/// The lease that is read.
+/// The id of the lease that is read.
 const ID: &str = "0123456789abcdef01234567";
 
-/// What lies beside the store, and whether the lease may name it as staged: its name says whose it is.
+/// The paths beside the store, and whether the lease may claim each as its staging directory; the name decides.
 const BESIDE: [(&str, bool); 5] = [
     ("precious", false),
     (".runner-cache-fedcba98765432100123ffff", false),
@@ -18,8 +18,8 @@ const BESIDE: [(&str, bool); 5] = [
     (".runner-cache-0123456789abcdef01234567-0", true),
 ];
 
-/// Reads `bytes` as the lease of a dead process, and then as that of a live one. `$HERE` in them is the directory beside
-/// the store.
+/// Reads `bytes` first as the lease of a dead process, then of a live one. In `bytes`, `$HERE` stands for the directory
+/// around the store.
 pub fn run(bytes: &[u8]) {
     World::with(|world| {
         let here = world.beside("");
@@ -31,7 +31,7 @@ pub fn run(bytes: &[u8]) {
 
         world.write(&path, &bytes);
         let live = world.store.lease(Purpose::Restore).expect("a lease can be had");
-        // What cannot be removed is an error, and its lease stays; nothing else may go.
+        // If a path cannot be removed, that is an error and the lease stays. No other path may be removed.
         drop(world.store.reclaim());
         for (name, is_ours) in BESIDE {
             assert!(is_ours || world.beside(name).join("file").exists(), "`{name}` was removed");

@@ -1,10 +1,10 @@
-//! What each fuzz target does with an input.
+//! The fuzz targets.
 //!
-//! A function here takes any bytes and returns, unless a promise is broken: then it panics. `scripts/fuzz` throws inputs
-//! at it; `tests/corpus.rs` includes this file and replays the inputs that are kept in `corpus/`, each time.
+//! Each function takes any bytes and returns, unless a promise is broken: then it panics. `scripts/fuzz` calls it with
+//! generated inputs; `tests/corpus.rs` includes this file and replays the inputs in `corpus/` on each run.
 //!
-//! What a store has compressed is given as text, and compressed here: no fuzzer finds a checksum. An input that begins
-//! as zstd does is taken as it is.
+//! Inputs for compressed files are plain text, and are compressed here, because no fuzzer finds a valid checksum. An
+//! input that begins like a zstd frame is used as it is.
 
 pub mod chains;
 pub mod commands;
@@ -15,10 +15,10 @@ pub mod packs;
 pub mod records;
 mod world;
 
-/// A target: its name, which is that of its corpus, and what it does.
+/// A target: its name, which is also the name of its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// Every target.
+/// All targets.
 pub const TARGETS: [Target; 7] = [
     ("chains", chains::run),
     ("commands", commands::run),

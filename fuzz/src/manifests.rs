@@ -1,4 +1,4 @@
-//! Manifests: what is read of one can be published again, and reads back as the same.
+//! Manifests: a manifest that can be read can be published again, and then reads back as the same.
 
 use std::fs;
 
@@ -7,12 +7,12 @@ use runner_cache::store::{Purpose, Store};
 
 use super::world::{World, frame, generation, is_frame};
 
-/// More packs, and larger ones, than these are not made to publish a manifest again.
+/// The limits on the number and size of the packs that are created to publish a manifest again.
 const MAX_PACKS: usize = 16;
 const MAX_PACK_BYTES: u64 = 1 << 40;
 
-/// Reads `bytes` as the manifest of a generation; as text up to three parts with a NUL between: the header, the sketch,
-/// the rest.
+/// Reads `bytes` as the manifest of a generation. Text has up to three parts, separated by NUL: the header, the sketch
+/// and the rest.
 pub fn run(bytes: &[u8]) {
     World::with(|world| {
         let id = generation();

@@ -1,4 +1,4 @@
-//! Packs: both ways to read one agree, and what is read is what its digests name.
+//! Packs: both ways to read one agree, and each content has the bytes that its digest names.
 
 use runner_cache::fs::room::Room;
 use runner_cache::model::digest::Digest;
@@ -7,10 +7,10 @@ use runner_cache::store::{Error, PackRoom, Store};
 
 use super::world::{World, frame, is_frame};
 
-/// What a pack has at most that is not told by its frame: see `PackFile::members`.
+/// The largest decompressed size of a pack whose frame does not state it: see `PackFile::members`.
 const LIKELY: usize = 1 << 20;
 
-/// Reads `bytes` as a pack: as it is, as a tar if it begins with `T`, or as contents with a NUL between.
+/// Reads `bytes` as a pack: unchanged, as a tar if it begins with `T`, or as contents separated by NUL.
 pub fn run(bytes: &[u8]) {
     let pack = match bytes {
         _ if is_frame(bytes) => bytes.to_vec(),
@@ -55,7 +55,7 @@ fn one_by_one(store: &Store, at: Digest, digest: Digest) -> Result<Contents, Err
         assert_eq!(member.read_and_compare(&mut room).is_ok(), is_same, "{named}");
         Ok(())
     });
-    // What was left unread after a wrong content is passed over.
+    // The unread rest after a wrong content is skipped.
     compared.map(|()| contents)
 }
 
@@ -68,7 +68,7 @@ fn at_once(store: &Store, at: Digest, digest: Digest) -> Result<Option<Contents>
         .map(|members| members.iter().map(|(named, bytes)| (*named, bytes.to_vec())).collect()))
 }
 
-/// Makes contents, each under its digest, or under another one if it begins with `!`.
+/// Makes a tar of contents, each under its digest, or under another digest if the content begins with `!`.
 fn tar_of(contents: &[u8]) -> Vec<u8> {
     let mut tar = Vec::new();
     for content in contents.split(|byte| *byte == 0) {

@@ -1,5 +1,5 @@
-//! Records of trees, owners, stamps, hot trees and private homes: one that is understood is written as it was read, and
-//! one that is not is none, and stops nothing.
+//! Records of trees, owners, stamps, hot trees and private homes: a valid record is written back unchanged. An invalid
+//! record counts as missing, and is no error.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 
 use super::world::{World, frame, generation, is_frame, name_of};
 
-/// What the running boot is called.
+/// The name of the running boot.
 const BOOT: &str = "this-boot";
 
-/// Reads all but the first byte as the record of a tree (`t`), an owner (`o`), a stamp (`s`), a hot tree (`h`) or a home
-/// (`p`). Of a JSON object the fields that say where it belongs are made right.
+/// Reads all but the first byte as the record of a tree (`t`), an owner (`o`), a stamp (`s`), a hot tree (`h`) or a
+/// home (`p`). In a JSON object, the fields that tie the record to its place are set to valid values.
 pub fn run(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     World::with(|world| {
@@ -33,7 +33,7 @@ pub fn run(bytes: &[u8]) {
     });
 }
 
-/// Returns the lines of a record with `fields` in place of those in the first.
+/// Returns the lines of a record, with `fields` set in the first line.
 fn placed(bytes: &[u8], fields: &Value) -> Vec<u8> {
     if is_frame(bytes) {
         return bytes.to_vec();
@@ -53,7 +53,7 @@ fn with(json: &[u8], fields: &Value) -> Vec<u8> {
     }
 }
 
-/// Makes a manifest of the generation that records are of, which nobody reads; returns which inode it is.
+/// Creates the manifest of the generation that the records refer to, which is never read; returns its inode.
 fn manifest(world: &World) -> Value {
     let path = world.store.generation_path(&generation());
     if !path.exists() {
@@ -103,7 +103,7 @@ fn stamp(store: &Store, world: &World, bytes: &[u8]) {
     let parts = [&*series.scope.dir_name(), &*series.area.dir_name(), series.key.as_str()];
     let path = world.inside("stamps").join(parts.iter().collect::<PathBuf>());
     world.write(&path, bytes);
-    // A stamp that says nothing is none, and is replaced; one never goes back.
+    // A stamp without a time counts as missing and is replaced; a stamp never goes back in time.
     let now = Timestamp::new(1_800_000_000, 7);
     store.stamp(&series, now).expect("a series can be stamped");
     let text = fs::read_to_string(&path).expect("it is there");
@@ -122,7 +122,7 @@ fn hot_tree(world: &World, bytes: &[u8]) {
     });
     world.write(&record, &placed(bytes, &fields));
     for hot in world.store.hot_trees(BOOT).expect("one record stops nothing") {
-        // Whatever a record says: only a tree that is called as it is can be one.
+        // Whatever the record says, only a tree with the record's own name may be current.
         assert!(
             !hot.is_current || hot.path.file_name() == tree.file_name(),
             "{}",

@@ -1,4 +1,4 @@
-//! A store for the targets, and what its files are made of.
+//! A store for the targets, and the files in it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use runner_cache::model::manifest::{GenerationId, GenerationNumber, Series};
 use runner_cache::model::scope::Scope;
 use runner_cache::store::Store;
 
-/// An empty store in a directory of its own, which goes with it.
+/// An empty store in a temporary directory, which is removed with it.
 pub(crate) struct World {
     dir: tempfile::TempDir,
     /// The store.
@@ -16,7 +16,7 @@ pub(crate) struct World {
 }
 
 thread_local! {
-    // Making a store costs more than what is tried in it.
+    // Creating a store costs more than running an input in it.
     static WORLD: World = World::new();
 }
 
@@ -28,7 +28,8 @@ impl World {
         Self { dir, store }
     }
 
-    /// Does `what` in the store of this thread, which is empty but for what earlier inputs left.
+    /// Runs `what` in the store of this thread, which is empty except for leftovers of earlier
+    /// inputs.
     pub(crate) fn with<T>(what: impl FnOnce(&Self) -> T) -> T {
         WORLD.with(what)
     }
@@ -43,14 +44,14 @@ impl World {
         self.store.root().join(name)
     }
 
-    /// Makes `bytes` the file at `path`, with the directories that lead to it.
+    /// Writes `bytes` to the file at `path`; creates its parent directories.
     pub(crate) fn write(&self, path: &Path, bytes: &[u8]) {
         assert!(path.starts_with(self.dir.path()), "`{}` is outside", path.display());
         fs::create_dir_all(path.parent().unwrap_or(path)).expect("directories can be made");
         fs::write(path, bytes).expect("a file can be written");
     }
 
-    /// Removes what is at `path`, if anything is.
+    /// Removes the file or directory at `path`, if it exists.
     pub(crate) fn remove(&self, path: &Path) {
         assert!(path.starts_with(self.dir.path()), "`{}` is outside", path.display());
         if path.is_dir() {
@@ -61,7 +62,7 @@ impl World {
     }
 }
 
-/// Returns the series of which inputs are generations.
+/// Returns the series that inputs are generations of.
 pub(crate) fn series() -> Series {
     let parsed = "every word is one that fits";
     let repository = "owner/app".parse().expect(parsed);
@@ -75,17 +76,17 @@ pub(crate) fn generation() -> GenerationId {
     GenerationId { series: series(), number: GenerationNumber::FIRST }
 }
 
-/// Returns the name of the record of what is at `dir`, without what it ends with.
+/// Returns the file name, without extension, of the record of the directory at `dir`.
 pub(crate) fn name_of(dir: &Path) -> String {
     Digest::of(dir.as_os_str().as_encoded_bytes()).to_string()
 }
 
-/// Tells whether `bytes` are to be taken as they are: they begin as a zstd frame does.
+/// Tells whether `bytes` begin like a zstd frame, and so are used as they are.
 pub(crate) fn is_frame(bytes: &[u8]) -> bool {
     bytes.starts_with(&0xFD2F_B528_u32.to_le_bytes())
 }
 
-/// Returns `bytes` as one zstd frame, with the checksum that the store writes.
+/// Returns `bytes` as one zstd frame with a checksum, as the store writes it.
 pub(crate) fn frame(bytes: &[u8]) -> Vec<u8> {
     let compress = || {
         let mut encoder = zstd::Encoder::new(Vec::new(), 1)?;

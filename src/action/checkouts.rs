@@ -1,4 +1,4 @@
-//! The dependencies that the main step checks out.
+//! Checks out the dependencies in the main step.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,14 +16,14 @@ use crate::model::git_ref::{CommitId, GitRef};
 use crate::model::names::Name;
 use crate::store::{Purpose, Store};
 
-/// Some dependency is not there: the log says which, and why.
+/// The error if a dependency could not be checked out; the log names it and the reason.
 #[derive(Debug)]
 pub(super) struct NotThere;
 
-/// Checks out every dependency that is to be; returns the commit of each.
+/// Checks out every dependency that the inputs ask for; returns the commit of each.
 ///
-/// Without a store the mirrors are made in the directory for temporary files: what is built needs
-/// its dependencies all the same.
+/// Without a store the mirrors are made in the directory for temporary files, because the build
+/// needs the dependencies all the same.
 pub(super) fn check_out(
     step: &Step,
     store: Option<&Store>,
@@ -80,7 +80,7 @@ fn one(
     progress: &Progress,
 ) -> Result<(Checkout, CommitId)> {
     let refused = |what: String| Error::Refused(what);
-    // What a setup job found counts more than what the ref is now.
+    // The commit that a setup job found takes precedence over the ref, which may have moved since.
     let pinned = step.inputs.dependency_refs.get(name).map(CommitId::as_str);
     let git_ref = pinned.or(wanted.git_ref.as_ref().map(GitRef::as_str));
     let request = Request {

@@ -1,4 +1,4 @@
-//! The time that a post step has.
+//! Limits the time of the post step.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,15 +9,16 @@ use crate::github::commands::{Level, annotation};
 use crate::model::environment::Environment;
 use crate::model::save_plan::JobStatus;
 
-/// How long the post step of a cancelled job may take. A runner gives a cancelled job 45 s in the
-/// worst case (`JobDispatcher.cs` of actions/runner: 60 s, less 15 s), for all of its post steps.
+/// The time that the post step of a cancelled job may take. In the worst case a runner gives a
+/// cancelled job 45 s (`JobDispatcher.cs` of actions/runner: 60 s, less 15 s), for all of its post
+/// steps.
 const CANCELLED: Duration = Duration::from_secs(45);
 
-/// How much of that is for stopping: finishing a pack, removing what is staged.
+/// The part of that time for stopping: finishing a pack, removing staging directories.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Returns how long a post step may take: `$RUNNER_CACHE_POST_SECONDS` if it is set, 0 for as long
-/// as it needs; else 45 s after a job that was cancelled.
+/// Returns the time that a post step may take: `$RUNNER_CACHE_POST_SECONDS` if it is set, with 0
+/// for no limit; else 45 s after a cancelled job, and no limit after other jobs.
 pub(super) fn budget(status: Option<JobStatus>, environment: &Environment) -> Option<Duration> {
     let set = environment.get("RUNNER_CACHE_POST_SECONDS");
     match set.and_then(|secs| secs.to_str()?.parse().ok()) {
@@ -27,11 +28,11 @@ pub(super) fn budget(status: Option<JobStatus>, environment: &Environment) -> Op
     }
 }
 
-/// Stops what is done when `budget` is nearly over, and ends the process when it is: everything
-/// that a killed process leaves is for the next one to clear up.
+/// Stops the work shortly before `budget` is over, and ends the process when it is over. The next
+/// process reclaims the leftovers, as after a kill.
 pub(super) fn keep(budget: Duration, stop: Arc<AtomicBool>) {
     let grace = GRACE.min(budget / 2);
-    // Nobody waits for this thread: it ends with the process.
+    // The thread is never joined: it ends with the process.
     std::thread::spawn(move || {
         std::thread::sleep(budget.saturating_sub(grace));
         stop.store(true, Ordering::Release);

@@ -1,4 +1,4 @@
-//! The private home of cargo: the main step exports it, the post step saves from it.
+//! The private cargo home: the main step exports it, the post step saves from it.
 
 use super::log::Log;
 use super::step::Step;
@@ -11,7 +11,7 @@ use crate::model::cargo_home::CargoHome;
 use crate::model::leftovers::Leftovers;
 use crate::store::Store;
 
-/// Opens the private home, if the workflow asks for it, and makes it that of the steps that follow.
+/// Opens the private home, if the workflow asks for one, and exports it to the steps that follow.
 pub(super) fn export(step: &Step, store: &Store, log: &mut Log) -> Result<Option<Opened>> {
     if step.inputs.cargo_home != CargoHome::Private {
         return Ok(None);
@@ -30,13 +30,13 @@ pub(super) fn export(step: &Step, store: &Store, log: &mut Log) -> Result<Option
     Ok(Some(opened))
 }
 
-/// Opens the private home, if the main step has exported it: it may not have been able to, and then
-/// the job has built in the usual one.
+/// Opens the private home, if the main step has exported it. If the main step could not, the job
+/// has built in the usual home.
 pub(super) fn open_exported(step: &Step, store: &Store) -> Result<Option<Opened>> {
     let path = store.home_path(&step.runner.home_owner());
     let is_exported = step.environment.get("CARGO_HOME") == Some(path.as_os_str());
     let is_wanted = step.inputs.cargo_home == CargoHome::Private;
-    // The job has built with this home, so it stays.
+    // The job has built with this home, so keep it.
     let opened = || open_for(step, store, Leftovers::Keep).map(Some);
     if is_wanted && is_exported { opened() } else { Ok(None) }
 }

@@ -11,7 +11,7 @@ use crate::store::Reclaimed;
 
 /// The log of a step.
 ///
-/// A runner that reads no more is no reason to fail: what cannot be written is lost.
+/// Lines that cannot be written are lost: a runner that no longer reads is no reason to fail.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     annotations: Annotations,
@@ -24,7 +24,7 @@ impl Log {
         Self::default()
     }
 
-    /// Writes lines in which nothing is a command.
+    /// Writes lines that contain no commands.
     #[expect(clippy::unused_self, reason = "only whoever has the log writes to it")]
     pub(super) fn lines(&mut self, text: &Text) {
         if !text.is_empty() {
@@ -32,37 +32,37 @@ impl Log {
         }
     }
 
-    /// Begins a group of lines, which ends the one before.
+    /// Begins a group of lines; ends the group before it.
     pub(super) fn group(&mut self, title: &str) {
         self.end_group();
         self.lines(&commands::group(title).into());
         self.has_open_group = true;
     }
 
-    /// Ends the group, if there is one.
+    /// Ends the open group, if there is one.
     pub(super) fn end_group(&mut self) {
         if std::mem::take(&mut self.has_open_group) {
             self.lines(&commands::end_group().into());
         }
     }
 
-    /// Annotates the run with something to look at.
+    /// Annotates the run with a warning.
     pub(super) fn warn(&mut self, message: &(impl fmt::Display + ?Sized)) {
         self.annotate(Level::Warning, &escape(&message.to_string()));
     }
 
-    /// The same, with an example of several lines below it.
+    /// Annotates the run with a warning and an example of several lines below it.
     pub(super) fn warn_with(&mut self, message: &str, example: &[&str]) {
         let lines: Vec<_> = std::iter::once(&message).chain(example).map(|it| escape(it)).collect();
         self.annotate(Level::Warning, &lines.join("\n"));
     }
 
-    /// Annotates the run with something that failed.
+    /// Annotates the run with an error.
     pub(crate) fn error(&mut self, message: &str) {
         self.annotate(Level::Error, &escape(message));
     }
 
-    /// Says what became of what dead processes left.
+    /// Reports the leftovers of dead processes: those removed and those that stay.
     pub(super) fn reclaimed(&mut self, reclaimed: Reclaimed) {
         if reclaimed.dead > 0 {
             self.lines(&line!("cleared up after {} killed processes", reclaimed.dead));
@@ -72,14 +72,14 @@ impl Log {
         }
     }
 
-    /// What is to be looked at stands outside of groups, which are closed at first.
+    /// Writes an annotation. Closes the open group first, so that the annotation is visible.
     fn annotate(&mut self, level: Level, message: &str) {
         self.end_group();
         let line = self.annotations.line(level, message);
         self.lines(&line.into());
     }
 
-    /// Writes what was kept for the end.
+    /// Writes the lines that were kept for the end.
     pub(crate) fn finish(mut self) {
         self.end_group();
         for line in std::mem::take(&mut self.annotations).last_lines() {

@@ -1,4 +1,4 @@
-//! The step that stands in the workflow: makes room, checks dependencies out, restores.
+//! The main step: frees disk space, checks out dependencies, and restores.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ use crate::save::save_shared_first;
 use crate::store::{self, Store};
 use crate::upkeep::gc;
 
-/// Runs the step. Whatever fails, the outputs are set.
+/// Runs the step. Sets the outputs even after a failure.
 pub(crate) fn run(environment: &Environment, cwd: &Path) -> Status {
     let mut log = Log::new();
     let status = match Step::of(environment, cwd) {
@@ -56,7 +56,7 @@ struct Main<'a> {
     state: State,
     outputs: Outputs,
     summary: Summary,
-    /// The private home that was set aside.
+    /// The private home that was set aside, and why.
     home_aside: Option<SetAside>,
     has_failed: bool,
 }
@@ -79,7 +79,7 @@ impl<'a> Main<'a> {
 
     fn run(mut self) -> Status {
         let signals = Signals::stop(&self.progress, |status| status as i32);
-        // The post step runs whatever becomes of this one.
+        // The post step runs even if this step fails.
         self.hand_on();
         let Step { inputs, trust, unknown_cache_mode, .. } = self.step;
         for warning in inputs.warnings.iter().chain(&trust.warnings).chain(unknown_cache_mode) {
@@ -103,7 +103,7 @@ impl<'a> Main<'a> {
 
     fn work(&mut self) {
         let Inputs { mode, enabled, fail_on_cache_miss, .. } = self.step.inputs;
-        // What a job that only hands out keys checks out, the others need not fetch.
+        // A job in mode `key` puts the checked-out commits into a mirror, so that other jobs need not fetch them.
         let checks_out = self.step.inputs.dependencies.iter().any(|it| it.checkout.is_some());
         let uses_store = enabled && (mode != Mode::Key || checks_out);
         let store = if uses_store { self.open() } else { None };
@@ -114,7 +114,7 @@ impl<'a> Main<'a> {
         if mode == Mode::Gc {
             return;
         }
-        // At the end of a job they are there, and have been built in.
+        // In mode `save`, at the end of a job, the dependencies have been checked out and built.
         if mode != Mode::Save && !self.check_out(store.as_ref()) {
             return;
         }
@@ -141,11 +141,11 @@ impl<'a> Main<'a> {
 
     fn restores(&self) -> bool {
         let Inputs { mode, enabled, lookup_only, .. } = self.step.inputs;
-        // At the end of a job its save records what is there.
+        // In mode `save`, at the end of a job, the save makes the record.
         enabled && (mode == Mode::Save || mode != Mode::Key && !lookup_only)
     }
 
-    /// Records what the job builds in, for the jobs of other lanes, if there is a store already.
+    /// Records the build of this job, for jobs of other lanes, if a store exists.
     fn note_build(&mut self, job: &Job) {
         let noted = self.step.root().and_then(|choice| match Store::open(&choice.root) {
             Err(store::Error::Missing(_)) => Ok(()),
@@ -156,7 +156,7 @@ impl<'a> Main<'a> {
         }
     }
 
-    /// A cache never fails a build, unless the workflow wants it to.
+    /// Reports an error that fails the step only if the workflow asks for that.
     fn trouble(&mut self, message: &str) {
         if self.step.inputs.fail_on_error {
             self.log.error(message);
@@ -166,7 +166,7 @@ impl<'a> Main<'a> {
         }
     }
 
-    /// Hands on to the post step what is known by now.
+    /// Saves the state known so far for the post step.
     fn hand_on(&mut self) {
         if let Err(error) = self.state.save(&self.step.files, &self.step.runner) {
             self.log.warn(&chain(&error));
@@ -226,7 +226,7 @@ impl<'a> Main<'a> {
         self.outputs.free_bytes = filesystem_of(place).ok().map(|it| it.free_bytes);
     }
 
-    /// Checks out the dependencies that are to be; without them there is nothing to build.
+    /// Checks out the dependencies. Returns `false` if one fails: without it the build cannot work.
     fn check_out(&mut self, store: Option<&Store>) -> bool {
         let Ok(refs) = check_out(self.step, store, &self.progress, self.log) else {
             self.has_failed = true;
@@ -237,7 +237,7 @@ impl<'a> Main<'a> {
         true
     }
 
-    /// Opens the private home and exports it; without it the job builds in the usual one.
+    /// Opens the private home and exports it. If this fails, the job builds in the usual home.
     fn open_home(&mut self, store: &Store) -> Option<Opened> {
         let opened = home::export(self.step, store, self.log);
         let opened = opened.map_err(|error| self.trouble(&told(&error))).ok().flatten();
@@ -245,7 +245,7 @@ impl<'a> Main<'a> {
         opened
     }
 
-    /// Finds out the keys, before the build can change what they are made from.
+    /// Computes the keys before the build can change the files that they are made from.
     fn resolve(&mut self, store: Option<&Store>, home: Option<&Opened>) -> Option<Job> {
         let root = store.map_or(self.step.runner.temp_dir.as_path(), Store::root);
         let environment = self.step.for_children();
@@ -267,7 +267,7 @@ impl<'a> Main<'a> {
                 self.hand_on();
                 Some(job)
             }
-            // A job that hands out keys has nothing else to do.
+            // In mode `key` the step has nothing else to do, so this is an error.
             Err(error) if self.step.inputs.mode == Mode::Key => {
                 self.log.error(&told(&error));
                 self.has_failed = true;
@@ -323,7 +323,7 @@ impl<'a> Main<'a> {
         report.shared.hit
     }
 
-    /// Says what of the key differs from that of the last generation.
+    /// Reports the differences between the key and the last generation's key.
     fn explain(&mut self, store: &Store, job: &Job) {
         let Ok(Some(since)) = explain(store, &job.readable, job.components(), &job.system) else {
             return;
@@ -336,7 +336,7 @@ impl<'a> Main<'a> {
         self.summary.why(&since);
     }
 
-    /// Says what went wrong.
+    /// Reports the failures and warnings of the areas.
     fn tell(&mut self, report: &Report) {
         for warning in &report.warnings {
             self.log.warn(warning);

@@ -1,7 +1,7 @@
-//! The steps of the Action: what `auto`, `key`, `restore`, `save` and `gc` do, and the post step.
+//! The steps of the Action: the main step in the modes `auto`, `key`, `restore`, `save` and `gc`, and the post step.
 //!
-//! A step reads nothing but the environment and the directory that it is given. It orchestrates verbs, and talks to
-//! people through the log and the summary that a runner shows.
+//! A step takes its settings only from the environment and the directory that it is given. It calls the verbs, and
+//! reports to people in the log and the summary that a runner shows.
 
 mod checkouts;
 mod deadline;
@@ -21,7 +21,7 @@ use crate::front::Error;
 use crate::front::advice::{Settings, of, of_job};
 use crate::job::report::{AreaReport, chain};
 
-/// What workflows call the settings that advice is about.
+/// The names of settings in workflows, for advice.
 const INPUTS: Settings = Settings {
     root: "the input `cache-root`",
     repo: "the input `repo`",
@@ -30,12 +30,12 @@ const INPUTS: Settings = Settings {
     max_size: "set the input `max-size`",
 };
 
-/// Returns an error with its causes, and what to do about it if we know.
+/// Returns an error with its causes, and with advice if there is any.
 fn told(error: &Error) -> String {
     advised(chain(error), of(error, &INPUTS))
 }
 
-/// Returns the warnings of an area, the last with what to do about its failure if we know.
+/// Returns the warnings of an area. The last one includes advice on the failure, if there is any.
 fn told_of(area: &AreaReport) -> Vec<String> {
     let mut texts: Vec<_> =
         area.warnings.iter().map(|warning| format!("{}: {warning}", area.name)).collect();
@@ -46,7 +46,7 @@ fn told_of(area: &AreaReport) -> Vec<String> {
     texts
 }
 
-/// Puts advice behind what it is about, which programs end with a full stop or without.
+/// Appends advice to a text, which may or may not end with a full stop.
 pub(crate) fn advised(text: String, advice: Option<String>) -> String {
     match advice {
         Some(advice) => format!("{}. Help: {advice}", text.trim_end_matches('.')),

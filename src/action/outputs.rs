@@ -11,7 +11,7 @@ use crate::model::choice::Hit;
 use crate::model::git_ref::CommitId;
 use crate::model::names::Name;
 
-/// The outputs of the main step: all of them are set, whatever became of it.
+/// The outputs of the main step. All of them are set, even after a failure.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outputs {
     pub(super) cache_key: Option<Name>,
@@ -25,7 +25,7 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
-    /// Tells what was restored, or would be.
+    /// Sets the values for what was restored, or what a lookup found.
     pub(super) fn tell(&mut self, report: &Report, is_in_place: bool) {
         self.hit = report.hit == Hit::Exact;
         self.matched_key = report.matched_key.clone().filter(|_| report.hit != Hit::Miss);
@@ -34,7 +34,7 @@ impl Outputs {
         self.restored_bytes = hits.map(|area| area.bytes).sum();
     }
 
-    /// Sets them.
+    /// Writes the outputs to the runner's file.
     pub(super) fn write(&self, files: &Files) -> Result<(), files::Error> {
         let name = |name: &Option<Name>| name.as_ref().map(Name::to_string).unwrap_or_default();
         let free_bytes = self.free_bytes.map(|bytes| bytes.to_string()).unwrap_or_default();

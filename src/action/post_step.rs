@@ -1,6 +1,6 @@
-//! The step that runs when the job ends: saves, and makes room.
+//! The post step, which runs when the job ends: saves, and frees disk space.
 //!
-//! It never fails a job: whatever goes wrong is a warning. It may be killed anywhere.
+//! It never fails a job: every error is only a warning. It may be killed at any point.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -59,7 +59,7 @@ fn begin(environment: &Environment, cwd: &Path, log: &mut Log) {
     if let Some(budget) = deadline::budget(job_status, environment) {
         deadline::keep(budget, progress.stop_flag());
     }
-    // A second signal finds nothing to wait for, and a job that goes on.
+    // A second signal ends the process at once with status 0, so that the job goes on.
     if let Err(error) = Signals::stop(&progress, |_| 0) {
         log.warn(&told(&error));
     }
@@ -82,8 +82,7 @@ struct Post<'a> {
 }
 
 impl Post<'_> {
-    /// The main step did not come so far: there is nothing to save, but perhaps something to
-    /// remove.
+    /// Handles a main step that ended early: there is nothing to save, but perhaps there are leftovers to remove.
     fn clear_up(&mut self, no_state: NoState) -> Result<()> {
         self.log.lines(&line!("nothing is saved: {no_state}"));
         match Store::open(&self.step.root()?.root) {
@@ -100,7 +99,7 @@ impl Post<'_> {
         let store = Store::open_or_init(&root)?;
         let Inputs { save_if, job_status, .. } = self.step.inputs;
         let is_restored = state.stage == Stage::Restored;
-        // Whoever changed the variable since may only take away from what the main step was allowed.
+        // If a step changed the variable since, that can only reduce the permissions of the main step.
         let cache_mode = self.step.cache_mode.and(state.cache_mode);
         let lane = &self.step.trust.lane;
         let plan = SavePlan::of(save_if, cache_mode, job_status, lane, is_restored);
@@ -112,7 +111,7 @@ impl Post<'_> {
             SavePlan::Whole => self.save(&store, state, false),
             SavePlan::Partial => self.save(&store, state, true),
         };
-        // Room is made also after a save that found none.
+        // The guard also frees space after a save for which the disk was too full.
         if !self.progress.is_stopped() {
             self.guard(&store);
         }
@@ -123,7 +122,7 @@ impl Post<'_> {
         let home = home::open_exported(self.step, store)?;
         let ask = self.step.ask(home.as_ref())?;
         let ask = Ask {
-            // As they were before the build, which may have made lock files.
+            // The keys from before the build, which may have written lock files.
             key: state.key.clone().or(ask.key),
             dependency_keys: state.dependency_keys.clone(),
             ..ask

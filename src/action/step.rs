@@ -1,4 +1,4 @@
-//! What a step is to do, where, and how far it is trusted.
+//! The settings of a step: its inputs, its directories and its trust.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,23 +31,23 @@ use crate::store::{OUTSIDE, Store};
 use crate::upkeep::gc::Mode;
 use crate::upkeep::guard::{GuardReport, guard, places};
 
-/// What a step is to do, where, and how far it is trusted.
+/// The settings of a step: its inputs, its directories and its trust.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// Everything that the runner set.
+    /// All variables that the runner set.
     pub(super) environment: Environment,
     pub(super) inputs: Inputs,
     pub(super) runner: Runner,
     pub(super) trust: Trust,
     pub(super) files: Files,
-    /// What the workflow lets the job do with caches.
+    /// The restores and saves that the workflow allows the job.
     pub(super) cache_mode: CacheMode,
-    /// Says that it is one that nobody knows.
+    /// A warning if the cache mode is an unknown one.
     pub(super) unknown_cache_mode: Option<String>,
 }
 
 impl Step {
-    /// Reads the inputs, what the runner says, and the event.
+    /// Reads the inputs, the runner's variables, and the event.
     pub(super) fn of(
         environment: &Environment,
         cwd: &Path,
@@ -61,7 +61,7 @@ impl Step {
         Ok(Self { environment, inputs, runner, trust, files, cache_mode, unknown_cache_mode })
     }
 
-    /// Returns the environment without what is meant for this step alone: tokens, for one.
+    /// Returns the environment without the variables meant only for this step, such as tokens.
     pub(super) fn for_children(&self) -> Environment {
         let is_ours = |name: &std::ffi::OsStr| {
             let name = name.as_encoded_bytes();
@@ -80,7 +80,7 @@ impl Step {
         self.runner.workspace.join(path)
     }
 
-    /// Returns where each dependency is, or is to be.
+    /// Returns the path of each dependency, checked out or not.
     pub(super) fn dependencies(&self) -> BTreeMap<Name, PathBuf> {
         let place = |path: &Option<PathBuf>, name: &Name| match path {
             Some(path) => self.absolute(path),
@@ -90,7 +90,7 @@ impl Step {
         dependencies.map(|it| (it.name.clone(), place(&it.path, &it.name))).collect()
     }
 
-    /// Returns who may restore what this job saves.
+    /// Returns the scope: it decides who may restore what this job saves.
     pub(super) fn scope(&self) -> Result<Scope> {
         let repository = match &self.runner.repository {
             Some(repository) => repository.clone(),
@@ -99,7 +99,7 @@ impl Step {
         Ok(Scope { repository, lane: self.trust.lane.clone() })
     }
 
-    /// Returns what this job asks for, with the private home if it has one.
+    /// Returns the request of this job, with the private home if it has one.
     pub(super) fn ask(&self, home: Option<&Opened>) -> Result<Ask> {
         let Inputs { areas, key, extra_inputs, env_vars, cargo_home, target_dir, targets, .. } =
             &self.inputs;
@@ -129,7 +129,7 @@ impl Step {
         })
     }
 
-    /// Returns where the store is.
+    /// Returns the path of the store.
     pub(super) fn root(&self) -> Result<RootChoice> {
         let chosen = self.inputs.cache_root.as_deref().map(|root| self.absolute(root));
         let choice = if self.runner.is_container {
@@ -142,7 +142,7 @@ impl Step {
         Ok(RootChoice { root: self.absolute(&choice.root), ..choice })
     }
 
-    /// Looks at every disk the job uses, and makes room where one is too full.
+    /// Measures every disk that the job uses, and frees space where one is too full.
     pub(super) fn guard(&self, store: &Store) -> Result<GuardReport> {
         let Inputs { pressure, policy, cargo_home, target_dir, .. } = &self.inputs;
         let readable = self.scope()?.chain(self.trust.base.as_ref());
@@ -163,7 +163,8 @@ impl Step {
         Ok(guard(store, &places, pressure, policy, &readable, now(), Mode::Execute)?)
     }
 
-    /// Returns how a save is done whose targets are needed no more.
+    /// Returns the options for the save at the end of the job, after which the targets are no
+    /// longer needed.
     pub(super) fn last_save_options(&self, partial: bool) -> SaveOptions {
         let hot = HotPolicy {
             count: self.inputs.hot_trees.into(),
@@ -173,7 +174,7 @@ impl Step {
         SaveOptions { from, hot, ..self.save_options(partial) }
     }
 
-    /// Returns how a save is done after which the job goes on.
+    /// Returns the options for a save after which the job goes on.
     pub(super) fn save_options(&self, partial: bool) -> SaveOptions {
         let units = UnitPolicy { unit_saves: self.inputs.unit_saves };
         let level = self.inputs.compression_level;
@@ -181,7 +182,7 @@ impl Step {
         SaveOptions { level, partial, units, from, hot: HotPolicy::default(), now: now() }
     }
 
-    /// Returns how many threads to use; 0 for one a core.
+    /// Returns the number of threads to use; 0 means one per core.
     pub(super) fn threads(&self) -> usize {
         self.inputs.threads.map_or(0, |threads| usize::from(threads.get()))
     }

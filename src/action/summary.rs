@@ -1,4 +1,4 @@
-//! The summary of a step: what people read without opening the log.
+//! The summary of a step, which people read without opening the log.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ use crate::model::choice::Hit;
 use crate::model::rebuild::lines;
 use crate::upkeep::guard::GuardReport;
 
-/// How many crates that cargo will build again are named.
+/// The largest number of named crates that cargo will build again.
 const MOST_REBUILDS: usize = 10;
 
 /// The summary of a step, in Markdown.
@@ -28,7 +28,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// Tells which key it is about, and who may read what is saved under it.
+    /// Adds the key, the lane, and the reason for the lane.
     pub(super) fn job(&mut self, job: &Job, reason: &str) {
         let key = Markdown::code(job.key.as_str());
         let lane = Markdown::code(&job.scope.lane.to_string());
@@ -36,7 +36,7 @@ impl Summary {
         self.add(format_args!("\nKey {key}, job {label}, lane {lane} because this is {reason}.\n"));
     }
 
-    /// Tells what was restored.
+    /// Adds a table of the areas that were restored, and the notes and warnings.
     pub(super) fn restored(&mut self, report: &RestoreReport) {
         let RestoreReport { shared, set_aside, rebuilds, .. } = report;
         (self.title, self.result) = match shared.hit {
@@ -59,7 +59,7 @@ impl Summary {
         self.whole(shared);
     }
 
-    /// Tells what was saved.
+    /// Adds a table of the areas that were saved, and the notes and warnings.
     pub(super) fn saved(&mut self, report: &SaveReport) {
         (self.title, self.result) = (Some("saved"), None);
         self.table(&report.shared);
@@ -95,7 +95,7 @@ impl Summary {
         }
     }
 
-    /// Tells the notes and warnings of each area.
+    /// Adds the notes and warnings of each area.
     fn areas(&mut self, report: &Report, notes: impl Fn(&AreaReport) -> &[Note]) {
         for area in &report.areas {
             let name = Markdown::code(&area.name.to_string());
@@ -109,7 +109,7 @@ impl Summary {
         }
     }
 
-    /// Tells the notes and warnings of the job as a whole.
+    /// Adds the notes and warnings of the job as a whole.
     fn whole(&mut self, report: &Report) {
         for note in &report.notes {
             self.add(format_args!("- {}\n", Markdown::text(&note.to_string())));
@@ -119,7 +119,7 @@ impl Summary {
         }
     }
 
-    /// Tells why a restore was not exact.
+    /// Adds the reasons why a restore was not exact.
     pub(super) fn why(&mut self, last: &Since) {
         self.add(format_args!("\nChanged since {}:\n\n", Markdown::text(&since(last))));
         for change in &last.changes {
@@ -127,7 +127,7 @@ impl Summary {
         }
     }
 
-    /// Tells how full the disks were and are, and what had to go.
+    /// Adds the usage of the disks before and after, and the generations that were dropped.
     pub(super) fn disk(&mut self, report: &GuardReport) {
         let mut table = Table::new(&[
             ("Disk", Side::Left),
@@ -166,7 +166,7 @@ impl Summary {
         self.text.write_fmt(text).expect("a string takes any text");
     }
 
-    /// Adds it to the summary of the step.
+    /// Appends the text to the summary file of the step.
     pub(super) fn write(&self, files: &Files, log: &mut Log) {
         if self.text.is_empty() {
             return;
@@ -174,7 +174,7 @@ impl Summary {
         let title = self.title.map(|title| format!(": {title}")).unwrap_or_default();
         let result = self.result.map(|result| format!(", {result}")).unwrap_or_default();
         let text = format!("### runner-cache{title}{result}\n{}", self.text);
-        // It is for people, and the log says the same.
+        // The summary is only for people, and the log has the same information.
         if let Err(error) = files.summary(&text) {
             log.lines(&line!("no summary: {}", chain(&error)));
         }

@@ -1,4 +1,4 @@
-//! Options that several commands share, and what they come to.
+//! Options that several commands share, and the values that they resolve to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -28,82 +28,82 @@ use crate::model::retention::Policy;
 use crate::model::scope::{Lane, Repository, Scope};
 use crate::store::Store;
 
-/// Where the store is.
+/// The options for the store.
 #[derive(Debug, Args)]
 pub(super) struct RootArgs {
-    /// The store
+    /// The directory of the store
     ///
-    /// Without it `$RUNNER_CACHE_ROOT`, else `/tmp/runner-cache` unless `/tmp` is in memory, else
+    /// The default is `$RUNNER_CACHE_ROOT`, else `/tmp/runner-cache` unless `/tmp` is in memory, else
     /// `~/.cache/runner-cache`.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 }
 
 impl RootArgs {
-    /// Returns the root that was given, or the default.
+    /// Returns the directory that was given, or the default.
     pub(super) fn path(&self) -> Result<PathBuf> {
         absolute(&on_host(self.root.as_deref(), &environment())?)
     }
 
-    /// Opens the store; it must be there.
+    /// Opens the store, which must exist.
     pub(super) fn open(&self) -> Result<Store> {
         Ok(Store::open(&self.path()?)?)
     }
 
-    /// Opens the store, making it if nothing is there.
+    /// Opens the store; creates it if it does not exist.
     pub(super) fn open_or_init(&self) -> Result<Store> {
         Ok(Store::open_or_init(&self.path()?)?)
     }
 }
 
-/// What is checked out.
+/// The options for checkouts.
 #[derive(Debug, Args)]
 pub(super) struct CheckoutArgs {
-    /// The checkout of the repo
+    /// The repo's checkout
     #[arg(long, value_name = "DIR", default_value = ".")]
     repo: PathBuf,
-    /// A dependency checked out beside the repo; its path defaults to ../NAME
+    /// A dependency that is checked out; DIR defaults to ../NAME beside the repo
     #[arg(long = "dependency", value_name = "NAME[=DIR]", value_parser = parse_dependency)]
     dependencies: Vec<(Name, Option<PathBuf>)>,
 }
 
-/// Where cargo keeps things, if not where it says.
+/// The options for cargo's directories.
 #[derive(Debug, Args)]
 pub(super) struct PlaceArgs {
-    /// Cargo's home, or `private` for one of the runner's own in the store [default: as cargo finds it]
+    /// Cargo's home: a directory, or `private` for the runner's own home in the store [default: as cargo finds it]
     ///
-    /// A directory of that name is `./private`.
+    /// Write `./private` for a directory of that name.
     #[arg(long, value_name = "DIR")]
     cargo_home: Option<PathBuf>,
-    /// Whose private home that is [default: `$RUNNER_NAME`, else `local`]
+    /// The runner that the private home belongs to [default: `$RUNNER_NAME`, else `local`]
     #[arg(long, value_name = "NAME")]
     runner: Option<String>,
-    /// The target directory of the repo [default: as cargo says]
+    /// The repo's target directory [default: as cargo finds it]
     #[arg(long, value_name = "DIR")]
     target_dir: Option<PathBuf>,
 }
 
-/// What of target directories is not kept.
+/// The options for scratch.
 #[derive(Debug, Args)]
 struct ScratchArgs {
-    /// What of target directories is neither saved nor restored: patterns as of gitignore, one each time; ''
-    /// for nothing [default: /tmp/*, /*/tmp/*, /*/*-*-*/tmp/*, !/doc/tmp/*, *.profraw,
+    /// Files in target directories to neither save nor restore, as a gitignore pattern; may be repeated, and ''
+    /// excludes nothing [default: /tmp/*, /*/tmp/*, /*/*-*-*/tmp/*, !/doc/tmp/*, *.profraw,
     /// **/incremental/*/s-*-working/]
     #[arg(long = "scratch", value_name = "PATTERN")]
     patterns: Option<Vec<String>>,
 }
 
-/// How to treat targets of other jobs that this one may not read.
+/// The option for targets of other jobs that this job may not read.
 #[derive(Debug, Args)]
 pub(super) struct LeftoversArgs {
-    /// Targets that a job of another lane left, or nobody knows who: `restore` sets them aside before cargo sees
-    /// them and `save` does not save them, with `set-aside`; they count as others do, with `keep`
+    /// How to treat targets that a job of another lane, or an unknown job, left: with `set-aside`, `restore` sets them
+    /// aside before cargo sees them and `save` skips them; with `keep`, they are treated like any other target
     #[arg(long, value_name = "WHAT", default_value = "keep", value_parser = parse_leftovers)]
     leftovers: Leftovers,
 }
 
 impl LeftoversArgs {
-    /// Returns what was asked for.
+    /// Returns the chosen treatment.
     pub(super) fn leftovers(&self) -> Leftovers {
         self.leftovers
     }
@@ -116,19 +116,18 @@ impl ScratchArgs {
 }
 
 impl PlaceArgs {
-    /// Returns the home of cargo that was asked for.
+    /// Returns the chosen cargo home.
     pub(super) fn cargo_home(&self) -> CargoHome {
         self.cargo_home.clone().map(CargoHome::from).unwrap_or_default()
     }
 
-    /// Returns whose private home is meant. Where a runner runs us, it is the one that the Action
-    /// has there.
+    /// Returns the owner of the private home. In a job of a runner, it is the owner that the Action uses there.
     pub(super) fn home_owner(&self) -> HomeOwner {
         let owner = Runner::of(&environment(), Path::new("/")).home_owner();
         HomeOwner { name: self.runner.clone().unwrap_or(owner.name), ..owner }
     }
 
-    /// Opens the private home, if that is asked for.
+    /// Opens the private home, if it was chosen.
     pub(super) fn open_home(&self, store: &Store, user: &User<'_>) -> Result<Option<Opened>> {
         if self.cargo_home() != CargoHome::Private {
             return Ok(None);
@@ -142,15 +141,15 @@ impl PlaceArgs {
     }
 }
 
-/// Which repo, and what identifies what it wants.
+/// The options for a repo and its key.
 #[derive(Debug, Args)]
 pub(super) struct RepoArgs {
     #[command(flatten)]
     checkouts: CheckoutArgs,
-    /// Files whose content is part of the key too, as a glob below the repo
+    /// A glob below the repo; the content of its files becomes part of the key too
     #[arg(long = "extra-input", value_name = "GLOB")]
     extra_inputs: Vec<String>,
-    /// A variable that is part of the key too; `PREFIX_*` for several
+    /// An environment variable that becomes part of the key too; `PREFIX_*` for several
     #[arg(long = "env-var", value_name = "NAME")]
     env_vars: Vec<String>,
     /// Use this key instead of computing one
@@ -158,17 +157,17 @@ pub(super) struct RepoArgs {
     key: Option<Name>,
 }
 
-/// Who may restore what is saved.
+/// The options for the scope.
 #[derive(Debug, Args)]
 pub(super) struct ScopeArgs {
-    /// The full name of the repository, without it that of the remote `origin`, else `local/` and the
-    /// name of the directory
+    /// The full name of the repository [default: that of the remote `origin`, else `local/` and the name of the
+    /// directory]
     #[arg(long, value_name = "OWNER/NAME")]
     repository: Option<Repository>,
-    /// The trust lane: protected, branch/NAME or pr/NUMBER
+    /// The trust lane: `protected`, `branch/NAME` or `pr/NUMBER`
     #[arg(long, default_value = "protected")]
     lane: Lane,
-    /// The lane of the branch that a pull request is based on, which may be read too
+    /// The lane of the branch that a pull request is based on; this job may restore from it too
     #[arg(long, value_name = "LANE")]
     base_lane: Option<Lane>,
 }
@@ -183,43 +182,44 @@ impl ScopeArgs {
         Ok(Scope { repository, lane: self.lane.clone() })
     }
 
-    /// Returns the scopes that a job of the repo checked out at `repo` may read.
+    /// Returns the scopes that a job of the repo checked out at `repo` may restore from.
     pub(super) fn readable(&self, repo: &Path) -> Result<Vec<Scope>> {
         Ok(self.scope(repo)?.chain(self.base_lane.as_ref()))
     }
 }
 
-/// What may go, and what must when the disk fills.
+/// The options for retention and for full disks.
 #[derive(Debug, Args)]
 pub(super) struct RetentionArgs {
-    /// How many series to keep of registry and git, how many of each target, and for how long all
+    /// Series to keep: so many of registry and of git (`cargo`), so many of each target (`target`), and every series
+    /// used within `min-age`
     #[arg(long, value_name = "LIST", default_value = "cargo=5,target=3,min-age=1d")]
     retention: Policy,
-    /// How many generations to keep of each series and job
+    /// Number of generations to keep of each series and job
     #[arg(long, value_name = "N", default_value_t = 3)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     generations: u16,
-    /// How full a disk may be
+    /// Disk usage above which space is freed
     #[arg(long, value_name = "PERCENT", default_value = "80%")]
     disk_threshold: Percent,
-    /// How full it may be after making room
+    /// Disk usage to reach when freeing space
     #[arg(long, value_name = "PERCENT", default_value = "70%")]
     low_water: Percent,
-    /// What must stay free [default: 20GiB, or 10 % of a smaller disk]
+    /// Free space to keep on each disk [default: 20GiB, or 10 % of a smaller disk]
     #[arg(long, value_name = "SIZE")]
     min_free: Option<ByteSize>,
-    /// How large the store may be [default: no limit]
+    /// Largest size of the store [default: no limit]
     #[arg(long, value_name = "SIZE")]
     max_size: Option<ByteSize>,
 }
 
 impl RetentionArgs {
-    /// Returns what is kept.
+    /// Returns the retention policy.
     pub(super) fn policy(&self) -> Policy {
         Policy { generations: self.generations.into(), ..self.retention }
     }
 
-    /// Returns when room is made.
+    /// Returns the limits on disk usage.
     pub(super) fn pressure(&self) -> Pressure {
         Pressure {
             disk_threshold: self.disk_threshold,
@@ -230,18 +230,18 @@ impl RetentionArgs {
     }
 }
 
-/// What a restore or save is about.
+/// The options that restore and save share.
 #[derive(Debug, Args)]
 pub(super) struct JobArgs {
     #[command(flatten)]
     pub(super) root: RootArgs,
     #[command(flatten)]
     pub(super) repo: RepoArgs,
-    /// What to keep, of registry, git, target, dependencies
+    /// What to restore or save: a list of `registry`, `git`, `target` and `dependencies`
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_area)]
     #[arg(default_value = "registry,git,target,dependencies")]
     areas: Vec<Kept>,
-    /// What kind of job this is: test, clippy, …
+    /// The kind of this job: test, clippy, …
     #[arg(long, value_name = "NAME", default_value = "default")]
     job: String,
     #[command(flatten)]
@@ -250,10 +250,10 @@ pub(super) struct JobArgs {
     places: PlaceArgs,
     #[command(flatten)]
     scratch: ScratchArgs,
-    /// A further target directory to keep, relative to the repo, whichever job saved it
+    /// A further target directory to restore and save, relative to the repo, whatever job saved it; may be repeated
     #[arg(long = "target", value_name = "DIR")]
     targets: Vec<PathBuf>,
-    /// Threads [default: one a core]
+    /// Number of threads [default: one per core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(super) threads: usize,
     /// Print one JSON object to stdout
@@ -262,12 +262,12 @@ pub(super) struct JobArgs {
 }
 
 impl CheckoutArgs {
-    /// Returns the repo, absolute.
+    /// Returns the absolute path of the repo.
     pub(super) fn repo(&self) -> Result<PathBuf> {
         absolute(&self.repo)
     }
 
-    /// Returns the dependencies with their paths, absolute.
+    /// Returns the dependencies with their absolute paths.
     pub(super) fn dependencies(&self) -> Result<BTreeMap<Name, PathBuf>> {
         let repo = self.repo()?;
         let resolve = |(name, path): &(Name, Option<PathBuf>)| {
@@ -282,17 +282,17 @@ impl CheckoutArgs {
 }
 
 impl RepoArgs {
-    /// Returns the repo, absolute.
+    /// Returns the absolute path of the repo.
     pub(super) fn repo(&self) -> Result<PathBuf> {
         self.checkouts.repo()
     }
 
-    /// Returns the dependencies with their paths, absolute.
+    /// Returns the dependencies with their absolute paths.
     pub(super) fn dependencies(&self) -> Result<BTreeMap<Name, PathBuf>> {
         self.checkouts.dependencies()
     }
 
-    /// Returns what is added to the key.
+    /// Returns the additional parts of the key.
     pub(super) fn key_options(&self) -> KeyOptions {
         KeyOptions { extra_inputs: self.extra_inputs.clone(), env_vars: self.env_vars.clone() }
     }
@@ -304,14 +304,14 @@ impl RepoArgs {
 }
 
 impl JobArgs {
-    /// Opens the private home, if that is asked for.
+    /// Opens the private home, if it was chosen.
     pub(super) fn open_home(&self, store: &Store, leftovers: Leftovers) -> Result<Option<Opened>> {
         let repo = &self.repo.repo()?;
         let readable = &self.scope.readable(repo)?;
         self.places.open_home(store, &User { repo, readable, leftovers })
     }
 
-    /// Finds out what is asked for, with the private home if that is.
+    /// Resolves the job, with the private home if one is opened.
     pub(super) fn resolve(&self, store: &Store, home: Option<&Opened>) -> Result<Job> {
         let environment = home.map_or_else(environment, |it| it.applied_to(&environment()));
         let mut job = Job::resolve(&self.ask(home)?, &environment, store.root())?;
@@ -346,12 +346,12 @@ impl JobArgs {
     }
 }
 
-/// Returns the environment of this process, as a value.
+/// Returns the environment of this process.
 pub(super) fn environment() -> Environment {
     std::env::vars_os().collect()
 }
 
-/// Returns what the workflow that this is a step of lets its jobs do with caches; says so if nobody knows the word.
+/// Returns the access to the store that the workflow of this step gives its jobs. Warns of an unknown word.
 pub(super) fn cache_mode() -> CacheMode {
     let (mode, unknown) = github::cache_mode::cache_mode(&environment());
     if let Some(unknown) = unknown {
@@ -360,7 +360,7 @@ pub(super) fn cache_mode() -> CacheMode {
     mode
 }
 
-/// Returns `path` from the root of the filesystem on.
+/// Returns `path` as an absolute path.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path)
         .map_err(|source| front::Error::Io { action: "find the current directory", source }.into())

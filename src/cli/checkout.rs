@@ -22,22 +22,21 @@ use crate::store::Purpose;
 /// Options of `checkout`.
 #[derive(Debug, Args)]
 pub(super) struct CheckoutArgs {
-    /// The dependency: a branch, tag, ref or commit of a repository; its path defaults to ../NAME
-    /// beside the repo
+    /// The dependency: a repository, at a branch, tag, ref or commit; DIR defaults to ../NAME beside the repo
     #[arg(value_name = "OWNER/NAME[@REF][=DIR]")]
     wanted: Wanted,
     #[command(flatten)]
     root: RootArgs,
-    /// The checkout of the repo that the dependency is for
+    /// The checkout of the repo that needs the dependency
     #[arg(long, value_name = "DIR", default_value = ".")]
     repo: PathBuf,
     /// The server of the repository
     ///
-    /// Without it `$GITHUB_SERVER_URL`, else `https://github.com`. A private repository is opened by
-    /// the token in `$GITHUB_TOKEN`.
+    /// The default is `$GITHUB_SERVER_URL`, else `https://github.com`. The token in `$GITHUB_TOKEN` gives access to
+    /// private repositories.
     #[arg(long, value_name = "URL")]
     server: Option<ServerUrl>,
-    /// Check its submodules out too
+    /// Check out its submodules too
     #[arg(long)]
     submodules: bool,
     /// Print one JSON object to stdout
@@ -88,7 +87,7 @@ impl CheckoutArgs {
     }
 }
 
-/// What is to be checked out, as people write it.
+/// The dependency on the command line.
 #[derive(Clone, Debug)]
 struct Wanted {
     repository: Repository,

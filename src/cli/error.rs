@@ -1,4 +1,4 @@
-//! Printing on the command line what failed, and what a restore or save did.
+//! Prints errors, and the reports of restores and saves, on the command line.
 
 use std::error::Error as _;
 
@@ -9,7 +9,7 @@ use crate::front::advice::{self, Settings};
 use crate::front::print::{Text, line, print_json, to_stderr};
 use crate::job::report::Report;
 
-/// On the command line.
+/// The names of settings on the command line, for advice.
 const OPTIONS: Settings = Settings {
     root: "--root",
     repo: "--repo DIR",
@@ -18,7 +18,7 @@ const OPTIONS: Settings = Settings {
     max_size: "run `runner-cache gc --max-size SIZE`",
 };
 
-/// Prints an error, each of its causes, and what to do about it if we know.
+/// Prints an error, each of its causes, and advice if there is any.
 pub(super) fn report(error: &Error) {
     let mut text = line!("error: {error}");
     let mut cause = error.source();
@@ -36,7 +36,7 @@ pub(super) fn report(error: &Error) {
     to_stderr(&text);
 }
 
-/// Prints what a restore or save did: warnings and a `table` for people, and `report` as JSON to stdout.
+/// Prints the result of a restore or save: warnings and a `table` for people, and `report` as JSON to stdout if asked.
 pub(super) fn done(
     shared: &Report,
     table: &Text,

@@ -18,10 +18,10 @@ pub(super) struct GcArgs {
     root: RootArgs,
     #[command(flatten)]
     retention: RetentionArgs,
-    /// Show what would go and why, and which units the next saves leave out; change nothing
+    /// Change nothing: show what would be removed and why, and which units the next saves would leave out
     #[arg(long)]
     dry_run: bool,
-    /// After how many saves of its job that did not use it a unit is stored no more, as `save` has it
+    /// Number of saves without use after which a unit is no longer stored, as for `save`
     #[arg(long, value_name = "N", default_value_t = 3)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     unit_saves: u16,

@@ -27,7 +27,7 @@ pub(super) struct GuardArgs {
     scope: ScopeArgs,
     #[command(flatten)]
     retention: RetentionArgs,
-    /// Show what would go and why; change nothing
+    /// Change nothing: show what would be removed and why
     #[arg(long)]
     dry_run: bool,
     /// Print one JSON object to stdout
@@ -40,7 +40,7 @@ impl GuardArgs {
         let store = self.root.open_or_init()?;
         let mode = if self.dry_run { Mode::DryRun } else { Mode::Execute };
         let (policy, pressure) = (self.retention.policy(), self.retention.pressure());
-        // Whose job this is decides what goes first, and nothing more.
+        // The scope only decides which generations are evicted first.
         let readable = self.scope.readable(&self.checkouts.repo()?).unwrap_or_default();
         let report =
             guard(&store, &self.paths(&store)?, &pressure, &policy, &readable, now(), mode)?;

@@ -28,7 +28,7 @@ pub(super) struct KeyArgs {
     root: RootArgs,
     #[command(flatten)]
     scope: ScopeArgs,
-    /// List what went into the key, and what changed since the last generation
+    /// Show the parts of the key, and what changed since the last generation
     #[arg(long)]
     explain: bool,
     /// Print one JSON object to stdout instead of the key
@@ -46,13 +46,13 @@ struct Keys {
     explanation: Option<Explanation>,
 }
 
-/// What went into a key, and what changed.
+/// The parts of a key, and the changes since the last generation.
 #[derive(Serialize)]
 struct Explanation {
     components: BTreeMap<String, String>,
-    /// What counts besides when a restore chooses: where the target was built.
+    /// The system that the target is built on; it matters too when a restore chooses.
     system: System,
-    /// The generation it is compared with: the newest of the target.
+    /// The generation that the key is compared with: the newest of the target.
     since: Option<String>,
     changes: Vec<String>,
 }

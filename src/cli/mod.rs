@@ -25,7 +25,8 @@ use crate::front::signals::survive_file_size_limit;
 use crate::front::{self, Status};
 use crate::fs::crash::{Fate, arm};
 
-/// Keeps what cargo built on a self-hosted runner, so that it is not built again.
+/// Caches cargo builds on a self-hosted GitHub runner, so that jobs do not build unchanged crates
+/// again.
 #[derive(Debug, Parser)]
 #[command(name = "runner-cache", version, max_term_width = 100)]
 struct Cli {
@@ -37,25 +38,25 @@ struct Cli {
 enum Command {
     /// Print the cache key of a repo
     Key(key::KeyArgs),
-    /// Restore registry, git dependencies and targets
+    /// Restore the registry, git dependencies and targets
     Restore(restore::RestoreArgs),
-    /// Save registry, git dependencies and targets
+    /// Save the registry, git dependencies and targets
     Save(save::SaveArgs),
-    /// Check a dependency out beside the repo, from a mirror that the host fetches once
+    /// Check out a dependency beside the repo, from a mirror that this host shares
     Checkout(checkout::CheckoutArgs),
-    /// Drop what retention no longer keeps, then what no generation names
+    /// Remove generations that retention does not keep, and everything that no generation uses
     Gc(gc::GcArgs),
-    /// Look at every disk a job uses, and make room if one is too full
+    /// Check every disk that a job uses, and free space if one is too full
     Guard(guard::GuardArgs),
-    /// List the generations of the store
+    /// List the generations in the store
     List(list::ListArgs),
     /// Show one generation
     Show(show::ShowArgs),
-    /// Check every invariant of the store; change nothing
+    /// Check the store for damage; change nothing
     Verify(verify::VerifyArgs),
-    /// Carry a change from repo to repo, as `chain.toml` says
+    /// Pass a change on from repo to repo, as `chain.toml` says
     Chain(chain::ChainArgs),
-    /// Be a step of the Action
+    /// Run a step of the Action
     #[command(hide = true)]
     Action(step::StepArgs),
 }
@@ -78,7 +79,7 @@ impl Command {
     }
 }
 
-/// Parses the command line, runs the command, reports what failed.
+/// Parses the command line, runs the command, and reports an error.
 pub fn main() -> ExitCode {
     for (name, fate) in
         [("RUNNER_CACHE_CRASH_AT", Fate::End), ("RUNNER_CACHE_PAUSE_AT", Fate::Pause)]
@@ -98,7 +99,7 @@ pub fn main() -> ExitCode {
     usage::parse(&words).map_or_else(|status| status, run).into()
 }
 
-/// Why a command could not be done.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! Work that is watched: progress bars on a terminal, and signals that end it early.
+//! Shows progress bars on a terminal, and ends work early after a signal.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::front::print::is_watched;
 use crate::front::signals::Signals;
 use crate::job::progress::Progress;
 
-/// Runs `work`, which SIGINT and SIGTERM stop. Draws how far it is, if stderr is a terminal and this
-/// is no CI job. Returns beside what came of it the status to end with if a signal came.
+/// Runs `work`, which SIGINT and SIGTERM stop. Draws its progress if stderr is a terminal and this is no CI job.
+/// Returns the result of `work`, and the exit status if a signal came.
 pub(super) fn watch<T: Send>(
     what: &'static str,
     work: impl FnOnce(&Progress) -> T + Send,
@@ -28,7 +28,7 @@ fn draw_while<T: Send>(
     progress: &Progress,
     work: impl FnOnce(&Progress) -> T + Send,
 ) -> T {
-    // CI runners may give a terminal (act does); they say so by `CI`.
+    // CI runners may provide a terminal (act does); they set `CI`.
     let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
     if is_ci || !is_watched() {
         return work(progress);

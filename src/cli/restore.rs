@@ -21,16 +21,16 @@ use crate::restore::RestoreOptions;
 pub(super) struct RestoreArgs {
     #[command(flatten)]
     job: JobArgs,
-    /// Exit with status 3 if nothing was found
+    /// Exit with status 3 if nothing was restored
     #[arg(long)]
     fail_on_cache_miss: bool,
-    /// With 0, use no tree that a save put by; any other number is as good as another
+    /// Use hot trees that a save left; 0 uses none, and all other numbers are the same
     #[arg(long, value_name = "N", default_value_t = 2)]
     hot_trees: u16,
-    /// A package that cargo builds again in every job, or `workspace` for all of the repository; for what
-    /// cargo cannot see
+    /// A package that cargo builds again in every job, or `workspace` for all packages of the repository; for inputs
+    /// that cargo cannot see
     ///
-    /// Without it `$RUNNER_CACHE_ALWAYS_BUILD`: such names, separated by commas.
+    /// The default is `$RUNNER_CACHE_ALWAYS_BUILD`: a list of such names, separated by commas.
     #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
     always_build: Vec<AlwaysBuild>,
     #[command(flatten)]

@@ -27,18 +27,18 @@ use crate::upkeep::gc::{Mode, gc};
 pub(super) struct SaveArgs {
     #[command(flatten)]
     job: JobArgs,
-    /// zstd level of new packs: 1 to 19, or -1 to -7 for the quickest
+    /// zstd level of new packs: 1 to 19, or -1 to -7 for the fastest
     #[arg(long, value_name = "LEVEL", default_value_t, allow_negative_numbers = true)]
     compression_level: Level,
-    /// Mark the targets as those of a job that failed or was cancelled: a restore prefers others
+    /// Mark the targets as saved by a failed or cancelled job: restores prefer others
     #[arg(long)]
     partial: bool,
-    /// After how many saves of its job that did not use it a unit is stored no more
+    /// Number of saves without use, by jobs of its kind, after which a unit is no longer stored
     #[arg(long, value_name = "N", default_value_t = 3)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     unit_saves: u16,
-    /// Put the targets by for the next restore, and keep so many of this repo and job: the
-    /// directories are gone then
+    /// Keep the targets as hot trees for the next restore, this many for the repo and job; each is
+    /// moved out of the workspace
     #[arg(long, value_name = "N", default_value_t = 0)]
     hot_trees: u16,
     #[command(flatten)]
@@ -80,7 +80,7 @@ impl SaveArgs {
         done(&report.shared, &saved(&report), &report, self.job.json)?;
         let is_full = |area: &AreaReport| area.failure.as_ref().is_some_and(job::Error::is_full);
         if report.shared.areas.iter().any(is_full) {
-            // Not for this save any more, but for the next, and for the build that is next.
+            // Too late for this save, but the next save and the next build need the space.
             let (policy, pressure) = (self.retention.policy(), self.retention.pressure());
             let gc = gc(&store, &policy, Some(&pressure), &job.readable, now(), Mode::Execute)?;
             to_stderr(&disk::of_gc(&gc, Mode::Execute));

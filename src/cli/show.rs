@@ -17,22 +17,22 @@ use crate::store::{Generation, Store};
 pub(super) struct ShowArgs {
     #[command(flatten)]
     root: RootArgs,
-    /// The area: registry, git, target, NAME-target, ./PATH of a further target
+    /// The area: `registry`, `git`, `target`, `NAME-target`, or `./PATH` for a further target
     #[arg(default_value = "target")]
     area: Area,
-    /// The beginning of the key [default: any; the newest generation is shown]
+    /// The beginning of the key [default: any key; the newest generation is shown]
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     key: String,
     /// The number of the generation in its series [default: the newest]
     #[arg(long, value_name = "N")]
     number: Option<u64>,
-    /// Only of this repository
+    /// Show only generations of this repository
     #[arg(long, value_name = "OWNER/NAME")]
     repository: Option<Repository>,
     /// List every file, directory and symlink
     #[arg(long, conflicts_with = "json")]
     files: bool,
-    /// List every unit of a target, and when a job last used it
+    /// List every unit of a target, and the time of its last use
     #[arg(long, conflicts_with = "json")]
     units: bool,
     /// Print the header as one JSON object to stdout
@@ -128,7 +128,7 @@ fn text(generation: &Generation, manifest: &Manifest) -> Text {
     text
 }
 
-/// Adds the ten directories at the second level that hold most.
+/// Adds the ten largest directories at the second level.
 fn add_largest(text: &mut Text, entries: &[Entry]) {
     let mut by_dir = std::collections::BTreeMap::<Vec<u8>, (u64, u64)>::new();
     for entry in entries {

@@ -1,4 +1,4 @@
-//! `runner-cache action`: the steps of the Action. They read nothing but their environment.
+//! `runner-cache action`: the steps of the Action. Their only input is the environment.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::chain;
 use crate::action;
 use crate::front::Status;
 
-/// Which step to be.
+/// The step to run.
 #[derive(Debug, Args)]
 pub(super) struct StepArgs {
     #[command(subcommand)]
@@ -18,17 +18,18 @@ pub(super) struct StepArgs {
 
 #[derive(Debug, Subcommand)]
 enum Step {
-    /// The one that stands in the workflow
+    /// The main step, which the workflow uses
     Main,
-    /// The one that runs when the job ends
+    /// The post step, which runs when the job ends
     Post,
-    /// The one of the chain's action
+    /// The step of the chain's action
     Chain,
 }
 
 impl StepArgs {
     pub(super) fn run(&self) -> Status {
-        // A directory that is gone is none to start from: then the runner's variables must do.
+        // A current directory that was removed is useless as a base; the runner's variables then
+        // give the paths.
         let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         match self.step {
             Step::Main => action::main(&environment(), &cwd),

@@ -1,4 +1,4 @@
-//! Reading the command line. What is wrong with it is said in lines that nothing obeys.
+//! Parses the command line. Errors are printed in lines that a terminal or runner does not execute.
 
 use std::ffi::OsString;
 
@@ -9,23 +9,23 @@ use crate::front::Status;
 use crate::front::print::{Text, to_stderr};
 use crate::model::printable::escape;
 
-/// Parses `words`, the program's own name first. If there is nothing to be done, because help was asked for or
-/// the words are wrong, says so, and returns the status to end with.
+/// Parses `words`, the program's own name first. If they ask for help or the version, or are wrong, prints the answer
+/// and returns the exit status.
 pub(super) fn parse(words: &[OsString]) -> Result<Cli, Status> {
     Cli::try_parse_from(words).map_err(|error| {
         if error.use_stderr() {
             to_stderr(&wrong(words));
             return Status::Usage;
         }
-        // Help and the version have nothing of others. Where nobody reads them, nobody misses them.
+        // Help and version contain no text from outside. Ignore errors: nobody reads the output then.
         drop(error.print());
         Status::Done
     })
 }
 
-/// Returns what is wrong with `words`.
+/// Returns the error message for `words`.
 ///
-/// Clap shows them as they are, in the midst of lines of its own: so it is asked about words that can be shown.
+/// Clap prints the words as they are, among its own lines. So this parses escaped words, which are safe to print.
 fn wrong(words: &[OsString]) -> Text {
     let shown = words.iter().map(|word| escape(&word.to_string_lossy()).into_owned());
     let mut text = Text::default();

@@ -17,7 +17,7 @@ use crate::upkeep::verify::{Severity, VerifyReport, verify};
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     root: RootArgs,
-    /// Threads [default: one a core]
+    /// Number of threads [default: one per core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
     /// Print one JSON object to stdout
@@ -37,7 +37,7 @@ impl VerifyArgs {
     }
 }
 
-/// Returns what to do about findings of that code, if anything is to be done.
+/// Returns the advice for findings with that code, if there is any.
 fn advice(code: &str) -> Option<&'static str> {
     Some(match code {
         "manifest-unreadable" | "manifest-misplaced" => {
@@ -63,7 +63,7 @@ fn advice(code: &str) -> Option<&'static str> {
             "`runner-cache gc` removes it"
         }
         "public-mode" => "chmod 700 the directory",
-        // The next save writes another stamp, and an unknown fingerprint is kept as it is.
+        // Nothing to do: the next save writes another stamp, and an unknown fingerprint is kept as it is.
         _ => return None,
     })
 }

@@ -1,9 +1,9 @@
-//! What to do about an error. It depends on where a setting is made: by options or by inputs.
+//! Advice for errors. It depends on whether settings are options or inputs.
 
 use super::Error;
 use crate::{cargo, checkout, fs, job, store};
 
-/// What people call the settings that advice is about.
+/// The names of the settings that advice refers to.
 pub(crate) struct Settings {
     pub(crate) root: &'static str,
     pub(crate) repo: &'static str,
@@ -12,7 +12,7 @@ pub(crate) struct Settings {
     pub(crate) max_size: &'static str,
 }
 
-/// Returns what to do about an error, if we know.
+/// Returns the advice for an error, if there is any.
 pub(crate) fn of(error: &Error, settings: &Settings) -> Option<String> {
     match error {
         Error::Job(error) | Error::Checkout(checkout::Error::Job(error)) => of_job(error, settings),
@@ -21,7 +21,7 @@ pub(crate) fn of(error: &Error, settings: &Settings) -> Option<String> {
     }
 }
 
-/// Returns what to do about the error of a verb, if we know.
+/// Returns the advice for the error of a verb, if there is any.
 pub(crate) fn of_job(error: &job::Error, settings: &Settings) -> Option<String> {
     use job::Error as Job;
     use store::Error as Store;
@@ -81,7 +81,7 @@ pub(crate) fn of_job(error: &job::Error, settings: &Settings) -> Option<String> 
     Some(hint)
 }
 
-/// Returns what to do about a checkout that failed, if we know.
+/// Returns the advice for a failed checkout, if there is any.
 pub(crate) fn of_checkout(error: &checkout::Error) -> Option<String> {
     use checkout::Error;
     let hint = match error {

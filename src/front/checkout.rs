@@ -1,10 +1,10 @@
-//! What people read of a checkout.
+//! The text that people read about a checkout.
 
 use super::print::{Text, line};
 use super::text::seconds;
 use crate::checkout::Checkout;
 
-/// Returns what was checked out, for people.
+/// Returns the text about a checkout, for people.
 pub(crate) fn text(checkout: &Checkout) -> Text {
     let mut text = Text::default();
     for warning in &checkout.warnings {

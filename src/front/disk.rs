@@ -1,11 +1,11 @@
-//! What people read of a gc and of a guard.
+//! The texts that people read about gc and guard.
 
 use super::print::{Text, line};
 use super::text::bytes;
 use crate::upkeep::gc::{GcReport, Mode};
 use crate::upkeep::guard::GuardReport;
 
-/// Returns what a guard saw and did, for people; its warnings are not among it.
+/// Returns the text about a guard run, for people, without its own warnings.
 pub(crate) fn of_guard(report: &GuardReport, mode: Mode) -> Text {
     let mut text = Text::default();
     for watched in &report.filesystems {
@@ -25,7 +25,7 @@ pub(crate) fn of_guard(report: &GuardReport, mode: Mode) -> Text {
     text
 }
 
-/// Returns what a gc did, or would do, for people.
+/// Returns the text about a gc, or about what it would do, for people.
 pub(crate) fn of_gc(report: &GcReport, mode: Mode) -> Text {
     if report.other_gc_runs {
         return line!("another gc is at work; it does it all");

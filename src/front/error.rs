@@ -1,9 +1,9 @@
-//! Why a front could not do what it was told.
+//! The errors of a front: the command line or the Action.
 
 use crate::cargo::scratch::ParseScratchError;
 use crate::{checkout, github, job};
 
-/// Why a command or a step could not be done.
+/// The reason why a command or a step failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// A verb failed.
@@ -12,16 +12,16 @@ pub(crate) enum Error {
     /// A dependency could not be checked out.
     #[error(transparent)]
     Checkout(#[from] checkout::Error),
-    /// A file of the runner could not be written.
+    /// A file of the runner could not be read or written.
     #[error(transparent)]
     Files(#[from] github::files::Error),
-    /// The system refused something that concerns no path.
+    /// The system refused an action that concerns no path.
     #[error("cannot {action}")]
     Io { action: &'static str, source: std::io::Error },
-    /// A pattern of scratch is none.
+    /// A pattern for scratch is not valid.
     #[error(transparent)]
     Scratch(#[from] ParseScratchError),
-    /// What was asked for cannot be.
+    /// The request cannot be fulfilled; the text says why.
     #[error("{0}")]
     Refused(String),
 }

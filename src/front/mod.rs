@@ -1,6 +1,6 @@
-//! The command line and the Action share this: the sentences that people read, printing, signals, exit statuses.
+//! Shared by the command line and the Action: the sentences that people read, printing, signals and exit statuses.
 //!
-//! The verbs return values with a code; the words for them are here and nowhere else. In JSON a note or warning is an
+//! The verbs return values with a code; only this module turns them into sentences. In JSON a note or warning is an
 //! object with both.
 
 pub(crate) mod advice;
@@ -26,7 +26,7 @@ pub use self::status::Status;
 
 use serde::ser::{SerializeStruct as _, Serializer};
 
-/// Serializes something that is said as its code and its text.
+/// Serializes a note or warning as its code and its text.
 fn serialize<S: Serializer>(
     code: &'static str,
     text: &impl fmt::Display,
@@ -38,7 +38,7 @@ fn serialize<S: Serializer>(
     said.end()
 }
 
-/// Names a path, and says how many there are beside it: the beginning of a sentence.
+/// Returns the beginning of a sentence: names a path and says how many others there are.
 fn and_others(path: &Path, count: usize) -> String {
     let path = path.display();
     match count {

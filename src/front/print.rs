@@ -1,7 +1,7 @@
-//! Printing: the only code that writes to stdout and stderr.
+//! Prints: the only code that writes to stdout and stderr.
 //!
-//! What is printed is a [`Text`]. A terminal and a runner find nothing to obey in its lines, whatever they are
-//! made of: paths, names, what a manifest or another program says. Only what [`LogLine`] makes is a command.
+//! Everything printed is a [`Text`]. Its lines hold nothing that a terminal or a runner would execute, even if they
+//! contain paths, names, or text from a manifest or another program. Only a [`LogLine`] is a command.
 
 use std::fmt;
 use std::io::{IsTerminal, Write};
@@ -10,7 +10,7 @@ use super::{Error, Result};
 use crate::github::commands::{LogLine, plain};
 use crate::model::printable::{escape, escape_json};
 
-/// Lines that are fit to be printed.
+/// Lines that are safe to print.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Text(String);
 
@@ -28,40 +28,40 @@ macro_rules! line {
 pub(crate) use line;
 
 impl Text {
-    /// Adds a line. What would end it, or be obeyed, is escaped.
+    /// Adds a line. Escapes line breaks and everything that a terminal or a runner would execute.
     pub(crate) fn line(&mut self, line: fmt::Arguments<'_>) {
         let line = line.to_string();
         self.0.push_str(&plain(&escape(&line)));
         self.0.push('\n');
     }
 
-    /// Adds each line of a text that has several.
+    /// Adds each line of a text with several lines.
     pub(crate) fn lines(&mut self, lines: &str) {
         for line in lines.lines() {
             self.line(format_args!("{line}"));
         }
     }
 
-    /// Adds a line that a runner may obey.
+    /// Adds a line that may be a command for the runner.
     pub(crate) fn log_line(&mut self, line: &LogLine) {
         self.0.push_str(line.as_str());
         self.0.push('\n');
     }
 
-    /// Adds JSON, on one line or several. It says the same to whoever parses it.
+    /// Adds JSON of one or more lines. Escaping does not change the parsed value.
     pub(crate) fn json(&mut self, json: &str) {
-        // What stands before commands of old stands only in texts.
+        // The prefix of the old command syntax; JSON has it only inside strings.
         let json = escape_json(json).replace("##[", "#\\u0023[");
         self.0.push_str(&json);
         self.0.push('\n');
     }
 
-    /// Adds all lines of another.
+    /// Adds all lines of another text.
     pub(crate) fn append(&mut self, other: &Self) {
         self.0.push_str(&other.0);
     }
 
-    /// Tells whether its first lines are those of another.
+    /// Tells whether its first lines are those of another text.
     #[cfg(test)]
     pub(crate) fn starts_with(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)
@@ -90,20 +90,20 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<()> {
     to_stdout(&text)
 }
 
-/// Writes to stdout, where programs read.
+/// Writes to stdout, which programs may read.
 pub(crate) fn to_stdout(text: &Text) -> Result<()> {
-    // In one piece, so that a line of another thread stands before or after it.
+    // Written under one lock, so that a line of another thread comes before or after it.
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.0.as_bytes()).and_then(|()| out.flush());
     written.map_err(|source| Error::Io { action: "write to stdout", source })
 }
 
-/// Writes to stderr. One that is closed is no reason to fail: the work is done.
+/// Writes to stderr. Ignores errors: a closed stderr is no reason to fail.
 pub(crate) fn to_stderr(text: &Text) {
     drop(std::io::stderr().write_all(text.0.as_bytes()));
 }
 
-/// Tells whether people look at stderr while it is written.
+/// Tells whether stderr is a terminal.
 pub(crate) fn is_watched() -> bool {
     std::io::stderr().is_terminal()
 }

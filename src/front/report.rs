@@ -1,4 +1,4 @@
-//! What people read of a restore or save: a table, and lines beside it.
+//! The text that people read about a restore or save: a table, and lines below it.
 
 use super::print::{Text, line};
 use super::text::{bytes, seconds, short_key};
@@ -7,10 +7,10 @@ use crate::job::report::{AreaReport, Mode, Report, RestoreReport, SaveReport};
 use crate::model::choice::Hit;
 use crate::model::rebuild::{self, some};
 
-/// How many lines say which crates cargo will build again.
+/// The largest number of lines about crates that cargo will build again.
 const MAX_REBUILD_LINES: usize = 10;
 
-/// Returns what a restore did, a line an area and more below, for people.
+/// Returns the result of a restore for people: one line per area, then more lines.
 pub(crate) fn restored(report: &RestoreReport) -> Text {
     let RestoreReport { shared, kept_files, blind_inputs, set_aside, rebuilds, .. } = report;
     let width = width(shared);
@@ -47,7 +47,7 @@ pub(crate) fn restored(report: &RestoreReport) -> Text {
     text
 }
 
-/// Returns what a save did, a line an area and more below, for people.
+/// Returns the result of a save for people: one line per area, then more lines.
 pub(crate) fn saved(report: &SaveReport) -> Text {
     let SaveReport { shared, reuse } = report;
     let mut text = areas(shared, width(shared), notes_of_save);
@@ -62,7 +62,7 @@ pub(crate) fn saved(report: &SaveReport) -> Text {
     text
 }
 
-/// Returns the notes of a saved area that people read. That there is nothing to save is no news.
+/// Returns the notes of a saved area that people read. An area with nothing to save needs no note.
 pub(crate) fn notes_of_save(area: &AreaReport) -> &[Note] {
     if area.mode == Mode::Nothing { &[] } else { &area.notes }
 }
@@ -100,7 +100,7 @@ fn crates(count: usize) -> String {
     if count == 1 { "1 crate".to_owned() } else { format!("{count} crates") }
 }
 
-/// Returns which way an area went, for people.
+/// Returns how an area was saved or restored, for people.
 pub(crate) fn how(area: &AreaReport) -> String {
     match area.mode {
         Mode::Nothing => "nothing".to_owned(),
@@ -115,7 +115,7 @@ pub(crate) fn how(area: &AreaReport) -> String {
     }
 }
 
-/// Returns the word for how well something matches.
+/// Returns the word for a hit, fallback or miss.
 pub(crate) fn name(hit: Hit) -> &'static str {
     match hit {
         Hit::Exact => "exact",
@@ -124,7 +124,7 @@ pub(crate) fn name(hit: Hit) -> &'static str {
     }
 }
 
-/// Returns the line that says how it went to whoever opens no group.
+/// Returns the line with the result, for people who do not open the log group.
 pub(crate) fn outcome(report: &Report) -> Text {
     let restored = report.areas.iter().filter(|area| area.hit != Hit::Miss);
     let size = restored.map(|area| area.bytes).sum();

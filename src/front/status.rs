@@ -1,11 +1,11 @@
-//! How the program ended.
+//! The exit status of the program.
 
 use std::process::ExitCode;
 
-/// How the program ended, as the shell sees it. Part of the interface.
+/// The exit status of the program. It is part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Everything was done; a miss is no error.
+    /// Everything was done; a cache miss is no error.
     Done = 0,
     /// Something failed.
     Failed = 1,
@@ -15,7 +15,7 @@ pub enum Status {
     Miss = 3,
     /// `verify` found damage.
     Damage = 4,
-    /// SIGINT ended it early: 128 and the number of the signal, as shells have it.
+    /// SIGINT ended it early: 128 plus the number of the signal, as in shells.
     Interrupted = 130,
     /// SIGTERM ended it early.
     Terminated = 143,

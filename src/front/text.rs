@@ -1,8 +1,8 @@
-//! Numbers and keys as people read them.
+//! Formats numbers and keys for people.
 
 use crate::job::explain::Since;
 
-/// Returns bytes as people read them: `4.5 GiB`.
+/// Formats a number of bytes: `4.5 GiB`.
 pub(crate) fn bytes(bytes: u64) -> String {
     humansize::format_size(bytes, humansize::BINARY)
 }
@@ -16,17 +16,17 @@ pub(crate) fn short_key(key: &str) -> String {
     parts.join("-")
 }
 
-/// Returns which generation a key is compared with.
+/// Returns the key and time of the generation that a key is compared with.
 pub(crate) fn since(since: &Since) -> String {
     format!("{} of {}", short_key(since.key.as_str()), since.created.date_time())
 }
 
-/// Returns seconds as people read them: `0.34 s`.
+/// Formats seconds: `0.34 s`.
 pub(crate) fn seconds(seconds: f64) -> String {
     format!("{seconds:.2} s")
 }
 
-/// Returns the first line of a text, and how many more there are.
+/// Returns the first line of a text, and the number of further lines.
 pub(crate) fn first_line(text: &str) -> String {
     let first = text.lines().next().unwrap_or_default();
     match text.lines().count() {

@@ -1,10 +1,10 @@
-//! Buffers that are used again.
+//! Buffers that are reused.
 
 use std::sync::Mutex;
 
-/// Buffers, handed from piece of work to piece of work.
+/// A pool of buffers, each handed from one piece of work to the next.
 ///
-/// There are never more than threads that work at once.
+/// There are never more buffers than threads that work at once.
 #[derive(Debug)]
 pub(super) struct Buffers<B>(Mutex<Vec<B>>);
 
@@ -15,7 +15,7 @@ impl<B> Default for Buffers<B> {
 }
 
 impl<B: Default> Buffers<B> {
-    /// Runs `work` with a buffer that holds anything.
+    /// Runs `work` with a buffer whose content is arbitrary.
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut B) -> T) -> T {
         let mut buffer = self.free(Vec::pop).unwrap_or_default();
         let result = work(&mut buffer);

@@ -14,12 +14,11 @@ use crate::job::{Error, Result};
 use crate::model::manifest::{Entry, EntryKind, FileFacts};
 use crate::model::rel_path::RelPath;
 
-/// How many files of a directory one thread clones at a time: enough that opening the two
-/// directories costs little, few enough that `deps`, which holds most files, is shared out.
+/// The number of files of a directory that one thread clones at a time: enough that opening the two directories costs
+/// little, and few enough that the files of `deps`, which holds most of them, are spread over the threads.
 const AT_A_TIME: usize = 64;
 
-/// Tells whether files in `dest` can share the bytes of files in `hot`, by trying with one of
-/// `entries`.
+/// Tells whether files in `dest` can share the bytes of files in `hot`, by trying it with one of `entries`.
 pub(crate) fn can_clone(entries: &[Entry], hot: &Beneath, dest: &Beneath) -> Result<bool> {
     let is_full = |entry: &&Entry| matches!(&entry.kind, EntryKind::File(facts) if facts.size > 0);
     let Some(entry) = entries.iter().find(is_full) else { return Ok(false) };
@@ -32,8 +31,9 @@ fn tempfile_in(dir: &Beneath) -> Result<std::fs::File> {
     Ok(crate::fs::space::nameless_file(dir.path())?)
 }
 
-/// Writes `entries` below `dest`, which holds none of them, with the bytes that the files of `hot`
-/// have; returns which inode each is, but for those with several names. After an error `dest` holds a part: the caller throws it away.
+/// Writes `entries` below `dest`, which holds none of them; the files share the bytes of the files in `hot`. Returns
+/// the inode of each file that has only one name. After an error `dest` holds a part of the tree, and the caller
+/// discards it.
 pub(crate) fn clone_tree(
     entries: &[Entry],
     hot: &Beneath,

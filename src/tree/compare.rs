@@ -1,4 +1,4 @@
-//! What of a generation a directory holds already, read no more than needed.
+//! Compares a directory with a generation, reading as little as possible.
 
 use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::FileExt;
@@ -26,28 +26,29 @@ use crate::model::rel_path::RelPath;
 use crate::model::scope::Scope;
 use crate::store::{Lease, Store, TreeRecord};
 
-/// What is known of the files in a directory without reading them.
+/// The contents of the files in a directory that are known without reading them.
 pub struct Known {
     record: TreeRecord,
     manifest: Arc<Manifest>,
 }
 
-/// How a directory stands against a generation.
+/// The result of comparing a directory with a generation.
 #[derive(Debug, Default)]
 pub struct Comparison {
-    /// Files that have the bytes, mode and mtime they should have.
+    /// Files with the right bytes, mode and mtime.
     pub same: HashSet<RelPath>,
-    /// Whether everything else is as it should be too, and nothing is there beside but scratch.
+    /// Whether all other entries are right too, and there is nothing else except scratch.
     pub is_whole: bool,
-    /// What is there and cannot be read.
+    /// Paths that cannot be read.
     pub unreadable: Vec<RelPath>,
-    /// Where scratch lies, without what is below.
+    /// Paths of scratch files and directories, without the paths below them.
     pub scratch: Vec<RelPath>,
 }
 
 impl Known {
-    /// Returns what was recorded of `dir` since this boot, if the generation is still there and
-    /// one that `chain` may read. If it is one that the lease names and that was `read`, it is not read again.
+    /// Returns the tree record of `dir` and the manifest of its generation. Returns `None` unless the record is of this
+    /// boot, the generation still exists, and `chain` may read it. `read` is a manifest that the lease names and that
+    /// was already read; it is not read again.
     pub fn of(
         store: &Store,
         lease: &Lease,
@@ -64,23 +65,23 @@ impl Known {
             Some((of, manifest)) if *of == id => Arc::clone(manifest),
             _ => Arc::new(store.read(lease, &id).ok()?),
         };
-        // Looked at only now that the lease names it: before, gc may have removed the generation
-        // and a save taken its number.
+        // The record is read only now that the lease names the generation: before, gc may have removed the generation
+        // and a save reused its number.
         let record = store.tree_record(dir, boot).filter(|record| record.generation == id)?;
         Some(Self { record, manifest })
     }
 
-    /// Returns the generation that was restored to or saved from the directory.
+    /// Returns the manifest of the generation that was restored to or saved from the directory.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Returns the generation that was restored to or saved from the directory.
+    /// Returns the id of the generation that was restored to or saved from the directory.
     pub fn generation(&self) -> &GenerationId {
         &self.record.generation
     }
 
-    /// Returns what the file at `path` holds, if it is certainly the one that was recorded.
+    /// Returns the facts of the file at `path`, if it is certainly the recorded file.
     pub fn facts_of(&self, path: &RelPath, stat: &Stat) -> Option<&FileFacts> {
         if !self.record.holds(path, stat) {
             return None;
@@ -92,8 +93,8 @@ impl Known {
     }
 }
 
-/// Compares `dir` without the files of the checkout in it with `entries`. Files whose inode is not the
-/// recorded one are read.
+/// Compares `dir`, without the checkout's files in it, with `entries`. Reads only files whose inode is not the recorded
+/// one.
 pub(crate) fn compare(
     dir: &Path,
     entries: &[Entry],
@@ -117,7 +118,7 @@ pub(crate) fn compare(
                     None => holds(&beneath, &entry.path, facts),
                 }
             });
-            // What cannot be read is not what it should be.
+            // A file that cannot be read counts as different.
             is_same.or_else(|error| missed::why(error).map(|_| false))
         })
         .collect();
@@ -132,7 +133,7 @@ pub(crate) fn compare(
     Ok(Comparison { same, is_whole, unreadable, scratch: beside })
 }
 
-/// Files that should be apart but are one file are not as they should be.
+/// Marks files as different that are separate entries but the same inode.
 fn part_twins(entries: &[Entry], by_path: &HashMap<&RelPath, &Stat>, verdicts: &mut [bool]) {
     let mut seen = HashSet::new();
     for (entry, same) in entries.iter().zip(verdicts) {
@@ -142,13 +143,13 @@ fn part_twins(entries: &[Entry], by_path: &HashMap<&RelPath, &Stat>, verdicts: &
     }
 }
 
-/// Returns what was found by path.
+/// Returns the stat of each path.
 pub(super) fn indexed(found: &[Found]) -> HashMap<&RelPath, &Stat> {
     found.iter().map(|Found { path, stat }| (path, stat)).collect()
 }
 
-/// Tells whether what is at the path of `entry` is what the entry says; of a file that looks the same
-/// `has_its_bytes` is asked.
+/// Tells whether the file, directory or symlink at the path of `entry` is as the entry says. `has_its_bytes` compares
+/// the bytes of a file whose metadata is the same.
 pub(crate) fn is_same(
     entry: &Entry,
     stat: &Stat,
@@ -158,7 +159,7 @@ pub(crate) fn is_same(
 ) -> Result<bool> {
     match &entry.kind {
         EntryKind::Dir { mode, mtime } => {
-            // A directory that it is made in may give it the bit that hands the group on.
+            // A new directory may inherit the setgid bit of its parent, so only the permission bits count.
             let is_mode = stat.mode & PERMISSIONS == *mode;
             Ok(stat.kind == Kind::Dir && is_mode && stat.mtime == *mtime)
         }
@@ -182,7 +183,7 @@ pub(crate) fn is_same(
     }
 }
 
-/// Tells whether two files hold the same bytes, by their contents' digests.
+/// Tells whether two files hold the same bytes, by the digests of their contents.
 pub fn has_same_bytes(a: &FileFacts, b: &FileFacts) -> bool {
     let key = |facts: &FileFacts| -> Vec<_> {
         facts.contents.iter().map(|content| (content.offset, content.len, content.digest)).collect()
@@ -190,7 +191,7 @@ pub fn has_same_bytes(a: &FileFacts, b: &FileFacts) -> bool {
     a.size == b.size && key(a) == key(b)
 }
 
-/// Returns the runs of bytes that contents cover, neighbours joined, as offset and length.
+/// Returns the runs of bytes that the contents cover, as offset and length; adjacent runs are merged.
 fn runs_of(contents: &[Content]) -> Vec<(u64, u64)> {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     for content in contents {
@@ -202,8 +203,7 @@ fn runs_of(contents: &[Content]) -> Vec<(u64, u64)> {
     runs
 }
 
-/// Reads a file and tells whether it holds the bytes of `facts`, and nothing where those have
-/// holes.
+/// Reads a file and tells whether it holds the bytes of `facts`, and no data where `facts` has holes.
 pub fn holds(dir: &Beneath, path: &RelPath, facts: &FileFacts) -> Result<bool> {
     let file = dir.open_for_reading(path)?;
     let covered: u64 = facts.contents.iter().map(|content| content.len).sum();

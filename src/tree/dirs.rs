@@ -7,7 +7,8 @@ use crate::job::Result;
 use crate::model::manifest::{Entry, EntryKind};
 use crate::model::rel_path::RelPath;
 
-/// Gives directories in which something was created or removed the mtime that they had.
+/// Restores the mode and mtime of the `changed` directories, in which a file was created or
+/// removed.
 pub(crate) fn reset_dirs(
     tree: &Beneath,
     entries: &[Entry],

@@ -1,4 +1,4 @@
-//! A directory as entries, before its files are read.
+//! A directory as a list of entries, before its files are read.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -16,29 +16,29 @@ use crate::model::timestamp::Timestamp;
 /// A regular file whose contents are not known yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Unread {
-    /// Where it is.
+    /// Its path.
     pub(crate) path: PathBuf,
-    /// What the kernel knew of it before it was read.
+    /// Its metadata before it was read.
     pub(crate) stat: Stat,
 }
 
-/// A directory as entries; the contents of its files are empty still.
+/// A directory as a list of entries; the files have no contents yet.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
-    /// Every entry, sorted.
+    /// All entries, sorted.
     pub(crate) entries: Vec<Entry>,
     /// For each entry that is a file, in order: the index of the entry and the file.
     pub(crate) files: Vec<(usize, Unread)>,
-    /// Sockets, fifos and devices: they are left out.
+    /// Sockets, fifos and devices, which are left out.
     pub(crate) special: Vec<PathBuf>,
-    /// What was something else by the time it was looked at.
+    /// Paths that changed their kind or vanished before they were read.
     pub(crate) missed: Vec<Missed>,
-    /// The newest mtime of all.
+    /// The newest mtime of all paths that were found.
     pub(crate) newest_mtime: Timestamp,
 }
 
 impl Tree {
-    /// Makes entries of what a walk of `dir` found, sorted as it is.
+    /// Turns the paths that a walk of `dir` found into entries, in the same order.
     pub(crate) fn of(dir: &Path, found: &[Found]) -> Result<Self> {
         let newest_mtime = found.iter().map(|found| found.stat.mtime).max().unwrap_or_default();
         let mut tree = Self { newest_mtime, ..Self::default() };
@@ -54,7 +54,7 @@ impl Tree {
                 Kind::Symlink => {
                     let target = match std::fs::read_link(&full).at("read symlink", &full) {
                         Ok(target) => RawPath::of(target.as_os_str().as_encoded_bytes()),
-                        // `readlink(2)`: it is no symlink any more.
+                        // `readlink(2)`: it is no longer a symlink.
                         Err(error) => {
                             let is_other = error.source.kind() == ErrorKind::InvalidInput;
                             let why = if is_other { Why::Gone } else { Why::of(error)? };
@@ -78,8 +78,8 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Keeps the entries that `stays` picks, but for hard links to one that goes; of `facts`, which belong to
-    /// [`Self::files`], those that stay.
+    /// Keeps the entries that `stays` picks, except hard links to a file that does not stay. Returns those of `facts`
+    /// whose files stay; `facts` belong to [`Self::files`].
     pub(crate) fn retain<T>(&mut self, facts: Vec<T>, stays: impl Fn(&RelPath) -> bool) -> Vec<T> {
         let mut places = Vec::with_capacity(self.entries.len());
         let mut entries = Vec::with_capacity(self.entries.len());
@@ -101,7 +101,7 @@ impl Tree {
         facts
     }
 
-    /// Returns which file is where; `entries` are those of the tree, wherever they are by now.
+    /// Returns the path and inode of each file; `entries` are those of this tree, even if moved out of it.
     pub(crate) fn inodes(&self, entries: &[Entry]) -> impl Iterator<Item = (RelPath, Inode)> {
         let files = self.files.iter();
         files.map(|(index, unread)| (entries[*index].path.clone(), unread.stat.inode))
@@ -114,7 +114,7 @@ pub(crate) fn unread_facts(stat: &Stat) -> FileFacts {
     FileFacts { mode, mtime: stat.mtime, size: stat.size, contents: Vec::new() }
 }
 
-/// Returns the first name of the file if it has one already; remembers this one if not.
+/// Returns the first name of the file if another name was found before; else remembers this name.
 fn first_of_group(
     groups: &mut HashMap<(u64, u64), RelPath>,
     path: &RelPath,

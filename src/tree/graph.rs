@@ -1,4 +1,4 @@
-//! Recording which units of a tree can become stale, and by what.
+//! Records the units of a tree, and what can make each of them stale.
 
 mod package;
 mod read;
@@ -28,20 +28,20 @@ use crate::model::unit_use::UnitDir;
 use read::{Read, read};
 pub(crate) use surroundings::Surroundings;
 
-/// What was recorded of the units of a tree.
+/// The units recorded for a tree.
 pub(crate) struct Recorded {
-    /// Those that are not replaced by a newer one already.
+    /// The units that no newer unit has replaced.
     pub(crate) graph: UnitGraph,
-    /// Those that work only where the roots are: see [`Unit::is_bound`]. Units whose binding is unknown count
-    /// as bound.
+    /// The units that work only while the roots stay at their paths: see [`Unit::is_bound`]. Units whose binding is
+    /// unknown count as bound.
     ///
     /// [`Unit::is_bound`]: crate::model::manifest::Unit::is_bound
     pub(crate) bound: BTreeSet<UnitDir>,
-    /// Whether it is known of every unit what it was built from.
+    /// Whether it is known for every unit what it was built from.
     pub(crate) is_clear: bool,
 }
 
-/// Records the units of the tree that was `found`, and which of them the job used.
+/// Records the units of the tree with the `found` paths, and which of them the job used.
 pub(crate) fn record(
     found: &[Found],
     around: &Surroundings<'_>,
@@ -52,7 +52,7 @@ pub(crate) fn record(
     Recorder::new(around, &read).record(is_used)
 }
 
-/// Puts together what was read.
+/// Builds the unit graph from the units that were read.
 struct Recorder<'a> {
     around: &'a Surroundings<'a>,
     read: &'a [Read<'a>],
@@ -60,10 +60,10 @@ struct Recorder<'a> {
     others: HashMap<PathBuf, u32>,
     packages: BTreeMap<GraphPackage, u32>,
     variables: BTreeMap<GraphVariable, u32>,
-    /// By the directory of a file: the real one.
+    /// The real path of each directory of a file.
     resolved: HashMap<PathBuf, Option<PathBuf>>,
     manifests: Manifests,
-    /// Which packages come from a source, by name and version, as the lock file says.
+    /// The name and version of each package that comes from a source, by the lock file.
     from_sources: HashSet<(String, String)>,
     bound: BTreeSet<UnitDir>,
 }
@@ -119,7 +119,7 @@ impl<'a> Recorder<'a> {
         Recorded { graph, bound: self.bound, is_clear }
     }
 
-    /// Returns, for each unit, the units it depends on; none for one that is not there as it was.
+    /// Returns, for each unit, the units it depends on; `None` for a dependency that is gone or was built again.
     fn deps(&self) -> Vec<Vec<Option<usize>>> {
         let mut by_hash: HashMap<u64, Vec<usize>> = HashMap::new();
         for (index, read) in self.read.iter().enumerate() {
@@ -127,7 +127,7 @@ impl<'a> Recorder<'a> {
                 by_hash.entry(hash).or_default().push(index);
             }
         }
-        // Two target directories, one within the other, may hold the same unit.
+        // Of two target directories, one within the other, both may hold the same unit.
         let likeness = |a: &UnitDir, b: &UnitDir| {
             let pairs = a.path().as_bytes().iter().zip(b.path().as_bytes());
             pairs.take_while(|(a, b)| a == b).count()
@@ -140,7 +140,7 @@ impl<'a> Recorder<'a> {
         self.read.iter().map(deps).collect()
     }
 
-    /// Returns the directory of the package of each unit, as far as it can be known.
+    /// Returns the directory of the package of each unit, if it can be found.
     fn package_dirs(&mut self, deps: &[Vec<Option<usize>>]) -> Vec<Option<PathBuf>> {
         let mut by_parent: HashMap<PathBuf, Option<PathBuf>> = HashMap::new();
         let mut dirs: Vec<Option<PathBuf>> = Vec::new();
@@ -154,8 +154,8 @@ impl<'a> Recorder<'a> {
                 dir.clone()
             }));
         }
-        // A script that runs is of the package of the script that was compiled; documentation has no
-        // dep-info either.
+        // These units have no dep-info: the run of a build script, which has the package of the compiled script, and
+        // documentation.
         let name = |index: usize| self.read[index].unit.crate_name();
         let mut by_name: HashMap<_, PathBuf> = self.named_packages();
         for (index, dir) in dirs.iter().enumerate() {
@@ -209,10 +209,10 @@ impl<'a> Recorder<'a> {
             ..GraphUnit::default()
         };
         let is_outside = own_dir.is_some_and(|dir| !dir.starts_with(self.around.workspace_root));
-        // A build script is told where its package is, and may write that anywhere.
+        // A build script is told the directory of its package, and may write that path to any file.
         let is_run = own_dir.is_some() && read.kind.starts_with(b"run-build-script-");
         let mut is_bound = is_outside || is_run || read.is_unclear || read.has_root;
-        // Cargo looks for these wherever the package lies.
+        // Cargo looks for these files relative to the package's directory.
         let own = read.own.iter().filter_map(|path| Some(dir?.join(path)));
         let mut relative: BTreeSet<_> = own.filter(|path| !self.around.is_excluded(path)).collect();
         let mut paths: BTreeSet<PathBuf> = read.files.iter().cloned().collect();
@@ -261,8 +261,8 @@ impl<'a> Recorder<'a> {
         unit
     }
 
-    /// Returns the index of a variable, if what the unit saw of it is what this job sees. One that was
-    /// set for the build alone says nothing to a restore.
+    /// Returns the index of a variable, if its value is the same for the unit and for this job. A variable that was set
+    /// only for the build tells nothing to a restore.
     fn variable(&mut self, variable: &Variable) -> Option<u32> {
         let value = self.around.environment.get(&variable.name);
         if value != variable.value.as_deref().map(OsStr::new) {
@@ -273,7 +273,7 @@ impl<'a> Recorder<'a> {
         Some(index(&mut self.variables, variable))
     }
 
-    /// Returns `path` without `..` and links to directories. One that is missing stays as it is.
+    /// Returns `path` without `..` and without symlinks to directories. A directory that is missing stays unresolved.
     fn resolve(&mut self, path: &Path) -> Option<PathBuf> {
         let (parent, name) = (path.parent()?, path.file_name());
         let Some(name) = name else { return path.canonicalize().ok() };
@@ -285,7 +285,7 @@ impl<'a> Recorder<'a> {
         Some(real.unwrap_or(parent).join(name))
     }
 
-    /// Returns the number of a path.
+    /// Returns the number of a path: of a source, or of another file, counted on from the sources.
     fn number(&mut self, path: PathBuf) -> u32 {
         let mut inside: Vec<_> =
             self.around.roots.iter().filter(|(_, dir)| path.starts_with(dir)).collect();
@@ -303,8 +303,8 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// Returns which packages come from a source, by name and version, as the lock file says of the workspace in `dir`.
-/// Where it says nothing, none.
+/// Returns the name and version of each package that comes from a source, by the lock file of the workspace in `dir`.
+/// Returns nothing if there is no readable lock file.
 fn from_sources(dir: &Path) -> HashSet<(String, String)> {
     let path = dir.join("Cargo.lock");
     let text = regular::read(&path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
@@ -316,7 +316,7 @@ fn from_sources(dir: &Path) -> HashSet<(String, String)> {
     sourced.into_iter().map(key).filter(|key| !paths.contains(key)).collect()
 }
 
-/// Returns the index of `value`, which is its place in the order in which values came.
+/// Returns the index of `value`, which numbers the values in the order in which they were added.
 fn index<T: Ord>(values: &mut BTreeMap<T, u32>, value: T) -> u32 {
     let next = u32::try_from(values.len()).unwrap_or(u32::MAX);
     *values.entry(value).or_insert(next)

@@ -1,4 +1,4 @@
-//! Comparing a hot tree with its generation, to the byte and to the inode.
+//! Compares a hot tree with its generation, down to bytes and inodes.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -18,12 +18,12 @@ use crate::job::Result;
 use crate::model::manifest::{Entry, EntryKind, FileFacts};
 use crate::model::rel_path::RelPath;
 
-/// Which inode each file is, by the first of its names.
+/// The inode of each file, by the first of its names.
 pub(crate) type Inodes = HashMap<RelPath, Inode>;
 
-/// Returns the first path that is not what `entries` say, by what a walk of `dir` found; `has_its_bytes` is asked
-/// of a file that looks the same. A file with a further name differs: whoever writes to it by that name would
-/// change the tree.
+/// Returns the first path that a walk of `dir` found changed, missing or extra, compared with `entries`.
+/// `has_its_bytes` compares the bytes of a file whose metadata is the same. A file that has a further name outside the
+/// tree differs: a program could change the tree through that name.
 pub(crate) fn first_difference(
     dir: &Path,
     entries: &[Entry],
@@ -50,7 +50,7 @@ pub(crate) fn first_difference(
         Ok(true) => Some(Ok(entry.path.clone())),
         Err(error) => Some(Err(error)),
     });
-    // As many as there are entries, each of which is there: then nothing is there beside them.
+    // Every entry exists and the counts are equal, so there is nothing else.
     if other.is_some() || found.len() == entries.len() {
         return other.transpose();
     }
@@ -58,7 +58,7 @@ pub(crate) fn first_difference(
     Ok(found.iter().map(|found| &found.path).find(|path| !is_entry(path)).cloned())
 }
 
-/// Returns the names of each file, by the first of them.
+/// Returns all names of each file, by its first name.
 pub(crate) fn names_of_files(entries: &[Entry]) -> HashMap<&RelPath, Vec<&RelPath>> {
     let mut names: HashMap<_, Vec<_>> = HashMap::new();
     for Entry { path, kind } in entries {
@@ -71,15 +71,15 @@ pub(crate) fn names_of_files(entries: &[Entry]) -> HashMap<&RelPath, Vec<&RelPat
     names
 }
 
-/// Removes what is in `dir` and not among `entries`: scratch, units that left the stored copy, sockets, and what
-/// could not be read.
+/// Removes everything in `dir` that is not among `entries`: scratch, units that the saved generation leaves out,
+/// sockets, and paths that could not be read.
 pub(crate) fn remove_surplus(dir: &Path, entries: &[Entry]) -> Result<()> {
     let wanted: HashSet<&RelPath> = entries.iter().map(|entry| &entry.path).collect();
     let mut changed = HashSet::new();
     let mut gone: Option<RelPath> = None;
     let Walked { found, missed } = walk_tree(dir, &Scratch::none())?;
     let found = found.into_iter().map(|found| (found.path, found.stat.kind == Kind::Dir));
-    // A directory is read before it is known what is in it.
+    // The paths that the walk missed count as directories: the walk fails to read a directory before its content.
     let missed = missed.into_iter().map(|missed| (missed.path, true));
     let mut all: Vec<_> = found.chain(missed).collect();
     all.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -1,4 +1,4 @@
-//! Which contents the store holds already, of those this job may read.
+//! The contents that the store already holds and this job may read.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,17 +11,17 @@ use crate::model::manifest::{Manifest, PackUse};
 use crate::model::scope::Scope;
 use crate::store::{self, Lease, Store, Use};
 
-/// Contents by digest, and how much of each pack is alive.
+/// Contents by digest, and how many bytes of each pack are in use.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    /// In which of the packs each is.
+    /// The index in `packs` of the pack that holds each content.
     contents: HashMap<Digest, usize>,
     packs: Vec<Indexed>,
-    /// Where in `packs` each is.
+    /// The index in `packs` of each pack.
     places: HashMap<Digest, usize>,
 }
 
-/// A pack, and how many bytes of it are contents that this is the copy of.
+/// A pack, and the number of its bytes that are contents referred to in this pack.
 #[derive(Debug)]
 struct Indexed {
     pack: PackUse,
@@ -29,15 +29,15 @@ struct Indexed {
 }
 
 impl Index {
-    /// Reads the manifests of every generation that `chain` may read; the lease names each before
-    /// it is read. One that is gone or damaged holds nothing for us.
+    /// Reads the manifests of every generation that `chain` may read; the lease names each before it is read. A
+    /// generation that is gone or damaged is skipped.
     pub(crate) fn read(store: &Store, lease: &Lease, chain: &[Scope]) -> Result<Self> {
         let mut generations = Vec::new();
         for scope in chain {
             generations.extend(store.generations_in(scope)?.0);
         }
-        // Jobs that save at once may store a content twice. All later saves refer to the same copy, so
-        // that nobody names the other once those generations are gone.
+        // Jobs that save at the same time may store a content twice. All later saves refer to the older copy, so that
+        // no manifest names the other once the generations that used it are gone.
         generations.sort_by(|a, b| (a.header.created, &a.id).cmp(&(b.header.created, &b.id)));
         for generation in &generations {
             lease.name(&Use::Generation(generation.id.clone()))?;
@@ -45,7 +45,7 @@ impl Index {
         let mut index = Self::default();
         let on_disk: HashMap<Digest, u64> = store.packs()?.packs.into_iter().collect();
         let is_whole = |pack: &PackUse| on_disk.get(&pack.digest) == Some(&pack.stored_bytes);
-        // One a thread: a manifest takes about 450 bytes of memory for each file of its tree.
+        // One manifest per thread: each takes about 450 bytes of memory for each file of its tree.
         for some in generations.chunks(rayon::current_num_threads()) {
             let manifests: Vec<Manifest> = some
                 .par_iter()
@@ -62,8 +62,8 @@ impl Index {
         Ok(index)
     }
 
-    /// Adds the contents of a manifest whose packs are there at their full size. Those of others
-    /// are stored again: so a store that lost packs becomes whole.
+    /// Adds the contents of those packs of a manifest that exist at their full size. Contents of other packs are stored
+    /// again, which repairs a store that lost packs.
     fn add(&mut self, manifest: &Manifest, is_whole: impl Fn(&PackUse) -> bool) {
         let packs = manifest.header.packs.iter();
         let places: Vec<_> = packs.map(|it| is_whole(it).then(|| self.place_of(it))).collect();
@@ -83,9 +83,9 @@ impl Index {
         })
     }
 
-    /// Returns the pack to take a content from, unless the store lacks it or less than half of
-    /// that pack is alive: then its living contents are carried over into new packs, so that
-    /// garbage stays under twice what lives.
+    /// Returns the pack that a new manifest takes a content from. Returns `None` if the store lacks the content or less
+    /// than half of its pack is in use: the contents in use are then stored again in new packs, so that garbage stays
+    /// below the bytes in use.
     pub(crate) fn pack_of(&self, digest: Digest) -> Option<&PackUse> {
         let Indexed { pack, alive_bytes } = &self.packs[*self.contents.get(&digest)?];
         (alive_bytes * 2 >= pack.content_bytes).then_some(pack)

@@ -1,4 +1,4 @@
-//! Directories that earlier jobs left, and how they are now.
+//! The state of directories that earlier jobs left.
 
 use std::path::Path;
 
@@ -11,14 +11,14 @@ use crate::job::checkout_files::CheckoutFiles;
 use crate::job::dirs::real;
 use crate::model::leftovers::{DirOwner, LeftAs};
 
-/// Returns how a save leaves `dir`, which it `found` so.
+/// Returns the state in which a save leaves `dir`, in which it `found` these paths.
 pub(crate) fn left_as(dir: &Path, found: &[Found]) -> Option<LeftAs> {
     let root = Stat::of(&real(dir)).ok()?.inode;
     let newest = found.iter().map(|found| found.stat.inode.ctime).max()?;
     Some(LeftAs { dev: root.dev, ino: root.ino, newest })
 }
 
-/// Tells whether `dir` is as the last save of its owner left it.
+/// Tells whether `dir` is unchanged since the last save of its owner.
 pub(crate) fn is_as_left(
     job: &Job,
     dir: &Path,

@@ -1,4 +1,4 @@
-//! Symlinks in a target that cargo builds through: what they lead to is no part of the target.
+//! Symlinks in a target that cargo builds through: the files behind them are not part of the target.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -11,12 +11,13 @@ use crate::model::manifest::{Entry, EntryKind};
 use crate::model::raw_path::RawPath;
 use crate::model::rel_path::RelPath;
 
-/// Returns a symlink among `entries`, those of a target or build directory, that makes it none that can be kept.
+/// Returns a symlink among `entries` that keeps this target or build directory from being saved. Returns `None` for
+/// other areas.
 pub(crate) fn of_target<'e>(place: &Place, entries: &'e [Entry]) -> Option<&'e RelPath> {
     if place.area.is_shared() { None } else { built_through(&real(&place.dir), entries) }
 }
 
-/// Returns the first symlink of a tree at `dir` that leads out of it and through which cargo reads and writes.
+/// Returns the first symlink of the tree at `dir` that leads out of it and that cargo reads and writes through.
 fn built_through<'e>(dir: &Path, entries: &'e [Entry]) -> Option<&'e RelPath> {
     let mut links = entries.iter().filter_map(|entry| match &entry.kind {
         EntryKind::Symlink { target, .. } => Some((&entry.path, target)),
@@ -30,7 +31,7 @@ fn built_through<'e>(dir: &Path, entries: &'e [Entry]) -> Option<&'e RelPath> {
     found.map(|(path, _)| path)
 }
 
-/// Returns where a symlink leads by its text, whether anything is there or not.
+/// Returns the path that a symlink leads to by its text, whether or not it exists.
 fn end_of(dir: &Path, path: &RelPath, target: &RawPath) -> PathBuf {
     let target = Path::new(OsStr::from_bytes(target.as_bytes()));
     let full = dir.join(path.as_path());

@@ -1,4 +1,4 @@
-//! What of an area could not be read: what is of no use without it, and how it is told.
+//! Leaves out paths of an area that could not be read, along with whatever is useless without them, and warns of them.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::job::warning::{Unread, Warning};
 use crate::model::rel_path::RelPath;
 use crate::model::unit_use::UnitDir;
 
-/// Returns why a file could not be read, if it is the file: any other error is returned as it is.
+/// Returns the reason if `error` concerns a single file; returns any other error unchanged.
 pub(crate) fn why(error: Error) -> Result<Why, Error> {
     match error {
         Error::Changed(_) => Ok(Why::Changed),
@@ -22,7 +22,7 @@ pub(crate) fn why(error: Error) -> Result<Why, Error> {
     }
 }
 
-/// Returns the warning that files of `dir` are left out, which names one of them.
+/// Returns the warning that files of `dir` are left out; it names one of them.
 pub(crate) fn warning(dir: &Path, missed: &[Missed]) -> Option<Warning> {
     let rank = |missed: &&Missed| match missed.why {
         Why::Refused(_) => 0,
@@ -38,14 +38,14 @@ pub(crate) fn warning(dir: &Path, missed: &[Missed]) -> Option<Warning> {
     Some(Warning::LeftOut { path: dir.join(path.as_path()), count: missed.len(), why })
 }
 
-/// Leaves out of `CARGO_HOME` what was missed, and the crate, database or checkout that it was part of.
+/// Leaves out of `CARGO_HOME` the missed paths, and the crate, database or checkout that each was part of.
 pub(crate) fn leave_out_of_home(kind: Shared, found: &mut Vec<Found>, missed: &[Missed]) {
     let whole = |missed: &Missed| unit(kind, &missed.path).unwrap_or_else(|| missed.path.clone());
     leave_out(found, &missed.iter().map(whole).collect());
 }
 
-/// Leaves out of a target what was missed, its other names, and the session of incremental compilation that it
-/// was part of. Returns the units of which a part was missed.
+/// Leaves out of a target the missed paths, their other names, and the session of incremental compilation that each was
+/// part of. Returns the units that a missed path belonged to.
 pub(crate) fn leave_out_of_target(found: &mut Vec<Found>, missed: &[Missed]) -> BTreeSet<UnitDir> {
     let mut paths: HashSet<RelPath> = missed.iter().map(|missed| missed.path.clone()).collect();
     let inode = |found: &Found| (found.stat.inode.dev, found.stat.inode.ino);
@@ -69,7 +69,7 @@ pub(crate) fn leave_out_of_target(found: &mut Vec<Found>, missed: &[Missed]) -> 
     touched
 }
 
-/// Tells whether a path is the fingerprint of a unit that wrote documentation.
+/// Tells whether a path is a fingerprint of a unit that wrote documentation.
 fn is_documented(path: &RelPath) -> bool {
     is_fingerprint(path) && path.file_name().starts_with(b"doc-")
 }

@@ -1,9 +1,9 @@
-//! Giving a tree files of its own, where they have names in another directory too.
+//! Gives a tree its own copies of files that have names in another directory too.
 //!
-//! Where `build.build-dir` lies apart, cargo hard-links final artifacts from the build directory to the target
-//! directory. These are two areas, so their trees may come to two jobs, or one of them is dropped. With a
-//! shared file a build in one tree could change the other. And each name that is removed changes the ctime of the
-//! file, by which the other tree is known to be as it was put by.
+//! If `build.build-dir` is set, cargo hard-links final artifacts from the build directory to the target directory.
+//! These are two areas, so their trees may go to two jobs, or one tree may be dropped. A build in one tree could change
+//! a file that the trees share. Also, removing one name of a file changes its ctime, and the ctime tells whether the
+//! other hot tree is unchanged since the save.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -26,10 +26,10 @@ use crate::job::{Error, Result};
 use crate::model::manifest::{Entry, EntryKind, FileFacts};
 use crate::model::rel_path::RelPath;
 
-/// Replaces each file below `dir` that has names elsewhere by a copy; returns what is there then.
+/// Replaces each file below `dir` that has names elsewhere by a copy; returns a new walk of `dir`.
 ///
-/// `dir` holds nothing but `entries`. The bytes of the copies are still to be compared with them. After an error
-/// there may be a part of a copy. Another save may do the same to the other tree meanwhile.
+/// `dir` holds nothing but `entries`. The caller still has to compare the bytes of the copies with them. After an error
+/// a part of a copy may remain. Another save may do the same to the other tree at the same time.
 pub(crate) fn with_own_files(dir: &Path, entries: &[Entry], progress: &Progress) -> Result<Walked> {
     let walked = walk_tree(dir, &Scratch::none())?;
     let names = names_of_files(entries);
@@ -45,7 +45,7 @@ pub(crate) fn with_own_files(dir: &Path, entries: &[Entry], progress: &Progress)
     shared.par_iter().enumerate().try_for_each(|(number, path)| {
         progress.go_on()?;
         let Some(facts) = facts_of(entries, path) else { return Ok(()) };
-        // No tree has anything of that name.
+        // No tree has an entry of this name.
         let staged = format!(".runner-cache-{number}");
         let staged = RelPath::parse(staged.as_bytes()).expect("a name is a path");
         copy(&tree, path, &staged, facts, umask)?;
@@ -70,7 +70,7 @@ fn facts_of<'a>(entries: &'a [Entry], path: &RelPath) -> Option<&'a FileFacts> {
     }
 }
 
-/// Creates `to`, a copy of what `facts` say of the file `from`.
+/// Creates `to`, a copy of the file `from` with the size, contents, mode and mtime in `facts`.
 fn copy(tree: &Beneath, from: &RelPath, to: &RelPath, facts: &FileFacts, umask: u32) -> Result<()> {
     let source = tree.open_for_reading(from)?;
     let dest = tree.create_file(to, facts.mode)?;

@@ -1,4 +1,4 @@
-//! Reading files into contents, and contents into packs.
+//! Reads files into contents, and writes contents into packs.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -25,7 +25,7 @@ use crate::model::level::Level;
 use crate::model::manifest::{Content, PackUse};
 use crate::store::{Lease, PackDraft, StagedPack, Store, tar_len};
 
-/// A run of bytes of one of the files to read.
+/// A run of bytes of one of the files to be read.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     file: usize,
@@ -33,49 +33,49 @@ struct Piece {
     len: u64,
 }
 
-/// A content of one of the files that were read, and the pack that holds it.
+/// A content of a file that was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Packed {
-    /// The index of the file among those given.
+    /// The index of the file in the list that was given.
     pub(crate) file: usize,
     /// The content; its pack index is not set.
     pub(crate) content: Content,
 }
 
-/// What came of packing.
+/// The contents, packs and unread files that packing returns.
 #[derive(Debug, Default)]
 pub(crate) struct PackedFiles {
-    /// Every content of every file, sorted by file and offset.
+    /// All contents of all files, sorted by file and offset.
     pub(crate) contents: Vec<Packed>,
     /// The pack that holds each content.
     pub(crate) packs: HashMap<Digest, PackUse>,
-    /// The bytes on disk of new packs.
+    /// The bytes on disk that the new packs take.
     pub(crate) stored_bytes: u64,
-    /// The files, by index, that could not be read, and why. Of some there are contents.
+    /// The files that could not be read, by index, with the error. Some of their contents may be in `contents`.
     pub(crate) missed: BTreeMap<usize, Error>,
 }
 
-/// What packing needs beside the files.
+/// The parameters of packing, except the files.
 #[derive(Clone, Copy)]
 pub(crate) struct Packing<'a> {
-    /// Where packs are written.
+    /// The store that packs are written to.
     pub(crate) store: &'a Store,
-    /// Names every pack before it is visible.
+    /// The lease, which names every pack before it is visible.
     pub(crate) lease: &'a Lease,
-    /// What the store holds already.
+    /// The contents that the store already holds.
     pub(crate) index: &'a Index,
-    /// How hard they are compressed.
+    /// The compression level.
     pub(crate) level: Level,
-    /// Told of every byte read.
+    /// Counts every byte read.
     pub(crate) progress: &'a Progress,
 }
 
 impl<'a> Packing<'a> {
-    /// Reads `files` and writes packs of what the store does not hold yet.
+    /// Reads `files` and writes packs of the contents that the store does not hold yet.
     ///
-    /// Each file is read once. Memory: one pack a thread, compressed and not, about 45 MiB.
-    /// A file that changes meanwhile, or cannot be read, is missed; being told to stop is an error. When this
-    /// returns, the packs are visible and flushed.
+    /// Each file is read once. Memory: one pack per thread, compressed and not, about 45 MiB. A file that changes
+    /// meanwhile, or cannot be read, is missed; a request to stop is an error. When this returns, the packs are visible
+    /// and flushed.
     pub(crate) fn pack(&self, files: &[&Unread]) -> Result<PackedFiles> {
         let mut all = PackedFiles::default();
         let mut pieces = Vec::new();
@@ -109,7 +109,7 @@ impl<'a> Packing<'a> {
         Ok(all)
     }
 
-    /// Reads a batch of pieces; what is new goes into one pack, which is left to be published.
+    /// Reads a batch of pieces. Puts the new contents into one pack and sends it to be published.
     fn pack_batch(
         &self,
         files: &[&Unread],
@@ -137,7 +137,7 @@ impl<'a> Packing<'a> {
                 done.packs.insert(digest, pack.clone());
                 continue;
             }
-            // Of two threads with the same content, the one that claims it first writes it.
+            // If two threads have the same content, the first to claim it writes it.
             if claimed.lock().expect("nobody panics while claiming").insert(digest) {
                 writer.append(digest, len)?;
                 new.push(digest);
@@ -147,18 +147,17 @@ impl<'a> Packing<'a> {
             let pack = staged.pack().clone();
             done.stored_bytes = pack.stored_bytes;
             done.packs.extend(new.into_iter().map(|digest| (digest, pack.clone())));
-            // Nobody takes it once another could not be published, which is what this ends with.
+            // Sending fails once publishing a pack failed; `publish_beside` then returns that error.
             publishing.send(staged).map_err(|_| Error::Stopped)?;
         }
         Ok(done)
     }
 }
 
-/// How many packs wait for being published at most.
+/// The largest number of packs that wait to be published.
 const UNPUBLISHED: usize = 8;
 
-/// Does `work`, and publishes beside it the packs that it sends, in a thread of its own: whoever packs the next
-/// does not wait for the disk.
+/// Does `work`, and publishes in a separate thread the packs that it sends, so that packing does not wait for the disk.
 fn publish_beside<'a, T>(work: impl FnOnce(&SyncSender<StagedPack<'a>>) -> Result<T>) -> Result<T> {
     let (sender, staged) = sync_channel::<StagedPack<'a>>(UNPUBLISHED);
     std::thread::scope(|scope| {
@@ -170,7 +169,7 @@ fn publish_beside<'a, T>(work: impl FnOnce(&SyncSender<StagedPack<'a>>) -> Resul
     })
 }
 
-/// Cuts the pieces, in order, into runs that make a tar of about 32 MiB: one pack each.
+/// Splits the pieces, in order, into batches that each make a tar of about 32 MiB: one pack each.
 fn batches(pieces: &[Piece]) -> Vec<&[Piece]> {
     let mut batches = Vec::new();
     let mut start = 0;
@@ -188,7 +187,7 @@ fn batches(pieces: &[Piece]) -> Vec<&[Piece]> {
     batches
 }
 
-/// Returns the runs of a file that hold bytes, none longer than a content may be.
+/// Returns the runs of a file that hold data, each at most as long as a content may be.
 fn pieces_of(file: usize, unread: &Unread) -> Result<Vec<Piece>> {
     let Unread { path, stat } = unread;
     let runs = if stat.allocated_bytes < stat.size {
@@ -203,8 +202,8 @@ fn pieces_of(file: usize, unread: &Unread) -> Result<Vec<Piece>> {
     Ok(ranges.into_iter().map(piece).collect())
 }
 
-/// Cuts runs of bytes of a file into contents: around `shared`, which is another file's, and where else they
-/// would be too long. That file and `shared` are cut alike.
+/// Cuts runs of bytes of a file into contents: at both ends of `shared`, the bytes that another file has too, and
+/// wherever a content would be too long. `shared` is cut as that other file is.
 fn cut(runs: Vec<Range<u64>>, shared: Option<&Range<u64>>) -> Vec<Range<u64>> {
     let mut ranges = Vec::new();
     for run in runs {
@@ -219,7 +218,7 @@ fn cut(runs: Vec<Range<u64>>, shared: Option<&Range<u64>>) -> Vec<Range<u64>> {
     ranges
 }
 
-/// Cuts `range` wherever it is a multiple of the longest content away from `from`.
+/// Cuts `range` at each multiple of the longest content, counted from `from`.
 fn cut_every(range: Range<u64>, from: u64, ranges: &mut Vec<Range<u64>>) {
     let mut start = range.start;
     while start < range.end {
@@ -229,11 +228,11 @@ fn cut_every(range: Range<u64>, from: u64, ranges: &mut Vec<Range<u64>>) {
     }
 }
 
-/// The least metadata that are worth a content of their own in an `.rlib`, in bytes. Of 377 `.rmeta` files of
-/// `blvm-node` 0.1.83 those of this size are 219, with 98 % of the bytes.
+/// The smallest metadata, in bytes, worth its own content in an `.rlib`. Of the 377 `.rmeta` files of `blvm-node`
+/// 0.1.83, 219 have at least this size; they hold 98 % of the bytes.
 const LEAST_SHARED: u64 = 128 << 10;
 
-/// Returns where a library holds the bytes of the `.rmeta` beside it.
+/// Returns the position in a library of the bytes of the `.rmeta` file beside it.
 fn metadata_in(unread: &Unread) -> Result<Option<Range<u64>>> {
     let Unread { path, stat } = unread;
     if path.extension().is_none_or(|extension| extension != "rlib") {
@@ -263,8 +262,8 @@ fn read_piece(unread: &Unread, piece: &Piece, bytes: &mut [u8]) -> Result<()> {
     if same { Ok(()) } else { Err(Error::Changed(path.clone())) }
 }
 
-/// Opens a file that was a regular one when it was found; never follows a link or waits for a
-/// fifo's writer if it is no longer.
+/// Opens a file that was a regular file when it was found. If it is no longer one, does not follow a symlink or wait
+/// for the writer of a fifo.
 fn open(path: &Path) -> Result<File> {
     Ok(open_regular(path).at("open", path)?)
 }

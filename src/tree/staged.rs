@@ -1,4 +1,4 @@
-//! Directories that we stage in outside the store.
+//! Staging directories outside the store.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io::ErrorKind;
@@ -15,24 +15,25 @@ use crate::job::{Error, Result};
 use crate::model::raw_path::RawPath;
 use crate::store::{Lease, MARK, MarkedDir, Use, unmark};
 
-/// A marked directory that we stage in outside the store, removed when this is dropped.
+/// A marked staging directory outside the store, removed when it is dropped.
 ///
-/// What is completed in it is renamed away before. What a crash leaves is removed by the next
-/// `reclaim`, for the lease names it.
+/// A finished tree is renamed out of it before that. After a crash the next `reclaim` removes it, because the lease
+/// names it.
 #[derive(Debug)]
 pub(crate) struct Staged {
     dir: MarkedDir,
-    /// The tree: in `dir`, so that what a tree takes the place of is in it too; or `dir` itself.
+    /// The directory of the tree: a subdirectory of `dir`, so that the tree that it replaces ends up in `dir` too; or
+    /// `dir` itself.
     tree: PathBuf,
 }
 
 impl Staged {
-    /// Creates one beside `dir`, on its filesystem; the lease names it first.
+    /// Creates a staging directory beside `dir`, on its filesystem; the lease names it first.
     pub(crate) fn beside(lease: &Lease, dir: &Path) -> Result<Self> {
         Self::within(lease, dir.parent().unwrap_or(Path::new("/")), dir)
     }
 
-    /// Creates one in `parent`, named after `dir`; the lease names it first.
+    /// Creates a staging directory in `parent`, named after `dir`; the lease names it first.
     pub(crate) fn within(lease: &Lease, parent: &Path, dir: &Path) -> Result<Self> {
         let dir = create(lease, parent, dir)?;
         let staged = Self { tree: dir.tree(), dir };
@@ -41,15 +42,15 @@ impl Staged {
         Ok(staged)
     }
 
-    /// Creates one in `parent` for what is to be at `dir`, where nothing is: what is renamed there is the marked
-    /// directory itself, so that nothing is left to be removed once it is written
+    /// Creates a staging directory for a tree at `dir`, where nothing exists yet. The marked directory itself is
+    /// renamed to `dir`, so that nothing is left to be removed after the tree is written
     /// (`docs/decisions/0021-nothing-removed-after-the-writing.md`).
     pub(crate) fn for_free_place(lease: &Lease, dir: &Path) -> Result<Self> {
         let dir = create(lease, dir.parent().unwrap_or(Path::new("/")), dir)?;
         Ok(Self { tree: dir.path(), dir })
     }
 
-    /// Empties it.
+    /// Removes everything in the staging directory.
     pub(crate) fn clear(&self) -> Result<()> {
         for child in children(&self.tree)? {
             remove_tree(&child)?;
@@ -57,36 +58,36 @@ impl Staged {
         Ok(())
     }
 
-    /// Takes the directory `from`, on the same filesystem, for the tree, in place of the empty one.
+    /// Takes the directory `from`, on the same filesystem, as the tree, in place of the empty one.
     pub(crate) fn adopt(&mut self, from: &Path) -> Result<()> {
         self.tree = self.dir.tree();
         rename_dir(from, &self.tree)
     }
 
-    /// Returns where to stage.
+    /// Returns the directory of the tree.
     pub(crate) fn path(&self) -> &Path {
         &self.tree
     }
 
-    /// Returns the directory that the tree is in.
+    /// Returns the marked directory that holds the tree, or is the tree.
     pub(crate) fn marked(&self) -> &MarkedDir {
         &self.dir
     }
 
-    /// Lets others in as far as umask allows, as into a directory that cargo or a checkout makes.
+    /// Sets the mode of the tree to what umask allows, as for a directory that cargo or a checkout makes.
     pub(crate) fn open_to_others(&self) -> Result<()> {
         let permissions = Permissions::from_mode(0o777 & !umask() | 0o700);
         Ok(std::fs::set_permissions(&self.tree, permissions).at("set the mode of", &self.tree)?)
     }
 
-    /// Lets what was staged take the place of `dir`, and keeps what was there until this is
-    /// dropped. One step, unless `dir` is a mount point and this is inside.
+    /// Puts the staged tree in the place of `dir`, and keeps the old `dir` until this is dropped. This is one step,
+    /// unless `dir` is a mount point and the staging directory is inside it.
     pub(crate) fn take_place_of(&self, dir: &Path) -> Result<()> {
         if self.dir.path().parent() == Some(dir) {
             return self.exchange_children(dir);
         }
         let is_taken = if self.is_tree_itself() {
-            // It replaces an empty directory, and nothing else: rename(2).
+            // `rename(2)` replaces an empty directory, and nothing else.
             match std::fs::rename(&self.tree, dir) {
                 Err(error) if is_taken(error.kind()) => true,
                 renamed => {
@@ -108,7 +109,7 @@ impl Staged {
         Ok(())
     }
 
-    /// Lets what was staged appear at `dir` if nothing is there; tells whether it does.
+    /// Moves the staged tree to `dir` if nothing exists there; tells whether it did.
     pub(crate) fn take_free_place(&self, dir: &Path) -> Result<bool> {
         let is_there = rename_noreplace(&self.tree, dir)?;
         if is_there && self.is_tree_itself() {
@@ -121,8 +122,8 @@ impl Staged {
         self.tree == self.dir.path()
     }
 
-    /// The same of those `parts` of `dir`, which this is inside, and of what stands in the way; whatever else is there
-    /// stays.
+    /// Replaces only those `parts` of `dir`, and whatever has the same name as a staged child; everything else in `dir`
+    /// stays. The staging directory is inside `dir`.
     pub(crate) fn take_place_of_parts(&self, dir: &Path, parts: &[PathBuf]) -> Result<()> {
         self.exchange_some(dir, |child| parts.contains(child))
     }
@@ -131,15 +132,15 @@ impl Staged {
         self.exchange_some(dir, |_| true)
     }
 
-    /// Moves what `wanted` picks of what is in `dir` aside, with what stands in the way, and what was staged into it;
-    /// all back if one step fails.
+    /// Moves the children of `dir` that `wanted` picks aside, and those with the name of a staged child; then moves the
+    /// staged children into `dir`. Moves everything back if a step fails.
     fn exchange_some(&self, dir: &Path, wanted: impl Fn(&PathBuf) -> bool) -> Result<()> {
         let staged = children(&self.tree)?;
         let is_in_the_way =
             |child: &PathBuf| staged.iter().any(|staged| staged.file_name() == child.file_name());
         let old = self.dir.path().join("old");
         DirBuilder::new().create(&old).at("create directory", &old)?;
-        // Neither the filesystem's own directory nor what somebody stages is part of the tree.
+        // The filesystem's `lost+found` and the staging directories of any process are not part of the tree.
         let is_of_tree = |child: &PathBuf| {
             let name = child.file_name().unwrap_or_default().as_encoded_bytes();
             name != b"lost+found" && !name.starts_with(b".runner-cache-")
@@ -164,7 +165,7 @@ impl Staged {
     }
 }
 
-/// Returns what is in `dir` but for a mark.
+/// Returns the paths in `dir`, except a mark.
 fn children(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(dir).at("read directory", dir)?;
     let paths: std::io::Result<Vec<_>> =
@@ -174,7 +175,7 @@ fn children(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Renames a directory, also one that shuts its owner out: one that changes its parent must let its owner write.
+/// Renames a directory. Works also if its owner may not write to it, which a rename to another parent requires.
 pub(crate) fn rename_dir(from: &Path, to: &Path) -> Result<()> {
     let rename = || std::fs::rename(from, to).at("rename to", to);
     match rename() {
@@ -186,7 +187,7 @@ pub(crate) fn rename_dir(from: &Path, to: &Path) -> Result<()> {
     }
 }
 
-/// Exchanges the tree `staged` with `dir`, also with one that shuts its owner out.
+/// Exchanges the tree `staged` with `dir`. Works also if the owner of `dir` may not write to it.
 pub(crate) fn exchange_dirs(staged: &Path, dir: &Path) -> Result<()> {
     match exchange(staged, dir) {
         Err(error) if error.is_denied() => {
@@ -204,10 +205,10 @@ fn is_taken(kind: ErrorKind) -> bool {
     )
 }
 
-/// Creates a marked directory in `parent`, named after `dir`, where the disk has room.
+/// Creates a marked directory in `parent`, named after `dir`, in a free region of the disk.
 fn create(lease: &Lease, parent: &Path, dir: &Path) -> Result<MarkedDir> {
     let of = dir.file_name().unwrap_or_default().to_string_lossy();
-    // No symlink leads to what is marked.
+    // The path of a marked directory contains no symlink.
     let parent = parent.canonicalize().at("resolve", parent)?;
     let dir = parent.join(format!("{}-{}-{of}", lease.staging_name(), lease.next_staged()));
     let room = dir.with_added_extension("room");
@@ -219,10 +220,10 @@ fn create(lease: &Lease, parent: &Path, dir: &Path) -> Result<MarkedDir> {
     Ok(lease.mark(&dir)?)
 }
 
-/// Creates `dir` where the disk has room: in another directory, `room`, which is gone again before anything is written.
-/// Removing it later would wait for all that.
+/// Creates `dir` in a free region of the disk: creates it in another directory, `room`, and moves it out. `room` is
+/// removed before anything is written, because removing it later would wait for all the writes.
 fn create_with_room(dir: &Path, room: &Path) -> Result<()> {
-    // Its name is like no other, so that ext4 looks for room in another place each time.
+    // The name is unique, so that ext4 picks another region each time.
     let inner = room.join(dir.file_name().unwrap_or_default());
     let mut builder = DirBuilder::new();
     builder.mode(0o700).create(room).at("create directory", room)?;
@@ -231,7 +232,7 @@ fn create_with_room(dir: &Path, room: &Path) -> Result<()> {
     crash_point("restore: room");
     let moved = created.and_then(|()| std::fs::rename(&inner, dir).at("rename to", dir));
     for left in [&inner, room] {
-        // What an error leaves here is removed by the next `reclaim`.
+        // If this fails, the next `reclaim` removes them.
         remove_empty_dir(left);
     }
     Ok(moved?)
@@ -245,7 +246,7 @@ fn rename_into(child: &Path, dir: &Path) -> Result<PathBuf> {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // What stays behind after an error here is removed by the next `reclaim`.
+        // If this fails, the next `reclaim` removes the rest.
         drop(self.dir.remove());
     }
 }

@@ -1,4 +1,4 @@
-//! The rung `unpack`: packs are decompressed, in parallel, into a directory of ours.
+//! The rung `unpack`: decompresses packs in parallel into a staging directory.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -23,7 +23,7 @@ use crate::model::manifest::{Entry, EntryKind, FileFacts, PackUse};
 use crate::model::rel_path::RelPath;
 use crate::store::{PackFile, PackRoom, Store};
 
-/// Files of an old tree that the new one can share, because it is going to replace the old.
+/// Files of an old tree that the new tree can share, because it will replace the old one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reuse<'a> {
     /// The old tree, on the same filesystem.
@@ -32,10 +32,10 @@ pub(crate) struct Reuse<'a> {
     pub(crate) paths: &'a HashSet<RelPath>,
 }
 
-/// How many packs are read ahead of the one that a thread begins.
+/// The number of packs that are read ahead of the pack that a thread begins.
 const PREFETCHED: usize = 8;
 
-/// What the areas of one restore unpack with.
+/// The store, the progress and the buffers that all areas of one restore unpack with.
 pub(crate) struct Unpacker<'a> {
     pub(crate) store: &'a Store,
     pub(crate) progress: &'a Progress,
@@ -45,7 +45,7 @@ pub(crate) struct Unpacker<'a> {
 }
 
 impl<'a> Unpacker<'a> {
-    /// Returns one without buffers yet.
+    /// Returns an unpacker without buffers.
     pub(crate) fn new(store: &'a Store, progress: &'a Progress) -> Self {
         Self {
             store,
@@ -56,12 +56,12 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    /// Writes `entries` below `dest`, which holds none of them yet.
+    /// Writes `entries` below `dest`, which holds none of them yet. Returns the inode of each written file that has
+    /// only one name.
     ///
-    /// They are sorted, and the parent of each is among them or there already. Each pack is
-    /// compared with its digest. What cargo reads on every build looks as if nobody had read it. Memory: one pack a thread,
-    /// compressed and not, about 45 MiB. Returns which inode each file is that it wrote, but for
-    /// those with several names. After an error `dest` holds a part: the caller throws it away.
+    /// The entries are sorted, and the parent of each is among them or already exists. Each pack is compared with its
+    /// digest. Cargo's fingerprint files are marked as unread. Memory: one pack per thread, compressed and
+    /// decompressed, about 45 MiB. After an error `dest` holds a part of the tree, and the caller discards it.
     pub(crate) fn unpack(
         &self,
         packs: &[PackUse],
@@ -83,7 +83,7 @@ impl<'a> Unpacker<'a> {
             file.create(&mut cursor)?;
         }
         let mut wanted: Vec<_> = wanted_by_pack(&files).into_iter().collect();
-        // The largest first, so that none is left for one thread at the end.
+        // The largest packs go first, so that no large pack is left for a single thread at the end.
         wanted.sort_by_key(|(pack, _)| std::cmp::Reverse(packs[*pack as usize].stored_bytes));
         let prefetch = |index: usize| {
             if let Some((pack, _)) = wanted.get(index) {
@@ -91,7 +91,7 @@ impl<'a> Unpacker<'a> {
             }
         };
         (0..PREFETCHED).for_each(prefetch);
-        // A bridge hands them out in this order.
+        // `par_bridge` hands them out in this order.
         wanted.iter().enumerate().par_bridge().try_for_each(|(index, (pack, wanted))| {
             prefetch(index + PREFETCHED);
             self.unpack_one(&packs[*pack as usize], wanted, dest)
@@ -101,8 +101,8 @@ impl<'a> Unpacker<'a> {
         Ok(without_link_groups(written.collect(), entries))
     }
 
-    /// Writes what is `wanted` of a pack: decompressed at once if it says how long it is or is no longer than
-    /// is likely, else content by content.
+    /// Writes the `wanted` contents of a pack. Decompresses it at once if it states its length or is not longer than
+    /// likely, else content by content.
     fn unpack_one(&self, pack: &PackUse, wanted: &Wanted<'_>, dest: &Beneath) -> Result<()> {
         let mut writing = Writing { unpacker: self, wanted, cursor: Cursor::new(dest), found: 0 };
         let mut file = self.store.open_pack(pack.digest)?;
@@ -136,20 +136,20 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    /// Returns which of the permission bits a new file gets that is asked for with `mode`.
+    /// Returns the permission bits that a new file gets if it is created with `mode`.
     fn created_mode(&self, mode: u32) -> u32 {
         mode & 0o777 & !self.umask
     }
 }
 
-/// Returns the length of the tar in a pack if it holds twice as many contents as are wanted of it: each
-/// has a header of 512 bytes, and is filled up to a multiple of 512. It ends with two blocks.
+/// Returns an upper estimate of the length of the tar in a pack: the length if the pack held twice as many contents as
+/// are wanted. Each content has a header of 512 bytes and is padded to a multiple of 512. The tar ends with two blocks.
 fn likely_len(pack: &PackUse, wanted: usize) -> usize {
     let contents = usize::try_from(pack.content_bytes).unwrap_or(usize::MAX);
     contents.saturating_add((wanted + 8) * 2 * 1024)
 }
 
-/// Writes contents of one pack to where they belong.
+/// Writes the contents of one pack to their places in files.
 struct Writing<'a> {
     unpacker: &'a Unpacker<'a>,
     wanted: &'a Wanted<'a>,
@@ -171,19 +171,19 @@ impl Writing<'_> {
     }
 }
 
-/// A file whose contents come from packs, perhaps several, in any order.
+/// A file whose contents come from one or more packs, in any order.
 struct Unfinished<'a> {
     path: &'a RelPath,
     facts: &'a FileFacts,
     missing: AtomicUsize,
-    /// Which inode it is, once it is finished.
+    /// Its inode, once the file is finished.
     inode: OnceLock<Inode>,
 }
 
-/// What is wanted of a pack: where in which files each content belongs.
+/// The contents wanted of a pack, each with the files and offsets where it belongs.
 type Wanted<'a> = HashMap<Digest, Vec<(&'a Unfinished<'a>, u64)>>;
 
-/// The mode of a file that several threads write to, until it is finished.
+/// The mode, until it is finished, of a file that several threads write to.
 const UNFINISHED_MODE: u32 = 0o600;
 
 impl<'a> Unfinished<'a> {
@@ -193,7 +193,7 @@ impl<'a> Unfinished<'a> {
         Some(Self { path: &entry.path, facts, missing, inode: OnceLock::new() })
     }
 
-    /// Creates the file at its full size, all hole; one without contents is then finished.
+    /// Creates the file at its full size as one hole. A file without contents is then finished.
     fn create(&self, cursor: &mut Cursor<'_>) -> Result<()> {
         let (dir, name) = cursor.visit(self.path)?;
         let file = dir.create_file(&name, UNFINISHED_MODE)?;
@@ -224,7 +224,7 @@ impl<'a> Unfinished<'a> {
             file.set_len(*size).at("write", &path())?;
         }
         write_at(&file, bytes, offset).at("write", &path())?;
-        // The last to write sets the mtime; the others have written before they counted down.
+        // The last thread to write sets the mtime; each other thread wrote before it counted down.
         if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.finish(&file, created).at("write", &path())?;
         }
@@ -238,9 +238,9 @@ impl<'a> Unfinished<'a> {
     }
 }
 
-/// Gives a restored file, which was `created` with some of its permission bits, the rest of them and its
-/// times; returns which inode it is from then on. Cargo's fingerprints look unread: which of them it
-/// reads tells which units the job uses.
+/// Finishes a restored file: sets its mode, of whose permission bits it was `created` with some, and its times. Returns
+/// its inode after that. Cargo's fingerprints are marked as unread: a later save finds the units that the job used by
+/// the fingerprints that cargo read.
 pub(super) fn finish_restored(
     file: &File,
     path: &RelPath,
@@ -252,7 +252,7 @@ pub(super) fn finish_restored(
     Ok(Stat::from(&file.metadata()?).inode)
 }
 
-/// Leaves out the files that got further names: that gave them another ctime.
+/// Leaves out the files with several names: creating the further names changed their ctime.
 pub(super) fn without_link_groups(
     mut inodes: HashMap<RelPath, Inode>,
     entries: &[Entry],
@@ -276,7 +276,7 @@ fn wanted_by_pack<'a>(files: &'a [Unfinished<'a>]) -> HashMap<u32, Wanted<'a>> {
     wanted
 }
 
-/// Creates the directories among `entries`, for us alone until they are finished.
+/// Creates the directories among `entries`, accessible only to this user until they are finished.
 pub(crate) fn create_dirs(entries: &[Entry], dest: &Beneath) -> Result<()> {
     let mut cursor = Cursor::new(dest);
     for entry in entries.iter().filter(|entry| matches!(entry.kind, EntryKind::Dir { .. })) {
@@ -286,8 +286,8 @@ pub(crate) fn create_dirs(entries: &[Entry], dest: &Beneath) -> Result<()> {
     Ok(())
 }
 
-/// Creates what is no file of its own, then sets the times of directories, the deepest first:
-/// whatever is created in a directory changes its mtime.
+/// Creates hard links and symlinks, then sets the times of directories, the deepest first: creating an entry in a
+/// directory changes its mtime.
 pub(crate) fn finish(entries: &[Entry], dest: &Beneath) -> Result<()> {
     for Entry { path, kind } in entries {
         match kind {

@@ -1,4 +1,4 @@
-//! Walking large trees with all threads.
+//! Walks large trees with all threads.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -14,8 +14,8 @@ use crate::job::Result;
 use crate::model::rel_path::RelPath;
 use crate::store::MARK;
 
-/// Returns every path below `dir` that `wants` admits, and what could not be read. That `dir` itself cannot be
-/// read is an error.
+/// Returns every path below `dir` that `wants` admits, and the paths that could not be read. It is an error if `dir`
+/// itself cannot be read.
 pub(crate) fn walk(dir: &Path, wants: impl Fn(&RelPath, Kind) -> bool) -> Result<Walked> {
     let listed = list(dir, wants)?;
     let chunks = listed.paths.into_par_iter().chunks(AT_A_TIME);
@@ -28,19 +28,19 @@ pub(crate) fn walk(dir: &Path, wants: impl Fn(&RelPath, Kind) -> bool) -> Result
     Ok(walked.without_orphans())
 }
 
-/// Returns every path below `dir`: all but scratch, and what belongs to a filesystem itself.
+/// Returns every path below `dir`, except scratch and `lost+found` of the filesystem.
 pub(crate) fn walk_tree(dir: &Path, scratch: &Scratch) -> Result<Walked> {
     Ok(walk_beside(dir, scratch)?.0)
 }
 
-/// Returns the same, and where scratch lies, without what is below.
+/// Returns the same, and the paths of scratch, without the paths below them.
 ///
-/// `lost+found` of a mounted ext4 is root's, and no part of what lies on it.
+/// `lost+found` of a mounted ext4 belongs to root and is not part of the tree.
 pub(super) fn walk_beside(dir: &Path, scratch: &Scratch) -> Result<(Walked, Vec<RelPath>)> {
     let is_mount_point = is_mount_point(dir)?;
     let beside = RefCell::new(Vec::new());
     let walked = walk(dir, |path, kind| {
-        // A restore that was killed when its tree had its place leaves the mark in it.
+        // If a restore was killed just after it moved its tree into place, the mark is still in it.
         let is_strange = path.as_bytes() == MARK.as_bytes();
         if is_strange || is_mount_point && path.as_bytes() == b"lost+found" {
             return false;

@@ -1,4 +1,4 @@
-//! gc: expire what the policy no longer keeps, evict under pressure, sweep what nobody names.
+//! gc: expires generations by the policy, evicts under pressure, and sweeps what no generation names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,66 +26,66 @@ use crate::store::{
     self, Event, GcLock, HotTree, Oddity, Reclaimed, Store, StrayRecord, Swept, boot_id,
 };
 
-/// Whether it is done or only shown.
+/// Whether gc changes the store or only shows what it would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Nothing is changed, not even what dead processes left.
+    /// Change nothing, not even the leftovers of dead processes.
     DryRun,
-    /// It is done.
+    /// Change the store.
     Execute,
 }
 
-/// What a gc did; in a dry run, what it would do.
+/// The result of a gc; of a dry run, what gc would do.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct GcReport {
-    /// Whether another gc was at work. Then this one left everything to it.
+    /// Whether another gc was running. This one then did nothing.
     pub other_gc_runs: bool,
-    /// The generations that went, each with the reason, in the order in which they were chosen.
+    /// The removed generations, each with the reason, in the order in which they were chosen.
     pub expired: Vec<Expired>,
-    /// The hot trees, private homes and mirrors that went, the least recently used of each first.
+    /// The removed hot trees, private homes and mirrors; of each kind, the least recently used first.
     pub dirs: Vec<DroppedDir>,
-    /// The manifests that went because they are damaged.
+    /// The damaged manifests that were removed.
     pub damaged: Vec<Damage>,
-    /// What went because it is not what belongs there: a directory in place of a file, say.
+    /// The removed paths that do not belong there: a directory in place of a file, say.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub odd: Vec<Oddity>,
-    /// How many packs went.
+    /// The number of removed packs.
     pub packs: usize,
-    /// The bytes of the manifests, packs, homes and mirrors that went.
+    /// The bytes of the removed manifests, packs, homes and mirrors.
     pub bytes: u64,
-    /// How many dead processes had left something.
+    /// The number of dead processes that had left something.
     pub dead_leases: usize,
-    /// How many records of directories or generations that are gone went.
+    /// The number of removed records whose directory or generation is gone.
     pub stale_trees: usize,
-    /// The bytes still missing for low water or `max-size` although all that may go is gone.
+    /// The bytes still missing for low water or `max-size` after everything that may be removed is gone.
     pub missing_bytes: u64,
     /// The inodes still missing for low water.
     pub missing_inodes: u64,
-    /// The units that the next saves leave out unless their jobs use them; only foreseen by a dry run.
+    /// The units that the next saves leave out unless their jobs use them. Set only in a dry run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub idle_units: Vec<IdleUnits>,
-    /// What was noticed, for people.
+    /// Warnings for people.
     pub warnings: Vec<Warning>,
 }
 
-/// A manifest that cannot be read because its bytes are not what was written.
+/// A manifest that cannot be read because its bytes are damaged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Damage {
-    /// The manifest.
+    /// The path of the manifest.
     #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
-    /// What is wrong with it, as a clause.
+    /// The damage, as a clause.
     pub what: String,
 }
 
-/// How long a file may wait in `staging/` without a lease. A stamp or tree record is there for
-/// milliseconds; an hour also covers a clock that was set while it was.
+/// The number of seconds that a file may stay in `staging/` without a lease. A stamp or tree record is there for
+/// milliseconds; an hour also covers a clock that is set in between.
 const STAGED_SECS: u32 = 3600;
 
-/// Expires, evicts and sweeps.
+/// Expires generations, evicts under pressure, and sweeps.
 ///
-/// One gc runs at a time; it never waits for jobs, and what a live lease names stays. What
-/// `readable` scopes hold is what the job at hand is about to restore: of it, the least goes.
+/// Only one gc runs at a time. It never waits for jobs, and removes nothing that a live lease names. The current job is
+/// about to restore from the `readable` scopes, so gc removes as little of them as it can.
 pub fn gc(
     store: &Store,
     policy: &Policy,
@@ -116,18 +116,18 @@ pub fn gc(
     }
 }
 
-/// What is known before anything is decided.
+/// The state of the store from which gc decides.
 struct Facts {
     of_store: StoreFacts,
-    /// The private homes, the mirrors, and the hot trees on the filesystem of the store.
+    /// The private homes, the mirrors, and the hot trees on the store's filesystem.
     dirs: Vec<DirFacts>,
     hot_trees: Vec<HotTree>,
     stray_records: Vec<StrayRecord>,
-    /// Those of them that go, once it is decided.
+    /// The directories that are removed, once that is decided.
     dropped: Vec<DroppedDir>,
     damaged: Vec<Damage>,
     damaged_bytes: u64,
-    /// Manifests that cannot be read and are not ours to delete: of a newer program, say.
+    /// Manifests that cannot be read but must not be deleted: a newer program wrote them, say.
     unread: Vec<store::Error>,
 }
 
@@ -178,7 +178,7 @@ impl Facts {
         for failure in failures {
             match failure {
                 store::Error::Damaged { path, what } => {
-                    // One that is gone by now needs no room.
+                    // A manifest that is gone by now takes no space.
                     facts.damaged_bytes += path.metadata().map_or(0, |metadata| metadata.len());
                     facts.damaged.push(Damage { path, what });
                 }
@@ -191,8 +191,8 @@ impl Facts {
         Ok(facts)
     }
 
-    /// Decides. While packs cannot go, nothing is evicted: that would cost builds and free
-    /// almost nothing. Homes and mirrors go before generations are evicted.
+    /// Decides what is removed. Evicts nothing while packs cannot be removed: that would cost builds and free almost
+    /// nothing. Homes and mirrors are dropped before generations are evicted.
     fn plan(
         &mut self,
         store: &Store,
@@ -271,14 +271,15 @@ impl Facts {
             store.sweep(lock, &ids, &paths)
         };
         let mut swept = match sweep() {
-            // Moving to the trash needs a directory there. The records make a little room. What is gone by now counts.
+            // The disk is too full to create a directory in the trash. Removing the records frees a little space. Paths
+            // that are gone by now count as removed.
             Err(store::Error::Io(error)) if error.is_full() => {
                 store.forget_trees(lock)?;
                 sweep()?
             }
             swept => swept?,
         };
-        // What somebody uses stayed.
+        // Directories in use were not removed.
         self.dropped.retain(|dir| gone.contains(&dir.path));
         swept.bytes += self.dropped_bytes();
         let stale = store.stale_trees(&boot_id())?;
@@ -286,7 +287,7 @@ impl Facts {
         let packs = swept.packs.len();
         let mut report = GcReport { stale_trees: stale.len(), packs, ..self.report(plan, &swept) };
         report.warnings.extend(failures.into_iter().map(Warning::from));
-        // What somebody began to use meanwhile was put back.
+        // Generations that a process began to use meanwhile were put back.
         let gone: BTreeSet<&GenerationId> = swept.generations.iter().collect();
         report.expired.retain(|expired| gone.contains(&expired.id));
         report.log(store, now);
@@ -313,7 +314,7 @@ impl Facts {
     }
 }
 
-/// Returns the hot trees that nobody can use, wherever they are.
+/// Returns the hot trees that no job can use, on any filesystem.
 fn dropped_anyway(hot_trees: &[HotTree]) -> Vec<DroppedDir> {
     let outdated = hot_facts(hot_trees, |hot| !hot.is_current);
     let dropped = outdated.map(|dir| DroppedDir {
@@ -325,7 +326,7 @@ fn dropped_anyway(hot_trees: &[HotTree]) -> Vec<DroppedDir> {
     dropped.collect()
 }
 
-/// Returns the private homes and the mirrors. Without pressure nobody asks how large homes are.
+/// Returns the private homes and the mirrors. The sizes of homes are measured only under pressure.
 fn dirs_of(store: &Store, pressure: Option<&Pressure>, now: Timestamp) -> Result<Vec<DirFacts>> {
     let filesystem = filesystem_of(store.root())?;
     let is_pressed = |pressure: &Pressure| {
@@ -337,7 +338,7 @@ fn dirs_of(store: &Store, pressure: Option<&Pressure>, now: Timestamp) -> Result
 }
 
 impl GcReport {
-    /// Writes what went to the journal. Without it gc is no less done, so an error is a warning.
+    /// Writes the removed generations to the journal. gc is complete without that, so an error is only a warning.
     fn log(&mut self, store: &Store, now: Timestamp) {
         let event = |generation: Option<GenerationId>, detail: String, bytes| Event {
             time: now,

@@ -1,4 +1,4 @@
-//! guard: keeps every filesystem that a job uses from filling up, as far as the store can help.
+//! guard: keeps every filesystem that a job uses from filling up, as far as the store can.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,13 +19,13 @@ use crate::model::scope::Scope;
 use crate::model::timestamp::Timestamp;
 use crate::store::Store;
 
-/// What a job uses a path for.
+/// The use that a job makes of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Place {
     /// The store.
     Store,
-    /// What is checked out.
+    /// A checkout.
     Workspace,
     /// A target or build directory.
     Target,
@@ -47,32 +47,32 @@ impl fmt::Display for Place {
     }
 }
 
-/// What the guard saw and did.
+/// The result of a guard run.
 #[derive(Clone, Debug, Serialize)]
 pub struct GuardReport {
     /// Each filesystem once, the store's first.
     pub filesystems: Vec<Watched>,
-    /// What was expired and evicted.
+    /// The generations and directories that were expired and evicted.
     pub gc: GcReport,
-    /// What people should know.
+    /// Warnings for people.
     pub warnings: Vec<Warning>,
 }
 
-/// One filesystem that matters.
+/// A filesystem that a job uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Watched {
-    /// What is on it.
+    /// The places on it.
     pub places: Vec<Place>,
-    /// How full it was.
+    /// Its usage before.
     pub before: Filesystem,
-    /// How full it is; in a dry run the same.
+    /// Its usage after; in a dry run the same.
     pub after: Filesystem,
 }
 
-/// Returns every path whose filesystem matters to a job: of its checkouts, of their target
-/// directories, of cargo's home and of temporary files.
+/// Returns every path whose filesystem matters to a job: its checkouts, their target directories,
+/// cargo's home and the directory of temporary files.
 ///
-/// A directory that is no repo has no target: the rest is guarded all the same.
+/// A directory that is no repo has no target; its filesystem is guarded all the same.
 pub fn places(
     repo: &Path,
     dependencies: impl IntoIterator<Item = PathBuf>,
@@ -98,11 +98,11 @@ pub fn places(
     places
 }
 
-/// Measures the filesystems of the store and of `paths`, makes room in the store if its own is
-/// too full, and warns of everything that the store cannot help.
+/// Measures the filesystems of the store and of `paths`, frees space in the store if its filesystem
+/// is too full, and warns of the filesystems that stay too full.
 ///
-/// A path that does not exist yet counts as on the filesystem that would hold it. What
-/// `readable` scopes hold is what the job is about to restore: other lanes make room first.
+/// A path that does not exist yet counts as on the filesystem that would hold it. The job is about
+/// to restore from the `readable` scopes, so generations of other scopes are evicted first.
 pub fn guard(
     store: &Store,
     paths: &[(Place, PathBuf)],
@@ -124,7 +124,8 @@ pub fn guard(
         }
         watched.after = filesystem_of(&watched.before.path)?;
         let of_store = watched.places.contains(&Place::Store);
-        // In a dry run the store's own is full as before; the report of gc says what would be.
+        // In a dry run the store's filesystem is as full as before; the report of gc says what a
+        // real run would leave.
         if !(of_store && mode == Mode::DryRun) {
             warnings.extend(warning_of(watched, &pressure.strains(&watched.after)));
         }
@@ -132,8 +133,8 @@ pub fn guard(
     Ok(GuardReport { filesystems, gc, warnings })
 }
 
-/// Returns each filesystem once. One that cannot be asked is a warning, so that it keeps no
-/// other from being guarded.
+/// Returns each filesystem once. If one cannot be measured, that is a warning, and the others are
+/// guarded all the same.
 fn measure(
     store: &Store,
     paths: &[(Place, PathBuf)],
@@ -174,12 +175,12 @@ fn warning_of(watched: &Watched, strains: &[Strain]) -> Option<Warning> {
     })
 }
 
-/// Warns of a root that does not last.
+/// Warns if the store is at a path that does not last: in memory or in a checkout.
 fn warnings_of_place(root: &Path, paths: &[(Place, PathBuf)]) -> Vec<Warning> {
     let is_memory = filesystem_of(root).is_ok_and(|filesystem| filesystem.is_memory);
     let in_memory = is_memory.then(|| Warning::StoreInMemory(root.to_owned()));
     let workspaces = paths.iter().filter(|(place, _)| *place == Place::Workspace);
-    // The root is canonical; a workspace that does not exist holds no store.
+    // The root is canonical, and a workspace that does not exist cannot hold the store.
     let holds_store = |(_, workspace): &&(Place, PathBuf)| {
         workspace.canonicalize().is_ok_and(|workspace| root.starts_with(workspace))
     };

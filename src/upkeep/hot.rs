@@ -1,4 +1,4 @@
-//! The hot trees of a store, and which of them go when the disk fills.
+//! The hot trees of a store, and which of them are dropped when the disk fills up.
 
 use crate::fs::stat::Stat;
 use crate::job::Result;
@@ -10,7 +10,8 @@ use crate::model::timestamp::Timestamp;
 use crate::store::{self, HotTree, Store, boot_id};
 use crate::upkeep::gc::Mode;
 
-/// Returns what is known of those hot trees that `wanted` picks, for who decides what goes.
+/// Returns the facts of the hot trees that `wanted` picks, for deciding which directories are
+/// dropped.
 pub(crate) fn hot_facts<'a>(
     trees: &'a [HotTree],
     wanted: impl Fn(&HotTree) -> bool + 'a,
@@ -23,8 +24,9 @@ pub(crate) fn hot_facts<'a>(
     })
 }
 
-/// Drops hot trees on `filesystem`, which is not that of the store, as far as `pressure` asks for
-/// room there; returns which went, or would go, and why others could not.
+/// Drops hot trees on `filesystem`, which is not the store's, until `pressure` is met there.
+/// Returns the trees that were dropped, or would be, and the errors of those that could not be
+/// dropped.
 pub(crate) fn relieve(
     store: &Store,
     filesystem: &Filesystem,
@@ -45,7 +47,7 @@ pub(crate) fn relieve(
         let going: Vec<_> = trees.iter().filter(is_dropped).cloned().collect();
         let gone;
         (gone, failures) = store.drop_hot_trees(&going);
-        // What somebody uses stays.
+        // Trees in use were not dropped.
         dropped.retain(|dir| gone.iter().any(|hot| hot.path == dir.path));
     }
     Ok((dropped, failures))

@@ -1,4 +1,4 @@
-//! Which units the next saves leave out, foreseen.
+//! Foresees which units the next saves leave out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,18 +16,18 @@ use crate::store::{Generation, Store};
 pub struct IdleUnits {
     /// The generation.
     pub generation: GenerationId,
-    /// What kind of job saved it.
+    /// The kind of the job that saved it.
     pub job: String,
-    /// How many units it has.
+    /// The number of its units.
     pub of: usize,
-    /// Those that are about to leave, as they lie in the target.
+    /// The units that will be left out, by their paths in the target.
     pub units: Vec<String>,
-    /// The packages that they are units of.
+    /// The packages that these units belong to.
     pub crates: BTreeSet<String>,
 }
 
-/// Returns what leaves the newest generation of each series and kind of job with its next save, of
-/// those generations that stay after `gc`. A generation that cannot be read has nothing to tell.
+/// Returns the units that the next save leaves out, for the newest generation of each series and
+/// kind of job that remains after `gc`. Skips generations that cannot be read.
 pub fn idle_units(store: &Store, gc: &GcReport, policy: UnitPolicy) -> Result<Vec<IdleUnits>> {
     let (generations, _) = store.generations()?;
     let goes = |id: &GenerationId| gc.expired.iter().any(|expired| expired.id == *id);
@@ -46,7 +46,7 @@ pub fn idle_units(store: &Store, gc: &GcReport, policy: UnitPolicy) -> Result<Ve
     let mut idle = Vec::new();
     for ((_, job), Generation { id, .. }) in newest {
         let Ok(manifest) = store.read_unleased(&id) else { continue };
-        // A save keeps these whether they are used or not.
+        // A save keeps these units whether or not they are used.
         let unknown = survey_of(&manifest).unknown;
         let is_leaving =
             |unit: &&Unit| policy.is_about_to_leave(unit.used) && !unknown.contains(&unit.dir);

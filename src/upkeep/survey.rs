@@ -1,4 +1,4 @@
-//! Which units of a generation cargo cannot find fresh.
+//! Finds the units of a generation that cargo cannot find fresh.
 
 use crate::cargo::artifacts::{Docs, Survey, survey};
 use crate::cargo::units::Units;

@@ -1,32 +1,32 @@
 //! verify: checks every invariant of a store and changes nothing.
 //!
-//! Each finding has a code that stays the same from version to version. What is *damage* breaks
-//! an invariant of `docs/FORMAT.md`; a *note* is what gc or the next save puts right.
+//! Each finding has a code that stays the same in all versions. *Damage* breaks an invariant of `docs/FORMAT.md`; gc or
+//! the next save fixes a *note*.
 //!
 //! | code | | meaning |
 //! |---|---|---|
-//! | `manifest-unreadable` | damage | a manifest is not what was written: cut off, changed, no manifest |
-//! | `manifest-newer` | note | a newer program wrote the manifest; what it names is unknown |
+//! | `manifest-unreadable` | damage | a manifest is cut off, changed, or not a manifest |
+//! | `manifest-newer` | note | a newer program wrote the manifest; the packs that it names are unknown |
 //! | `manifest-misplaced` | damage | a manifest says that it belongs to another series |
 //! | `manifest-flawed` | damage | a manifest contradicts itself, or the pack it names |
-//! | `unit-hollow` | damage | a manifest has the fingerprint of a unit that is built, and not what was built |
-//! | `fingerprint-unknown` | note | no cargo that we know writes such a fingerprint; its unit is kept as it is |
-//! | `pack-missing` | damage | a manifest names a pack that is not there |
-//! | `pack-damaged` | damage | the bytes of a pack are not those it is named by |
-//! | `pack-unreadable` | damage | a pack is named by its bytes and yet no `tar.zst` of contents, or cannot be read |
+//! | `unit-hollow` | damage | a manifest has the fingerprint of a built unit, and not its artifacts |
+//! | `fingerprint-unknown` | note | no known cargo writes such a fingerprint; its unit is kept as it is |
+//! | `pack-missing` | damage | a manifest names a pack that does not exist |
+//! | `pack-damaged` | damage | the bytes of a pack do not have the digest in its name |
+//! | `pack-unreadable` | damage | a pack cannot be read, or has the digest in its name but is no `tar.zst` of contents |
 //! | `content-missing` | damage | a manifest names a content that its pack does not hold |
-//! | `content-damaged` | damage | a content of a pack is not what it is named by, in a pack that is |
-//! | `pack-stranger` | damage | something under `packs/` is no pack |
-//! | `series-stranger` | damage | something under `series/` is no manifest |
-//! | `entry-odd` | note | something elsewhere is not what belongs there; gc moves it to the trash |
-//! | `pack-unreferenced` | note | nobody names a pack; gc removes it |
-//! | `stamp-unreadable` | note | a stamp cannot be understood; the series counts as used when it was saved |
-//! | `lease-dead` | note | a process ended without dropping its lease; the next save, restore or gc does |
-//! | `staging-left` | note | something in `staging/` belongs to no live process |
-//! | `trash-left` | note | something is in `trash/`: a gc runs, or was ended |
-//! | `public-mode` | note | others than the owner may read the store |
+//! | `content-damaged` | damage | a content does not have the digest in its name, in a pack that has |
+//! | `pack-stranger` | damage | a path under `packs/` is no pack |
+//! | `series-stranger` | damage | a path under `series/` is no manifest |
+//! | `entry-odd` | note | a path elsewhere does not belong there; gc moves it to the trash |
+//! | `pack-unreferenced` | note | no manifest names a pack; gc removes it |
+//! | `stamp-unreadable` | note | a stamp cannot be read; the series counts as last used when it was saved |
+//! | `lease-dead` | note | a process ended without removing its lease; the next save, restore or gc removes it |
+//! | `staging-left` | note | a path in `staging/` belongs to no live process |
+//! | `trash-left` | note | a path is in `trash/`: a gc is running, or was killed |
+//! | `public-mode` | note | other users than the owner may read the store |
 //!
-//! That a store is one, of a format we know, and ours alone, is checked when it is opened.
+//! Opening the store already checks that it is a store, has a known format, and belongs to this user alone.
 
 mod manifests;
 mod packs;
@@ -44,32 +44,32 @@ use crate::store::{self, Holdings, Purpose, Store};
 use manifests::read_manifests;
 use packs::check_packs;
 
-/// What was checked, and what is wrong.
+/// The counts of everything that was checked, and the findings.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct VerifyReport {
-    /// The manifests read.
+    /// The number of manifests that were read.
     pub generations: usize,
-    /// The packs read.
+    /// The number of packs that were read.
     pub packs: usize,
-    /// The contents of packs whose bytes were compared.
+    /// The number of contents in packs whose bytes were compared.
     pub contents: u64,
-    /// The bytes of packs read.
+    /// The bytes of the packs that were read.
     pub bytes: u64,
-    /// What is wrong, sorted by path.
+    /// The findings, sorted by path.
     pub findings: Vec<Finding>,
 }
 
-/// Something that is not as it should be.
+/// A broken invariant, or leftovers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
-    /// Where.
+    /// The path that it concerns.
     #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
-    /// What kind, in words that stay: see the table of this module.
+    /// The kind of finding, in words that stay the same: see the table of this module.
     pub code: &'static str,
-    /// Whether anything is lost.
+    /// Whether an invariant is broken.
     pub severity: Severity,
-    /// What exactly, for people.
+    /// The details, for people.
     pub what: String,
 }
 
@@ -79,7 +79,7 @@ pub struct Finding {
 pub enum Severity {
     /// An invariant is broken.
     Damage,
-    /// Nothing is lost; gc or the next save puts it right.
+    /// Nothing is lost; gc or the next save fixes it.
     Note,
 }
 
@@ -90,14 +90,13 @@ impl VerifyReport {
     }
 }
 
-/// Reads every manifest and every byte of every pack once, and compares.
+/// Reads every manifest and every byte of every pack once, and compares them.
 ///
-/// Jobs and gc may work meanwhile: a lease keeps what is looked at, and what goes before it is
-/// named is not missed. Memory holds one content a thread, and the list of contents.
+/// Jobs and gc may run at the same time: a lease protects the generations that were read, and one that is removed
+/// before the lease names it is not missed. Memory holds one content per thread, and the list of contents.
 pub fn verify(store: &Store) -> Result<VerifyReport> {
     let lease = store.lease(Purpose::Verify)?;
-    // Packs, then leases, then manifests: a pack that is there is named by a live lease until a
-    // manifest names it.
+    // The order is packs, leases, manifests: a live lease names an existing pack until a manifest names it.
     let packs = store.packs()?;
     let leased = store.lease_facts()?.packs;
     let holdings = store.holdings()?;
@@ -117,7 +116,7 @@ pub fn verify(store: &Store) -> Result<VerifyReport> {
     let named: BTreeSet<Digest> = claims.packs.keys().copied().collect();
     for (digest, checked) in check_packs(store, on_disk.union(&named), &claims.packs) {
         if checked.is_missing {
-            // gc was faster with what no manifest names.
+            // gc has already removed a pack that no manifest names.
             let claim = claims.packs.get(&digest);
             findings
                 .extend(claim.map(|claim| {
@@ -143,7 +142,7 @@ fn damage(path: PathBuf, code: &'static str, what: impl Into<String>) -> Finding
     Finding { path, code, severity: Severity::Damage, what: what.into() }
 }
 
-/// Returns what is wrong beside manifests and packs.
+/// Returns the findings outside manifests and packs.
 fn findings_of(store: &Store, holdings: &Holdings, strangers: &[PathBuf]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if holdings.root_mode & 0o077 != 0 {
@@ -167,7 +166,7 @@ fn findings_of(store: &Store, holdings: &Holdings, strangers: &[PathBuf]) -> Vec
     findings
 }
 
-/// Returns what is wrong, without the path that the finding has beside it.
+/// Returns an error's text without the path, which the finding already has.
 fn clause(error: &store::Error) -> String {
     match error {
         store::Error::Damaged { what, .. } => what.clone(),

@@ -1,4 +1,4 @@
-//! What cargo compiles of what is wrong in a `CARGO_HOME`.
+//! Finds wrong parts of a `CARGO_HOME` that cargo may have compiled.
 
 use std::path::{Path, PathBuf};
 
@@ -8,9 +8,10 @@ use crate::job::owners::Owners;
 use crate::model::rel_path::RelPath;
 
 impl Vouching<'_> {
-    /// Returns the first of what is `wrong` that the build of this job may have compiled as somebody else left it: it was
-    /// there before the job had the home in hand, or a job that may not be read has it in hand now. What was fetched since
-    /// may be wrong because its own build script wrote there: that is the work of this job.
+    /// Returns the first of the `wrong` parts that this job's build may have compiled in the state in which another job
+    /// left it. That is so if the part existed before this job took over the home, or if a job that this one may not
+    /// read has taken it over since. A part fetched later may be wrong because its own build script wrote there: that
+    /// is this job's work.
     pub(crate) fn left_source(&self, part: Part<'_>, wrong: &[Wrong]) -> Option<PathBuf> {
         let owners = Owners { store: self.store, job: self.job, boot: self.boot };
         let is_ours = owners.foreign(part.dir).is_none();
@@ -22,7 +23,7 @@ impl Vouching<'_> {
     }
 }
 
-/// Tells whether cargo compiles what is at `path` in a part of a home, or below it.
+/// Tells whether cargo compiles the files at or below `path` in a part of a home.
 fn is_compiled(path: &RelPath) -> bool {
     matches!(path.components().next(), Some(b"src" | b"checkouts"))
 }

@@ -1,4 +1,4 @@
-//! What lies in `git/`: checkouts are the revisions that a lock file names, and repositories are whole.
+//! Checks `git/`: checkouts are the revisions that a lock file names, and repositories are whole.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::job::Result;
 use crate::model::digest::Digest;
 use crate::model::rel_path::RelPath;
 
-/// Judges what was found in `dir`, a `git/`.
+/// Judges the paths found in `dir`, a `git/`.
 pub(crate) fn verdicts(
     vouching: &Vouching<'_>,
     dir: &Path,
@@ -41,7 +41,7 @@ pub(crate) fn verdicts(
     Ok(Judged { verdicts, is_complete })
 }
 
-/// Judges a repository or a checkout; no verdict where there is no git to ask.
+/// Judges a repository or a checkout. Returns `None` if the revision is no full SHA-1 or git is missing.
 fn judge(
     vouching: &Vouching<'_>,
     dir: &Path,
@@ -83,11 +83,11 @@ fn judge(
     wrong.map(Is::Wrong)
 }
 
-/// What something in `git/` is asked.
+/// The question asked about a repository or checkout in `git/`.
 enum Ask<'a> {
-    /// Whether it is whole.
+    /// Is it whole?
     Whole,
-    /// Whether it is this revision.
+    /// Is it this revision?
     Revision(&'a [u8]),
 }
 
@@ -99,13 +99,13 @@ impl Ask<'_> {
         }
     }
 
-    /// The same where there is more that git ignores.
+    /// Returns the digest for a checkout that also holds files that git ignores.
     fn digest_and_more(&self) -> Digest {
         Digest::of(format!("{} and more", self.digest()).as_bytes())
     }
 }
 
-/// Returns what repositories are compared with: nothing but their own form.
+/// Returns the digest that stands for repositories, which are compared only with their own form.
 pub(crate) fn whole() -> Digest {
     Digest::of(b"repository")
 }
@@ -121,11 +121,11 @@ fn asks<'a>(vouching: &'a Vouching<'_>, top: &'a RelPath) -> Vec<Ask<'a>> {
     }
 }
 
-/// Returns what something at `top` was compared with when a generation with it was vouched for.
+/// Returns the digest that `top` was compared with when its generation was vouched for.
 pub(super) fn compared_with(vouching: &Vouching<'_>, top: &RelPath) -> Option<Digest> {
-    // Two revisions with one abbreviation are too rare to be told apart.
+    // Two revisions with the same abbreviation are too rare to be told apart.
     match &asks(vouching, top)[..] {
-        // What git ignores is that of a job that may be read.
+        // The files that git ignores are from a job that this one may read.
         [ask @ Ask::Revision(_)] => Some(ask.digest_and_more()),
         [ask] => Some(ask.digest()),
         _ => None,

@@ -1,4 +1,4 @@
-//! Whether somebody vouched for all that is there, without looking into it.
+//! Tells, without reading the files, whether every part of a home was vouched for.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::model::rel_path::RelPath;
 use crate::store::Vouched;
 
 impl Vouching<'_> {
-    /// Tells whether all that is in a part of a home and that lock files can be asked about was looked at in this turn.
+    /// Tells whether every part of this directory that lock files can be asked about was checked in this turn.
     pub(crate) fn is_all_vouched(&self, part: Part<'_>, vouched: &Vouched) -> Result<bool> {
         let is_vouched = |path: Option<RelPath>| {
             let known = path.and_then(|path| vouched.parts.get(&path));
@@ -92,10 +92,10 @@ impl Vouching<'_> {
     }
 }
 
-/// Something in a directory.
+/// A file, directory or symlink in a directory.
 struct Child {
     path: PathBuf,
-    /// Whether it is a directory itself, and no symlink to one.
+    /// Whether it is a directory itself, not a symlink to one.
     is_dir: bool,
 }
 
@@ -105,7 +105,7 @@ impl Child {
     }
 }
 
-/// Returns what is in a directory, nothing where there is none; `None` where something else is.
+/// Returns the entries of a directory. A missing directory has none; `None` means that the path is not a directory.
 fn children(dir: &Path) -> Result<Option<Vec<Child>>> {
     match dir.symlink_metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Some(Vec::new())),

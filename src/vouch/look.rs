@@ -1,4 +1,4 @@
-//! Walking a part of `CARGO_HOME`.
+//! Walks a part of `CARGO_HOME`.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -14,15 +14,16 @@ use crate::job::progress::Progress;
 use crate::tree::missed::leave_out_of_home;
 use crate::tree::walk::walk;
 
-/// Walks what the lock files name of `dir`, a part of `CARGO_HOME`, leaving out half extractions.
+/// Walks the paths in `dir`, a part of `CARGO_HOME`, that the lock files name; leaves out
+/// half-extracted sources.
 pub(crate) fn look_at_home(
     job: &Job,
     kind: Shared,
     dir: &Path,
     progress: &Progress,
 ) -> Result<Walked> {
-    // What cargo is about to write is not whole: while the lock is held, it writes nothing. What
-    // changes after the walk is noticed when it is read.
+    // While the lock is held, cargo writes nothing, so no path is half written. A later change is
+    // noticed when the file is read.
     let _lock = keep_packages_still(&job.cargo_home, progress)?;
     let wanted = &job.wanted;
     let Walked { mut found, missed } = walk(dir, |path, what| match what {
@@ -39,7 +40,7 @@ pub(crate) fn look_at_home(
         })
         .collect();
     found.retain(|found| match home::unit(kind, &found.path) {
-        // What stands for a crate and is no directory is no half extraction either: it is wrong.
+        // A file or symlink in place of a crate's directory is not half extracted: it is wrong.
         Some(unit) if unit == found.path && found.stat.kind != Kind::Dir => true,
         Some(unit) if needs_mark(&unit) => whole.contains(&unit),
         _ => true,

@@ -1,7 +1,7 @@
-//! Vouching for what lies in a `CARGO_HOME`: whatever the lock files can be asked about is what they say, or it is wrong.
+//! Vouches for the parts of a `CARGO_HOME`: each part that the lock files can be asked about is as they say, or wrong.
 //!
-//! What was looked at once is known by its inodes, ctimes and sizes ([`Vouched`]), and looked at again only when one
-//! of them changed. What is wrong is not saved, and removed so that cargo fetches it again.
+//! A part that was checked once is recorded with its inodes, ctimes and sizes ([`Vouched`]), and is checked again only
+//! after one of them changed. A wrong part is not saved, and is removed so that cargo fetches it again.
 
 mod compiled;
 mod git;
@@ -38,15 +38,15 @@ use removal::Removal;
 pub(crate) use restored::Restored;
 pub(crate) use unproven::Changed;
 
-/// A part of a `CARGO_HOME` that lock files can be asked about.
+/// One of the directories of a `CARGO_HOME` that are saved: `registry` or `git`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part<'a> {
     pub(crate) kind: Shared,
-    /// Its directory.
+    /// The path of the directory.
     pub(crate) dir: &'a Path,
 }
 
-/// What it takes to vouch for something.
+/// The store, lease and job that parts are vouched for with.
 #[derive(Clone, Copy)]
 pub(crate) struct Vouching<'a> {
     pub(crate) store: &'a Store,
@@ -56,32 +56,32 @@ pub(crate) struct Vouching<'a> {
     pub(crate) progress: &'a Progress,
 }
 
-/// What was vouched for, by path.
+/// The parts that were vouched for, by path.
 type Known = HashMap<RelPath, VouchedPart>;
 
-/// What is wrong with a symlink or a file where cargo has a directory.
+/// The reason why a symlink or a file is wrong where cargo has a directory.
 const NO_DIRECTORY: &str = "it is no directory";
 
-/// The verdicts on what was found.
+/// The verdicts on the parts that were found.
 struct Judged {
     verdicts: Vec<Verdict>,
-    /// Whether everything that lock files can be asked about got one.
+    /// Whether every part that lock files can be asked about got a verdict.
     is_complete: bool,
 }
 
-/// Who had a home in hand last.
+/// The job that last used a home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeftBy {
     /// A job that this one may read.
     Readable,
-    /// Another one, or nobody knows.
+    /// Another job, or an unknown one.
     Foreign,
 }
 
-/// What something in a `CARGO_HOME` turned out to be. What nothing can be asked about gets no verdict.
+/// The verdict on a part of a `CARGO_HOME`. Parts that lock files cannot be asked about get none.
 #[derive(Debug)]
 struct Verdict {
-    /// A file, or a directory with all that is in it.
+    /// The path of a file, or of a directory with everything in it.
     path: RelPath,
     is: Is,
 }
@@ -89,9 +89,9 @@ struct Verdict {
 #[derive(Debug)]
 enum Is {
     Right(Seen),
-    /// Why, as a clause.
+    /// The reason, as a clause.
     Wrong(String),
-    /// It belongs to a registry that no lock file names, whatever it is: neither saved nor removed.
+    /// It belongs to a registry that no lock file names. It is neither saved nor removed, whatever it holds.
     Strange,
 }
 
@@ -100,7 +100,7 @@ impl Is {
         Self::Wrong(NO_DIRECTORY.to_owned())
     }
 
-    /// The same of something that no lock file means: what is right in it is right.
+    /// Returns the verdict on a part that no lock file names: it is right or strange, never wrong.
     fn of_stranger(self) -> Self {
         match self {
             Self::Right(seen) => Self::Right(seen),
@@ -109,16 +109,16 @@ impl Is {
     }
 }
 
-/// What was found of what lock files can be asked about.
+/// The result of judging the parts that lock files can be asked about.
 struct Judgement {
     wrong: Vec<Wrong>,
-    /// What belongs to somebody else.
+    /// The paths of parts that belong to a registry that no lock file names.
     strange: Vec<RelPath>,
-    /// Whether everything else got a verdict.
+    /// Whether every other part got a verdict.
     is_complete: bool,
 }
 
-/// What something right was compared with, and which files it is.
+/// The digest that a right part was compared with, and the digest of its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     with: Digest,
@@ -135,27 +135,28 @@ impl Seen {
     }
 }
 
-/// Something that is not what the lock files say.
+/// A part that is not as the lock files say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wrong {
-    /// A file, or a directory with all that is in it.
+    /// The path of a file, or of a directory with everything in it.
     pub(crate) path: RelPath,
-    /// Why, as a clause.
+    /// The reason, as a clause.
     pub(crate) why: String,
 }
 
-/// What a save leaves out of a part of a home.
+/// The result of leaving wrong parts out of a save.
 pub(crate) struct LeftOut {
-    /// Whether everything else is right that lock files can be asked about.
+    /// Whether every other part that lock files can be asked about is right.
     pub(crate) is_complete: bool,
-    /// A source of it that this job may have compiled as somebody else left it.
+    /// A wrong source that this job may have compiled in the state in which another job left it.
     pub(crate) left_source: Option<PathBuf>,
     /// What was left out.
     pub(crate) said: Said,
 }
 
 impl Vouching<'_> {
-    /// Leaves out of what a save `found` at a time before `now` what is wrong, removes that, and says so.
+    /// Drops the paths of wrong parts, and of parts of unknown registries, from the paths that a save `found` at a time
+    /// before `now`. Removes the wrong parts from the home, and reports both kinds.
     pub(crate) fn leave_out_wrong(
         &self,
         part: Part<'_>,
@@ -183,8 +184,8 @@ impl Vouching<'_> {
         Ok(LeftOut { is_complete, left_source, said })
     }
 
-    /// Returns what is wrong of what the lock files name, in a turn of its own if the job takes over from one that it may
-    /// not read: what was looked at before is looked at again then, as far as it changed.
+    /// Returns the wrong parts that the lock files name. If the job takes over from one that it may not read, this
+    /// begins a new turn: parts that were checked before are checked again if they changed.
     pub(crate) fn look_over(&self, part: Part<'_>, left_by: LeftBy) -> Result<Vec<Wrong>> {
         let found = look_at_home(self.job, part.kind, part.dir, self.progress)?.found;
         let now = now_at(self.store.root())?;
@@ -196,8 +197,8 @@ impl Vouching<'_> {
         Ok(self.judge(part, &found, now, left_by)?.wrong)
     }
 
-    /// Judges what was `found` at a time before `now`, and records what is right. Of what git ignores in a checkout only
-    /// that of jobs that may be read is right.
+    /// Judges the paths that were `found` at a time before `now`, and records the right parts. The files that git
+    /// ignores in a checkout are right only if a job that this one may read left them.
     fn judge(
         &self,
         part: Part<'_>,
@@ -230,7 +231,7 @@ impl Vouching<'_> {
         if tag::is_wrong(part.dir, found) {
             wrong.push(Wrong { path: tag::path(), why: "it is not what cargo writes".to_owned() });
         }
-        // What changed so lately may change again and keep its ctime.
+        // A file that changed this recently may change again and keep its ctime.
         let recent = now.minus(0, SETTLED_NANOS);
         for found in found.iter().filter(|found| found.stat.inode.ctime >= recent) {
             parts.remove(&unit(part.kind, &found.path).unwrap_or_else(|| found.path.clone()));
@@ -255,7 +256,7 @@ impl Vouching<'_> {
     }
 }
 
-/// Tells whether a path of `registry/` is a raw profile in the source of a crate that brings none of that name.
+/// Tells whether a path of `registry/` is a raw profile in the source of a crate, and not a file of the crate itself.
 fn is_profile(registry: &Path, path: &RelPath) -> bool {
     let RegistryPart::Source(of) = registry_part(path) else { return false };
     let parts = of.source().zip(of.file()).filter(|_| is_raw_profile(path));

@@ -1,5 +1,5 @@
-//! What lies in `registry/`: crate files have the digest that a lock file names, sources are what these unpack to, and
-//! files of an index are whole.
+//! Checks `registry/`: crate files have the digest that a lock file names, sources are what their crate files unpack
+//! to, and index files are whole.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,18 +21,18 @@ use crate::job::report::chain;
 use crate::model::digest::Digest;
 use crate::model::rel_path::RelPath;
 
-/// A larger file of an index is not looked at. The largest of crates.io has 3 MiB.
+/// The size of the largest index file that is checked. The largest of crates.io has 3 MiB.
 const MAX_INDEX_BYTES: u64 = 64 << 20;
 
-/// What was found of a crate.
+/// The paths that were found of a crate.
 #[derive(Default)]
 struct Crate<'a> {
     file: Option<&'a Found>,
-    /// The directory of its source, and all that is in it.
+    /// The directory of its source, then everything in it.
     source: Vec<&'a Found>,
 }
 
-/// Judges what was found in `dir`, a `registry/`.
+/// Judges the paths found in `dir`, a `registry/`.
 pub(crate) fn verdicts(
     vouching: &Vouching<'_>,
     dir: &Path,
@@ -73,7 +73,7 @@ impl Judging<'_> {
     fn judge_crate(&self, of: CrateOf<'_>, found: &Crate<'_>) -> Result<Vec<Verdict>> {
         self.vouching.progress.go_on()?;
         let expected = self.vouching.job.wanted.checksums().of(of);
-        // Where no lock file names a digest, there is nothing to compare with.
+        // Without a digest in any lock file, there is nothing to compare with.
         if expected == Expected::Anything {
             let no_dir = found.source.first().filter(|top| top.stat.kind != Kind::Dir);
             let wrong =
@@ -125,8 +125,8 @@ impl Judging<'_> {
         }
     }
 
-    /// Judges an extracted source by its crate file, which was found right and has that digest. No verdict where
-    /// nobody knows where the crate file is.
+    /// Judges an extracted source by its crate file, which was found right and has that digest. Returns `None` if the
+    /// crate file is missing and may be kept elsewhere.
     fn judge_source(
         &self,
         of: CrateOf<'_>,
@@ -160,8 +160,8 @@ impl Judging<'_> {
         })
     }
 
-    /// Tells whether cargo keeps the crate files of a registry elsewhere, as those of a local one. That nothing but
-    /// sources is here says nothing: anybody may have removed the rest.
+    /// Tells whether cargo keeps the crate files of a registry elsewhere, as those of a local one. It is not enough
+    /// that only sources are here: any program may have removed the rest.
     fn is_local(&self, name: &[u8]) -> bool {
         let may_be_local = self.vouching.job.wanted.checksums().registries().may_be_local(name);
         let name = std::ffi::OsStr::new(std::str::from_utf8(name).unwrap_or_default());
@@ -187,7 +187,7 @@ impl Judging<'_> {
             return Ok(None);
         }
         let path = self.dir.join(file.path.as_path());
-        // What cannot be read is left out by whoever packs it.
+        // The save leaves out a file that cannot be read.
         let Ok(bytes) = read(&path) else { return Ok(None) };
         if !Stat::of(&path).is_ok_and(|now| now.inode == file.stat.inode) {
             return Ok(None);
@@ -197,7 +197,7 @@ impl Judging<'_> {
     }
 }
 
-/// Returns the kind of a file at `path` below `registry/`.
+/// Returns the kind of the file at `path` below `registry/`.
 pub(super) fn index_kind(path: &RelPath) -> IndexFile {
     match registry_part(path) {
         RegistryPart::Index => IndexFile::of(path.components().skip(2)),
@@ -205,7 +205,7 @@ pub(super) fn index_kind(path: &RelPath) -> IndexFile {
     }
 }
 
-/// Returns what files of an index are compared with: nothing but their own form.
+/// Returns the digest that stands for index files, which are compared only with their own form.
 pub(crate) fn whole() -> Digest {
     Digest::of(b"index")
 }

@@ -1,4 +1,4 @@
-//! Removing what is wrong in a `CARGO_HOME`, so that cargo fetches it again.
+//! Removes the wrong parts of a `CARGO_HOME`, so that cargo fetches them again.
 
 use std::collections::HashSet;
 
@@ -15,22 +15,22 @@ use crate::model::rel_path::RelPath;
 use crate::tree::staged::Staged;
 use crate::tree::walk::walk;
 
-/// How many paths are named; the others are counted.
+/// The number of paths that are named; the others are only counted.
 const SHOWN: usize = 5;
 
-/// What became of what was wrong.
+/// The result of removing wrong parts.
 pub(crate) struct Removal {
-    /// The warnings of what was wrong.
+    /// A warning for each wrong part.
     pub(crate) warnings: Vec<Warning>,
-    /// Whether nothing of it is there any more.
+    /// Whether none of them is left.
     pub(crate) is_done: bool,
 }
 
 impl Vouching<'_> {
-    /// Removes what is `wrong`, and returns a warning for each that tells its fate.
+    /// Removes the `wrong` parts. Returns a warning for each, with the outcome of its removal.
     ///
-    /// Nothing is removed that cargo is writing or reading: both of its locks are held. Then it is judged once more. Each
-    /// goes by one rename.
+    /// Holds both of cargo's locks, so that nothing is removed that cargo is writing or reading. Judges the parts once
+    /// more under the locks. Each part is removed by one rename.
     pub(crate) fn remove(
         &self,
         part: Part<'_>,
@@ -60,7 +60,7 @@ impl Vouching<'_> {
         Removal { warnings, is_done: removed.is_ok() }
     }
 
-    /// Returns what was removed: what is wrong still.
+    /// Returns the parts that were still wrong and were removed.
     fn try_remove(
         &self,
         part: Part<'_>,
@@ -89,7 +89,7 @@ impl Vouching<'_> {
         left_by: LeftBy,
     ) -> Result<HashSet<RelPath>> {
         let mut tops: HashSet<RelPath> = wrong.iter().map(|wrong| wrong.path.clone()).collect();
-        // A source is judged by its crate file.
+        // A source is judged by its crate file, so that is needed too.
         tops.extend(wrong.iter().filter_map(|wrong| crate_file_of(part.kind, &wrong.path)));
         let above = |path: &RelPath| std::iter::successors(path.parent(), RelPath::parent);
         let parents: HashSet<_> = tops.iter().flat_map(above).collect();

@@ -1,4 +1,4 @@
-//! Vouching for what a restore put in place of a generation that was vouched for when it was saved.
+//! Vouches for the parts that a restore wrote, if their generation was vouched for when it was saved.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,17 +15,17 @@ use crate::model::manifest::{Entry, EntryKind, Manifest};
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 
-/// What a restore left in a part of a `CARGO_HOME`.
+/// The result of a restore to a part of a `CARGO_HOME`.
 pub(crate) struct Restored<'a> {
     pub(crate) manifest: &'a Manifest,
-    /// Which inode each file is that certainly holds what the generation has for it.
+    /// The inode of each file that certainly holds the bytes of the generation.
     pub(crate) inodes: &'a HashMap<RelPath, Inode>,
-    /// When, if it wrote anything: the disk need not hold that yet.
+    /// The time at which the restore wrote, if it wrote anything. The disk need not hold that yet.
     pub(crate) placed: Option<Timestamp>,
 }
 
 impl Vouching<'_> {
-    /// Records that what a restore left is right, as far as its generation was vouched for against what the lock files say.
+    /// Records the restored parts as right, if their generation was vouched for and they are as the lock files say.
     pub(crate) fn note_restored(&self, part: Part<'_>, restored: &Restored<'_>) -> Result<()> {
         let known = self.store.vouched(part.dir, self.boot);
         let mut vouched = known.clone();
@@ -96,7 +96,7 @@ impl Vouching<'_> {
 }
 
 impl Restored<'_> {
-    /// Returns the digest of which files these are, if that is known of each.
+    /// Returns the digest of the files of these entries, if the inode of each is known.
     fn files_digest(&self, entries: &[&Entry]) -> Option<Digest> {
         let entry_file = |path: &RelPath| match &self.manifest.entry(path)?.kind {
             EntryKind::File(facts) => Some((*self.inodes.get(path)?, facts.size)),

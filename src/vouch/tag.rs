@@ -1,4 +1,4 @@
-//! The file by which cargo tells programs that copy files to leave a directory out.
+//! The file with which cargo tells backup programs to leave a directory out.
 
 use std::io::Read;
 use std::path::Path;
@@ -7,15 +7,15 @@ use crate::fs::beneath::open_regular;
 use crate::fs::walk::Found;
 use crate::model::rel_path::RelPath;
 
-/// What it begins with: <https://bford.info/cachedir/>.
+/// The bytes that it begins with: <https://bford.info/cachedir/>.
 const SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
-/// Returns where it is in `registry/` and in `git/`.
+/// Returns its path in `registry/` and in `git/`.
 pub(crate) fn path() -> RelPath {
     RelPath::parse(b"CACHEDIR.TAG").expect("a name is a path")
 }
 
-/// Tells whether the tag in `dir` is among what was found and is none. What cannot be read is left out by whoever packs it.
+/// Tells whether the tag in `dir` was found and has other content. A save leaves out a tag that cannot be read.
 pub(super) fn is_wrong(dir: &Path, found: &[Found]) -> bool {
     let path = path();
     if !found.iter().any(|found| found.path == path) {

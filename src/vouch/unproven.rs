@@ -53,8 +53,8 @@ impl Changed {
 }
 
 impl Vouching<'_> {
-    /// Finds the parts that a job which this one may not read changed: those that differ from `saved`, a generation of this
-    /// lane, or from their `.crate` file or commit.
+    /// Finds the parts that were changed by a job that this one may not read: those that differ from `saved`, a
+    /// generation of this lane, or from their `.crate` file or commit.
     pub(crate) fn changed(&self, part: Part<'_>, saved: Option<&Manifest>) -> Result<Changed> {
         if !part.dir.is_dir() {
             return Ok(Changed::default());
@@ -63,9 +63,9 @@ impl Vouching<'_> {
         self.changed_in(part, saved)
     }
 
-    /// Removes those of `changed` that still differ; cargo makes them again.
+    /// Removes the `changed` parts that still differ; cargo makes them again.
     ///
-    /// Both of cargo's locks are held. After an error some of it may be gone.
+    /// Holds both of cargo's locks. After an error some of the parts may be gone.
     pub(crate) fn remove_changed(&self, part: Part<'_>, changed: &BTreeSet<RelPath>) -> Result<()> {
         if changed.is_empty() {
             return Ok(());
@@ -119,8 +119,8 @@ impl Vouching<'_> {
         Ok(Changed { saved, made })
     }
 
-    /// Tells whether a checkout is not the commit that its name abbreviates. Cargo makes it again of the repository, if
-    /// that is there.
+    /// Tells whether a checkout differs from the commit that its name abbreviates. `false` without the repository from
+    /// which cargo would make the checkout again.
     fn is_other_than_its_commit(&self, home: &Beneath, top: &RelPath, found: &There<'_>) -> bool {
         let names: Vec<_> = top.components().collect();
         let [b"checkouts", repository, short] = names[..] else { return false };
@@ -132,16 +132,17 @@ impl Vouching<'_> {
         let commit = commit_of(&dir).filter(|commit| commit.as_bytes().starts_with(short));
         let Some(commit) = commit else { return true };
         let found = below(top, found);
-        // Nobody asks whether the repository has the same: the checkout is made again, with what the repository has.
+        // The repository may have the same tags. The checkout is made again all the same, with the tags of the
+        // repository.
         if has_tags(&dir, &found) {
             return true;
         }
         let looked = look_at_checkout(&dir, &found, commit.as_bytes(), &self.job.environment);
-        // What git ignores a build script wrote, which cargo need not run again.
+        // A build script wrote the files that git ignores, and cargo need not run it again; so these files stay.
         matches!(looked, Ok(Looked::Wrong(_)))
     }
 
-    /// Tells whether something in a home, or what it may hold, is nothing that a lock file proves.
+    /// Tells whether no lock file proves the file at `path`, or the files that may be in the directory at `path`.
     fn needs_proof(&self, part: Shared, path: &RelPath, kind: Kind) -> bool {
         let mut names = path.components();
         let (first, second, third) = (names.next(), names.next(), names.next());
@@ -154,7 +155,7 @@ impl Vouching<'_> {
         let wanted = &self.job.wanted;
         match (part, self.job.is_locked) {
             (Shared::Registry, false) => first != Some(b"CACHEDIR.TAG"),
-            // Where a registry is, its index says.
+            // The index names the URL from which crates are fetched.
             (Shared::Registry, true) => {
                 first == Some(b"index") && third.is_none_or(|name| name == b"config.json")
             }
@@ -167,7 +168,7 @@ impl Vouching<'_> {
     }
 }
 
-/// Tells whether something holds what a generation says: names, bytes and executable bits.
+/// Tells whether a part is as a generation says: names, bytes and executable bits.
 fn is_as_saved(
     home: &Beneath,
     saved: &Manifest,
@@ -202,12 +203,13 @@ fn is_file(home: &Beneath, path: &RelPath, stat: &Stat, facts: &FileFacts) -> Re
     let looks_same = stat.kind == Kind::File
         && stat.size == facts.size
         && is_executable(stat.mode) == is_executable(facts.mode);
-    // What cannot be read is not what it should be.
+    // A file that cannot be read counts as different.
     let has_its_bytes = || holds(home, path, facts).or_else(|error| why(error).map(|_| false));
     Ok(looks_same && has_its_bytes()?)
 }
 
-/// Tells whether something is a source that its `.crate` file, which is there, does not unpack to. Cargo unpacks it again.
+/// Tells whether a part is a source that differs from its `.crate` file, which exists. Cargo extracts such a source
+/// again.
 fn is_other_than_its_crate(home: &Beneath, top: &RelPath, found: &There<'_>) -> bool {
     let RegistryPart::Source(of) = registry_part(top) else { return false };
     let file = of.file().map(|file| home.full(&file));
@@ -216,11 +218,11 @@ fn is_other_than_its_crate(home: &Beneath, top: &RelPath, found: &There<'_>) -> 
         return false;
     };
     let different = difference(&file, of.name, &home.full(top), &below(top, found));
-    // What no `.crate` file is says nothing, and cargo could not unpack it.
+    // A file that is not a `.crate` file proves nothing, and cargo could not extract it.
     !matches!(different, Ok(None | Some(Difference::Refused(_))) | Err(_))
 }
 
-/// Returns what was found below a directory.
+/// Returns the paths that were found below a directory, relative to it.
 fn below(top: &RelPath, found: &There<'_>) -> BTreeMap<RelPath, Stat> {
     let below = |(path, stat): (&&RelPath, &&Stat)| {
         let rest = path.as_bytes().get(top.as_bytes().len() + 1..)?;
@@ -229,7 +231,7 @@ fn below(top: &RelPath, found: &There<'_>) -> BTreeMap<RelPath, Stat> {
     found.iter().filter_map(below).collect()
 }
 
-/// Tells whether a checkout has tags, or objects in place of others.
+/// Tells whether a checkout has tags or replacement objects.
 fn has_tags(dir: &Path, found: &BTreeMap<RelPath, Stat>) -> bool {
     const REFS: [&str; 2] = ["refs/tags/", "refs/replace/"];
     let is_one = |path: &RelPath| {

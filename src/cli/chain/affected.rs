@@ -17,10 +17,10 @@ use crate::front::print::{Text, line, print_json, to_stderr};
 pub(super) struct AffectedArgs {
     #[command(flatten)]
     file: FileArgs,
-    /// What changed: names of repos, or `all`; without it what the event of this run says
+    /// The repos that changed, or `all` [default: the repos that this run's event changes]
     #[arg(long, value_name = "REPO", num_args = 1.., value_delimiter = ',')]
     changed: Vec<String>,
-    /// What could not be built: neither they nor what depends on them is built then
+    /// The repos that could not be built; leave out these and all that depend on them
     #[arg(long, value_name = "REPO", num_args = 0.., value_delimiter = ',')]
     failed: Vec<String>,
     /// Print one JSON object to stdout

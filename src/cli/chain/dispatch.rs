@@ -17,10 +17,10 @@ pub(super) struct DispatchArgs {
     file: FileArgs,
     #[command(flatten)]
     api: ApiArgs,
-    /// How the jobs of the run went
+    /// The result of the jobs of this run
     #[arg(long, value_name = "RESULT", default_value = "success")]
     result: JobResult,
-    /// Only print the requests
+    /// Print the requests, and send none
     #[arg(long)]
     dry_run: bool,
     /// Print one JSON object to stdout

@@ -9,12 +9,12 @@ use super::super::{Error, Result};
 use crate::chain::Chain;
 use crate::github::files::Files;
 
-/// The file of the chain.
+/// The option for the chain's file.
 #[derive(Debug, Args)]
 pub(super) struct FileArgs {
-    /// The chain: its repos, and what each depends on
+    /// The chain's file: its repos, and the dependencies of each
     ///
-    /// Without it `chain.toml`, else `.github/chain.toml`.
+    /// The default is `chain.toml`, else `.github/chain.toml`.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 }

@@ -17,13 +17,13 @@ use crate::front::print::{Text, line, print_json, to_stderr};
 pub(super) struct InitArgs {
     #[command(flatten)]
     file: FileArgs,
-    /// The directory that holds a checkout of every repository, each under its name
+    /// The directory with a checkout of every repository, each under its name
     #[arg(value_name = "DIR", default_value = "..")]
     dir: PathBuf,
-    /// Write only what this repository needs; may be given several times
+    /// Write only the files of this repository; may be repeated
     #[arg(long, value_name = "REPOSITORY")]
     only: Vec<String>,
-    /// Change nothing: say what differs from what would be written, and fail if anything does
+    /// Change nothing: show the differences to the files that would be written, and fail if there are any
     #[arg(long)]
     check: bool,
     /// Print one JSON object to stdout

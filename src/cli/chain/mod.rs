@@ -19,7 +19,7 @@ use crate::chain;
 use crate::chain::init::Error as InitError;
 use crate::front::Status;
 
-/// What to do with the chain.
+/// The commands for chains.
 #[derive(Debug, Args)]
 pub(super) struct ChainArgs {
     #[command(subcommand)]
@@ -28,19 +28,19 @@ pub(super) struct ChainArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say what is wrong with `chain.toml`: cycles, unknown names, unreachable repos
+    /// Check `chain.toml`: cycles, unknown names, unreachable repos
     Check(check::CheckArgs),
     /// Print the graph of repos
     Show(show::ShowArgs),
-    /// Say which repos a change rebuilds, in which order
+    /// Show which repos a change rebuilds, and in which order
     Affected(affected::AffectedArgs),
-    /// Say what this run does because of its event; take what another repo sent, unless a run has it
+    /// Show what this run does for its event, and take a link unless another run has it
     Receive(receive::ReceiveArgs),
-    /// Tell the repos that depend on this one that it is done
+    /// Tell the repos that depend on this one that it is built
     Dispatch(dispatch::DispatchArgs),
-    /// Look up which commit of every repo is built
+    /// Look up the commit of every repo that is built
     Resolve(resolve::ResolveArgs),
-    /// Say whether there is a nightly prerelease to be made, or publish it
+    /// Tell whether a nightly prerelease is due, or publish it
     Nightly(nightly::NightlyArgs),
     /// Write the workflows of every repo
     Init(init::InitArgs),

@@ -22,16 +22,16 @@ pub(super) struct NightlyArgs {
     file: FileArgs,
     #[command(flatten)]
     api: ApiArgs,
-    /// What it is made of: the output `commits` of `chain resolve` or of this command
+    /// The commits of the nightly: the output `commits` of `chain resolve` or of this command
     #[arg(long, value_name = "JSON")]
     commits: Option<String>,
-    /// The commit that its tag is put on
+    /// The commit that gets the tag
     ///
-    /// Without it that of this run, if it is one of the repository of releases, else the newest of the
+    /// The default is the commit of this run, if it runs in the repository of releases, else the newest commit of the
     /// branch `main` there.
     #[arg(long, value_name = "SHA")]
     target: Option<Sha>,
-    /// Publish it, as a prerelease under this tag
+    /// Publish the nightly, as a prerelease with this tag
     #[arg(long, value_name = "TAG", requires = "commits")]
     publish: Option<GitRef>,
     /// Print one JSON object to stdout

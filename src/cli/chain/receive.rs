@@ -18,7 +18,7 @@ pub(super) struct ReceiveArgs {
     file: FileArgs,
     #[command(flatten)]
     api: ApiArgs,
-    /// Only say what the run would do; leave what it was sent to another
+    /// Only show what the run would do, and leave the link for another run
     #[arg(long)]
     dry_run: bool,
     /// Print one JSON object to stdout

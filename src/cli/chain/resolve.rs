@@ -20,8 +20,8 @@ pub(super) struct ResolveArgs {
     file: FileArgs,
     #[command(flatten)]
     api: ApiArgs,
-    /// The tags of a release; without it each repo is taken at the newest commit of its branch, and
-    /// the one that an event is about at the commit of that
+    /// A file with the tags of a release [default: the newest commit of each repo's branch; for the
+    /// event's repo, the event's commit]
     #[arg(long, value_name = "FILE")]
     versions: Option<PathBuf>,
     /// Print one JSON object to stdout

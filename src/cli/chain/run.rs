@@ -13,10 +13,10 @@ use crate::front::print::{line, to_stderr};
 use crate::github::event;
 use crate::model::environment::Environment;
 
-/// How GitHub is asked.
+/// The option for requests to GitHub.
 #[derive(Debug, Args)]
 pub(super) struct ApiArgs {
-    /// How many seconds to go on trying in all when GitHub is out of order, or asks to wait
+    /// Number of seconds, in total, to keep trying while GitHub fails or asks to wait
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     patience: u64,
 }

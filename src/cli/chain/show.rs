@@ -13,18 +13,18 @@ use crate::front::print::{Text, to_stdout};
 pub(super) struct ShowArgs {
     #[command(flatten)]
     file: FileArgs,
-    /// How to print it
+    /// The format of the output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Shape,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Shape {
-    /// A line a repo
+    /// One line per repo
     Text,
-    /// A flow chart, as GitHub draws it in Markdown
+    /// A flow chart that GitHub draws in Markdown
     Mermaid,
-    /// One object
+    /// One JSON object
     Json,
 }
 

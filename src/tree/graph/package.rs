@@ -1,4 +1,4 @@
-//! Recording the packages of units, each as the units of one of its targets see it.
+//! Records the packages of units, one for each target of a package and its features.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::model::raw_path::RawPath;
 use crate::model::unit_graph::{Features, GraphPackage, GraphTarget};
 
 impl Recorder<'_> {
-    /// Returns the index of the package of a unit, which lies in `dir`.
+    /// Returns the index of the package of a unit; the package lies in `dir`.
     pub(crate) fn package(&mut self, read: &Read<'_>, dir: Option<&Path>) -> u32 {
         let name = read.unit.crate_name();
         let home = self.around.cargo_home;
@@ -38,7 +38,7 @@ impl Recorder<'_> {
         index(&mut self.packages, package)
     }
 
-    /// Returns the version of the package in `dir` if it is there for a source, as `cargo vendor` writes them.
+    /// Returns the version of the package in `dir` if it replaces a package from a source, as `cargo vendor` does.
     fn version_of_source(&mut self, name: &str, dir: &Path) -> Option<String> {
         let key = (name.to_owned(), self.manifests.version(dir)?.to_owned());
         self.from_sources.contains(&key).then_some(key.1)

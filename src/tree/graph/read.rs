@@ -1,4 +1,4 @@
-//! Reading what cargo wrote down of the units of a tree.
+//! Reads what cargo recorded of the units of a tree.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -20,50 +20,50 @@ use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_use::UnitDir;
 
-/// A longer file is none that cargo writes: the longest of blvm-node's 525 units has 26 kB.
+/// The largest file that is read. Cargo writes none of this size: the longest of blvm-node's 525 units has 26 kB.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// A unit as cargo wrote it down.
+/// A unit as cargo recorded it.
 pub(crate) struct Read<'a> {
     pub(crate) unit: &'a UnitDir,
-    /// What kind of unit it is: the name of its JSON, as `lib-serde.json`.
+    /// The kind of the unit: the name of its JSON file, as `lib-serde.json`.
     pub(crate) kind: &'a [u8],
-    /// None if its build did not come to an end.
+    /// `None` if its build did not finish.
     pub(crate) hash: Option<u64>,
     pub(crate) print: Fingerprint,
     /// Whether it is unknown what the unit was built from.
     pub(crate) is_unclear: bool,
     pub(crate) built: Timestamp,
-    /// The file that rustc was called with, if it is known.
+    /// The file that rustc compiled, if it is known.
     pub(crate) main: Option<PathBuf>,
-    /// Whether a path below one of the roots was compiled in, as `env!("CARGO_MANIFEST_DIR")` is.
+    /// Whether a path below one of the roots was compiled in, for instance by `env!("CARGO_MANIFEST_DIR")`.
     pub(in crate::tree) has_root: bool,
-    /// The files that rustc read in the directory of the package, from there on.
+    /// The files that rustc read in the package's directory, relative to it.
     pub(crate) own: Vec<PathBuf>,
-    /// Those that cargo looks for where they were. Nothing of excluded directories is among them.
+    /// The files that cargo looks for at their absolute paths, without those in excluded directories.
     pub(crate) elsewhere: Vec<PathBuf>,
-    /// All that rustc read, if cargo wrote down nothing that can be read. Nothing of excluded directories.
+    /// All files that rustc read, if cargo's own dep-info is unreadable; without those in excluded directories.
     pub(crate) files: Vec<PathBuf>,
     pub(crate) variables: Vec<Variable>,
-    /// What it is for, whatever version its package has.
+    /// The role of the unit, whatever version its package has.
     pub(crate) role: Mark,
 }
 
 impl Read<'_> {
-    /// Returns how cargo names it: `lib-serde`.
+    /// Returns cargo's name of the unit: `lib-serde`.
     pub(crate) fn name(&self) -> String {
         let name = self.kind.strip_suffix(b".json").unwrap_or(self.kind);
         String::from_utf8_lossy(name).into_owned()
     }
 
-    /// Returns the features that are on. Of the run of a build script cargo writes none down.
+    /// Returns the features that are on. Cargo records none for the run of a build script.
     pub(crate) fn features(&self) -> Option<BTreeSet<String>> {
         serde_json::from_str(&self.print.flavor.features).ok()
     }
 }
 
-/// Reads every unit of the tree that was `found`. Of one that another cargo wrote in another way only
-/// its hash may be known.
+/// Reads every unit of the tree with the `found` paths. If another version of cargo wrote a unit in an unknown form,
+/// only its hash may be known.
 pub(crate) fn read<'a>(
     around: &'a Surroundings<'a>,
     found: &'a [Found],
@@ -77,14 +77,14 @@ pub(crate) fn read<'a>(
     prints.par_iter().filter_map(|path| reader.read(path)).collect()
 }
 
-/// Returns the dep-info that rustc wrote of each unit.
+/// Returns the dep-info that rustc wrote for each unit.
 fn dep_infos<'a>(found: &'a [Found], units: &'a Units) -> HashMap<&'a UnitDir, &'a RelPath> {
     let paths = found.iter().map(|found| &found.path).filter(|path| is_rustc_dep_info(path));
     paths.filter_map(|path| Some((units.of(path)?, path))).collect()
 }
 
-/// Returns where the dep-info of a dynamic library is, or of a program for wasm, in cargo's layout by kind. Such
-/// files carry no hash, so another unit of that name may have written it since.
+/// Returns the path of the dep-info of a dynamic library, or of a program for wasm, in cargo's layout by kind. These
+/// file names have no hash, so another unit of the same name may have overwritten the dep-info.
 fn dep_info_without_hash(json: &RelPath) -> Option<RelPath> {
     let target = json.file_name().strip_suffix(b".json")?;
     let target = target.strip_prefix(b"lib-").or_else(|| target.strip_prefix(b"bin-"))?;
@@ -92,7 +92,7 @@ fn dep_info_without_hash(json: &RelPath) -> Option<RelPath> {
     RelPath::parse(&[profile_of(json)?, b"deps/", &name, b".d"].concat()).ok()
 }
 
-/// Returns the units of which more is there than what the compiler writes when it only checks.
+/// Returns the units that have more files than `cargo check` writes.
 fn linked<'a>(found: &'a [Found], units: &'a Units) -> HashSet<&'a UnitDir> {
     let is_checked = |path: &RelPath| {
         let name = path.file_name();
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
                     dep_info::variables(&dep_info).iter().any(|it| self.names_root(*it));
                 read.main = files.first().cloned();
                 read.is_unclear |= files.is_empty();
-                // Where rustc found what a build script wrote may be another place than this.
+                // Rustc may have found the output of a build script at a path other than today's.
                 match self.bytes(path).and_then(|bytes| fingerprint::inputs(&bytes)) {
                     Some(inputs) => {
                         read.own.extend(inputs.own);
@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
         Some(read)
     }
 
-    /// Returns what a unit is for: it has the same role as another version of it.
+    /// Returns the role of a unit: another version of the same unit has the same role.
     fn role(&self, unit: &UnitDir, json: &RelPath, flavor: &Flavor) -> Mark {
         let mut hasher = Hasher::default();
         hasher.field(profile_of(json).unwrap_or_default());
@@ -181,20 +181,21 @@ impl<'a> Reader<'a> {
         hasher.finish().into()
     }
 
-    /// Returns what rustc read by a dep-info, the file it was called with first.
+    /// Returns the files that rustc read, from its dep-info. The first is the file that rustc compiled.
     fn files(&self, dep_info: &[u8]) -> Vec<PathBuf> {
         let files = dep_info::files(dep_info).into_iter();
         files.map(|file| self.around.workspace_root.join(file)).collect()
     }
 
-    /// Tells whether a variable has a path below a root. That of `OUT_DIR` is nearly always there to
-    /// include what cargo finds where it is now; of a package in the roots the build script runs again.
+    /// Tells whether the value of a variable is a path below a root. `OUT_DIR` does not count: it is nearly always used
+    /// to include files, which cargo then finds at their present path. For a package in the roots the build script runs
+    /// again.
     fn names_root(&self, (name, value): (&[u8], &[u8])) -> bool {
         let value = Path::new(OsStr::from_bytes(value));
         name != b"OUT_DIR" && self.around.roots.values().any(|root| value.starts_with(root))
     }
 
-    /// Returns the bytes of a file. One that cannot be read explains nothing.
+    /// Returns the bytes of a file, or `None` if it cannot be read or is too large.
     fn bytes(&self, path: &RelPath) -> Option<Vec<u8>> {
         let stat = self.stat(path)?;
         let is_ours = stat.kind == Kind::File && stat.size <= MAX_BYTES;

@@ -1,4 +1,4 @@
-//! The units of a tree that another one has replaced.
+//! The units of a tree that other units have replaced.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -14,9 +14,8 @@ use crate::model::timestamp::Timestamp;
 use crate::model::unit_graph::{GraphPackage, GraphUnit};
 
 impl Recorder<'_> {
-    /// Returns the units that are stale already, by themselves or by what they depend on, and that another one
-    /// of the same package and kind has replaced since: it was built with other flags or features, and the job
-    /// uses that.
+    /// Returns the units that are stale, by themselves or through a dependency, and that a newer unit of the same
+    /// package and kind replaces. The newer unit was built with other flags or features, and the job uses it.
     pub(crate) fn replaced(
         &self,
         units: &[GraphUnit],
@@ -59,7 +58,7 @@ impl Recorder<'_> {
         (0..units.len()).filter(|index| stale[*index]).filter(is_replaced).collect()
     }
 
-    /// Returns the newest mtime of the files in the directory of a package.
+    /// Returns the newest mtime of the sources in the directory of a package.
     fn newest_of(&self, package: &GraphPackage) -> Timestamp {
         let dir = package.dir.as_ref().map(|dir| Path::new(OsStr::from_bytes(dir.as_bytes())));
         let newest = self.around.roots.iter().filter_map(|(root, top)| {
@@ -78,7 +77,7 @@ impl Recorder<'_> {
     }
 }
 
-/// Adds to those that are stale the units that depend on them.
+/// Marks as stale also the units that depend on stale units.
 fn with_users(mut stale: Vec<bool>, deps: &[Vec<Option<usize>>]) -> Vec<bool> {
     loop {
         let is_new = |(index, deps): (usize, &Vec<Option<usize>>)| {

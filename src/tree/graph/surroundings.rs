@@ -1,4 +1,4 @@
-//! What a tree was built in.
+//! The surroundings in which a tree was built.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -9,30 +9,31 @@ use crate::model::environment::Environment;
 use crate::model::manifest::Source;
 use crate::model::root::Root;
 
-/// What a tree was built in.
+/// The directories, sources and variables with which a tree was built.
 pub(crate) struct Surroundings<'a> {
-    /// The tree.
+    /// The directory of the tree.
     pub(crate) dir: &'a Path,
-    /// What relative paths of dep-info start from.
+    /// The directory that relative paths in dep-info start from.
     pub(crate) workspace_root: &'a Path,
-    /// The checkouts.
+    /// The paths of the checkouts.
     pub(crate) roots: &'a BTreeMap<Root, PathBuf>,
-    /// Their sources.
+    /// The sources of the checkouts.
     pub(crate) sources: &'a [Source],
     /// Directories that hold no sources, this tree and `cargo_home` among them.
     pub(crate) excluded: &'a [PathBuf],
-    /// But for these, which git tracks there, and the directories that they are in.
+    /// The files that git tracks in those directories, and the directories above these files; they
+    /// are sources.
     pub(crate) checkout_files: HashSet<PathBuf>,
-    /// `CARGO_HOME`: cargo looks at no mtime there.
+    /// `CARGO_HOME`: cargo ignores the mtimes of files there.
     pub(crate) cargo_home: &'a Path,
-    /// What is scratch.
+    /// The rules that tell which files are scratch.
     pub(crate) scratch: &'a Scratch,
     /// The variables of the job.
     pub(crate) environment: &'a Environment,
 }
 
 impl<'a> Surroundings<'a> {
-    /// Returns those of the target at `place` of a job that has these `sources`.
+    /// Returns the surroundings of the target at `place` of a job with these `sources`.
     pub(crate) fn of(job: &'a Job, place: &'a Place, sources: &'a [Source]) -> Self {
         let Job { roots, excluded, cargo_home, scratch, environment, .. } = job;
         let full =

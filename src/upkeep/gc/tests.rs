@@ -39,7 +39,7 @@ fn set_format(store: &Store, id: &GenerationId, format: u32) -> Result {
     Ok(())
 }
 
-/// A store with something of everything that gc removes.
+/// Returns a store with something of every kind that gc removes.
 fn full_store() -> Result<(tempfile::TempDir, Store)> {
     let (dir, store) = new_store()?;
     for secs in 1..=5 {
@@ -81,7 +81,8 @@ fn a_dry_run_changes_nothing_and_tells_what_a_run_then_does() -> Result {
         ids,
         ["a/b@protected target k #1", "a/b@protected target k #2", "a/b@pr/1 target k #1"]
     );
-    // Two of `k`, one of the pull request, that of the damaged manifest, the unnamed one.
+    // Two packs of `k`, one of the pull request, one of the damaged manifest, and one that no
+    // manifest names.
     assert_eq!((done.packs, done.damaged.len(), done.dead_leases, done.stale_trees), (5, 1, 1, 1));
     assert!(done.warnings.is_empty(), "{:?}", done.warnings);
     assert_eq!(verify(&store)?.findings, []);

@@ -14,13 +14,13 @@ fn new_store(dir: &Path) -> Result<Store> {
     Ok(store)
 }
 
-/// As on a disk that is never full, whatever the disk of this test is like.
+/// Returns a pressure under which no disk is too full, whatever the disk of this test.
 fn calm() -> Pressure {
     let never = Percent::try_from(100).expect("it is 100");
     Pressure { disk_threshold: never, min_free: Some(ByteSize(0)), ..Pressure::default() }
 }
 
-/// As on a disk that is always full.
+/// Returns a pressure under which every disk is too full.
 fn strained() -> Pressure {
     Pressure { min_free: Some(ByteSize(u64::MAX)), ..Pressure::default() }
 }
@@ -73,7 +73,7 @@ fn the_store_makes_room_on_its_own_filesystem() -> Result {
 fn room_is_made_by_other_lanes_before_the_own_one() -> Result {
     let dir = tempfile::tempdir()?;
     let store = new_store(dir.path())?;
-    // Used later, so that it would stay if nobody knew whose job this is.
+    // Last used later, so that it would stay if the guard did not know whose job this is.
     let other = save(&store, "pr/2 target k", NOW + 9, &[&["b"]])?;
     let own = series("pr/1 target k").scope.chain(None);
     let room = store.packs()?.packs.iter().map(|(_, bytes)| bytes).max().copied();

@@ -1,4 +1,4 @@
-//! What manifests say, of themselves and of packs.
+//! Checks the manifests: what they say of themselves and of packs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -15,7 +15,7 @@ use crate::model::unit_use::UnitDir;
 use crate::store::{self, Examined, Lease, Store, Use};
 use crate::upkeep::survey::survey_of;
 
-/// What all manifests say of packs.
+/// The claims of all manifests about packs.
 pub(super) struct Claims {
     pub(super) generations: usize,
     pub(super) packs: BTreeMap<Digest, Claim>,
@@ -24,11 +24,11 @@ pub(super) struct Claims {
     pub(super) are_complete: bool,
 }
 
-/// What manifests say of one pack.
+/// The claims of all manifests about one pack.
 #[derive(Default)]
 pub(super) struct Claim {
     pub(super) uses: Vec<(PackUse, PathBuf)>,
-    /// The length of each content in bytes, and which of `uses` says so.
+    /// The length of each content in bytes, and the index in `uses` of the manifest that says so.
     pub(super) contents: HashMap<Digest, (u64, usize)>,
 }
 
@@ -101,7 +101,7 @@ impl Claims {
             let before = ours.uses.len();
             ours.uses.extend(theirs.uses);
             for (content, (len, by)) in theirs.contents {
-                // Two that differ in the length cannot both be right: the pack tells which.
+                // If two manifests differ in the length, at most one is right: the pack shows which.
                 ours.contents.entry(content).or_insert((len, before + by));
             }
         }
@@ -112,7 +112,7 @@ impl Claims {
     }
 }
 
-/// Returns what is wrong with a manifest that cannot be read; nothing if gc was faster.
+/// Returns the finding for a manifest that cannot be read, or `None` if gc has just removed it.
 fn unread(error: &store::Error, path: &Path) -> Option<Finding> {
     let path = path.to_owned();
     match error {
@@ -125,7 +125,7 @@ fn unread(error: &store::Error, path: &Path) -> Option<Finding> {
     }
 }
 
-/// Says which number in the header does not fit what follows, if one does not.
+/// Returns which number in the header is wrong, if any is.
 fn miscount(manifest: &Manifest) -> Option<String> {
     let mut files = 0;
     let mut bytes = 0_u64;
@@ -149,7 +149,7 @@ fn miscount(manifest: &Manifest) -> Option<String> {
     wrong.map(|(of_what, said, counted)| format!("it has {counted} {of_what} and says {said}"))
 }
 
-/// Says which units are nothing but a fingerprint that says they are built, and which have a fingerprint of
+/// Reports the units that have a fingerprint of a built unit but no artifacts, and the units whose fingerprint has an
 /// unknown shape.
 fn findings_of_units(manifest: &Manifest, path: &Path) -> Vec<Finding> {
     if manifest.header.series.area.is_shared() {
@@ -167,7 +167,7 @@ fn findings_of_units(manifest: &Manifest, path: &Path) -> Vec<Finding> {
     hollow.into_iter().chain(unknown).collect()
 }
 
-/// Names the first of some units and counts the others.
+/// Names the first of the units and counts the others.
 fn some_of(units: &BTreeSet<UnitDir>) -> Option<String> {
     let first = units.first()?;
     Some(match units.len() {

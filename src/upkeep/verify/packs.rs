@@ -1,4 +1,4 @@
-//! What packs hold, against what manifests say.
+//! Compares the contents of packs with the claims of manifests.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::fs::room::Room;
 use crate::model::digest::Digest;
 use crate::store::{self, Store};
 
-/// What checking one pack showed.
+/// The result of checking one pack.
 #[derive(Default)]
 pub(super) struct Checked {
     pub(super) is_missing: bool,
@@ -55,7 +55,7 @@ fn check_pack(store: &Store, digest: Digest, claim: &Claim, buffer: &mut Room) -
         wrong.extend(member.read_and_compare(buffer).err());
         Ok::<_, store::Error>(())
     });
-    // One cause, one finding: a pack whose bytes changed does not decompress either.
+    // Each cause gets only one finding: a pack whose bytes changed does not decompress either.
     checked.findings = match (digest_of_bytes, members) {
         (Ok(found), _) if found != digest => {
             let what = format!("its bytes have the digest {found}; {}", claim.named_by());
@@ -74,7 +74,7 @@ fn check_pack(store: &Store, digest: Digest, claim: &Claim, buffer: &mut Room) -
     checked
 }
 
-/// What a pack really holds.
+/// The sizes and contents that a pack really has.
 #[derive(Default)]
 struct Held {
     stored_bytes: u64,
@@ -83,7 +83,7 @@ struct Held {
 }
 
 impl Claim {
-    /// Returns what manifests say of a pack and is not so.
+    /// Returns the findings for manifests that contradict this pack.
     fn contradictions(&self, digest: Digest, held: &Held) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (used, path) in &self.uses {

@@ -12,14 +12,14 @@ use crate::store::sample::{image, manifest, pack, pack_as, save, series};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-/// A small store, whole, and what a case needs to damage it.
+/// A small intact store, and the values with which a case damages it.
 struct Sample {
     store: Store,
     a: GenerationId,
     b: GenerationId,
 }
 
-/// Generation `a` has two packs, `b` shares one of them and has one of its own.
+/// Creates a store: generation `a` has two packs; `b` shares one of them and has another.
 fn sample(dir: &Path) -> Result<Sample> {
     let store = Store::open_or_init(dir)?;
     let a = save(&store, "pr/1 target k", 1, &[&["a1", "a2"], &["shared"]])?;
@@ -37,7 +37,7 @@ impl Sample {
         Ok(self.store.pack_path(manifest.header.packs[index].digest))
     }
 
-    /// Publishes a manifest with one file, after `change`.
+    /// Publishes a manifest with one file, after `change` was applied to it.
     fn publish(&self, contents: &[&str], change: impl Fn(&mut Manifest)) -> Result {
         let lease = self.store.lease(Purpose::Save)?;
         let pack = pack(&self.store, &lease, &["c"])?;
@@ -69,14 +69,14 @@ fn flip_a_byte(bytes: &mut [u8]) {
     bytes[middle] ^= 1;
 }
 
-/// Replaces text in a manifest, which stays a whole zstd frame.
+/// Replaces text in a manifest, which remains a whole zstd frame.
 fn edit(path: &Path, from: &str, to: &str) -> Result {
     let text = String::from_utf8(zstd::decode_all(&fs::read(path)?[..])?)?;
     assert!(text.contains(from), "`{from}` is not in {text}");
     Ok(fs::write(path, zstd::encode_all(text.replace(from, to).as_bytes(), 1)?)?)
 }
 
-/// Files a pack of these bytes under the digest they have.
+/// Stores these bytes as a pack, under their own digest.
 fn file_as_pack(store: &Store, bytes: &[u8]) -> Result<PackUse> {
     let digest = Digest::of(bytes);
     let path = store.pack_path(digest);
@@ -85,8 +85,7 @@ fn file_as_pack(store: &Store, bytes: &[u8]) -> Result<PackUse> {
     Ok(PackUse { digest, stored_bytes: bytes.len() as u64, content_bytes: 0 })
 }
 
-/// Makes of the one file of a manifest the fingerprint of a unit in `debug/`, with what was built if
-/// there is a name for it.
+/// Turns the one file of a manifest into the fingerprint of a unit in `debug/`. Adds the artifact if it has a name.
 fn make_unit(manifest: &mut Manifest, dir: &str, artifact: Option<&str>) {
     let path = |text: &str| {
         let text = text.replace('#', "0123456789abcdef");
@@ -96,7 +95,7 @@ fn make_unit(manifest: &mut Manifest, dir: &str, artifact: Option<&str>) {
     let sized = |size| EntryKind::File(FileFacts { size, ..facts.clone() });
     let mut files = vec![(path(&format!("{dir}/lib-a")), sized(16))];
     files.extend(artifact.map(|artifact| (path(artifact), sized(1))));
-    // Another unit that is whole: by it the layout is seen to be one we know.
+    // A second, whole unit shows that the layout is a known one.
     let twin = dir.replace('#', "aaaaaaaaaaaaaaaa");
     files.push((path(&format!("{twin}/lib-a")), sized(16)));
     let twin = twin.strip_suffix("/fingerprint").map_or_else(
@@ -126,7 +125,7 @@ fn make_unit(manifest: &mut Manifest, dir: &str, artifact: Option<&str>) {
 
 type Damaging = fn(&Sample) -> Result;
 
-/// Every way in which a store is not as it should be, and exactly what `verify` says of it.
+/// Every kind of fault in a store, and exactly the findings of `verify`.
 #[rustfmt::skip]
 const CASES: &[(&str, Damaging, &[&str])] = &[
     ("untouched",                     |_| Ok(()), &[]),
