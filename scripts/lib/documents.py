@@ -6,7 +6,8 @@ A YAML block stands below `<!-- example: FILE -->` and is that file; the tables 
 workflow (`<!-- inputs: FILE -->`). `--write` corrects both. Needs PyYAML.
 
 In SECURITY.md each promise, and each section on protection, has a paragraph `Held by:` that names tests as
-`module::name` (module as in `src/`, `tests/` or `tests/it/`) or files. `--self-test` shows that faults are found.
+`module::name` (module as in `src/`, `tests/` or `tests/it/`) or files. A line has at most 100 columns, unless it is
+of a table or a code block, or one link or word. `--self-test` shows that faults are found.
 """
 
 import re
@@ -32,8 +33,11 @@ OUTPUT = re.compile(r"\bsteps\.([\w-]+)\.outputs\.([\w-]+)")
 DEPENDENCIES = "docs/decisions/0032-dependencies.md"
 # The promises of SECURITY.md come before this heading.
 LIMITS = "What no program can prevent"
-HELD = "Held by: "
+HELD = "Held by:"
 TEST = re.compile(r"#\[test\]\n(?:\s*(?:#\[.*|//.*|\)\])\n)*\s*fn (\w+)")
+COLUMNS = 100
+# One link, or one word, in an item of a list or by itself, with the punctuation that follows it.
+UNBREAKABLE = re.compile(r"\s*(?:[-*] )?(?:\[[^\]]*\]\(\S*\)\S*|\S+)")
 NEEDED = re.compile(r"\bneeds\.([\w-]+)\.outputs\.([\w-]+)")
 
 
@@ -138,6 +142,15 @@ def unknown_names(path, action):
                 yield f"{path.name}: there is no output `{name}`"
 
 
+def long_lines(name, text):
+    """Yields the lines that an editor or a difference shows only in part."""
+    # Blocks lose their text and keep their lines, so that the others keep their numbers.
+    prose = FENCE.sub(lambda block: "\n" * block[0].count("\n"), text)
+    for number, line in enumerate(prose.splitlines(), 1):
+        if len(line) > COLUMNS and not line.lstrip().startswith("|") and not UNBREAKABLE.fullmatch(line):
+            yield f"{name}:{number}: {len(line)} columns, more than {COLUMNS}"
+
+
 def tests_of(root):
     """Returns every test as `module::name`."""
     named = set()
@@ -184,7 +197,7 @@ def unargued_dependencies(manifest, page):
 
 def self_test():
     """Fails unless each fault is found, and nothing else."""
-    whole = f"## Kept\n\n**One.** Text.\n\n{HELD}`a::b`, `dir/file`.\n\n## {LIMITS}\n\n**Nothing.** Text.\n"
+    whole = f"## Kept\n\n**One.** Text.\n\n{HELD} `a::b`, `dir/file`.\n\n## {LIMITS}\n\n**Nothing.** Text.\n"
     cases = {
         "whole": (whole, 0),
         "a promise without a test": (whole.replace("`dir/file`.", "`dir/file`.\n\n**Two.** Text."), 1),
@@ -201,6 +214,11 @@ def self_test():
     found = list(unargued_dependencies({"dependencies": {"a": "1", "b": "1"}}, "| `b` |\n| `c` |\n"))
     if len(found) != 2:
         sys.exit(f"`a` is not argued and `c` is gone: {found}")
+    long, word = "word " * COLUMNS, "a" * COLUMNS
+    short = f"{long[:COLUMNS]}\n| {long} |\n```text\n{long}\n```\n- [a link](https://{word}).\n`{word}`,\n"
+    found = [*long_lines("a", short), *long_lines("b", f"{short}{long}\n"), *long_lines("c", f"- a [{long}](d)\n")]
+    if [line.split()[0] for line in found] != ["b:8:", "c:1:"]:
+        sys.exit(f"two lines are too long: {found}")
     known = {"architecture::no_lint_is_silenced_with_allow", "crash::every_crash_point_is_one_that_some_command_is_crashed_at"}
     if missing := known - tests_of(ROOT):
         sys.exit(f"not found: {missing}")
@@ -223,6 +241,7 @@ def main(arguments):
         shown.update(match[2] for match in EXAMPLE.finditer(text))
         found += unmarked_blocks(name, should)
         found += broken_links(name, should)
+        found += long_lines(name, should)
     promises = (ROOT / "SECURITY.md").read_text()
     found += unheld_promises(promises, tests_of(ROOT), lambda name: (ROOT / name).is_file())
     manifest = tomllib.loads((ROOT / "Cargo.toml").read_text())

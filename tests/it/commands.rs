@@ -28,6 +28,9 @@ fn run(host: &Host, args: &[&str]) -> Result<Outcome> {
     Outcome::of({ command }.output()?)
 }
 
+/// The page that says what the program prints for programs.
+const REFERENCE: &str = include_str!("../../docs/reference.md");
+
 /// Every command, as a script would call it.
 const COMMANDS: [&[&str]; 10] = [
     &["key", "--explain"],
@@ -43,7 +46,7 @@ const COMMANDS: [&[&str]; 10] = [
 ];
 
 #[test]
-fn the_fields_of_each_object_are_those_that_the_readme_names() -> Result {
+fn the_fields_of_each_object_are_those_that_the_reference_names() -> Result {
     const REPORT: &[&str] =
         &["areas", "cache_key", "hit", "matched_key", "seconds", "sources", "units"];
     const AREA: &[&str] = &["bytes", "files", "hit", "mode", "name", "seconds", "stored_bytes"];
@@ -95,19 +98,76 @@ fn the_fields_of_each_object_are_those_that_the_readme_names() -> Result {
         (&["gc", "--dry-run"],             "",                  GC.to_vec()),
         (&["list"],                        "/generations/0",    vec!["area", "bytes", "created", "files", "job", "key", "last_used", "number", "partial", "scope", "stored_bytes"]),
     ];
-    let readme = include_str!("../../README.md");
     for (args, at, want) in cases {
         let outcome = run(&host, args)?.done()?;
         let object = outcome.report.pointer(at).ok_or(format!("{args:?} has no {at}"))?;
         assert_eq!(fields(object), want, "{args:?} {at}");
         let is_named = |name: &&&str| {
-            [format!("`{name}`"), format!("\"{name}\"")].iter().any(|n| readme.contains(n))
+            [format!("`{name}`"), format!("\"{name}\"")].iter().any(|n| REFERENCE.contains(n))
         };
-        // The README does not describe the rows of `list`.
         let unnamed: Vec<_> = want.iter().filter(|name| !is_named(name)).collect();
-        assert!(unnamed.is_empty() || at == "/generations/0", "{args:?}: {unnamed:?}");
+        assert!(unnamed.is_empty(), "{args:?}: {unnamed:?}");
     }
     Ok(())
+}
+
+#[test]
+fn the_reference_lists_the_modes_of_an_area_and_no_others() -> Result {
+    let source = include_str!("../../src/job/report.rs");
+    let (_, modes) = source.split_once("pub enum Mode {").ok_or("no modes in the source")?;
+    let (modes, _) = modes.split_once("\n}").ok_or("the modes have no end")?;
+    let modes: Vec<_> = modes
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with(["/", "#"]) && !line.is_empty())
+        .map(|line| kebab_case(line.trim_end_matches(',')))
+        .collect();
+    let rows = rows_below("| `mode` | of | meaning |")?;
+    let listed: Vec<_> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+    assert_eq!(listed, modes);
+    Ok(())
+}
+
+#[test]
+fn each_option_in_the_reference_is_one_of_the_commands_beside_it() -> Result {
+    let host = Host::new()?;
+    let names = ["key", "restore", "save", "checkout", "gc", "guard", "list", "show", "verify"];
+    let mut help = BTreeMap::new();
+    for name in names {
+        let output = host.store_command(name, &["--help"]).output()?;
+        help.insert(name, String::from_utf8(output.stdout)?);
+    }
+    for row in rows_below("| option | default | of | meaning |")? {
+        let commands = if row[2] == "all" { names.to_vec() } else { row[2].split(", ").collect() };
+        for option in row[0].split('`').filter(|text| text.starts_with("--")) {
+            let option = option.split(' ').next().unwrap_or(option);
+            for command in &commands {
+                let help = help.get(command).ok_or(format!("there is no `{command}`"))?;
+                let words = help.split(|c: char| c != '-' && !c.is_ascii_alphanumeric());
+                assert!(words.into_iter().any(|word| word == option), "{command} {option}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns the cells of each row of the reference's table with this head.
+fn rows_below(head: &str) -> Result<Vec<Vec<&'static str>>> {
+    let (_, table) = REFERENCE.split_once(head).ok_or(format!("no table `{head}`"))?;
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    Ok(rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect())
+}
+
+/// Returns the name of a variant as it stands in JSON: `InPlace` is `in-place`.
+fn kebab_case(name: &str) -> String {
+    let mut text = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !text.is_empty() {
+            text.push('-');
+        }
+        text.push(letter.to_ascii_lowercase());
+    }
+    text
 }
 
 #[test]
