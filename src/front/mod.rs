@@ -47,3 +47,39 @@ fn and_others(path: &Path, count: usize) -> String {
         _ => format!("`{path}` and {} others are", count - 1),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::job;
+    use crate::job::note::Note;
+    use crate::job::warning::Warning;
+
+    /// Returns the words that `fn code` of a source gives its variants.
+    fn codes_in(source: &'static str) -> Vec<&'static str> {
+        let (_, body) = source.split_once("pub fn code(&self)").expect("it has codes");
+        let body = body.split("\n    }").next().unwrap_or_default();
+        body.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next()).collect()
+    }
+
+    #[test]
+    fn the_lists_of_codes_have_those_of_every_variant() {
+        assert_eq!(codes_in(include_str!("../job/note.rs")), Note::CODES);
+        assert_eq!(codes_in(include_str!("../job/warning.rs")), Warning::CODES);
+        let errors: BTreeSet<_> = codes_in(include_str!("../job/error.rs")).into_iter().collect();
+        assert_eq!(errors, BTreeSet::from(job::Error::CODES));
+    }
+
+    #[test]
+    fn each_code_has_a_row_in_the_troubleshooting_page_and_each_row_a_code() {
+        let page = include_str!("../../docs/guide/troubleshooting.md");
+        let (_, page) = page.split_once("\n## Codes\n").expect("the section");
+        let firsts = page.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+        let listed: Vec<_> = firsts.flat_map(|cell| cell.trim_matches('`').split("`, `")).collect();
+        let known = Note::CODES.iter().chain(&Warning::CODES).chain(&job::Error::CODES);
+        let known: BTreeSet<&str> = known.copied().collect();
+        assert_eq!(listed.iter().copied().collect::<BTreeSet<_>>(), known);
+        assert_eq!(listed.len(), known.len(), "a code stands for one thing");
+    }
+}

@@ -119,7 +119,7 @@ fn the_reference_lists_the_modes_of_an_area_and_no_others() -> Result {
     let modes: Vec<_> = modes
         .lines()
         .map(str::trim)
-        .filter(|line| !line.starts_with(["/", "#"]) && !line.is_empty())
+        .filter(|line| !line.starts_with(['/', '#']) && !line.is_empty())
         .map(|line| kebab_case(line.trim_end_matches(',')))
         .collect();
     let rows = rows_below("| `mode` | of | meaning |")?;
