@@ -61,7 +61,7 @@ const RULES: &[(&str, Where)] = &[
     ("base64",     Only(&["checkout"])),
     ("clap",       Only(&["cli"])),
     ("flate2",     Only(&["cargo"])),
-    ("getrandom",  Only(&["github"])),
+    ("getrandom",  Only(&["github", "store"])),
     ("humansize",  Only(&["front"])),
     ("ignore",     OneOf(&["fs", "cargo"])),
     ("indicatif",  Only(&["cli"])),

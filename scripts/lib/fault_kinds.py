@@ -22,6 +22,8 @@ WRITES = (
 )
 READS = "openat,openat2,read,pread64,readv,getdents64,statx,newfstatat,readlink,readlinkat,lseek"
 ERRORS = ("EIO", "ENOSPC", "EINTR", "EACCES")
+# The symlink that marks a directory of the program, see docs/decisions/0031-marked-directories.md.
+MARK = ".runner-cache-mark"
 KILLED = "a kill"
 # Files on which no disk can fail; the file of an interrupted call is unknown.
 NO_FILE = re.compile(r"<(pipe|socket|anon_inode|UNIX|/dev/|\.\.\. )")
@@ -70,6 +72,10 @@ class Scene:
         if fault == KILLED and not done.killed or fault != KILLED and not is_failed(log):
             raise Skip
         host.judge_end(self.verb, done)
+        if fault == KILLED:
+            # A kill between the last rename and this removal leaves the mark. It is no part of any tree, and the next
+            # restore or save removes it.
+            (host.target / MARK).unlink(missing_ok=True)
         self.judge(host, done, call, fault, left)
         host.judge_outside(before)
         had = bool(host.saved)

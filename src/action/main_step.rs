@@ -18,11 +18,11 @@ use crate::fs::space::filesystem_of;
 use crate::github::inputs::{InputError, Inputs, Mode};
 use crate::github::state::{Stage, State};
 use crate::job::Job;
+use crate::job::error::chain;
 use crate::job::explain::explain;
 use crate::job::owners::note_build;
 use crate::job::private_home::Opened;
 use crate::job::progress::Progress;
-use crate::job::report::chain;
 use crate::job::report::{Report, RestoreReport, SetAside, not_restored};
 use crate::job::threads::with_threads;
 use crate::model::choice::Hit;
@@ -102,47 +102,79 @@ impl<'a> Main<'a> {
     }
 
     fn work(&mut self) {
-        let Inputs { mode, enabled, fail_on_cache_miss, .. } = self.step.inputs;
-        // A job in mode `key` puts the checked-out commits into a mirror, so that other jobs need not fetch them.
-        let checks_out = self.step.inputs.dependencies.iter().any(|it| it.checkout.is_some());
-        let uses_store = enabled && (mode != Mode::Key || checks_out);
-        let store = if uses_store { self.open() } else { None };
-        if let Some(store) = store.as_ref().filter(|_| !matches!(mode, Mode::Key | Mode::Save)) {
-            self.guard(store);
+        match self.step.inputs.mode {
+            Mode::Auto | Mode::Restore => self.restore_now(),
+            Mode::Key => self.hand_out_keys(),
+            Mode::Save => self.save_now(),
+            Mode::Gc => drop(self.open_guarded()),
         }
-        self.tell_free_space(store.as_ref());
-        if mode == Mode::Gc {
-            return;
-        }
-        // In mode `save`, at the end of a job, the dependencies have been checked out and built.
-        if mode != Mode::Save && !self.check_out(store.as_ref()) {
-            return;
-        }
-        let home = store.as_ref().and_then(|store| self.open_home(store));
-        let job = self.resolve(store.as_ref(), home.as_ref());
+    }
+
+    /// Makes room, checks the dependencies out, and restores.
+    fn restore_now(&mut self) {
+        let Inputs { enabled, lookup_only, fail_on_cache_miss, .. } = self.step.inputs;
+        let store = self.open_guarded();
+        let Some((job, _home)) = self.prepare(store.as_ref()) else { return };
         let mut hit = Hit::Miss;
-        if let Some(job) = job.as_ref().filter(|_| !self.restores()) {
-            self.note_build(job);
-        }
-        if let (Some(store), Some(job)) = (&store, &job) {
-            match mode {
-                Mode::Auto | Mode::Restore => hit = self.restore(store, job),
-                Mode::Save => self.save(store, job),
-                Mode::Key | Mode::Gc => {}
+        if let Some(job) = &job {
+            if !enabled || lookup_only {
+                self.note_build(job);
+            }
+            if let Some(store) = &store {
+                hit = self.restore(store, job);
             }
         }
-        let was_to_restore = enabled && matches!(mode, Mode::Auto | Mode::Restore);
-        if was_to_restore && fail_on_cache_miss && hit == Hit::Miss {
+        if enabled && fail_on_cache_miss && hit == Hit::Miss {
             let nothing = if self.step.cache_mode.restores() { "found" } else { "restored" };
             self.log.error(&format!("nothing was {nothing}, and `fail-on-cache-miss` is `true`"));
             self.has_failed = true;
         }
     }
 
-    fn restores(&self) -> bool {
-        let Inputs { mode, enabled, lookup_only, .. } = self.step.inputs;
-        // In mode `save`, at the end of a job, the save makes the record.
-        enabled && (mode == Mode::Save || mode != Mode::Key && !lookup_only)
+    /// Checks the dependencies out and sets the keys as outputs.
+    fn hand_out_keys(&mut self) {
+        // The checked-out commits go into a mirror, so that other jobs need not fetch them.
+        let checks_out = self.step.inputs.dependencies.iter().any(|it| it.checkout.is_some());
+        let store = if checks_out { self.open() } else { None };
+        self.tell_free_space(store.as_ref());
+        if let Some((Some(job), _home)) = self.prepare(store.as_ref()) {
+            self.note_build(&job);
+        }
+    }
+
+    /// Saves, at the end of a job: the dependencies have been checked out and built.
+    fn save_now(&mut self) {
+        let store = self.open();
+        self.tell_free_space(store.as_ref());
+        let home = store.as_ref().and_then(|store| self.open_home(store));
+        let Some(job) = self.resolve(store.as_ref(), home.as_ref()) else { return };
+        match &store {
+            Some(store) => self.save(store, &job),
+            // The save would have made the record.
+            None if !self.step.inputs.enabled => self.note_build(&job),
+            None => {}
+        }
+    }
+
+    /// Opens the store, and makes room where a disk is too full.
+    fn open_guarded(&mut self) -> Option<Store> {
+        let store = self.open();
+        if let Some(store) = &store {
+            self.guard(store);
+        }
+        self.tell_free_space(store.as_ref());
+        store
+    }
+
+    /// Checks the dependencies out and finds out the keys. `None` if a dependency is not there: then there is nothing
+    /// to build.
+    fn prepare(&mut self, store: Option<&Store>) -> Option<(Option<Job>, Option<Opened>)> {
+        if !self.check_out(store) {
+            return None;
+        }
+        let home = store.and_then(|store| self.open_home(store));
+        let job = self.resolve(store, home.as_ref());
+        Some((job, home))
     }
 
     /// Records the build of this job, for jobs of other lanes, if a store exists.
@@ -173,7 +205,11 @@ impl<'a> Main<'a> {
         }
     }
 
+    /// Opens the store, unless the step is switched off.
     fn open(&mut self) -> Option<Store> {
+        if !self.step.inputs.enabled {
+            return None;
+        }
         let opened = self.try_open();
         opened.map_err(|error| self.trouble(&told(&error))).ok()
     }

@@ -19,7 +19,8 @@ pub(crate) use self::post_step::run as post;
 
 use crate::front::Error;
 use crate::front::advice::{Settings, of, of_job};
-use crate::job::report::{AreaReport, chain};
+use crate::job::error::chain;
+use crate::job::report::AreaReport;
 
 /// The names of settings in workflows, for advice.
 const INPUTS: Settings = Settings {

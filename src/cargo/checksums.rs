@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::home::CrateOf;
+use super::home_paths::CrateOf;
 use super::lock_file::Package;
 use super::registries::{Places, Registries};
 use crate::model::digest::Digest;

@@ -31,6 +31,7 @@ mod git_objects;
 pub mod git_repository;
 pub mod home;
 pub mod home_config;
+mod home_paths;
 pub mod index_file;
 pub mod key;
 pub mod lock_file;

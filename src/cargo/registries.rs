@@ -12,7 +12,7 @@ use toml::{Table, Value};
 
 use super::config::Config;
 use super::error::Result;
-use super::home::without_hash;
+use super::home_paths::without_hash;
 use super::lock_file::CRATES_IO;
 
 /// The name of crates.io in a configuration.

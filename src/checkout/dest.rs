@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
 use super::Request;
-use super::error::{Error, Result, Said};
-use super::git::{Failure, Git, hold};
+use super::error::{Error, Failure, Result, Said};
+use super::git::{Git, hold};
 use crate::fs::At;
 use crate::fs::child::Program;
 use crate::fs::rename::exchange;

@@ -1,9 +1,20 @@
 //! Errors of git in a checkout.
 
+use std::io;
 use std::path::PathBuf;
 
-use super::git::Failure;
 use crate::{fs, job, store};
+
+/// The failure of a run of git.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// We stopped it because this job is to stop.
+    Stopped,
+    /// It could not be started.
+    NotRun(io::Error),
+    /// It ended with an error and this message.
+    Ended(Said),
+}
 
 /// An error that ends a checkout.
 #[derive(Debug, thiserror::Error)]

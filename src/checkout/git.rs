@@ -1,9 +1,8 @@
 //! Runs git so that the caller, earlier jobs and the user's configuration have no influence on it.
 
 use std::fs::File;
-use std::io;
 
-use super::error::{Error, Result, Said};
+use super::error::{Error, Failure, Result, Said};
 use super::token;
 use crate::fs::child::Program;
 use crate::job::progress::Progress;
@@ -24,17 +23,6 @@ pub(super) struct Git<'a> {
     environment: &'a Environment,
     token: Option<&'a Token>,
     progress: &'a Progress,
-}
-
-/// The failure of a run of git.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// We stopped it because this job is to stop.
-    Stopped,
-    /// It could not be started.
-    NotRun(io::Error),
-    /// It ended with an error and this message.
-    Ended(Said),
 }
 
 impl<'a> Git<'a> {

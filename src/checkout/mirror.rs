@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::error::{Error, Result};
-use super::git::{Failure, Git, hold};
+use super::error::{Error, Failure, Result};
+use super::git::{Git, hold};
 use super::remote::Remote;
 use crate::fs::remove::remove_tree;
 use crate::job;

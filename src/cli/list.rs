@@ -8,7 +8,7 @@ use super::args::RootArgs;
 use crate::front::Status;
 use crate::front::print::{Text, line, print_json, to_stderr, to_stdout};
 use crate::front::text::{bytes, short_key};
-use crate::job::report::chain;
+use crate::job::error::chain;
 use crate::model::area::{Area, as_shown};
 use crate::model::names::Name;
 use crate::model::timestamp::Timestamp;

@@ -60,8 +60,8 @@ pub(crate) fn of_job(error: &job::Error, settings: &Settings) -> Option<String> 
             "install rustc, or add a rust-toolchain.toml to the repo".to_owned()
         }
         Job::Unsafe { .. } => {
-            let user = fs::user_id();
-            format!("let uid {user} change the mtimes of the checkout, or check it out anew")
+            let user = fs::shown_user(fs::user_id());
+            format!("let {user} change the mtimes of the checkout, or check it out anew")
         }
         Job::Busy { .. } => "wait until it is done, or stop it".to_owned(),
         Job::Stopped => "run it again: what it had begun is gone".to_owned(),
@@ -74,7 +74,8 @@ pub(crate) fn of_job(error: &job::Error, settings: &Settings) -> Option<String> 
             "raise the limit on the size of files (`ulimit -f`) of whoever starts this".to_owned()
         }
         Job::Io(error) | Job::Store(Store::Io(error)) if error.is_denied() => {
-            format!("let uid {} write there, or give another place", fs::user_id())
+            let user = fs::shown_user(fs::user_id());
+            format!("let {user} write there, or give another place")
         }
         _ => return None,
     };

@@ -10,6 +10,7 @@ use crate::job::warning::{Fate, FoundBy, Unread, Warning};
 use crate::model::quantity::ByteSize;
 
 impl fmt::Display for Warning {
+    #[expect(clippy::too_many_lines, reason = "it is one table: a sentence for each variant")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(failure) => f.write_str(&failure.text),

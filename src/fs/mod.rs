@@ -24,11 +24,8 @@ pub mod room;
 pub mod space;
 pub mod spread;
 pub mod stat;
+mod user;
 pub mod walk;
 
 pub use error::{At, Error, Result};
-
-/// Returns the effective user id of this process.
-pub fn user_id() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
+pub use user::{shown_user, user_id};

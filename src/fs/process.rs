@@ -37,7 +37,8 @@ impl ProcessMark {
     }
 }
 
-fn boot() -> Option<String> {
+/// Returns the line with the id of the machine's current boot.
+pub fn boot() -> Option<String> {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()
 }
 

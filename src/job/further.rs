@@ -8,8 +8,8 @@ use std::cmp::Reverse;
 use std::path::{Component, Path, PathBuf};
 
 use super::dirs::holds_anything;
+use super::error::chain;
 use super::locked::LockRank;
-use super::report::chain;
 use super::warning::Warning;
 use super::{Job, Place};
 use crate::cargo::dirs::dirs;

@@ -13,7 +13,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::Result;
-use super::report::{SetAside, chain};
+use super::error::chain;
+use super::report::SetAside;
 use super::warning::Warning;
 use crate::cargo::dirs::cargo_home;
 use crate::cargo::home::STAGED_PREFIX;

@@ -162,17 +162,6 @@ impl AreaReport {
     }
 }
 
-/// Returns an error and its causes in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 /// Says what dead processes left that cannot be removed.
 pub fn left_behind(reclaimed: store::Result<Reclaimed>) -> Vec<Warning> {
     match reclaimed {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Error;
-use super::report::chain;
+use super::error::chain;
 use crate::cargo::key::Doubt;
 use crate::model::leftovers::Foreign;
 use crate::model::pressure::Strain;

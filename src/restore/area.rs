@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
+use super::choice::Choice;
 use super::hot::Taking;
-use super::kept_back::PutBack;
-use super::lookup::Choice;
 use super::place::{Placing, place};
 use super::placed::Placed;
-use super::put_back::kept_of;
+use super::put_back::{PutBack, kept_of};
 use super::units::Forgotten;
 use super::{Planned, Restored, Restoring};
 use crate::cargo::home::Shared;

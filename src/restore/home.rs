@@ -18,7 +18,7 @@ use crate::model::leftovers::Leftovers;
 use crate::model::manifest::Manifest;
 use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
-use crate::store::Vouched;
+use crate::store::{Vouched, unmark};
 use crate::vouch::{Changed, LeftBy, Part, Restored, Vouching, Wrong};
 
 /// The parts of a home, as the directories of one are listed.
@@ -153,6 +153,8 @@ impl<'r> Mending<'r> {
     fn place(&mut self, manifest: &Manifest) -> Result<Placed> {
         let Restoring { job, unpacker, lease, .. } = self.restoring;
         let part = self.part;
+        // As in a target, a killed restore may have left its mark.
+        drop(unmark(part.dir));
         let changed = self.changed(Some(manifest))?;
         let is_vouched = self.restoring.is_vouched(part)?;
         let mut wrong = if is_vouched { None } else { Some(self.clear_ways()?) };

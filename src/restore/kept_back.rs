@@ -1,9 +1,10 @@
 //! Putting kept files back that a checkout lacks, as far as their units stay fresh.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::lookup::Choice;
+use super::choice::Choice;
+use super::put_back::PutBack;
 use super::standing::fates_in;
 use crate::cargo::manifests::is_other_repo;
 use crate::fs::At;
@@ -20,9 +21,6 @@ use crate::model::timestamp::Timestamp;
 use crate::store::Lease;
 use crate::tree::staged::Staged;
 use crate::tree::unpack::Unpacker;
-
-/// The kept files that were put back, by root and path.
-pub(super) type PutBack = BTreeSet<(Root, RelPath)>;
 
 /// Creates the kept files that a checkout lacks, before its sources are looked at. Returns which, and why others could
 /// not be created: their roots will look new.

@@ -71,7 +71,7 @@ impl Live<'_> {
         }
         let of_live = self.reuse(scores, &before).ok()??;
         let dir = self.place.dir.clone();
-        (of_live > reused_of_best).then(|| Note::Ahead {
+        (of_live > reused_of_best).then_some(Note::Ahead {
             dir,
             reused: of_live,
             wanted,

@@ -3,6 +3,8 @@
 mod ahead;
 mod area;
 mod aside;
+mod choice;
+mod flags;
 mod git_index;
 mod heal;
 mod home;
@@ -29,22 +31,24 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use self::choice::Choice;
 use self::heal::remove_half_extractions;
-use self::kept_back::{PutBack, take_away};
+use self::kept_back::take_away;
 use self::leftovers::Clearing;
+use self::lookup::choose;
 pub use self::lookup::look_up;
-use self::lookup::{Choice, choose};
-use self::put_back::lost;
+use self::put_back::{PutBack, lost};
 use self::rebuild::shown_in;
 use self::sources::Renewed;
 use crate::cargo::tested::newer_than_tested;
 use crate::fs::crash::crash_point;
+use crate::job::error::chain;
 use crate::job::further::{For, with_last};
 use crate::job::note::Note;
 use crate::job::owners::note_build;
 use crate::job::progress::Progress;
 use crate::job::report::{
-    AreaReport, Mode, Report, RestoreReport, Said, SourcesReport, chain, left_behind, not_restored,
+    AreaReport, Mode, Report, RestoreReport, Said, SourcesReport, left_behind, not_restored,
 };
 use crate::job::sources::Glance;
 use crate::job::warning::Warning;

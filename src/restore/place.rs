@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::choice::Choice;
 use super::hot::{Taken, Taking, take};
-use super::lookup::Choice;
 use super::placed::Placed;
 use crate::cargo::parts::Parts;
 use crate::cargo::scratch::Scratch;
@@ -22,7 +22,7 @@ use crate::job::report::Mode;
 use crate::model::manifest::Entry;
 use crate::model::rel_path::RelPath;
 use crate::model::root::Root;
-use crate::store::Lease;
+use crate::store::{Lease, unmark};
 use crate::tree::compare::{Known, compare};
 use crate::tree::dirs::reset_dirs;
 use crate::tree::staged::Staged;
@@ -54,6 +54,8 @@ pub(super) fn place(
     let parent = dir.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(parent).at("create directory", parent)?;
     unpacker.progress.expect(manifest.header.bytes);
+    // A killed restore may have left its mark. If it stays, nothing is wrong: no tree has it.
+    drop(unmark(dir));
 
     if !holds_anything(dir)? {
         let mut staged = if is_mount_point(dir)? {

@@ -1,8 +1,14 @@
 //! The kept files that a restore answers for.
 
+use std::collections::BTreeSet;
+
 use super::Restored;
-use super::kept_back::PutBack;
 use crate::model::manifest::Manifest;
+use crate::model::rel_path::RelPath;
+use crate::model::root::Root;
+
+/// The kept files that were put back, by root and path.
+pub(super) type PutBack = BTreeSet<(Root, RelPath)>;
 
 /// Returns the kept files of a generation.
 pub(super) fn kept_of(manifest: &Manifest) -> PutBack {

@@ -7,9 +7,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::flags::differences;
 use super::refreshing::Outcome;
-use crate::cargo::environment::{Reach, reach};
-use crate::cargo::explain;
 use crate::cargo::lock_file::Diff;
 use crate::cargo::units::Units;
 use crate::fs::stat::Stat;
@@ -17,9 +16,9 @@ use crate::job::{Job, Place};
 use crate::model::always_build::AlwaysBuild;
 use crate::model::digest::Digest;
 use crate::model::freshness::Observed;
-use crate::model::manifest::{Header, Manifest, SourceKind};
+use crate::model::manifest::{Manifest, SourceKind};
 use crate::model::raw_path::RawPath;
-use crate::model::rebuild::{Moved, Now, PathNow, Reason, Rebuild, rebuilds};
+use crate::model::rebuild::{Moved, Now, PathNow, Rebuild, rebuilds};
 use crate::model::rel_path::RelPath;
 use crate::model::root::Root;
 use crate::model::source::{SourceContent, is_of_git};
@@ -226,31 +225,6 @@ fn new_versions(old: &str, new: &str) -> BTreeMap<String, String> {
     let removed: BTreeMap<_, _> = removed.iter().filter_map(split).collect();
     let added = added.iter().filter_map(split);
     added.filter(|(name, _)| removed.contains_key(name)).collect()
-}
-
-/// Returns why all crates, and why all path crates of a generation are built again, if they are.
-pub(super) fn differences(header: &Header, place: &Place) -> (Option<Reason>, Option<Reason>) {
-    let only = |components: &BTreeMap<String, String>, prefixes: &[&str]| -> BTreeMap<_, _> {
-        let is_wanted = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
-        let wanted = components.iter().filter(|(name, _)| is_wanted(name));
-        wanted.map(|(name, value)| (name.clone(), value.clone())).collect()
-    };
-    if header.toolchain != place.toolchain {
-        let parts = ["rustc", "toolchain-file"];
-        let changes =
-            explain::changes(&only(&header.components, &parts), &only(&place.components, &parts));
-        return (Some(Reason::Toolchain(changes.join(", "))), None);
-    }
-    let (old, new) = (only(&header.components, &["env:"]), only(&place.components, &["env:"]));
-    let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
-    let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
-    let changed: Vec<_> = changed.filter_map(|name| name.strip_prefix("env:")).collect();
-    let reason = |which: Reach| {
-        let names = changed.iter().filter(|name| reach(name) == which);
-        let names: Vec<_> = names.map(|name| (*name).to_owned()).collect();
-        (!names.is_empty()).then_some(Reason::Flags(names))
-    };
-    (reason(Reach::Everything), reason(Reach::PathPackages))
 }
 
 #[cfg(test)]

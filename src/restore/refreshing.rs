@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::kept_back::PutBack;
+use super::put_back::PutBack;
 use crate::cargo::sources::names_digest;
 use crate::fs::beneath::Beneath;
 use crate::fs::cursor::{AT_A_TIME, Cursor};

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::kept_back::{PutBack, create_missing, judge, take_away};
+use super::kept_back::{create_missing, judge, take_away};
+use super::put_back::PutBack;
 use super::rebuild::{explain, shown_in};
 use super::refreshing::{Outcome, Refreshing, look};
 use super::standing::fates_in;

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::rebuild::differences;
+use super::flags::differences;
 use crate::cargo::meaning::of_profiles;
 use crate::cargo::seen::Manifests;
 use crate::job::{Job, Place};

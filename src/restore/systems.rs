@@ -1,9 +1,8 @@
 //! What a restore notes of the systems that generations were built on.
 
-use super::lookup::{Choice, Search};
-use crate::job::Job;
 use crate::job::note::Note;
-use crate::model::choice::{Chosen, Hit};
+use crate::job::{Job, Place};
+use crate::model::choice::{Chosen, Hit, Wish};
 use crate::model::manifest::Header;
 use crate::model::system::{self, Fit};
 use crate::store::{Generation, Store, boot_id};
@@ -21,23 +20,22 @@ pub(super) fn another_system(job: &Job, chosen: &Chosen, header: &Header) -> Opt
 pub(super) fn newer_systems(
     store: &Store,
     job: &Job,
-    search: &Search<'_>,
-    best: Option<&Choice>,
+    (wish, place): (&Wish, &Place),
+    generations: &[Generation],
+    best: Option<Hit>,
 ) -> Vec<Note> {
-    let best = best.map(|choice| choice.chosen.hit);
     if best == Some(Hit::Exact) {
         return Vec::new();
     }
     let is_passed_over = |it: &&Generation| {
-        search.wish.wants_on_any_system(&it.id, &it.header)
-            && !search.wish.fit(&it.header).is_usable()
+        wish.wants_on_any_system(&it.id, &it.header) && !wish.fit(&it.header).is_usable()
     };
-    let passed_over: Vec<_> = search.generations.iter().filter(is_passed_over).collect();
+    let passed_over: Vec<_> = generations.iter().filter(is_passed_over).collect();
     let systems = passed_over.iter().map(|it| it.header.system.as_ref());
     let groups = system::passed_over(&job.system, systems);
     let mut notes: Vec<_> = groups.into_iter().map(Note::NewerSystem).collect();
     if best.is_none() && !passed_over.is_empty() {
-        let dir = &search.place.dir;
+        let dir = &place.dir;
         let there = store.tree_generation(dir, &boot_id());
         if passed_over.iter().any(|it| Some(&it.id) == there.as_ref()) && dir.exists() {
             notes.push(Note::UnusableTree(dir.clone()));

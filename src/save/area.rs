@@ -25,7 +25,7 @@ use crate::model::choice::Hit;
 use crate::model::leftovers::{LeftAs, SavedFrom};
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_use::UnitDir;
-use crate::store::{Event, TreeRecord};
+use crate::store::{Event, TreeRecord, unmark};
 use crate::tree::compare::Known;
 use crate::tree::entries::Tree;
 use crate::tree::graph::{self, Recorded, Surroundings};
@@ -135,6 +135,8 @@ struct Scanned {
 
 /// Walks the directory, without the wrong parts of `CARGO_HOME`. `Err` if there is nothing to save, with the reason.
 fn scan(saving: &Saving<'_>, place: &Place) -> Result<std::result::Result<Scanned, Said>> {
+    // A killed restore may have left its mark. If it stays, nothing is wrong: no tree has it.
+    drop(unmark(&place.dir));
     // After another save than the last one the job goes on to build.
     let is_last = saving.options.from == SavedFrom::Recorded;
     let walked = look(saving.job, place, &saving.checkout_files(place), saving.progress)?;

@@ -79,7 +79,7 @@ pub(super) fn unfit(stat: &Stat, wanted: Kind) -> Option<String> {
         return Some(format!("it is {}, where {} belongs", name_of(stat.kind), name_of(wanted)));
     }
     if stat.uid != us && stat.uid != 0 {
-        return Some(format!("it belongs to uid {}", stat.uid));
+        return Some(format!("it belongs to {}", crate::fs::shown_user(stat.uid)));
     }
     // Modes do not restrict root.
     let needed = if wanted == Kind::Dir { 0o700 } else { 0o400 };

@@ -295,10 +295,9 @@ impl Drop for Lease {
 
 /// Returns 24 random hex digits.
 pub(super) fn random_id() -> String {
-    use std::hash::{BuildHasher, Hasher};
-    // The keys of the standard hash map are random for each process and each call.
-    let random = || std::collections::hash_map::RandomState::new().build_hasher().finish();
-    format!("{:016x}{:08x}", random(), random() >> 32)
+    let random = getrandom::u64().expect("Linux has had getrandom(2) since 3.17");
+    let more = getrandom::u32().expect("it worked a moment ago");
+    format!("{random:016x}{more:08x}")
 }
 
 /// The extension of a lease that is over.

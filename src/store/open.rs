@@ -13,6 +13,7 @@ use super::{FORMAT, leases};
 use crate::fs::At;
 use crate::fs::remove::{open_dir, remove_file};
 use crate::fs::stat::{Kind, Stat};
+use crate::fs::{shown_user, user_id};
 use crate::model::digest::Digest;
 
 /// An open store. Its directories exist and belong to this user alone.
@@ -196,12 +197,16 @@ fn check_owner(root: &Path) -> Result<()> {
         }
     }
     let metadata = root.metadata().at("read metadata", root)?;
-    let us = crate::fs::user_id();
+    let us = user_id();
     if !metadata.is_dir() {
         return untrusted("it is not a directory".to_owned());
     }
     if metadata.uid() != us {
-        return untrusted(format!("uid {} owns it, we are uid {us}", metadata.uid()));
+        return untrusted(format!(
+            "{} owns it, we are {}",
+            shown_user(metadata.uid()),
+            shown_user(us)
+        ));
     }
     if metadata.mode() & 0o022 != 0 {
         return untrusted(format!(

@@ -150,6 +150,9 @@ impl MarkedDir {
 }
 
 /// Removes the mark from a directory that has become a tree in its final place.
+///
+/// A restore that is killed just before this leaves the mark there. It is no part of any tree, and the next restore or
+/// save of the directory removes it.
 pub fn unmark(dir: &Path) -> Result<()> {
     let path = dir.join(MARK);
     let stat = Stat::if_exists(&path).at("read metadata", &path)?;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs;
 use std::io::BufRead;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +16,7 @@ use super::records::{RecordLines, open_record, write_record};
 use super::sweep::GcLock;
 use super::vouched::{self, is_vouched};
 use crate::fs::At;
+use crate::fs::process::boot;
 use crate::fs::remove::remove_file;
 use crate::fs::stat::{Inode, Kind, Stat};
 use crate::model::manifest::GenerationId;
@@ -201,5 +201,5 @@ impl Store {
 pub fn boot_id() -> String {
     // With an empty id no record is written or used: records of an earlier boot could not be told
     // apart.
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+    boot().unwrap_or_default().trim().to_owned()
 }

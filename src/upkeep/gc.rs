@@ -1,20 +1,17 @@
 //! gc: expires generations by the policy, evicts under pressure, and sweeps what no generation names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::hot::hot_facts;
-use super::idle_units::IdleUnits;
+pub use super::report::{Damage, GcReport, Mode};
 use crate::cargo::build_lock::lock_packages;
 use crate::fs::space::filesystem_of;
 use crate::job::Result;
 use crate::job::warning::Warning;
-use crate::model::expiry::{Expired, Plan};
+use crate::model::expiry::Plan;
 use crate::model::facts::{GenerationFacts, SeriesFacts, StoreFacts};
-use crate::model::filesystem::as_text;
 use crate::model::idle_dir::{DirFacts, DroppedDir, dropped_dirs};
 use crate::model::manifest::{GenerationId, Series};
 use crate::model::pressure::Pressure;
@@ -22,61 +19,7 @@ use crate::model::reason::Reason;
 use crate::model::retention::Policy;
 use crate::model::scope::Scope;
 use crate::model::timestamp::Timestamp;
-use crate::store::{
-    self, Event, GcLock, HotTree, Oddity, Reclaimed, Store, StrayRecord, Swept, boot_id,
-};
-
-/// Whether gc changes the store or only shows what it would do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Change nothing, not even the leftovers of dead processes.
-    DryRun,
-    /// Change the store.
-    Execute,
-}
-
-/// The result of a gc; of a dry run, what gc would do.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct GcReport {
-    /// Whether another gc was running. This one then did nothing.
-    pub other_gc_runs: bool,
-    /// The removed generations, each with the reason, in the order in which they were chosen.
-    pub expired: Vec<Expired>,
-    /// The removed hot trees, private homes and mirrors; of each kind, the least recently used first.
-    pub dirs: Vec<DroppedDir>,
-    /// The damaged manifests that were removed.
-    pub damaged: Vec<Damage>,
-    /// The removed paths that do not belong there: a directory in place of a file, say.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub odd: Vec<Oddity>,
-    /// The number of removed packs.
-    pub packs: usize,
-    /// The bytes of the removed manifests, packs, homes and mirrors.
-    pub bytes: u64,
-    /// The number of dead processes that had left something.
-    pub dead_leases: usize,
-    /// The number of removed records whose directory or generation is gone.
-    pub stale_trees: usize,
-    /// The bytes still missing for low water or `max-size` after everything that may be removed is gone.
-    pub missing_bytes: u64,
-    /// The inodes still missing for low water.
-    pub missing_inodes: u64,
-    /// The units that the next saves leave out unless their jobs use them. Set only in a dry run.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub idle_units: Vec<IdleUnits>,
-    /// Warnings for people.
-    pub warnings: Vec<Warning>,
-}
-
-/// A manifest that cannot be read because its bytes are damaged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Damage {
-    /// The path of the manifest.
-    #[serde(serialize_with = "as_text")]
-    pub path: PathBuf,
-    /// The damage, as a clause.
-    pub what: String,
-}
+use crate::store::{self, Event, GcLock, HotTree, Reclaimed, Store, StrayRecord, Swept, boot_id};
 
 /// The number of seconds that a file may stay in `staging/` without a lease. A stamp or tree record is there for
 /// milliseconds; an hour also covers a clock that is set in between.

@@ -178,7 +178,7 @@ fn warning_of(watched: &Watched, strains: &[Strain]) -> Option<Warning> {
 /// Warns if the store is at a path that does not last: in memory or in a checkout.
 fn warnings_of_place(root: &Path, paths: &[(Place, PathBuf)]) -> Vec<Warning> {
     let is_memory = filesystem_of(root).is_ok_and(|filesystem| filesystem.is_memory);
-    let in_memory = is_memory.then(|| Warning::StoreInMemory(root.to_owned()));
+    let not_lasting = is_memory.then(|| Warning::StoreInMemory(root.to_owned()));
     let workspaces = paths.iter().filter(|(place, _)| *place == Place::Workspace);
     // The root is canonical, and a workspace that does not exist cannot hold the store.
     let holds_store = |(_, workspace): &&(Place, PathBuf)| {
@@ -188,7 +188,7 @@ fn warnings_of_place(root: &Path, paths: &[(Place, PathBuf)]) -> Vec<Warning> {
         store: root.to_owned(),
         checkout: workspace.clone(),
     });
-    in_memory.into_iter().chain(around).collect()
+    not_lasting.into_iter().chain(around).collect()
 }
 
 #[cfg(test)]

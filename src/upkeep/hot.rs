@@ -8,7 +8,7 @@ use crate::model::pressure::Pressure;
 use crate::model::retention::Policy;
 use crate::model::timestamp::Timestamp;
 use crate::store::{self, HotTree, Store, boot_id};
-use crate::upkeep::gc::Mode;
+use crate::upkeep::report::Mode;
 
 /// Returns the facts of the hot trees that `wanted` picks, for deciding which directories are
 /// dropped.

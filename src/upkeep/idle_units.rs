@@ -1,30 +1,14 @@
 //! Foresees which units the next saves leave out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use serde::Serialize;
-
-use super::gc::GcReport;
+use super::report::GcReport;
+pub use super::report::IdleUnits;
 use super::survey::survey_of;
 use crate::job::Result;
 use crate::model::manifest::{GenerationId, Unit};
 use crate::model::unit_use::UnitPolicy;
 use crate::store::{Generation, Store};
-
-/// Units of a generation that the next save of its job leaves out unless that job uses them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct IdleUnits {
-    /// The generation.
-    pub generation: GenerationId,
-    /// The kind of the job that saved it.
-    pub job: String,
-    /// The number of its units.
-    pub of: usize,
-    /// The units that will be left out, by their paths in the target.
-    pub units: Vec<String>,
-    /// The packages that these units belong to.
-    pub crates: BTreeSet<String>,
-}
 
 /// Returns the units that the next save leaves out, for the newest generation of each series and
 /// kind of job that remains after `gc`. Skips generations that cannot be read.

@@ -4,5 +4,6 @@ pub mod gc;
 pub mod guard;
 mod hot;
 pub mod idle_units;
+mod report;
 mod survey;
 pub mod verify;

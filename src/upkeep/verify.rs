@@ -37,7 +37,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::job::Result;
-use crate::job::report::chain;
+use crate::job::error::chain;
 use crate::model::digest::Digest;
 use crate::model::filesystem::as_text;
 use crate::store::{self, Holdings, Purpose, Store};

@@ -17,7 +17,7 @@ use crate::fs::digest::digest_of_file;
 use crate::fs::stat::{Kind, Stat};
 use crate::fs::walk::Found;
 use crate::job::Result;
-use crate::job::report::chain;
+use crate::job::error::chain;
 use crate::model::digest::Digest;
 use crate::model::rel_path::RelPath;
 

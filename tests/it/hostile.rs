@@ -211,7 +211,7 @@ fn a_root_that_others_could_change_is_refused() -> Result {
             fs::create_dir(host.path("elsewhere"))?;
             link(&host.path("shared"), "store", "../elsewhere")
         }, "it is a symlink in"),
-        ("another owner",   |host| { fs::create_dir_all(host.path("shared/store"))?; succeed(Command::new("chown").arg("65534").arg(host.path("shared/store"))) }, "uid 65534 owns it, we are uid 0"),
+        ("another owner",   |host| { fs::create_dir_all(host.path("shared/store"))?; succeed(Command::new("chown").arg("65534").arg(host.path("shared/store"))) }, "uid 65534 (nobody) owns it, we are uid 0 (root)"),
         ("group writable",  |host| { fs::create_dir_all(host.path("shared/store"))?; Ok(fs::set_permissions(host.path("shared/store"), PermissionsExt::from_mode(0o770))?) }, "others may write to it (mode 0770)"),
         ("world writable",  |host| { fs::create_dir_all(host.path("shared/store"))?; Ok(fs::set_permissions(host.path("shared/store"), PermissionsExt::from_mode(0o1777))?) }, "others may write to it (mode 1777)"),
         ("somebody's files", |host| write(&host.path("shared/store"), "thesis.txt", "years of work"), "it is not empty and not a store (it holds `thesis.txt`)"),

@@ -208,15 +208,18 @@ fn a_lease_of_another_store_or_of_another_id_removes_nothing() -> Result {
 }
 
 #[test]
-fn a_restore_that_is_killed_when_its_tree_has_its_place_leaves_a_mark_that_nobody_minds() -> Result
-{
+fn a_mark_that_a_killed_restore_left_in_a_target_goes_with_the_next_restore_or_save() -> Result {
     let host = Host::new()?;
     write(&host.target(), "debug/app", "built")?;
     let tree = list(&host.target())?;
     host.save()?.done()?;
-    link(&host.target(), ".runner-cache-mark", &"0".repeat(48))?;
+    let leave_mark = || link(&host.target(), ".runner-cache-mark", &"0".repeat(48));
+    leave_mark()?;
     assert_eq!(host.restore()?.done()?.areas(), ["target in-place exact"]);
+    expect_same(&tree, &host.target(), "restored in place")?;
+    leave_mark()?;
     assert_eq!(host.save()?.done()?.mode("target"), "unchanged");
+    expect_same(&tree, &host.target(), "saved")?;
     host.lose_target()?;
     host.restore()?.done()?;
     expect_same(&tree, &host.target(), "restored")

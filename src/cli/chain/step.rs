@@ -9,7 +9,7 @@ use crate::action::{Log, advised};
 use crate::cli::Cli;
 use crate::front::Status;
 use crate::github::inputs::input;
-use crate::job::report::chain;
+use crate::job::error::chain;
 use crate::model::environment::Environment;
 
 /// What the input `command` may be.
