@@ -246,10 +246,13 @@ class Host:
 
     # Judging
 
-    def judge_target(self, labels, allowed_absent=True, target=None):
-        """Checks that the target is a whole tree of one of `labels`, or absent; returns which."""
+    def judge_target(self, labels, allowed_absent=True, target=None, staged_there=False):
+        """Checks that the target is a whole tree of one of `labels`, or absent; returns which. With `staged_there` it may
+        hold staging directories, of processes that were killed."""
         target = target or self.target
         found = listing(target)
+        if found and staged_there:
+            found = [line for line in found if not line.startswith(".runner-cache-")]
         if found is None:
             if allowed_absent:
                 return None

@@ -452,5 +452,7 @@ class Storm:
             column = "damage" if verb == "verify" else "unexplained"
             raise Fault(column, f"{verb} ended with {done.status}: {done.err.strip() or done.out.strip()}")
         if verb == "restore":
-            host.judge_target(begun, target=restored)
+            # Outside of the checkouts a restore stages inside the target. The next command of any process removes what a
+            # killed one left there, maybe just now.
+            host.judge_target(begun, target=restored, staged_there=True)
             host.judge_home()

@@ -118,6 +118,8 @@ fn refer(
     packs: &mut Packs,
 ) -> Result<()> {
     let listed = &known.manifest().header.packs;
+    // As in `Index::read`: the name of the generation alone would not keep them.
+    saving.lease.name_packs(listed.iter().map(|pack| pack.digest))?;
     if facts.iter().all(Option::is_some) && saving.store.has_packs(listed) {
         for content in facts.iter_mut().flatten().flat_map(|facts| &mut facts.contents) {
             content.pack = packs.index(&listed[content.pack as usize]);

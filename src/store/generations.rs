@@ -44,9 +44,7 @@ impl Store {
     /// packs only until another generation takes its number. A missing pack is an error, and
     /// nothing is published.
     pub fn publish(&self, lease: &Lease, manifest: &Manifest) -> Result<GenerationId> {
-        for pack in &manifest.header.packs {
-            lease.name(&Use::Pack(pack.digest))?;
-        }
+        lease.name_packs(manifest.header.packs.iter().map(|pack| pack.digest))?;
         for pack in &manifest.header.packs {
             self.open_pack(pack.digest)?;
         }

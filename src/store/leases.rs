@@ -221,6 +221,18 @@ impl Lease {
         Ok(file.write_all(&line).at("write", &self.path)?)
     }
 
+    /// Names packs that this process relies on, in one write. The caller checks only afterwards that they exist.
+    pub fn name_packs(&self, packs: impl Iterator<Item = Digest>) -> Result<()> {
+        let mut lines = Vec::new();
+        for pack in packs {
+            lines.push(b'\n');
+            serde_json::to_writer(&mut lines, &Use::Pack(pack)).expect("uses are plain JSON");
+        }
+        lines.push(b'\n');
+        let mut file = self.lock.file();
+        Ok(file.write_all(&lines).at("write", &self.path)?)
+    }
+
     /// Flushes the lease, so that the next process finds its names after a power loss. The caller
     /// creates only afterwards what must not be lost track of.
     pub fn flush(&self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The contents that the store already holds and this job may read.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
@@ -29,8 +29,11 @@ struct Indexed {
 }
 
 impl Index {
-    /// Reads the manifests of every generation that `chain` may read; the lease names each before it is read. A
-    /// generation that is gone or damaged is skipped.
+    /// Reads the manifests of every generation that `chain` may read. The lease names each generation and its packs
+    /// before they are read. A generation that is gone or damaged is skipped, and so is a pack that is gone.
+    ///
+    /// The name of the generation alone would not do: if gc removes it and another save takes its number, the lease
+    /// stands for the new generation, and a later gc removes packs that this save refers to.
     pub(crate) fn read(store: &Store, lease: &Lease, chain: &[Scope]) -> Result<Self> {
         let mut generations = Vec::new();
         for scope in chain {
@@ -42,9 +45,14 @@ impl Index {
         for generation in &generations {
             lease.name(&Use::Generation(generation.id.clone()))?;
         }
+        let packs = generations.iter().flat_map(|generation| &generation.header.packs);
+        let named: HashSet<Digest> = packs.map(|pack| pack.digest).collect();
+        lease.name_packs(named.iter().copied())?;
         let mut index = Self::default();
         let on_disk: HashMap<Digest, u64> = store.packs()?.packs.into_iter().collect();
-        let is_whole = |pack: &PackUse| on_disk.get(&pack.digest) == Some(&pack.stored_bytes);
+        let is_whole = |pack: &PackUse| {
+            named.contains(&pack.digest) && on_disk.get(&pack.digest) == Some(&pack.stored_bytes)
+        };
         // One manifest per thread: each takes about 450 bytes of memory for each file of its tree.
         for some in generations.chunks(rayon::current_num_threads()) {
             let manifests: Vec<Manifest> = some
@@ -94,7 +102,30 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::store::Purpose;
+    use crate::store::sample::{save, series};
+
+    #[test]
+    fn packs_that_were_read_stay_when_another_generation_takes_the_number()
+    -> std::result::Result<(), Box<dyn std::error::Error>> {
+        const SERIES: &str = "protected target k";
+        let dir = tempfile::tempdir()?;
+        let store = Store::open_or_init(&dir.path().join("store"))?;
+        let id = save(&store, SERIES, 1, &[&["a"]])?;
+        let lease = store.lease(Purpose::Save)?;
+        let index = Index::read(&store, &lease, &[series(SERIES).scope])?;
+        // As by a gc that had read the leases before.
+        fs::remove_file(store.generation_path(&id))?;
+        assert_eq!(save(&store, SERIES, 2, &[&["b"]])?, id, "the number is taken again");
+        let lock = store.gc_lock()?.ok_or("another gc runs")?;
+        store.sweep(&lock, &[], &[])?;
+        let pack = index.pack_of(Digest::of(b"a")).ok_or("the store had it")?;
+        assert!(store.has_packs(std::slice::from_ref(pack)));
+        Ok(())
+    }
 
     #[test]
     fn a_pack_less_than_half_alive_is_not_referred_to() {
