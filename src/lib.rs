@@ -1,4 +1,4 @@
-//! Keeps what cargo built on a self-hosted runner, so that it is not built again.
+//! Caches cargo builds on a self-hosted GitHub runner, so that jobs do not build unchanged crates again.
 //!
 //! The promise: code that the runner has already built is not compiled again, a stale artifact
 //! never happens, the disk never fills. `README.md` says how to use it, `ARCHITECTURE.md` how the

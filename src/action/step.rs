@@ -28,7 +28,7 @@ use crate::model::unit_use::UnitPolicy;
 use crate::save::HotPolicy;
 use crate::save::SaveOptions;
 use crate::store::{OUTSIDE, Store};
-use crate::upkeep::gc::Mode;
+use crate::upkeep::gc::{Mode, Options};
 use crate::upkeep::guard::{GuardReport, guard, places};
 
 /// The settings of a step: its inputs, its directories and its trust.
@@ -160,7 +160,13 @@ impl Step {
             target.as_deref(),
             &self.for_children(),
         );
-        Ok(guard(store, &places, pressure, policy, &readable, now(), Mode::Execute)?)
+        let mode = Mode::Execute;
+        Ok(guard(
+            store,
+            &places,
+            pressure,
+            Options { policy, readable: &readable, now: now(), mode },
+        )?)
     }
 
     /// Returns the options for the save at the end of the job, after which the targets are no

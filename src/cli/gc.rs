@@ -8,7 +8,7 @@ use crate::front::clock::now;
 use crate::front::print::{print_json, to_stderr};
 use crate::front::{Status, disk};
 use crate::model::unit_use::UnitPolicy;
-use crate::upkeep::gc::{Mode, gc};
+use crate::upkeep::gc::{Mode, Options, gc};
 use crate::upkeep::idle_units::idle_units;
 
 /// Options of `gc`.
@@ -35,7 +35,9 @@ impl GcArgs {
         let store = self.root.open()?;
         let mode = if self.dry_run { Mode::DryRun } else { Mode::Execute };
         let pressure = self.retention.pressure();
-        let mut report = gc(&store, &self.retention.policy(), Some(&pressure), &[], now(), mode)?;
+        let policy = self.retention.policy();
+        let options = Options { policy: &policy, readable: &[], now: now(), mode };
+        let mut report = gc(&store, Some(&pressure), options)?;
         if self.dry_run {
             let policy = UnitPolicy { unit_saves: self.unit_saves };
             report.idle_units = idle_units(&store, &report, policy)?;

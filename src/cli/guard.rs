@@ -11,7 +11,7 @@ use crate::front::print::{line, print_json, to_stderr};
 use crate::front::{Status, disk};
 use crate::model::cargo_home::CargoHome;
 use crate::store::Store;
-use crate::upkeep::gc::Mode;
+use crate::upkeep::gc::{Mode, Options};
 use crate::upkeep::guard::{Place, guard, places};
 
 /// Options of `guard`.
@@ -42,8 +42,12 @@ impl GuardArgs {
         let (policy, pressure) = (self.retention.policy(), self.retention.pressure());
         // The scope only decides which generations are evicted first.
         let readable = self.scope.readable(&self.checkouts.repo()?).unwrap_or_default();
-        let report =
-            guard(&store, &self.paths(&store)?, &pressure, &policy, &readable, now(), mode)?;
+        let report = guard(
+            &store,
+            &self.paths(&store)?,
+            &pressure,
+            Options { policy: &policy, readable: &readable, now: now(), mode },
+        )?;
         to_stderr(&disk::of_guard(&report, mode));
         for warning in &report.warnings {
             to_stderr(&line!("warning: {warning}"));

@@ -20,7 +20,7 @@ use crate::save;
 use crate::save::HotPolicy;
 use crate::save::SaveOptions;
 use crate::store::OUTSIDE;
-use crate::upkeep::gc::{Mode, gc};
+use crate::upkeep::gc::{Mode, Options, gc};
 
 /// Options of `save`.
 #[derive(Debug, Args)]
@@ -82,7 +82,13 @@ impl SaveArgs {
         if report.shared.areas.iter().any(is_full) {
             // Too late for this save, but the next save and the next build need the space.
             let (policy, pressure) = (self.retention.policy(), self.retention.pressure());
-            let gc = gc(&store, &policy, Some(&pressure), &job.readable, now(), Mode::Execute)?;
+            let options = Options {
+                policy: &policy,
+                readable: &job.readable,
+                now: now(),
+                mode: Mode::Execute,
+            };
+            let gc = gc(&store, Some(&pressure), options)?;
             to_stderr(&disk::of_gc(&gc, Mode::Execute));
         }
         let has_failed = report.shared.areas.iter().any(|area| area.mode == reports::Mode::Failed);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::hot::hot_facts;
-pub use super::report::{Damage, GcReport, Mode};
+pub use super::report::{Damage, GcReport, Mode, Options};
 use crate::cargo::build_lock::lock_packages;
 use crate::fs::space::filesystem_of;
 use crate::job::Result;
@@ -29,14 +29,8 @@ const STAGED_SECS: u32 = 3600;
 ///
 /// Only one gc runs at a time. It never waits for jobs, and removes nothing that a live lease names. The current job is
 /// about to restore from the `readable` scopes, so gc removes as little of them as it can.
-pub fn gc(
-    store: &Store,
-    policy: &Policy,
-    pressure: Option<&Pressure>,
-    readable: &[Scope],
-    now: Timestamp,
-    mode: Mode,
-) -> Result<GcReport> {
+pub fn gc(store: &Store, pressure: Option<&Pressure>, options: Options<'_>) -> Result<GcReport> {
+    let Options { policy, readable, now, mode } = options;
     match mode {
         Mode::DryRun => {
             let mut facts = Facts::read(store, pressure, now)?;

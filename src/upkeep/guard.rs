@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::gc::{GcReport, Mode, gc};
+use super::gc::{GcReport, Mode, Options, gc};
 use super::hot::relieve;
 use crate::cargo::dirs;
 use crate::fs::space::filesystem_of;
@@ -14,9 +14,6 @@ use crate::job::warning::Warning;
 use crate::model::environment::Environment;
 use crate::model::filesystem::Filesystem;
 use crate::model::pressure::{Pressure, Strain};
-use crate::model::retention::Policy;
-use crate::model::scope::Scope;
-use crate::model::timestamp::Timestamp;
 use crate::store::Store;
 
 /// The use that a job makes of a path.
@@ -107,14 +104,12 @@ pub fn guard(
     store: &Store,
     paths: &[(Place, PathBuf)],
     pressure: &Pressure,
-    policy: &Policy,
-    readable: &[Scope],
-    now: Timestamp,
-    mode: Mode,
+    options: Options<'_>,
 ) -> Result<GuardReport> {
+    let Options { policy, now, mode, .. } = options;
     let mut warnings = warnings_of_place(store.root(), paths);
     let mut filesystems = measure(store, paths, &mut warnings)?;
-    let mut gc = gc(store, policy, Some(pressure), readable, now, mode)?;
+    let mut gc = gc(store, Some(pressure), options)?;
     for watched in &mut filesystems {
         if !watched.places.contains(&Place::Store) {
             let (dropped, failures) = relieve(store, &watched.before, pressure, policy, now, mode)?;

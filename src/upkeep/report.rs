@@ -10,7 +10,23 @@ use crate::model::expiry::Expired;
 use crate::model::filesystem::as_text;
 use crate::model::idle_dir::DroppedDir;
 use crate::model::manifest::GenerationId;
+use crate::model::retention::Policy;
+use crate::model::scope::Scope;
+use crate::model::timestamp::Timestamp;
 use crate::store::Oddity;
+
+/// How a gc or a guard is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// The generations that are kept.
+    pub policy: &'a Policy,
+    /// The scopes that the current job may read. Their generations go last.
+    pub readable: &'a [Scope],
+    /// The time of the call.
+    pub now: Timestamp,
+    /// Whether anything is removed.
+    pub mode: Mode,
+}
 
 /// Whether gc changes the store or only shows what it would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

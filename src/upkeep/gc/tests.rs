@@ -22,7 +22,8 @@ fn days(days: i64) -> Timestamp {
 }
 
 fn collect(store: &Store, pressure: Option<&Pressure>, mode: Mode) -> Result<GcReport> {
-    Ok(gc(store, &Policy::default(), pressure, &[], days(100), mode)?)
+    let policy = Policy::default();
+    Ok(gc(store, pressure, Options { policy: &policy, readable: &[], now: days(100), mode })?)
 }
 
 fn generations(store: &Store) -> Result<Vec<String>> {

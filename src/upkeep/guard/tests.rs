@@ -2,6 +2,8 @@ use std::error::Error;
 
 use super::*;
 use crate::model::quantity::{ByteSize, Percent};
+use crate::model::retention::Policy;
+use crate::model::timestamp::Timestamp;
 use crate::store::sample::{image, save, series};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -31,7 +33,8 @@ fn watch(
     pressure: &Pressure,
     mode: Mode,
 ) -> Result<GuardReport> {
-    Ok(guard(store, paths, pressure, &Policy::default(), &[], Timestamp::new(NOW, 0), mode)?)
+    let (policy, now) = (Policy::default(), Timestamp::new(NOW, 0));
+    Ok(guard(store, paths, pressure, Options { policy: &policy, readable: &[], now, mode })?)
 }
 
 #[test]
@@ -83,7 +86,8 @@ fn room_is_made_by_other_lanes_before_the_own_one() -> Result {
     let pressure = Pressure { max_size: one, ..calm() };
     let now = Timestamp::new(NOW + 10, 0);
     let policy = Policy::default();
-    let report = guard(&store, &[], &pressure, &policy, &own, now, Mode::Execute)?;
+    let options = Options { policy: &policy, readable: &own, now, mode: Mode::Execute };
+    let report = guard(&store, &[], &pressure, options)?;
     let gone: Vec<_> = report.gc.expired.into_iter().map(|expired| expired.id).collect();
     assert_eq!(gone, [other]);
     Ok(())
