@@ -163,9 +163,7 @@ mod tests {
         let git = Git::find(&environment, None, &progress)?;
         let ended = thread::scope(|scope| {
             scope.spawn(|| {
-                while !pid.exists() {
-                    thread::yield_now();
-                }
+                assert!(comes_true(|| pid.exists()), "git did not start");
                 progress.stop();
             });
             git.run(git.command().arg("fetch"))
@@ -175,9 +173,19 @@ mod tests {
         let status = format!("/proc/{}/stat", std::fs::read_to_string(&pid)?.trim());
         let has_ended =
             || std::fs::read_to_string(&status).map_or(true, |stat| stat.contains(") Z "));
-        while !has_ended() {
-            thread::yield_now();
-        }
+        assert!(comes_true(has_ended), "a child of git still runs");
         Ok(())
+    }
+
+    /// Waits until something is true; tells whether that came within a minute.
+    fn comes_true(is_true: impl Fn() -> bool) -> bool {
+        let began = std::time::Instant::now();
+        while !is_true() {
+            if began.elapsed() > std::time::Duration::from_mins(1) {
+                return false;
+            }
+            thread::sleep(std::time::Duration::from_millis(5));
+        }
+        true
     }
 }

@@ -222,7 +222,7 @@ fn find_kept(
 ) -> Result<(Vec<Keep>, Vec<Missed>)> {
     let Some(recorded) = recorded else { return Ok((Vec::new(), Vec::new())) };
     let around = Surroundings::of(saving.job, place, saving.sources);
-    kept::find(found, &around, &recorded.graph, known.map(Known::manifest))
+    kept::find(found, &around, &recorded.graph, known.map(Known::manifest), saving.tracked())
 }
 
 fn log(saving: &Saving<'_>, report: &AreaReport) -> Result<()> {

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 
 use crate::cargo::dep_info;
 use crate::cargo::sources::below;
-use crate::cargo::tracked::{Tracked, tracked};
+use crate::cargo::tracked::Tracked;
 use crate::cargo::units::Units;
 use crate::fs::At;
 use crate::fs::digest::digest_of_file;
@@ -65,27 +65,15 @@ impl Keep {
 /// Returns the files inside the roots that no checkout brings and that the dep-info in a tree names, or a
 /// build script wrote; and the dep-info that could not be read. Without git, a checkout brings all sources.
 ///
-/// `before` is the generation that the tree was restored from.
+/// `before` is the generation that the tree was restored from, `of_git` the files that git tracks in each root.
 pub(super) fn find(
     found: &[Found],
     around: &Surroundings<'_>,
     graph: &UnitGraph,
     before: Option<&Manifest>,
+    of_git: &BTreeMap<Root, Tracked>,
 ) -> Result<(Vec<Keep>, Vec<Missed>)> {
-    let Surroundings {
-        dir, workspace_root, roots, sources, excluded, scratch, environment, ..
-    } = *around;
-    let of_git: BTreeMap<&Root, Tracked> = roots
-        .iter()
-        .map(|(root, dir)| {
-            let of_root = || sources.iter().filter(|source| source.root == *root);
-            let recorded = || Tracked {
-                unchanged: of_root().filter_map(|source| source.path.clone()).collect(),
-                ..Tracked::default()
-            };
-            (root, tracked(dir, environment).unwrap_or_else(recorded))
-        })
-        .collect();
+    let Surroundings { dir, workspace_root, roots, excluded, scratch, .. } = *around;
     let is_dep_info =
         |found: &&Found| found.stat.kind == Kind::File && found.path.as_bytes().ends_with(b".d");
     let dep_infos: Vec<_> = found.iter().filter(is_dep_info).collect();

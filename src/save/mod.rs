@@ -121,6 +121,7 @@ fn save_all(
         further: job.further(),
         boot: boot_id(),
         index: OnceLock::new(),
+        tracked: OnceLock::new(),
         left_source: left_source.map_or_else(OnceLock::new, OnceLock::from),
         progress,
     };

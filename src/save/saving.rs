@@ -1,9 +1,11 @@
 //! One save, as all its areas see it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::SaveOptions;
+use crate::cargo::tracked::{Tracked, tracked};
 use crate::job::checkout_files::CheckoutFiles;
 use crate::job::owners::Owners;
 use crate::job::progress::Progress;
@@ -25,6 +27,8 @@ pub(super) struct Saving<'a> {
     pub(super) further: Vec<FurtherTarget>,
     pub(super) boot: String,
     pub(super) index: OnceLock<Index>,
+    /// The files that git tracks, once an area has asked.
+    pub(super) tracked: OnceLock<BTreeMap<Root, Tracked>>,
     /// A source that targets may be built from and that is not what a lock file says.
     pub(super) left_source: OnceLock<PathBuf>,
     pub(super) progress: &'a Progress,
@@ -38,6 +42,19 @@ impl Saving<'_> {
     pub(super) fn vouching(&self) -> Vouching<'_> {
         let Self { store, lease, job, progress, .. } = *self;
         Vouching { store, lease, job, boot: &self.boot, progress }
+    }
+
+    /// Returns the files that git tracks in each root; git is asked once. Without git, a checkout brings all sources.
+    pub(super) fn tracked(&self) -> &BTreeMap<Root, Tracked> {
+        let of_root = |(root, dir): (&Root, &PathBuf)| {
+            let own = || self.sources.iter().filter(|source| source.root == *root);
+            let recorded = || Tracked {
+                unchanged: own().filter_map(|source| source.path.clone()).collect(),
+                ..Tracked::default()
+            };
+            (root.clone(), tracked(dir, &self.job.environment).unwrap_or_else(recorded))
+        };
+        self.tracked.get_or_init(|| self.job.roots.iter().map(of_root).collect())
     }
 
     /// Returns what of the directory of a target belongs to the checkouts.
