@@ -46,7 +46,7 @@ impl Store {
     pub fn publish(&self, lease: &Lease, manifest: &Manifest) -> Result<GenerationId> {
         lease.name_packs(manifest.header.packs.iter().map(|pack| pack.digest))?;
         for pack in &manifest.header.packs {
-            self.open_pack(pack.digest)?;
+            self.open_named_pack(pack.digest)?;
         }
         let staged = lease.staged_path("manifest")?;
         let file = File::create(&staged).at("create", &staged)?;

@@ -22,7 +22,16 @@ use crate::model::digest::{Digest, Hasher};
 use crate::model::manifest::{Content, PackUse};
 
 impl Store {
-    /// Opens a pack for reading.
+    /// Opens a pack that a live lease names. As [`Self::open_pack`], but it also finds a pack that a
+    /// killed gc moved.
+    pub fn open_named_pack(&self, digest: Digest) -> Result<PackFile> {
+        if !self.pack_path(digest).exists() {
+            self.wait_and_settle()?;
+        }
+        self.open_pack(digest)
+    }
+
+    /// Opens a pack for reading. Changes nothing.
     pub fn open_pack(&self, digest: Digest) -> Result<PackFile> {
         let path = self.pack_path(digest);
         if !path.exists() {

@@ -83,6 +83,9 @@ impl GcLock {
     }
 }
 
+/// How long a process waits for a gc: gc moves objects by renames, which take seconds.
+const SWEEP_PATIENCE: Duration = Duration::from_mins(1);
+
 /// The objects that a sweep removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -106,7 +109,11 @@ impl Store {
     pub fn gc_lock(&self) -> Result<Option<GcLock>> {
         // A process that only waits for a gc to end also holds the lock for a moment.
         const PATIENCE: Duration = Duration::from_millis(100);
-        let lock = self.lock_gc(PATIENCE)?;
+        self.gc_lock_within(PATIENCE)
+    }
+
+    fn gc_lock_within(&self, patience: Duration) -> Result<Option<GcLock>> {
+        let lock = self.lock_gc(patience)?;
         Ok(lock.map(|lock| GcLock {
             _lock: lock,
             left: RefCell::default(),
@@ -119,10 +126,17 @@ impl Store {
     /// Such a gc may have read the leases before ours named the object that we now miss. It puts
     /// the object back before it ends.
     pub(super) fn wait_for_gc(&self) -> Result<()> {
-        // gc moves objects by renames, which take seconds.
-        const PATIENCE: Duration = Duration::from_mins(1);
-        drop(self.lock_gc(PATIENCE)?);
+        drop(self.lock_gc(SWEEP_PATIENCE)?);
         Ok(())
+    }
+
+    /// As [`Self::wait_for_gc`]. If a gc was killed, the objects that it moved are still in its
+    /// trash; this puts back those that are named, as the next gc would.
+    pub(super) fn wait_and_settle(&self) -> Result<()> {
+        match self.gc_lock_within(SWEEP_PATIENCE)? {
+            Some(lock) => self.settle_all(&lock),
+            None => Ok(()),
+        }
     }
 
     fn lock_gc(&self, patience: Duration) -> Result<Option<Lock>> {

@@ -105,7 +105,7 @@ impl<'a> Unpacker<'a> {
     /// likely, else content by content.
     fn unpack_one(&self, pack: &PackUse, wanted: &Wanted<'_>, dest: &Beneath) -> Result<()> {
         let mut writing = Writing { unpacker: self, wanted, cursor: Cursor::new(dest), found: 0 };
-        let mut file = self.store.open_pack(pack.digest)?;
+        let mut file = self.store.open_named_pack(pack.digest)?;
         let path = file.path().to_owned();
         let is_done = self.rooms.with(|room| {
             file.read_into(room)?;
@@ -118,7 +118,7 @@ impl<'a> Unpacker<'a> {
         })?;
         if !is_done {
             self.buffers.with(|buffer| {
-                let file: PackFile = self.store.open_pack(pack.digest)?;
+                let file: PackFile = self.store.open_named_pack(pack.digest)?;
                 file.each::<Error>(pack.digest, |member| {
                     if wanted.contains_key(&member.digest) {
                         writing.write(member.digest, member.read_into(buffer)?)?;

@@ -145,6 +145,23 @@ fn the_packs_of_a_leased_generation_come_back_even_if_its_number_is_taken() -> R
     Ok(())
 }
 
+/// A gc read the leases, moved a pack and was killed. In between a saver had named the pack and seen it.
+#[test]
+fn a_pack_that_a_killed_gc_moved_comes_back_when_a_saver_misses_it() -> Result {
+    let (_dir, store) = new_store()?;
+    let id = save(&store, "pr/1 target k", 1, &[&["old"]])?;
+    let old = store.read_unleased(&id)?;
+    let lease = store.lease(Purpose::Save)?;
+    lease.name_packs(old.header.packs.iter().map(|pack| pack.digest))?;
+    killed_gc(&store, &[&id])?;
+    assert_eq!(packs(&store)?, 0);
+
+    store.publish(&lease, &old)?;
+    assert_eq!(packs(&store)?, 1);
+    assert_eq!(fs::read_dir(store.trash_dir())?.count(), 0);
+    Ok(())
+}
+
 #[test]
 fn a_manifest_is_published_only_with_its_packs_there_and_leased() -> Result {
     let (_dir, store) = new_store()?;
