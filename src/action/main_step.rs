@@ -1,5 +1,7 @@
 //! The main step: frees disk space, checks out dependencies, and restores.
 
+mod opened;
+
 use std::path::Path;
 
 use super::checkouts::check_out;
@@ -13,8 +15,7 @@ use crate::front::clock::now;
 use crate::front::print::line;
 use crate::front::report::{outcome, restored, saved};
 use crate::front::signals::Signals;
-use crate::front::{Result, Status, disk, text};
-use crate::fs::space::filesystem_of;
+use crate::front::{Status, text};
 use crate::github::inputs::{InputError, Inputs, Mode};
 use crate::github::state::{Stage, State};
 use crate::job::Job;
@@ -31,7 +32,6 @@ use crate::model::save_plan::SavePlan;
 use crate::restore::{RestoreOptions, look_up, restore};
 use crate::save::save_shared_first;
 use crate::store::{self, Store};
-use crate::upkeep::gc;
 
 /// Runs the step. Sets the outputs even after a failure.
 pub(crate) fn run(environment: &Environment, cwd: &Path) -> Status {
@@ -156,16 +156,6 @@ impl<'a> Main<'a> {
         }
     }
 
-    /// Opens the store, and makes room where a disk is too full.
-    fn open_guarded(&mut self) -> Option<Store> {
-        let store = self.open();
-        if let Some(store) = &store {
-            self.guard(store);
-        }
-        self.tell_free_space(store.as_ref());
-        store
-    }
-
     /// Checks the dependencies out and finds out the keys. `None` if a dependency is not there: then there is nothing
     /// to build.
     fn prepare(&mut self, store: Option<&Store>) -> Option<(Option<Job>, Option<Opened>)> {
@@ -203,63 +193,6 @@ impl<'a> Main<'a> {
         if let Err(error) = self.state.save(&self.step.files, &self.step.runner) {
             self.log.warn(&chain(&error));
         }
-    }
-
-    /// Opens the store, unless the step is switched off.
-    fn open(&mut self) -> Option<Store> {
-        if !self.step.inputs.enabled {
-            return None;
-        }
-        let opened = self.try_open();
-        opened.map_err(|error| self.trouble(&told(&error))).ok()
-    }
-
-    fn try_open(&mut self) -> Result<Store> {
-        let choice = self.step.root()?;
-        if let Some(wanted) = &choice.not_mounted {
-            let (root, wanted) = (choice.root.display(), wanted.display());
-            let instead = if choice.lasts {
-                format!("the store is at `{root}` instead")
-            } else {
-                "the store goes with the container".to_owned()
-            };
-            let message = format!(
-                "`{wanted}` is not mounted into the container of this job: {instead}. Add to the job:"
-            );
-            let volume = format!("    - {wanted}:{wanted}");
-            self.log.warn_with(&message, &["container:", "  volumes:", &volume]);
-        }
-        self.state.set_root(&choice.root);
-        let store = Store::open_or_init(&choice.root)?;
-        match store.reclaim() {
-            Ok(reclaimed) => self.log.reclaimed(reclaimed),
-            Err(error) => self.log.warn(&told(&error.into())),
-        }
-        Ok(store)
-    }
-
-    fn guard(&mut self, store: &Store) {
-        self.log.group("🔍 Disk");
-        match self.step.guard(store) {
-            Ok(report) => {
-                self.log.lines(&disk::of_guard(&report, gc::Mode::Execute));
-                self.log.end_group();
-                let warnings = report.warnings.iter().chain(&report.gc.warnings);
-                for warning in warnings {
-                    self.log.warn(warning);
-                }
-                self.summary.disk(&report);
-            }
-            Err(error) => {
-                self.log.end_group();
-                self.trouble(&told(&error));
-            }
-        }
-    }
-
-    fn tell_free_space(&mut self, store: Option<&Store>) {
-        let place = store.map_or(self.step.runner.workspace.as_path(), Store::root);
-        self.outputs.free_bytes = filesystem_of(place).ok().map(|it| it.free_bytes);
     }
 
     /// Checks out the dependencies. Returns `false` if one fails: without it the build cannot work.
