@@ -218,8 +218,12 @@ fn a_restore_to_a_read_only_disk_is_a_miss_and_leaves_what_was_there() -> Result
             let restored = host.restore()?.done()?;
             assert_eq!(restored.areas(), ["target failed miss"], "{why}");
             let repo = host.repo().display().to_string();
-            let parts =
-                ["warning: target: ", &repo, "Read-only file system", "  help: let uid 0 write"];
+            let parts = [
+                "warning: target: ",
+                &repo,
+                "Read-only file system",
+                "  help: let uid 0 (root) write",
+            ];
             restored.says(&parts).map_err(|error| format!("{why}: {error}"))?;
             expect_same(&before, &host.repo(), why)?;
             // A save only reads the workspace.
@@ -276,7 +280,7 @@ fn a_store_that_cannot_be_written_is_said_with_what_to_do() -> Result {
         make_read_only(&host.root())?;
         let saved = host.save()?;
         assert_eq!(saved.status, Some(1));
-        let parts = ["Read-only file system", "help: let uid 0 write there"];
+        let parts = ["Read-only file system", "help: let uid 0 (root) write there"];
         saved.says(&parts)?;
         let restored = host.restore()?;
         restored.says(&parts)?;
