@@ -75,7 +75,7 @@ pub struct Checkout {
     pub kept: bool,
     /// How long it took.
     pub seconds: f64,
-    /// What went wrong without consequences for the checkout.
+    /// Faults without consequences for the checkout.
     pub warnings: Vec<Warning>,
 }
 

@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn a_user_is_named_as_the_password_file_has_it() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\n\n# comment\n+:::\n:x:7:7::/:\nalice:x:1234:100::/home/alice:\nbob:x:1234:1::/:\n";
+        let passwd = "root:x:0:0:root:/root:/bin/sh\n\n# comment\n+:::\n:x:7:7::/:\nalice:x:1234:100::/srv/alice:\nbob:x:1234:1::/:\n";
         let cases = [(0, Some("root")), (1234, Some("alice")), (7, None), (100, None), (99, None)];
         for (uid, want) in cases {
             assert_eq!(name_in(passwd, uid), want, "{uid}");

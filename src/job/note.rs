@@ -1,4 +1,4 @@
-//! What a verb noticed beside its result. Nothing is wrong.
+//! Notes: facts that a verb reports beside its result. Nothing is wrong.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -46,9 +46,9 @@ pub enum Mode {
 /// Notes and warnings.
 #[derive(Debug, Default)]
 pub struct Said {
-    /// What was noticed.
+    /// The notes.
     pub notes: Vec<Note>,
-    /// What went wrong, or may.
+    /// The warnings.
     pub warnings: Vec<Warning>,
 }
 
@@ -235,7 +235,7 @@ pub struct Report {
     pub warnings: Vec<Warning>,
 }
 
-/// What a save did.
+/// The report of a save.
 #[derive(Debug, Serialize)]
 pub struct SaveReport {
     /// The part that it shares with a restore.
@@ -246,7 +246,7 @@ pub struct SaveReport {
     pub reuse: Option<Reuse>,
 }
 
-/// What a restore did, or would do.
+/// The report of a restore, or of a lookup: what a restore would do.
 #[derive(Debug, Serialize)]
 pub struct RestoreReport {
     /// The part that it shares with a save.

@@ -1,4 +1,4 @@
-//! What may cost a build, room or time, and does not stop a verb.
+//! Warnings: faults that may cost a build, disk space or time, and do not stop a verb.
 
 use std::path::PathBuf;
 
