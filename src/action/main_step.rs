@@ -216,10 +216,9 @@ impl<'a> Main<'a> {
 
     /// Computes the keys before the build can change the files that they are made from.
     fn resolve(&mut self, store: Option<&Store>, home: Option<&Opened>) -> Option<Job> {
-        let root = store.map_or(self.step.runner.temp_dir.as_path(), Store::root);
         let environment = self.step.for_children();
         let environment = home.map_or(environment.clone(), |it| it.applied_to(&environment));
-        let resolve = || Ok(Job::resolve(&self.step.ask(home)?, &environment, root)?);
+        let resolve = || Ok(Job::resolve(&self.step.ask(home)?, &environment, store)?);
         match resolve() {
             Ok(job) => {
                 let basis = job.components().get("basis").cloned().unwrap_or_default();

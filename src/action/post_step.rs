@@ -130,7 +130,7 @@ impl Post<'_> {
         let environment = self.step.for_children();
         let environment =
             home.as_ref().map_or(environment.clone(), |it| it.applied_to(&environment));
-        let job = Job::resolve(&ask, &environment, store.root())?;
+        let job = Job::resolve(&ask, &environment, Some(store))?;
         self.summary.job(&job, &self.step.trust.reason);
         let title = if partial { "🚀 Saving, targets as partial" } else { "🚀 Saving" };
         self.log.group(title);

@@ -8,11 +8,14 @@ use toml::{Table, Value};
 use super::error::{Error, Result};
 use crate::fs::At;
 use crate::fs::regular::read_to_string;
+use crate::model::digest::Digest;
 
 /// The configuration files that apply in a directory, the strongest first.
 #[derive(Debug, Default)]
 pub(super) struct Config {
     files: Vec<(PathBuf, Table)>,
+    /// The digest of the text of each file.
+    digests: Vec<Digest>,
 }
 
 impl Config {
@@ -44,6 +47,12 @@ impl Config {
         })
     }
 
+    /// Returns each file with the digest of its text.
+    pub(super) fn sources(&self) -> impl Iterator<Item = (&Path, Digest)> {
+        let paths = self.files.iter().map(|(path, _)| path.as_path());
+        paths.zip(self.digests.iter().copied())
+    }
+
     /// Returns the tables of all files, the strongest first.
     pub(super) fn tables(&self) -> impl Iterator<Item = &Table> {
         self.files.iter().map(|(_, table)| table)
@@ -71,6 +80,7 @@ impl Config {
         })?;
         let included = included(&table);
         self.files.push((path.to_owned(), table));
+        self.digests.push(Digest::of(text.as_bytes()));
         // Of several included files the last is the strongest.
         for name in included.iter().rev().filter(|_| depth < MAX_DEPTH) {
             self.add(&path.parent().unwrap_or(path).join(name), depth + 1)?;

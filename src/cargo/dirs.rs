@@ -3,10 +3,12 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::config::Config;
 use super::error::{Error, Result};
+use super::evidence::Evidence;
+use super::memory::Memory;
 use super::{program, workspace};
 use crate::model::environment::Environment;
 
@@ -34,19 +36,24 @@ pub fn cargo_home(environment: &Environment, chosen: Option<&Path>, cwd: &Path) 
 ///
 /// `target_dir` stands for cargo's `--target-dir` and is relative to `repo`. The answer is cargo's own; its documented
 /// rules apply if there is no cargo, or if it refuses to answer.
-pub fn dirs(repo: &Path, environment: &Environment, target_dir: Option<&Path>) -> Result<Dirs> {
+pub fn dirs(
+    repo: &Path,
+    environment: &Environment,
+    target_dir: Option<&Path>,
+    memory: &Memory,
+) -> Result<Dirs> {
     let repo = workspace::open_repo(repo)?;
     let environment = match target_dir {
         Some(dir) => environment.clone().with("CARGO_TARGET_DIR", repo.join(dir)),
         None => environment.clone(),
     };
-    match ask_cargo(&repo, &environment)? {
+    match ask_cargo(&repo, &environment, memory)? {
         Some(dirs) => Ok(dirs),
         None => by_rules(&repo, &environment),
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Metadata {
     workspace_root: PathBuf,
     target_directory: PathBuf,
@@ -54,18 +61,25 @@ struct Metadata {
     build_directory: Option<PathBuf>,
 }
 
-/// Asks cargo, without network access and without resolving dependencies.
-fn ask_cargo(repo: &Path, environment: &Environment) -> Result<Option<Dirs>> {
-    let args = ["metadata", "--no-deps", "--offline", "--format-version=1"];
-    let answer = program::run(OsStr::new("cargo"), &args, repo, environment)?;
-    let Some(output) = answer.filter(|output| output.status.success()) else {
-        return Ok(None);
-    };
-    let metadata: Metadata =
-        serde_json::from_slice(&output.stdout).map_err(|error| Error::Malformed {
-            what: format!("what `cargo metadata` says of `{}`", repo.display()),
-            source: error.into(),
-        })?;
+/// Asks cargo, without network access and without resolving dependencies, unless the answer is remembered.
+fn ask_cargo(repo: &Path, environment: &Environment, memory: &Memory) -> Result<Option<Dirs>> {
+    let (cargo, args) =
+        (OsStr::new("cargo"), ["metadata", "--no-deps", "--offline", "--format-version=1"]);
+    let evidence =
+        || Evidence::of_program(cargo, &args, repo, environment).with_workspace(repo, environment);
+    let answer = memory.answer(evidence, || {
+        let answer = program::run(cargo, &args, repo, environment)?;
+        let Some(output) = answer.filter(|output| output.status.success()) else {
+            return Ok(Err(()));
+        };
+        let metadata: Metadata =
+            serde_json::from_slice(&output.stdout).map_err(|error| Error::Malformed {
+                what: format!("what `cargo metadata` says of `{}`", repo.display()),
+                source: error.into(),
+            })?;
+        Ok(Ok(metadata))
+    })?;
+    let Ok(metadata) = answer else { return Ok(None) };
     let Metadata { workspace_root, target_directory, build_directory } = metadata;
     Ok(Some(Dirs::new(&workspace_root, &target_directory, build_directory.as_deref())))
 }
@@ -159,9 +173,13 @@ mod tests {
             build_dir: build_dir.map(below),
         };
         let repo = root.join(repo);
-        assert_eq!(ask_cargo(&repo, &environment)?.as_ref(), Some(&want), "cargo: {why}");
+        assert_eq!(
+            ask_cargo(&repo, &environment, &Memory::default())?.as_ref(),
+            Some(&want),
+            "cargo: {why}"
+        );
         let without_cargo = environment.with("PATH", "/nowhere");
-        assert_eq!(dirs(&repo, &without_cargo, None)?, want, "rules: {why}");
+        assert_eq!(dirs(&repo, &without_cargo, None, &Memory::default())?, want, "rules: {why}");
         Ok(())
     }
 
@@ -272,7 +290,8 @@ mod tests {
         write(&root, &[("r/Cargo.toml", PACKAGE), ("r/src/lib.rs", "")])?;
         let environment = environment(&root.join("home")).with("CARGO_TARGET_DIR", "other");
         for environment in [environment.clone(), environment.with("PATH", "/nowhere")] {
-            let found = dirs(&root.join("r"), &environment, Some(Path::new("chosen")))?;
+            let found =
+                dirs(&root.join("r"), &environment, Some(Path::new("chosen")), &Memory::default())?;
             assert_eq!(found.target_dir, root.join("r/chosen"));
             assert_eq!(found.build_dir, None);
         }
@@ -284,7 +303,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let root = dir.path().canonicalize()?;
         write(&root, &[("rust/Cargo.toml", PACKAGE)])?;
-        let found = dirs(&root, &environment(&root.join("home")), None)?;
+        let found = dirs(&root, &environment(&root.join("home")), None, &Memory::default())?;
         let target_dir = root.join("target");
         assert_eq!(found, Dirs { workspace_root: root, target_dir, build_dir: None });
         Ok(())
@@ -296,9 +315,10 @@ mod tests {
         write(dir.path(), &[("Cargo.toml", PACKAGE), ("src/lib.rs", "")])?;
         let environment = environment(&dir.path().join("home"))
             .with("CARGO_BUILD_BUILD_DIR", "x/{workspace-path-hash}");
-        assert!(dirs(dir.path(), &environment, None)?.build_dir.is_some());
+        assert!(dirs(dir.path(), &environment, None, &Memory::default())?.build_dir.is_some());
         let without_cargo = environment.with("PATH", "/nowhere");
-        let error = dirs(dir.path(), &without_cargo, None).map_err(|error| error.to_string());
+        let error = dirs(dir.path(), &without_cargo, None, &Memory::default())
+            .map_err(|error| error.to_string());
         let want = "cannot resolve build directory `x/{workspace-path-hash}` without cargo";
         assert_eq!(error, Err(want.to_owned()));
         Ok(())
@@ -307,7 +327,8 @@ mod tests {
     #[test]
     fn a_repo_that_is_not_there_is_named() {
         let missing = Path::new("/nowhere/repo");
-        let error = dirs(missing, &Environment::default(), None).map_err(|error| error.to_string());
+        let error = dirs(missing, &Environment::default(), None, &Memory::default())
+            .map_err(|error| error.to_string());
         assert_eq!(error, Err("`/nowhere/repo` is not a directory".to_owned()));
     }
 

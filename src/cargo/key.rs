@@ -7,6 +7,7 @@ pub use super::basis::Basis;
 use super::environment::{code_generation, set_to_nothing};
 use super::error::{Error, Result};
 use super::manifests::{self, Which};
+use super::memory::Memory;
 use super::toolchain::Toolchain;
 use super::{basis, extra_inputs, workspace};
 use crate::model::digest::{Digest, Hasher};
@@ -56,7 +57,7 @@ pub struct RepoKey {
 /// key. Without any input this is an error, never the hash of nothing.
 pub fn repo_key(repo: &Path, environment: &Environment, options: &KeyOptions) -> Result<RepoKey> {
     let repo = workspace::open_repo(repo)?;
-    let toolchain = Toolchain::of(&repo, environment)?;
+    let toolchain = Toolchain::of(&repo, environment, &Memory::default())?;
     key_with(&repo, environment, options, &toolchain)
 }
 

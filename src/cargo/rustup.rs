@@ -44,12 +44,12 @@ pub(super) fn selection(
 }
 
 /// Tells whether `text` selects a toolchain by its name, not by its path.
-fn is_name(text: &[u8]) -> bool {
+pub(super) fn is_name(text: &[u8]) -> bool {
     !text.contains(&b'/') && !text.windows(4).any(|word| word == b"path")
 }
 
 /// Returns the program that runs as `name`, if it is the same in every directory.
-fn find(name: &OsStr, environment: &Environment) -> Option<PathBuf> {
+pub(super) fn find(name: &OsStr, environment: &Environment) -> Option<PathBuf> {
     if name.as_encoded_bytes().contains(&b'/') {
         return Some(name.into());
     }
@@ -64,17 +64,22 @@ fn find(name: &OsStr, environment: &Environment) -> Option<PathBuf> {
 }
 
 /// Tells whether a program is one of rustup's: a link to `rustup`, as its installer makes them.
-fn is_rustup(program: &Path) -> bool {
+pub(super) fn is_rustup(program: &Path) -> bool {
     let file = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
     let found = file(program);
     found.is_some() && found == file(&program.with_file_name("rustup"))
 }
 
-/// Tells whether rustup's settings certainly override the toolchain of no directory.
-fn has_no_overrides(environment: &Environment) -> bool {
+/// Returns rustup's home, if it is the same in every directory.
+pub(super) fn home(environment: &Environment) -> Option<PathBuf> {
     let home = environment.get("RUSTUP_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(Path::new(environment.get("HOME")?).join(".rustup")));
-    let Some(home) = home.filter(|home| home.is_absolute()) else { return false };
+    home.filter(|home| home.is_absolute())
+}
+
+/// Tells whether rustup's settings certainly override the toolchain of no directory.
+fn has_no_overrides(environment: &Environment) -> bool {
+    let Some(home) = home(environment) else { return false };
     let settings = read_to_string(&home.join("settings.toml")).ok();
     let Some(settings) = settings.and_then(|text| text.parse::<Table>().ok()) else { return false };
     settings

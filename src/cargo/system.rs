@@ -10,6 +10,8 @@ use std::io::{BufRead, BufReader, Read, Take};
 use std::path::Path;
 
 use super::config::Config;
+use super::evidence::Evidence;
+use super::memory::Memory;
 use super::{dirs, program};
 use crate::model::environment::Environment;
 use crate::model::system::{Part, System};
@@ -23,13 +25,13 @@ const MAX_RELEASE_BYTES: u64 = 64 * 1024;
 /// Returns the known parts of the system that a build in the directory `repo` runs on.
 ///
 /// Runs the C compiler and the linker, which takes the time of two processes, and reads files for the rest.
-pub fn system(repo: &Path, environment: &Environment) -> System {
+pub fn system(repo: &Path, environment: &Environment, memory: &Memory) -> System {
     let root = root(environment);
     System {
         libc: libc(root),
         os: os(root),
-        compiler: compiler(repo, environment),
-        linker: linker(repo, environment),
+        compiler: compiler(repo, environment, memory),
+        linker: linker(repo, environment, memory),
     }
 }
 
@@ -126,19 +128,35 @@ fn os(root: &Path) -> Option<Part> {
 
 /// Returns the C compiler that the `cc` crate runs, and rustc as its linker, unless a variable names another. Variables
 /// that name others (`CC_<target>`, `CARGO_TARGET_<target>_LINKER`) are part of the key.
-fn compiler(repo: &Path, environment: &Environment) -> Option<Part> {
+fn compiler(repo: &Path, environment: &Environment, memory: &Memory) -> Option<Part> {
     let named = environment.get("CC").and_then(OsStr::to_str).unwrap_or_default();
     let mut words = named.split_whitespace().skip_while(|word| is_wrapper(word));
     let program = words.next().unwrap_or("cc");
     let args: Vec<_> = words.chain(["--version"]).collect();
-    let answer = program::run(program.as_ref(), &args, repo, environment).ok()??;
-    let said = String::from_utf8_lossy(&answer.stdout);
-    answer.status.success().then(|| compiler_of(&said))?
+    let said = said(program.as_ref(), &args, repo, environment, memory)?;
+    compiler_of(&said)
+}
+
+/// Returns the output of a program that succeeds.
+fn said(
+    program: &OsStr,
+    args: &[&str],
+    repo: &Path,
+    environment: &Environment,
+    memory: &Memory,
+) -> Option<String> {
+    let evidence = || Evidence::of_program(program, args, repo, environment);
+    let answer = memory.answer(evidence, || {
+        let answer = program::run(program, args, repo, environment)?;
+        let output = answer.filter(|output| output.status.success()).ok_or(());
+        Ok(output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()))
+    });
+    answer.ok()?.ok()
 }
 
 /// Tells whether a program is a wrapper of the compiler named after it, by the list of the `cc` crate. We run no
 /// wrapper: it may start a server with our environment, which the build would use afterwards.
-fn is_wrapper(program: &str) -> bool {
+pub(super) fn is_wrapper(program: &str) -> bool {
     const KNOWN: [&str; 6] = ["ccache", "distcc", "sccache", "icecc", "cachepot", "buildcache"];
     Path::new(program).file_stem().and_then(OsStr::to_str).is_some_and(|it| KNOWN.contains(&it))
 }
@@ -158,7 +176,7 @@ fn compiler_of(said: &str) -> Option<Part> {
 
 /// Returns the linker that a build uses: the program that a variable or cargo's configuration names, else the `ld` that
 /// the C compiler calls. It is recorded for people: no build was seen to break by another linker.
-fn linker(repo: &Path, environment: &Environment) -> Option<Part> {
+fn linker(repo: &Path, environment: &Environment, memory: &Memory) -> Option<Part> {
     let is_linker = |name: &str| name.starts_with("CARGO_TARGET_") && name.ends_with("_LINKER");
     let mut named = environment.iter().filter(|(name, _)| name.to_str().is_some_and(is_linker));
     let configured = || {
@@ -169,9 +187,8 @@ fn linker(repo: &Path, environment: &Environment) -> Option<Part> {
         let name = Path::new(&program).file_name()?.to_str()?.to_owned();
         return Some(Part::new(&name, None));
     }
-    let answer = program::run("ld".as_ref(), &["--version"], repo, environment).ok()??;
-    let said = String::from_utf8_lossy(&answer.stdout);
-    let first = said.lines().next().filter(|_| answer.status.success())?;
+    let said = said("ld".as_ref(), &["--version"], repo, environment, memory)?;
+    let first = said.lines().next()?;
     let name = ["mold", "LLD", "gold"].into_iter().find(|name| first.contains(name));
     Some(Part::new(&name.unwrap_or("ld").to_lowercase(), version_in(first).as_deref()))
 }
@@ -316,7 +333,8 @@ mod tests {
             ("none", path.with("CC", "none"), None),
         ];
         for (why, environment, want) in cases {
-            let found = compiler(dir.path(), &environment).map(|it| it.to_string());
+            let found =
+                compiler(dir.path(), &environment, &Memory::default()).map(|it| it.to_string());
             assert_eq!(found.as_deref(), want, "{why}");
         }
         Ok(())
@@ -326,7 +344,7 @@ mod tests {
     fn this_host_says_what_it_is() -> TestResult {
         let dir = tempfile::tempdir()?;
         let environment = Environment::default().with("PATH", "/usr/bin:/bin");
-        let found = system(dir.path(), &environment);
+        let found = system(dir.path(), &environment, &Memory::default());
         // A C compiler links these tests, on a system with a C library.
         let libc = found.libc.ok_or("no libc")?;
         assert!(libc.version.is_some(), "{libc}");

@@ -7,6 +7,8 @@ use std::process::Output;
 
 use super::config::Config;
 use super::error::{Error, Result};
+use super::evidence::Evidence;
+use super::memory::Memory;
 use super::rustup::{Selection, selection};
 use super::{dirs, program};
 use crate::fs::At;
@@ -34,8 +36,8 @@ pub struct Question {
     selection: Option<Selection>,
 }
 
-/// The output of a compiler; `None` if there is no compiler.
-pub type Answer = Option<Output>;
+/// The version that a compiler prints, or else the output with which it refuses; `Err(None)` if there is no compiler.
+pub type Answer = std::result::Result<String, Option<Output>>;
 
 impl Question {
     /// Finds out which `rustc` cargo would run in `repo`, an absolute path, and the file that rustup
@@ -53,9 +55,18 @@ impl Question {
         self.rustc == other.rustc && (is_selected_alike || self.repo == other.repo)
     }
 
-    /// Asks the compiler.
-    pub fn ask(&self, environment: &Environment) -> Result<Answer> {
-        program::run(&self.rustc, &ARGS, &self.repo, environment)
+    /// Asks the compiler, unless the answer is remembered.
+    pub fn ask(&self, environment: &Environment, memory: &Memory) -> Result<Answer> {
+        let evidence = || Evidence::of_program(&self.rustc, &ARGS, &self.repo, environment);
+        memory.answer(evidence, || {
+            let answer = program::run(&self.rustc, &ARGS, &self.repo, environment)?;
+            Ok(match answer {
+                Some(output) if output.status.success() => {
+                    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+                }
+                refusal => Err(refusal),
+            })
+        })
     }
 }
 
@@ -63,10 +74,10 @@ impl Question {
 const ARGS: [&str; 1] = ["-vV"];
 
 impl Toolchain {
-    /// Asks the compiler of a single repo.
-    pub fn of(repo: &Path, environment: &Environment) -> Result<Self> {
+    /// Asks the compiler of a single repo, unless the answer is remembered.
+    pub fn of(repo: &Path, environment: &Environment, memory: &Memory) -> Result<Self> {
         let question = Question::of(repo, environment)?;
-        let answer = question.ask(environment)?;
+        let answer = question.ask(environment, memory)?;
         Self::by(question, &answer)
     }
 
@@ -77,18 +88,16 @@ impl Toolchain {
     pub fn by(question: Question, answer: &Answer) -> Result<Self> {
         let Question { repo, rustc, file, .. } = question;
         let (verbose_version, unknown) = match answer {
-            Some(output) if output.status.success() => {
-                (Some(String::from_utf8_lossy(&output.stdout).trim_end().to_owned()), None)
-            }
-            Some(output) => {
+            Ok(version) => (Some(version.clone()), None),
+            Err(Some(output)) => {
                 let failure = program::failure(&rustc, &ARGS, &repo, output);
                 if file.is_none() {
                     return Err(failure);
                 }
                 (None, Some(failure.to_string()))
             }
-            None if file.is_none() => return Err(Error::NoToolchain(repo)),
-            None => (None, Some(format!("no `{}` in PATH", rustc.display()))),
+            Err(None) if file.is_none() => return Err(Error::NoToolchain(repo)),
+            Err(None) => (None, Some(format!("no `{}` in PATH", rustc.display()))),
         };
         Ok(Self { verbose_version, file, unknown })
     }
@@ -139,7 +148,7 @@ fn rustc(repo: &Path, environment: &Environment) -> Result<OsString> {
 
 /// Finds the toolchain file as rustup does: in `repo`, then in each parent. Of two files in one directory the one
 /// without `.toml` wins (rustup book, "Overrides").
-fn find_file(repo: &Path) -> Result<Option<(PathBuf, Vec<u8>)>> {
+pub(super) fn find_file(repo: &Path) -> Result<Option<(PathBuf, Vec<u8>)>> {
     for dir in repo.ancestors() {
         for name in ["rust-toolchain", "rust-toolchain.toml"] {
             let path = dir.join(name);
@@ -178,7 +187,8 @@ mod tests {
     #[test]
     fn the_real_compiler_says_what_it_is() -> TestResult {
         let dir = tempfile::tempdir()?;
-        let toolchain = Toolchain::of(dir.path(), &environment(&dir.path().join("home")))?;
+        let toolchain =
+            Toolchain::of(dir.path(), &environment(&dir.path().join("home")), &Memory::default())?;
         let version = toolchain.verbose_version.ok_or("no version")?;
         for line in ["release: ", "commit-hash: ", "host: ", "LLVM version: "] {
             assert!(version.contains(line), "{line} in {version}");
@@ -229,7 +239,7 @@ mod tests {
         ];
         for (why, text, environment, want) in cases {
             write(dir.path(), &[(".cargo/config.toml", text)])?;
-            let toolchain = Toolchain::of(&repo, &environment)?;
+            let toolchain = Toolchain::of(&repo, &environment, &Memory::default())?;
             assert_eq!(toolchain.verbose_version.as_deref(), Some(want), "{why}");
             std::fs::remove_file(&config)?;
         }
@@ -244,7 +254,7 @@ mod tests {
         let none = Environment::default().with("PATH", "/nowhere");
         let refusing = Environment::default().with("PATH", &failing);
         let said = |environment: &Environment| -> std::result::Result<String, String> {
-            match Toolchain::of(dir.path(), environment) {
+            match Toolchain::of(dir.path(), environment, &Memory::default()) {
                 Ok(toolchain) => Ok(toolchain.unknown.unwrap_or_default()),
                 Err(error) => Err(error.to_string().replace(&*dir.path().to_string_lossy(), "@")),
             }

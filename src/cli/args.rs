@@ -314,7 +314,7 @@ impl JobArgs {
     /// Resolves the job, with the private home if one is opened.
     pub(super) fn resolve(&self, store: &Store, home: Option<&Opened>) -> Result<Job> {
         let environment = home.map_or_else(environment, |it| it.applied_to(&environment()));
-        let mut job = Job::resolve(&self.ask(home)?, &environment, store.root())?;
+        let mut job = Job::resolve(&self.ask(home)?, &environment, Some(store))?;
         job.warnings.extend(home.iter().flat_map(|home| home.warnings.iter().cloned()));
         Ok(job)
     }

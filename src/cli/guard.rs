@@ -66,6 +66,13 @@ impl GuardArgs {
             CargoHome::Private => Some(store.home_path(&self.places.home_owner())),
         };
         let target = self.places.target_dir();
-        Ok(places(&repo, dependencies.into_values(), home.as_deref(), target, &environment()))
+        Ok(places(
+            store,
+            &repo,
+            dependencies.into_values(),
+            home.as_deref(),
+            target,
+            &environment(),
+        ))
     }
 }

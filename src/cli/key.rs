@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::args::{RepoArgs, RootArgs, ScopeArgs, environment};
 use super::{Error, Result};
 use crate::cargo::key::{KeyOptions, RepoKey, repo_key};
+use crate::cargo::memory::Memory;
 use crate::cargo::system::system;
 use crate::front;
 use crate::front::Status;
@@ -87,7 +88,7 @@ impl KeyArgs {
 
     fn explanation(&self, key: &RepoKey) -> Result<Explanation> {
         let repo = self.repo.repo()?;
-        let system = system(&repo, &environment());
+        let system = system(&repo, &environment(), &Memory::default());
         let since = match self.root.open() {
             Ok(store) => explain(&store, &self.scope.readable(&repo)?, &key.components, &system)?,
             // Without a store there is nothing to compare with.

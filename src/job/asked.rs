@@ -9,6 +9,7 @@ use super::Ask;
 use super::Result;
 use crate::cargo::dirs::{Dirs, dirs};
 use crate::cargo::key::{KeyOptions, RepoKey, key_with, manifests_digest};
+use crate::cargo::memory::Memory;
 use crate::cargo::toolchain::{Answer, Question, Toolchain};
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
@@ -29,14 +30,16 @@ pub(super) fn ask_all(
     ask: &Ask,
     environment: &Environment,
     roots: &BTreeMap<Root, PathBuf>,
+    memory: &Memory,
 ) -> Result<BTreeMap<Root, Asked>> {
     let none = KeyOptions::default();
     let roots: Vec<(&Root, &PathBuf)> = roots.iter().collect();
     let dirs_of = |(root, dir): &(&Root, &PathBuf)| {
-        dirs(dir, environment, ask.target_dir.as_deref().filter(|_| **root == Root::Repo))
+        let target_dir = ask.target_dir.as_deref().filter(|_| **root == Root::Repo);
+        dirs(dir, environment, target_dir, memory)
     };
     let (toolchains, dirs) = rayon::join(
-        || toolchains(&roots, environment),
+        || toolchains(&roots, environment, memory),
         || roots.par_iter().map(dirs_of).collect::<Vec<_>>(),
     );
     let toolchains = toolchains?;
@@ -57,14 +60,18 @@ pub(super) fn ask_all(
 }
 
 /// Asks the compiler of each checkout; those that certainly have the same one share its answer.
-fn toolchains(roots: &[(&Root, &PathBuf)], environment: &Environment) -> Result<Vec<Toolchain>> {
+fn toolchains(
+    roots: &[(&Root, &PathBuf)],
+    environment: &Environment,
+    memory: &Memory,
+) -> Result<Vec<Toolchain>> {
     let questions = roots.iter().map(|(_, dir)| Question::of(dir, environment));
     let questions = questions.collect::<crate::cargo::Result<Vec<_>>>()?;
     let first = |question| questions.iter().position(|other| other.is_same(question));
     let firsts: Vec<usize> = questions.iter().filter_map(first).collect();
     let is_first = |(index, first): &(usize, &usize)| index == *first;
     let asked: Vec<_> = firsts.iter().enumerate().filter(is_first).map(|(_, it)| *it).collect();
-    let ask = |index: &usize| Ok((*index, questions[*index].ask(environment)?));
+    let ask = |index: &usize| Ok((*index, questions[*index].ask(environment, memory)?));
     let answers: BTreeMap<usize, Answer> = asked.par_iter().map(ask).collect::<Result<_>>()?;
     let with_answers = questions.into_iter().zip(firsts);
     with_answers.map(|(question, first)| Ok(Toolchain::by(question, &answers[&first])?)).collect()
@@ -100,7 +107,7 @@ mod tests {
         for (settings, want) in [("", 1), ("overrides = { '/x' = 'nightly' }", 2)] {
             fs::write(home.join("settings.toml"), settings)?;
             fs::write(&log, "")?;
-            let found = toolchains(&roots, &environment)?;
+            let found = toolchains(&roots, &environment, &Memory::default())?;
             let versions = found.iter().map(|toolchain| toolchain.verbose_version.as_deref());
             assert_eq!(versions.collect::<Vec<_>>(), [Some("rustc of all"); 2], "{settings}");
             assert_eq!(fs::read_to_string(&log)?.lines().count(), want, "{settings}");

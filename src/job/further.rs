@@ -13,8 +13,9 @@ use super::locked::LockRank;
 use super::warning::Warning;
 use super::{Job, Place};
 use crate::cargo::dirs::dirs;
-use crate::cargo::key::{KeyOptions, repo_key};
+use crate::cargo::key::{KeyOptions, key_with};
 use crate::cargo::sources::{below, is_target};
+use crate::cargo::toolchain::Toolchain;
 use crate::model::area::Area;
 use crate::model::further::Further;
 use crate::model::manifest::FurtherTarget;
@@ -106,7 +107,8 @@ impl Job {
         if let Some(known) = self.in_workspace(dir) {
             return Ok(known);
         }
-        let dirs = dirs(dir, &self.environment, None).map_err(|error| chain(&error))?;
+        let dirs =
+            dirs(dir, &self.environment, None, &self.memory).map_err(|error| chain(&error))?;
         // A build directory outside the roots is in no area: where it is, nobody knows what it was built from.
         let outside = dirs.build_dir.filter(|dir| self.place_of(dir).is_none());
         let is_known = |dir: &PathBuf| self.excluded.iter().any(|known| dir.starts_with(known));
@@ -116,7 +118,9 @@ impl Job {
             return Ok(known);
         }
         let options = KeyOptions { env_vars: self.env_vars.clone(), ..KeyOptions::default() };
-        let key = repo_key(&dirs.workspace_root, &self.environment, &options);
+        let (root, environment) = (&dirs.workspace_root, &self.environment);
+        let key = Toolchain::of(root, environment, &self.memory)
+            .and_then(|toolchain| key_with(root, environment, &options, &toolchain));
         let key = key.map_err(|error| chain(&error))?;
         self.workspaces.insert(dirs.workspace_root.clone(), LockRank::by(&key.basis));
         Ok(Place {

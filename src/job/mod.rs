@@ -12,6 +12,7 @@ pub mod note;
 pub mod owners;
 pub mod private_home;
 pub mod progress;
+pub mod remembered;
 pub mod report;
 pub mod repository;
 mod resolve;
@@ -24,11 +25,13 @@ pub use self::error::{Error, Result};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use self::locked::LockRank;
 use self::warning::Warning;
 use crate::cargo::home::Wanted;
 use crate::cargo::key::KeyOptions;
+use crate::cargo::memory::Memory;
 use crate::cargo::scratch::Scratch;
 use crate::model::area::Area;
 pub use crate::model::area::Kept;
@@ -98,6 +101,8 @@ pub struct Job {
     pub system: System,
     /// The variables that it has.
     pub environment: Environment,
+    /// What cargo, rustc and C compilers answered.
+    pub(crate) memory: Arc<Memory>,
     /// The areas, in the order in which they are reported.
     pub places: Vec<Place>,
     /// The variables that the user added to the key.

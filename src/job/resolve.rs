@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::asked::{Asked, ask_all};
 use super::further::named;
 use super::locked::LockRank;
+use super::remembered::{recall, remember};
 use super::warning::Warning;
 use super::{Ask, Job, Place, Result};
 use crate::cargo::dirs::{Dirs, cargo_home};
 use crate::cargo::home::Wanted;
 use crate::cargo::key::RepoKey;
+use crate::cargo::memory::Memory;
 use crate::cargo::system::system;
 use crate::cargo::tracked::repository_of;
 use crate::model::area::Area;
@@ -19,10 +22,12 @@ use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::names::Name;
 use crate::model::root::Root;
+use crate::store::Store;
 
 impl Job {
-    /// Finds out what a job wants and where: reads lock files and manifests, asks cargo and rustc.
-    pub fn resolve(ask: &Ask, environment: &Environment, store_root: &Path) -> Result<Self> {
+    /// Finds out what a job wants and where: reads lock files and manifests, asks cargo and rustc. The
+    /// answers are remembered in the store, if there is one.
+    pub fn resolve(ask: &Ask, environment: &Environment, store: Option<&Store>) -> Result<Self> {
         let found = |path: &Path| {
             path.canonicalize().map_err(|_| crate::cargo::Error::RepoMissing(path.to_owned()))
         };
@@ -31,9 +36,12 @@ impl Job {
         for (name, path) in &ask.dependencies {
             checkouts.insert(Root::Dependency(name.clone()), found(path)?);
         }
+        let memory = store.map_or_else(Memory::default, |store| recall(store, &repo));
         // Ask the C compiler while rustc answers, which takes longer.
-        let (asked, system) =
-            rayon::join(|| ask_all(ask, environment, &checkouts), || system(&repo, environment));
+        let (asked, system) = rayon::join(
+            || ask_all(ask, environment, &checkouts, &memory),
+            || system(&repo, environment, &memory),
+        );
         let asked = asked?;
         let Asked { key, dirs: own, .. } = &asked[&Root::Repo];
         let home = cargo_home(environment, ask.cargo_home.as_deref(), &repo)?;
@@ -44,7 +52,12 @@ impl Job {
             key: cargo_key.clone(),
             dependency_keys: BTreeMap::new(),
             label: ask.label.clone(),
-            excluded: vec![store_root.to_owned(), home.clone()],
+            excluded: store
+                .map(Store::root)
+                .into_iter()
+                .chain([&*home])
+                .map(Path::to_owned)
+                .collect(),
             roots: repositories(checkouts, environment),
             places: Vec::new(),
             target_dirs: Vec::new(),
@@ -59,6 +72,7 @@ impl Job {
             cargo_home: home,
             system,
             environment: environment.clone(),
+            memory: Arc::new(memory),
         };
         for (kept, area, below) in
             [(Kept::Registry, Area::Registry, "registry"), (Kept::Git, Area::Git, "git")]
@@ -68,11 +82,12 @@ impl Job {
                 job.places.push(place(area, dir, &repo, cargo_key.clone(), key));
             }
         }
-        if let Some(root) = job.roots.values().find(|root| store_root.starts_with(root)) {
-            job.warnings.push(Warning::StoreInCheckout {
-                store: store_root.to_owned(),
-                checkout: root.clone(),
-            });
+        let holding =
+            |store: &Path| job.roots.values().find(|root| store.starts_with(root)).cloned();
+        if let Some(store) = store.map(Store::root)
+            && let Some(checkout) = holding(store)
+        {
+            job.warnings.push(Warning::StoreInCheckout { store: store.to_owned(), checkout });
         }
         let manifests = asked.iter().filter_map(|(root, asked)| match root {
             Root::Repo => None,
@@ -87,6 +102,9 @@ impl Job {
         }
         job.read_locks()?;
         job.add_further(&named(&repo, &ask.targets));
+        if let Some(store) = store {
+            remember(store, &repo, &job.memory);
+        }
         Ok(job)
     }
 

@@ -13,6 +13,7 @@
 //! ├── trees/<digest>.zst         the record of a directory's tree; disposable
 //! ├── trees/<digest>.owner       the scope that last used it; disposable
 //! ├── trees/<digest>.vouched     its parts that were vouched for; disposable
+//! ├── trees/<digest>.answers     the remembered answers for a checkout; disposable
 //! ├── hot/<id>, hot/<id>.zst     an expanded tree and its record; disposable
 //! ├── mirrors/<server>/<repository>.git  a bare git repository; disposable
 //! ├── homes/<name>/             the private home of a runner; disposable
@@ -46,6 +47,7 @@
 //! to `trash/` holds it alone. Each private home has such a lock, too, held while one of our
 //! commands works in the home; the `homes` module says how a home is kept while a job builds.
 
+mod answers;
 mod error;
 mod examine;
 mod file;

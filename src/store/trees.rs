@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::answers::{self, is_answers};
 use super::error::Result;
 use super::generations::read_dir;
 use super::open::Store;
@@ -158,6 +159,9 @@ impl Store {
             }
             if is_vouched(path) {
                 return vouched::is_stale(path, boot);
+            }
+            if is_answers(path) {
+                return answers::is_stale(path, boot);
             }
             let is_current = |first: &First| {
                 let dir = OsStr::from_bytes(first.directory.as_bytes());

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::gc::{GcReport, Mode, Options, gc};
@@ -10,6 +11,7 @@ use super::hot::relieve;
 use crate::cargo::dirs;
 use crate::fs::space::filesystem_of;
 use crate::job::Result;
+use crate::job::remembered::{recall, remember};
 use crate::job::warning::Warning;
 use crate::model::environment::Environment;
 use crate::model::filesystem::Filesystem;
@@ -69,8 +71,10 @@ pub struct Watched {
 /// Returns every path whose filesystem matters to a job: its checkouts, their target directories,
 /// cargo's home and the directory of temporary files.
 ///
-/// A directory that is no repo has no target; its filesystem is guarded all the same.
+/// A directory that is no repo has no target; its filesystem is guarded all the same. What cargo says
+/// is remembered in the store, where a restore that follows finds it.
 pub fn places(
+    store: &Store,
     repo: &Path,
     dependencies: impl IntoIterator<Item = PathBuf>,
     cargo_home: Option<&Path>,
@@ -84,9 +88,17 @@ pub fn places(
     let temp_dir = environment.get("TMPDIR").map_or(Path::new("/tmp"), Path::new);
     places.push((Place::TempDir, temp_dir.to_owned()));
     let own = std::iter::once((repo.to_owned(), target_dir));
-    let dependencies = dependencies.into_iter().map(|path| (path, None));
-    for (checkout, target_dir) in own.chain(dependencies) {
-        if let Ok(dirs) = dirs::dirs(&checkout, environment, target_dir) {
+    let checkouts = own.chain(dependencies.into_iter().map(|path| (path, None)));
+    let checkouts: Vec<_> = checkouts.collect();
+    let known_as = repo.canonicalize().unwrap_or_else(|_| repo.to_owned());
+    let memory = recall(store, &known_as);
+    let dirs_of = |(checkout, target_dir): &(PathBuf, Option<&Path>)| {
+        dirs::dirs(checkout, environment, *target_dir, &memory)
+    };
+    let found: Vec<_> = checkouts.par_iter().map(dirs_of).collect();
+    remember(store, &known_as, &memory);
+    for ((checkout, _), dirs) in checkouts.into_iter().zip(found) {
+        if let Ok(dirs) = dirs {
             places.push((Place::Target, dirs.target_dir));
             places.extend(dirs.build_dir.map(|dir| (Place::Target, dir)));
         }

@@ -46,6 +46,7 @@ mod outside;
 mod partial;
 mod printed;
 mod registry;
+mod remembered;
 mod repositories;
 mod runners;
 mod save_restore;
