@@ -1,4 +1,4 @@
-//! Asking cargo, rustc and git about every checkout of a job, side by side.
+//! Asks cargo, rustc and git about every checkout of a job, in parallel.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::root::Root;
 
-/// What they say of a checkout.
+/// The answers about one checkout.
 pub(super) struct Asked {
     pub(crate) key: RepoKey,
     pub(crate) dirs: Dirs,
@@ -23,9 +23,9 @@ pub(super) struct Asked {
     pub(crate) manifests: Option<Digest>,
 }
 
-/// Asks about each of `roots`, canonical paths.
+/// Asks about each of `roots`, which are canonical paths.
 ///
-/// Each question takes the time of a process: they are asked at once, and none twice.
+/// Each question starts a process. So all are asked in parallel, and none is asked twice.
 pub(super) fn ask_all(
     ask: &Ask,
     environment: &Environment,
@@ -59,7 +59,8 @@ pub(super) fn ask_all(
     Ok(asked)
 }
 
-/// Asks the compiler of each checkout; those that certainly have the same one share its answer.
+/// Asks the compiler of each checkout. Checkouts that certainly use the same compiler share one
+/// answer.
 fn toolchains(
     roots: &[(&Root, &PathBuf)],
     environment: &Environment,

@@ -1,5 +1,7 @@
-//! Files in a target directory that are no part of the area: those that git tracks belong to the checkout, and in a
-//! directory outside it that cargo did not make, whatever is not cargo's belongs to others.
+//! Files in a target directory that are no part of the area.
+//!
+//! Files that git tracks belong to the checkout. In a directory that lies in no checkout and that
+//! cargo did not make, all files but cargo's belong to others.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -14,28 +16,32 @@ use crate::fs::walk::Found;
 use crate::model::manifest::{EntryKind, Manifest};
 use crate::model::rel_path::RelPath;
 
-/// The files of a directory that git tracks, and what others keep there.
+/// The files in a target directory that belong to a checkout or to others.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CheckoutFiles {
     tracked: BTreeSet<RelPath>,
-    /// What lies directly in the directory and is not cargo's, with all below.
+    /// The entries directly in the directory that are not cargo's. Everything below them belongs to
+    /// others too.
     others: BTreeSet<RelPath>,
 }
 
-/// Tells whether others may keep something in `dir`: it is in no checkout, and cargo did not make it.
+/// Tells whether files of others may lie in `dir`: it is in no checkout, and it is a mount point or
+/// cargo did not make it.
 pub(crate) fn is_shared<'a>(dir: &Path, mut roots: impl Iterator<Item = &'a Path>) -> Result<bool> {
     let is_inside = roots.any(|root| dir.starts_with(root));
     Ok(!is_inside && dir.is_dir() && (is_mount_point(dir)? || !is_tagged_by_cargo(dir)))
 }
 
-/// Returns what others keep in `dir`. What cannot be read, nothing is done to.
+/// Returns the entries of `dir` that belong to others. Returns none if `dir` cannot be read: then
+/// no later step can change it either.
 fn others(dir: &Path) -> BTreeSet<RelPath> {
     let Ok(Parts { others, .. }) = Parts::of(dir) else { return BTreeSet::new() };
     others.iter().filter_map(|path| below(dir, path).ok()?).collect()
 }
 
 impl CheckoutFiles {
-    /// Picks those in `dir` among the sources of each root. Nothing else in a target directory is a source.
+    /// Picks the files in `dir` among the sources of each root. In a target directory, only tracked
+    /// files are sources.
     pub(crate) fn within<'a, Paths: Iterator<Item = &'a RelPath>>(
         dir: &Path,
         roots: impl Iterator<Item = (&'a Path, Paths)>,
@@ -53,7 +59,7 @@ impl CheckoutFiles {
         Self { tracked: files, others }
     }
 
-    /// Tells whether there are none.
+    /// Tells whether every file in the directory is part of the area.
     pub(crate) fn is_empty(&self) -> bool {
         self.tracked.is_empty() && self.others.is_empty()
     }
@@ -66,12 +72,13 @@ impl CheckoutFiles {
         self.others.range(..=path).next_back().is_some_and(|other| path.is_within(other))
     }
 
-    /// Tells whether a path is one that leads to a file of the checkout.
+    /// Tells whether a file of the checkout is at `dir` or below it.
     fn leads_to_one(&self, dir: &RelPath) -> bool {
         self.tracked.range(dir..).next().is_some_and(|path| path.is_within(dir))
     }
 
-    /// Takes them out of what was found in the directory, with the directories that hold nothing else.
+    /// Drops these files from the paths that were `found` in the directory, and the directories
+    /// that contain nothing else.
     pub(crate) fn leave_out(&self, found: Vec<Found>) -> Vec<Found> {
         if self.is_empty() {
             return found;
@@ -98,7 +105,8 @@ impl CheckoutFiles {
         found.into_iter().filter(is_of_area).collect()
     }
 
-    /// Takes out of a manifest what stands where a file of the checkout is now; tells whether there was any.
+    /// Drops the entries of a manifest that are in the way of these files. Tells whether it dropped
+    /// any.
     pub(crate) fn leave_out_of(&self, manifest: &mut Manifest) -> bool {
         if self.is_empty() {
             return false;
@@ -118,7 +126,8 @@ impl CheckoutFiles {
         manifest.entries.len() != before
     }
 
-    /// Gives those that are in `from` a second name in `to`, which is about to take its place.
+    /// Hard-links the files of the checkout from `from` into `to`, which is about to take its
+    /// place. Skips files that are missing.
     pub(crate) fn link(&self, from: &Path, to: &Path) -> Result<()> {
         if self.tracked.is_empty() {
             return Ok(());

@@ -1,14 +1,14 @@
-//! The directories that a job meets: where they really are, and whether anything lies there.
+//! The directories of a job: their real paths, and whether anything is in them.
 
 use std::path::{Path, PathBuf};
 
 use super::Result;
 use crate::fs::At;
 
-/// How many symlinks lead to one place at most: `path_resolution(7)`.
+/// The maximum number of symlinks to follow, as in `path_resolution(7)`.
 const MAX_LINKS: u32 = 40;
 
-/// Returns where `dir` is once no symlink is followed any more, also if it does not exist yet.
+/// Returns the path of `dir` with every symlink resolved. Works also if `dir` does not exist yet.
 pub(crate) fn real(dir: &Path) -> PathBuf {
     follow(dir, MAX_LINKS)
 }
@@ -21,20 +21,21 @@ fn follow(dir: &Path, links: u32) -> PathBuf {
     let Some(first) = missing.next() else { return real };
     let first = real.join(first);
     match std::fs::read_link(&first) {
-        // It leads nowhere yet.
+        // The symlink's target does not exist yet.
         Ok(target) if links > 0 => follow(&real.join(target).join(missing), links - 1),
         _ => real.join(rest),
     }
 }
 
-/// Tells whether there is anything at `dir` that cargo could take for built, or that is in its way. What cannot be
-/// read may be.
+/// Tells whether `dir` may hold anything that cargo could take for its own output, or is in cargo's
+/// way: a file or a broken symlink. A directory that cannot be read counts.
 pub(crate) fn is_there(dir: &Path) -> bool {
     let is_lost = || dir.is_symlink() && !dir.exists();
     dir.symlink_metadata().is_ok() && (holds_anything(dir).unwrap_or(true) || is_lost())
 }
 
-/// Tells whether there is anything in `dir`, if that is a directory.
+/// Tells whether the directory `dir` exists and is not empty. Fails if it cannot be read, or is no
+/// directory.
 pub(crate) fn holds_anything(dir: &Path) -> Result<bool> {
     match std::fs::read_dir(dir) {
         Ok(mut entries) => Ok(entries.next().is_some()),

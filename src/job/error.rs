@@ -1,13 +1,13 @@
-//! Why an operation could not be done.
+//! The errors of an operation.
 
 use std::path::PathBuf;
 
 use crate::model::rel_path::RelPath;
 use crate::{cargo, fs, store};
 
-/// A failure of an operation as a whole.
+/// A failure of a whole operation, or of one area.
 ///
-/// What goes wrong with one area is not here but in that area's report: the others go on.
+/// The failure of one area goes into the report of that area, and the other areas go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -15,11 +15,11 @@ pub enum Error {
     #[error(transparent)]
     Io(#[from] fs::Error),
 
-    /// The store refused it.
+    /// An operation of the store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
 
-    /// What cargo needs could not be found out.
+    /// A question about cargo or a checkout has no answer.
     #[error(transparent)]
     Cargo(#[from] cargo::Error),
 
@@ -28,19 +28,19 @@ pub enum Error {
     Busy {
         /// The lock file.
         path: PathBuf,
-        /// Who holds it, as far as that can be told: `a cargo build`.
+        /// The program that holds it, as far as is known: `a cargo build`.
         holder: &'static str,
     },
 
-    /// Somebody told it to stop: [`Progress::stop`](super::progress::Progress::stop).
+    /// The operation was told to stop: [`Progress::stop`](super::progress::Progress::stop).
     #[error("stopped before it was done")]
     Stopped,
 
-    /// A file was written while it was saved.
+    /// A file changed while it was read, or a build began in a directory while it was saved.
     #[error("`{}` changed while it was read", .0.display())]
     Changed(PathBuf),
 
-    /// A hot tree is not what was put by.
+    /// A hot tree differs from the tree that was parked.
     #[error("`{path}` in `{}` is not as it was put by", tree.display())]
     Different {
         /// The tree.
@@ -56,15 +56,15 @@ pub enum Error {
         reason: String,
     },
 
-    /// A checkout whose directory makes no name of a repository.
+    /// The name of a checkout's directory does not work as the name of a repository.
     #[error("cannot name the repository in `{}`", .0.display())]
     Unnamed(PathBuf),
 
-    /// Nobody says where the store is, and no default serves.
+    /// No path was given for the store, and no default is usable.
     #[error("cannot place the store: /tmp is in memory and HOME is not set")]
     NoPlace,
 
-    /// A tree of which a part lies elsewhere.
+    /// A target directory contains a symlink through which cargo builds outside it.
     #[error(
         "cannot keep `{}`: cargo builds through the symlink `{link}`, which leads out of it",
         dir.display()
@@ -76,7 +76,7 @@ pub enum Error {
         link: RelPath,
     },
 
-    /// A path that no generation can hold.
+    /// A path cannot be saved or restored.
     #[error("cannot keep `{}`: {reason}", path.display())]
     Unfit {
         /// The path.
@@ -86,11 +86,11 @@ pub enum Error {
     },
 }
 
-/// What operations return.
+/// The result of an operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Every code, in the order of the variants.
+    /// Every code.
     pub const CODES: [&str; 15] = [
         "io",
         "full",
@@ -109,7 +109,7 @@ impl Error {
         "no-place",
     ];
 
-    /// Returns the word that stands for its kind in JSON. It never changes its meaning.
+    /// Returns the code of this kind of error in JSON. A code never changes its meaning.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Io(error) | Self::Store(store::Error::Io(error)) if error.is_full() => "full",

@@ -1,4 +1,4 @@
-//! Why a key is not that of the last generation.
+//! Why a key differs from the key of the newest generation.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,20 @@ use crate::model::system::System;
 use crate::model::timestamp::Timestamp;
 use crate::store::Store;
 
-/// How a key stands against that of the newest generation of the target.
+/// The newest generation of the target, and how another key differs from its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Since {
-    /// The key that generation was saved under.
+    /// The key of the generation.
     pub key: Name,
     /// When it was saved.
     pub created: Timestamp,
-    /// What changed since, a line each; at the end the system, which is no part of the key.
+    /// The changes since then, one line each. A change of the system comes last; it is no part of
+    /// the key.
     pub changes: Vec<String>,
 }
 
-/// Compares the parts of a key with those of the newest generation of the target that `readable`
-/// scopes have, if they have one.
+/// Compares the parts of a key with those of the newest generation of the target in the `readable`
+/// scopes. Returns `None` if there is no generation.
 pub fn explain(
     store: &Store,
     readable: &[Scope],

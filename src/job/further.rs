@@ -1,7 +1,7 @@
-//! The further targets of a job: which there are, and what they were built from.
+//! The further targets of a job, and the packages that they were built from.
 //!
-//! A save finds those that lie below the roots. A restore in a fresh checkout finds none: it takes
-//! those that the same kind of job saved last, and those that the user names.
+//! A save finds the further targets below the roots. A restore in a fresh checkout finds none. So
+//! it takes the targets that the same kind of job saved last, and those that the user names.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -25,8 +25,8 @@ use crate::model::root::Root;
 use crate::store::{self, Store};
 
 impl Job {
-    /// Adds the further targets at `dirs`, absolute paths, and warns of those that cannot be kept.
-    /// What lies in a directory that is known already goes with that.
+    /// Adds the further targets at `dirs`, which are absolute paths, and warns of each one that
+    /// cannot be kept. Skips a directory inside a known one: it is part of that.
     pub(super) fn add_further<'d>(&mut self, dirs: impl IntoIterator<Item = &'d PathBuf>) {
         for dir in dirs {
             if let Err(why) = self.try_to_add(dir) {
@@ -61,7 +61,7 @@ impl Job {
         Ok(())
     }
 
-    /// Returns the innermost root that holds `dir`, and where it is there.
+    /// Returns the innermost root that contains `dir`, and the path of `dir` below it.
     fn place_of(&self, dir: &Path) -> Option<(Root, RelPath)> {
         let holding = self.roots.iter().filter_map(|(root, top)| {
             Some((top.as_os_str().len(), root.clone(), below(top, dir).ok()??))
@@ -69,7 +69,8 @@ impl Job {
         holding.max_by_key(|(len, ..)| *len).map(|(_, root, path)| (root, path))
     }
 
-    /// Refuses a directory that holds more than what cargo builds: it would be replaced as a whole.
+    /// Refuses a directory that contains more than cargo's output: a restore replaces the whole
+    /// directory.
     pub(crate) fn check_further(&self, dir: &Path) -> Result<(), String> {
         let known = self.roots.values().chain(&self.excluded);
         if let Some(held) = known.chain(self.workspaces.keys()).find(|held| held.starts_with(dir)) {
@@ -93,7 +94,7 @@ impl Job {
         Ok(())
     }
 
-    /// Returns the target that cargo uses in a root, if that is kept.
+    /// Returns the target that cargo itself uses in a root, if it is kept.
     fn own_target(&self, root: &Root) -> Option<&Place> {
         let own = match root {
             Root::Repo => Area::Target,
@@ -102,14 +103,15 @@ impl Job {
         self.places.iter().find(|place| place.area == own)
     }
 
-    /// Returns a place as it is for a target of the workspace that the package at `dir` belongs to.
+    /// Returns a place for a target of the workspace that the package at `dir` belongs to. The
+    /// caller replaces its area and directory.
     fn workspace_of(&mut self, dir: &Path) -> Result<Place, String> {
         if let Some(known) = self.in_workspace(dir) {
             return Ok(known);
         }
         let dirs =
             dirs(dir, &self.environment, None, &self.memory).map_err(|error| chain(&error))?;
-        // A build directory outside the roots is in no area: where it is, nobody knows what it was built from.
+        // A build directory outside the roots is in no area. If it exists, its sources are unknown.
         let outside = dirs.build_dir.filter(|dir| self.place_of(dir).is_none());
         let is_known = |dir: &PathBuf| self.excluded.iter().any(|known| dir.starts_with(known));
         let outside = outside.filter(|dir| !is_known(dir));
@@ -139,12 +141,12 @@ impl Job {
         targets.into_iter().find(|place| place.workspace_root == root).cloned()
     }
 
-    /// Tells whether there are further targets that are wanted.
+    /// Tells whether the job has further targets.
     pub(crate) fn has_further(&self) -> bool {
         self.places.iter().any(|place| matches!(place.area, Area::Further(_)))
     }
 
-    /// Returns the further targets that are there, as a manifest records them.
+    /// Returns the further targets whose directories exist, as a manifest records them.
     pub(crate) fn further(&self) -> Vec<FurtherTarget> {
         let is_here = |place: &&Place| place.dir.is_dir();
         let of_place = |place: &Place| {
@@ -161,13 +163,14 @@ impl Job {
     }
 }
 
-/// Returns the nearest directory above `dir` that has a manifest, in the checkout at `root`.
+/// Returns the nearest directory above `dir` that has a `Cargo.toml`, in the checkout at `root`.
 fn package_above(root: &Path, dir: &Path) -> Option<PathBuf> {
     let mut above = dir.ancestors().skip(1).take_while(|dir| dir.starts_with(root));
     above.find(|dir| dir.join("Cargo.toml").is_file()).map(Path::to_owned)
 }
 
-/// Returns the directories that a user names, relative to `repo`, without `.` and `..`.
+/// Returns the absolute paths of directories that a user names relative to `repo`, without `.` and
+/// `..`.
 pub(crate) fn named(repo: &Path, paths: &[PathBuf]) -> Vec<PathBuf> {
     let plain = |path: &PathBuf| {
         let mut plain = PathBuf::new();
@@ -183,17 +186,17 @@ pub(crate) fn named(repo: &Path, paths: &[PathBuf]) -> Vec<PathBuf> {
     paths.iter().map(plain).collect()
 }
 
-/// What the further targets are wanted for.
+/// The purpose of the further targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum For {
-    /// To restore them, also those that are not there.
+    /// To restore them, even if their directories do not exist.
     Restore,
-    /// To save those that are there.
+    /// To save those whose directories exist.
     Save,
 }
 
-/// Returns the job with the further targets that such a job saved last and that still belong to the package they
-/// belonged to.
+/// Returns the job with the further targets that the same kind of job saved last. Leaves out a
+/// target that no longer belongs to the same package.
 pub(crate) fn with_last<'j>(store: &Store, job: &'j Job, wanted_for: For) -> Cow<'j, Job> {
     if job.places.iter().all(|place| place.area.is_shared()) {
         return Cow::Borrowed(job);
@@ -219,20 +222,21 @@ pub(crate) fn with_last<'j>(store: &Store, job: &'j Job, wanted_for: For) -> Cow
     Cow::Owned(job)
 }
 
-/// Returns the job with the target directories of `found` that can be kept.
+/// Returns the job with those of the `found` target directories that can be kept.
 pub(crate) fn with_found(job: Cow<'_, Job>, mut found: Vec<PathBuf>) -> Cow<'_, Job> {
     if found.is_empty() {
         return job;
     }
-    // A directory comes before what is in it.
+    // A directory comes before the directories in it.
     found.sort();
     let mut job = job.into_owned();
     job.add_further(&found);
     Cow::Owned(job)
 }
 
-/// Returns the further targets that a job of this kind saved when it last saved, in the nearest scope in which
-/// it did. Runs that failed may not have got as far: then those of the newest whole one count too.
+/// Returns the further targets that this kind of job saved last, in the nearest scope in which it
+/// saved. A failed run may not have built all of them. So if the newest saves are partial, the
+/// result combines them with the newest whole save.
 fn of_last_save(store: &Store, job: &Job) -> store::Result<Vec<FurtherTarget>> {
     let mut by_scope = Vec::new();
     for scope in &job.readable {

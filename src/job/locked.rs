@@ -1,4 +1,4 @@
-//! The lock files of a job, and their order: the first that names a crate decides.
+//! The lock files of a job, and the order of their precedence.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,19 +12,21 @@ use crate::cargo::registries::Registries;
 use crate::fs::At;
 use crate::fs::regular::read_to_string;
 
-/// The order in which lock files are asked: where two name a crate, the first decides.
+/// The precedence of a lock file. If two lock files name a crate, the one with the earlier rank
+/// decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LockRank {
-    /// The repo itself is built with it.
+    /// The repo itself is built with this lock file.
     Own,
-    /// A dependency is, and git tracks it.
+    /// A dependency is built with this lock file, and git tracks it.
     Tracked,
-    /// Nobody knows who wrote it.
+    /// Git does not track the lock file, so its author is unknown.
     Found,
 }
 
 impl LockRank {
-    /// Returns that of a workspace that is not the repo's, by what its key was made from.
+    /// Returns the rank for a workspace other than the repo's, given the files that its key was
+    /// made from.
     pub(crate) fn by(basis: &Basis) -> Self {
         match basis {
             Basis::TrackedLock(_) => Self::Tracked,

@@ -1,4 +1,4 @@
-//! Waiting for cargo's own locks, until told to stop.
+//! Waits for cargo's own locks, unless told to stop.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use super::{Error, Result};
 use crate::cargo::build_lock::{BuildLocks, lock_builds, lock_package_users, lock_packages};
 use crate::fs::lock::Lock;
 
-/// Keeps builds out of `dir` for as long as the locks live; fails if one runs there for longer than
-/// `patience`.
+/// Keeps builds out of `dir` for as long as the locks live. Fails if a build runs there for longer
+/// than `patience`.
 pub(crate) fn keep_builds_out(
     dir: &Path,
     patience: Duration,
@@ -24,8 +24,8 @@ pub(crate) fn keep_builds_out(
     locks.map_err(|path| Error::Busy { path, holder: "a cargo build" })
 }
 
-/// How long we wait for cargo's package lock. Cargo holds it while it downloads and extracts:
-/// 8.7 s for 36,000 files were measured; a slow line may take a minute.
+/// How long to wait for cargo's package lock. Cargo holds it while it downloads and extracts
+/// crates: 8.7 s were measured for 36,000 files, and a slow connection may take a minute.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Keeps cargo from changing `registry/` and `git/` for as long as the lock lives.
@@ -40,10 +40,11 @@ pub(crate) fn keep_packages_still(cargo_home: &Path, progress: &Progress) -> Res
     })
 }
 
-/// How long we wait for builds that read `registry/` and `git/`, which may go on for long.
+/// How long to wait for builds that read `registry/` and `git/`. A build may take much longer.
 const BUILD_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Keeps cargo from changing `registry/` and `git/`, and builds from reading there, for as long as the locks live.
+/// Keeps cargo from changing `registry/` and `git/`, and builds from reading them, for as long as
+/// the locks live.
 pub(crate) fn keep_packages_unused(cargo_home: &Path, progress: &Progress) -> Result<[Lock; 2]> {
     let builds = progress.attempt(BUILD_PATIENCE, || {
         let lock = lock_package_users(cargo_home, Duration::ZERO)?;

@@ -1,4 +1,4 @@
-//! A job as it stands before anything is read or written: what it wants, and where.
+//! A job before anything is read or written: the areas that it wants, and their directories.
 
 mod asked;
 pub(crate) mod checkout_files;
@@ -46,96 +46,100 @@ use crate::model::scope::{Lane, Scope};
 use crate::model::system::System;
 use crate::store::TreeOwner;
 
-/// What a user asks for.
+/// The request of a user.
 #[derive(Clone, Debug)]
 pub struct Ask {
     /// The checkout of the repo, absolute.
     pub repo: PathBuf,
     /// The checkouts of its dependencies, absolute.
     pub dependencies: BTreeMap<Name, PathBuf>,
-    /// Which areas to keep; `dependencies` stands for all of theirs.
+    /// The areas to restore and save; `dependencies` stands for the areas of all dependencies.
     pub areas: BTreeSet<Kept>,
-    /// Used as given instead of the computed key.
+    /// The key to use instead of the computed one.
     pub key: Option<Name>,
-    /// Used as given for the targets of these dependencies: what a job was told before it built, so
-    /// that a lock file that the build makes does not move them.
+    /// The keys to use for the targets of these dependencies instead of the computed ones. They
+    /// date from before the build, so a lock file that the build writes does not change them.
     pub dependency_keys: BTreeMap<Name, Name>,
     /// Further inputs of the key.
     pub key_options: KeyOptions,
-    /// What kind of job this is.
+    /// The kind of this job.
     pub label: String,
-    /// Who may restore what it saves.
+    /// The scope that it saves to.
     pub scope: Scope,
-    /// The lane of the branch it is based on, which it may read too.
+    /// The lane of the branch that it is based on; it may read that lane too.
     pub base: Option<Lane>,
     /// `--cargo-home`.
     pub cargo_home: Option<PathBuf>,
     /// `--target-dir`.
     pub target_dir: Option<PathBuf>,
-    /// What of target directories is neither saved nor restored.
+    /// The files of target directories that are neither saved nor restored.
     pub scratch: Scratch,
-    /// Further targets, relative to the repo, that are kept whoever saved them.
+    /// Further targets to keep, relative to the repo, whatever job saved them.
     pub targets: Vec<PathBuf>,
-    /// Where it comes from, for people.
+    /// The origin of the job, for people.
     pub provenance: BTreeMap<String, String>,
 }
 
-/// A job as it stands before anything is read or written.
+/// A job before anything is read or written.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Who may restore what it saves.
+    /// The scope that it saves to.
     pub scope: Scope,
     /// The scopes it may read, its own first.
     pub readable: Vec<Scope>,
-    /// The key that is handed out.
+    /// The key of the repo, for outputs and reports.
     pub key: Name,
     /// The key of each dependency.
     pub dependency_keys: BTreeMap<Name, Name>,
-    /// What kind of job this is.
+    /// The kind of this job.
     pub label: String,
-    /// The git repositories that the checkouts are in, canonical: a build may use anything of them.
+    /// The canonical paths of the git repositories that contain the checkouts. A build may use any
+    /// file in them.
     pub roots: BTreeMap<Root, PathBuf>,
     /// `CARGO_HOME`.
     pub cargo_home: PathBuf,
     /// The system that it builds on.
     pub system: System,
-    /// The variables that it has.
+    /// Its environment variables.
     pub environment: Environment,
-    /// What cargo, rustc and C compilers answered.
+    /// The answers of cargo, rustc and C compilers.
     pub(crate) memory: Arc<Memory>,
-    /// The areas, in the order in which they are reported.
+    /// The areas, in the order of the report.
     pub places: Vec<Place>,
     /// The variables that the user added to the key.
     pub env_vars: Vec<String>,
-    /// The roots of the workspaces that are built in, each with what its lock file counts for.
+    /// The root of each workspace that is built, with the rank of its lock file.
     pub workspaces: BTreeMap<PathBuf, LockRank>,
-    /// What their lock files name of `CARGO_HOME`; nothing where there is no lock file.
+    /// The parts of `CARGO_HOME` that these lock files name. A workspace without a lock file names
+    /// none.
     pub wanted: Wanted,
     /// Whether any lock file was found.
     pub has_lock: bool,
     /// Whether git tracks the lock file of the repo.
     pub is_locked: bool,
-    /// Every target and build directory of the repo and its dependencies, wanted or not, and the further
-    /// targets that are kept.
+    /// Every target and build directory of the repo and its dependencies, wanted or not. Also the
+    /// further targets that are kept, and build directories of their workspaces that lie outside
+    /// the roots.
     pub target_dirs: Vec<PathBuf>,
-    /// Directories inside roots that hold no sources: those, the store, the home.
+    /// Directories without sources, to skip inside the roots: target and build directories, the
+    /// store, cargo's home.
     pub excluded: Vec<PathBuf>,
-    /// What of target directories is neither saved nor restored.
+    /// The files of target directories that are neither saved nor restored.
     pub scratch: Scratch,
-    /// Where it comes from, for people.
+    /// The origin of the job, for people.
     pub provenance: BTreeMap<String, String>,
-    /// What people should know about how this came about.
+    /// The warnings from resolving the job.
     pub warnings: Vec<Warning>,
 }
 
-/// One area of a job: where it is and which series it belongs to.
+/// One area of a job: its directory, and the key of its series.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The area.
     pub area: Area,
     /// Its directory, which need not exist.
     pub dir: PathBuf,
-    /// The root of the workspace that is built there: where relative dep-info starts.
+    /// The root of the workspace that is built there. Relative paths in dep-info start from it.
     pub workspace_root: PathBuf,
     /// The key of its series.
     pub series_key: Name,
@@ -148,7 +152,8 @@ pub struct Place {
 }
 
 impl Job {
-    /// Returns each part of the key of the target by name, as text; nothing if no area is wanted.
+    /// Returns the parts of the target's key, or else of the first area's key, by name, as text.
+    /// Returns an empty map if no area is wanted.
     pub fn components(&self) -> &BTreeMap<String, String> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
         let of_target = self.places.iter().find(|place| place.area == Area::Target);
@@ -169,7 +174,7 @@ impl Job {
         Series { scope: self.scope.clone(), area: place.area.clone(), key }
     }
 
-    /// Returns what the job wants of an area.
+    /// Returns the job's request for an area.
     pub fn wish(&self, place: &Place) -> Wish {
         let is_shared = place.area.is_shared();
         Wish {
@@ -184,10 +189,10 @@ impl Job {
         }
     }
 
-    /// Tells whether the absence of an area counts although nobody ever saved it.
+    /// Tells whether an area counts as missed even if no generation of it was ever saved.
     pub fn counts_on(&self, area: &Area) -> bool {
         match area {
-            // A job may build in further targets alone.
+            // A job may build only in further targets.
             Area::Target => !self.has_further(),
             Area::Registry => self.wanted.has_crates(),
             Area::Git => self.wanted.has_repositories(),
@@ -195,12 +200,13 @@ impl Job {
         }
     }
 
-    /// Returns what a record says of the job that has a directory in hand.
+    /// Returns the owner to record for a directory that this job uses.
     pub(crate) fn as_owner(&self) -> TreeOwner {
         TreeOwner { scope: self.scope.clone(), system: self.system.clone() }
     }
 
-    /// Returns cargo's home as manifests record it, if what is built in the area depends on it.
+    /// Returns cargo's home as manifests record it. Returns `None` for `registry` and `git`, whose
+    /// files do not depend on its path.
     pub fn home_of(&self, place: &Place) -> Option<RawPath> {
         let home = || RawPath::of(self.cargo_home.as_os_str().as_encoded_bytes());
         (!place.area.is_shared()).then(home)
@@ -214,8 +220,8 @@ impl Job {
 }
 
 impl Place {
-    /// Refuses a directory that holds the store or cargo's home: replacing the one would replace
-    /// the other.
+    /// Refuses a directory that contains the store or cargo's home: replacing the directory would
+    /// replace them too.
     pub(crate) fn check(&self, store_root: &Path, cargo_home: &Path) -> Result<()> {
         let Ok(dir) = self.dir.canonicalize() else { return Ok(()) };
         let holds = |path: &Path| path.canonicalize().is_ok_and(|path| path.starts_with(&dir));

@@ -1,4 +1,4 @@
-//! Notes: facts that a verb reports beside its result. Nothing is wrong.
+//! Notes: facts that a verb reports beside its result. A note reports no fault.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -10,9 +10,9 @@ use crate::model::root::Root;
 use crate::model::system::{PassedOver, System};
 use crate::model::unit_use::UnitGroup;
 
-/// Something that a verb noticed and that people may want to know.
+/// A fact that a verb noticed and that people may want to know.
 ///
-/// The sentences are in [`messages`](crate::front).
+/// The sentences are in [`front`](crate::front).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
     /// The generation has another key than the wanted one.
@@ -24,7 +24,7 @@ pub enum Note {
         /// Its path now.
         now: PathBuf,
     },
-    /// The generation was saved on another system, on which its artifacts still work here.
+    /// The generation was saved on another system, and its artifacts work here.
     AnotherSystem {
         /// The system of the generation.
         saved: Box<System>,
@@ -48,52 +48,53 @@ pub enum Note {
         /// Its path now.
         now: RawPath,
     },
-    /// Crates that are not restored, because cargo knows them by the path of their checkout.
+    /// Crates are not restored, because cargo identifies them by the path of their checkout.
     PathBound(BTreeSet<String>),
     /// The generation was the best of several.
     BestOf {
-        /// How many there were.
+        /// The number of generations.
         generations: usize,
-        /// How many of the units that the job used last time cargo can reuse, and how many it used, if that is known.
+        /// The number of units that the job used last time and cargo can reuse, and the number that
+        /// it used; `None` if unknown.
         reused: Option<(usize, usize)>,
-        /// How many units of the generation are fresh.
+        /// The number of fresh units in the generation.
         fresh: usize,
     },
     /// The live target is ahead of the store and stays as it is.
     Ahead {
         /// The target.
         dir: PathBuf,
-        /// How many of the wanted units cargo can reuse of the live target.
+        /// The number of wanted units that cargo can reuse from the live target.
         reused: usize,
-        /// How many units the job used last time.
+        /// The number of units that the job used last time.
         wanted: usize,
-        /// How many cargo can reuse of the best generation.
+        /// The number of wanted units that cargo can reuse from the best generation.
         reused_of_best: usize,
     },
-    /// Crates of a registry that no lock file names are not saved, because their bytes are not those that a lock file
-    /// of this job means.
+    /// Crates of a registry that no lock file names are not saved, because their bytes differ from
+    /// those of the same crates in a lock file of this job.
     UnknownRegistry {
-        /// The first path.
+        /// The path of the first crate.
         path: PathBuf,
-        /// How many there are.
+        /// The number of crates.
         count: usize,
     },
     /// Parts of `CARGO_HOME` were changed by a job of another lane and are replaced.
     ChangedByAnotherLane {
         /// The directory.
         dir: PathBuf,
-        /// How many parts.
+        /// The number of parts.
         count: usize,
     },
-    /// Units are not stored any more, or their fingerprint has an unknown format, and so they are kept.
+    /// Units leave the stored copy, or stay because the format of their fingerprint is unknown.
     Units(UnitGroup),
-    /// The filesystem records no reads, so nobody can tell which units the job used.
+    /// The filesystem records no reads, so it is unknown which units the job used.
     UseUnknown,
     /// The directory of an area holds nothing to save.
     NothingThere(PathBuf),
-    /// The tree does not stay as a hot tree, for this reason, a clause.
+    /// The tree does not become a hot tree. The reason is a clause.
     NoHotTree(String),
-    /// Cargo has this release, and is newer than any that this program was tested with.
+    /// This release of cargo is newer than any that this program was tested with.
     NewerCargo(String),
     /// The job may not restore.
     NotRestored(CacheMode),
@@ -127,7 +128,7 @@ impl Note {
         "not-saved",
     ];
 
-    /// Returns the word that stands for it in JSON. It never changes its meaning.
+    /// Returns the code of this kind of note in JSON. A code never changes its meaning.
     pub fn code(&self) -> &'static str {
         match self {
             Self::AnotherKey(_) => "another-key",

@@ -1,4 +1,4 @@
-//! Owners: who had a directory in hand last in which jobs build.
+//! Owners: for each directory in which jobs build, the scope of the job that used it last.
 
 use std::path::{Path, PathBuf};
 
@@ -19,25 +19,26 @@ pub(crate) struct Owners<'a> {
 }
 
 impl Owners<'_> {
-    /// Returns who had `dir` in hand last, if that is known.
+    /// Returns the recorded owner of `dir`, if there is one.
     pub(crate) fn of(&self, dir: &Path) -> Option<DirOwner> {
         self.store.dir_owner(&real(dir), self.boot)
     }
 
-    /// Returns why the job may not build in `dir`, by its owner; none if it may.
+    /// Returns why the job may not build in `dir`, given its owner; `None` if it may.
     pub(crate) fn foreign(&self, dir: &Path) -> Option<Foreign> {
         let owner = self.of(dir);
         foreign(owner.as_ref().and_then(|owner| owner.scope.as_ref()), &self.job.readable)
     }
 
-    /// Records that the job has `dir` in hand from now on.
+    /// Records that the job uses `dir` from now on.
     pub(crate) fn take(&self, dir: &Path) -> Result<()> {
         let since = now_at(self.store.root())?;
         let scope = Some(self.job.scope.clone());
         self.record(dir, &DirOwner { scope, since, left: None })
     }
 
-    /// Records that a save of the job took in what is in `dir`, and how it left that, if the job is over.
+    /// Records that the job saved `dir`. If the job is over, `left` is the state in which the save
+    /// left the directory.
     pub(crate) fn saved(&self, dir: &Path, left: Option<LeftAs>) -> Result<()> {
         let known = self.of(dir).map(|owner| owner.since);
         let since = known.map_or_else(|| now_at(self.store.root()), Ok)?;
@@ -45,7 +46,7 @@ impl Owners<'_> {
         self.record(dir, &DirOwner { scope, since, left })
     }
 
-    /// Records that nobody knows who built in `dir`, unless an owner is recorded.
+    /// Records that the owner of `dir` is unknown, unless it has a record already.
     pub(crate) fn disclaim(&self, dir: &Path) -> Result<()> {
         if self.of(dir).is_some() {
             return Ok(());
@@ -54,8 +55,9 @@ impl Owners<'_> {
         self.record(dir, &DirOwner { scope: None, since, left: None })
     }
 
-    /// Records of directories around the checkouts that they are not there, where `of` picks their owner: what is
-    /// there later is none of that owner's work.
+    /// Records that directories of the job, or around its checkouts, no longer exist. Records this
+    /// only for directories whose owner `of` picks. Anything found there later is not the work of
+    /// that owner.
     pub(crate) fn note_missing(&self, of: impl Fn(&DirOwner) -> bool) -> Result<()> {
         let around: Vec<_> = self.job.roots.values().filter_map(|root| around(root)).collect();
         let own: Vec<_> = self.job.target_dirs.iter().map(|dir| real(dir)).collect();
@@ -69,8 +71,8 @@ impl Owners<'_> {
         Ok(())
     }
 
-    /// Returns the directories in the checkouts that have an owner and that this job does not ask for: another job
-    /// built there, wherever that is, and this one may.
+    /// Returns the directories in the checkouts that have an owner, hold something, and are none of
+    /// this job's own. Another job built in them, and this job may build in them too.
     pub(crate) fn beside(&self) -> Result<Vec<PathBuf>> {
         let mut dirs = self.store.owned_dirs(self.boot)?;
         let Job { roots, excluded, .. } = self.job;
@@ -84,7 +86,8 @@ impl Owners<'_> {
         Ok(self.store.set_dir_owner(&real(dir), self.boot, owner)?)
     }
 
-    /// Tells whether `dir`, which a save found, was made after the job took its own target in hand.
+    /// Tells whether `dir`, which a save found, was created after this job took over its own
+    /// target.
     pub(crate) fn is_new(&self, dir: &Path) -> bool {
         let own = self.job.target_dirs.first().and_then(|dir| self.of(dir));
         let since = own.filter(|own| own.scope.as_ref() == Some(&self.job.scope));
@@ -92,8 +95,9 @@ impl Owners<'_> {
     }
 }
 
-/// Records that a job which restores nothing builds in its target directories and uses its home, if it may read who did
-/// last.
+/// Records the directories that a job uses although it restores nothing: its target directories and
+/// its home. Skips a directory with files if its owner is unknown, or is a scope that the job may
+/// not read.
 pub fn note_build(store: &Store, job: &Job) -> Result<()> {
     let (boot, job) = (boot_id(), &*with_last(store, job, For::Save));
     let owners = Owners { store, job, boot: &boot };
@@ -107,12 +111,13 @@ pub fn note_build(store: &Store, job: &Job) -> Result<()> {
     Ok(())
 }
 
-/// Returns the directories of `CARGO_HOME` that jobs leave something in for the next one.
+/// Returns the directories of `CARGO_HOME` in which jobs leave files for the next job.
 pub(crate) fn home_dirs(job: &Job) -> [PathBuf; 2] {
     ["registry", "git"].map(|below| job.cargo_home.join(below))
 }
 
-/// Returns the directory that the checkouts of one runner's job lie in, as far as `root`, one of them, tells.
+/// Returns the directory that contains the checkouts of a job, judged by one of them: the parent of
+/// `root`, unless that is the root of the filesystem; then `root`.
 fn around(root: &Path) -> Option<&Path> {
     root.parent().filter(|parent| parent.parent().is_some()).or(Some(root))
 }

@@ -1,8 +1,9 @@
-//! The private home of a runner: cargo's caches are its own, everything else is the usual home's.
+//! The private home of a runner. It has cargo caches of its own, and takes everything else from the
+//! usual home.
 //!
-//! Cargo's package lock is a file of its home, so runners with a home each never wait for each other
-//! and never see what another extracts. The price: cargo compiles every crate of a registry again
-//! when the path of its home is another one than the target was built with.
+//! Cargo's package lock is a file in its home. So runners with separate homes never wait for each
+//! other, and never see the crates that another runner extracts. The price: if a target was built
+//! with a home at another path, cargo compiles every registry crate again.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -33,33 +34,35 @@ use crate::store::{PrivateHome, Store};
 /// A private home, ready for cargo.
 #[derive(Debug)]
 pub struct Opened {
-    /// The home, which stays for as long as this lives.
+    /// The home, which is not removed while this value lives.
     pub home: PrivateHome,
-    /// The home that was there before, if that was set aside.
+    /// The previous home, if it was set aside.
     pub set_aside: Option<SetAside>,
-    /// What people should know.
+    /// Warnings for people.
     pub warnings: Vec<Warning>,
 }
 
 impl Opened {
-    /// Returns where it is, as reports show it.
+    /// Returns the path of the home, as reports show it.
     pub fn raw_path(&self) -> RawPath {
         RawPath::of(self.home.path().as_os_str().as_bytes())
     }
 
-    /// Returns an environment in which cargo takes this home for its own.
+    /// Returns the environment with this home as `CARGO_HOME`.
     pub fn applied_to(&self, environment: &Environment) -> Environment {
         environment.clone().with("CARGO_HOME", self.home.path())
     }
 }
 
-/// Opens the private home of `owner`, making it if nothing is there.
+/// Opens the private home of `owner`; creates it if it does not exist.
 ///
-/// What the usual home holds besides cargo's caches is there too, by symlinks: installed programs
-/// and their list, credentials, the configuration. So nothing secret is copied, and `cargo install`
-/// and `cargo login` go where they would go without us.
+/// The private home has symlinks to everything in the usual home except cargo's caches: installed
+/// programs and their list, credentials, the configuration. A configuration with relative paths is
+/// copied with absolute paths and without secrets. So no secret is copied, and `cargo install` and
+/// `cargo login` write where they would write without us.
 ///
-/// One that a job had which may not be read is set aside first, if the job does so with leftovers.
+/// If a job that this one may not read used the home before, the home is set aside first, unless
+/// leftovers are kept.
 pub fn open(
     store: &Store,
     owner: &HomeOwner,
@@ -84,13 +87,14 @@ pub struct User<'a> {
     pub repo: &'a Path,
     /// The scopes that it may read, its own first.
     pub readable: &'a [Scope],
-    /// How to treat a private home of another job that this one may not read.
+    /// How to treat a private home that was left by a job that this one may not read.
     pub leftovers: Leftovers,
 }
 
 impl User<'_> {
-    /// Returns the scope that has the home of `owner` from now on. Where the home of a job that may not be read
-    /// stays, that is still the one of that job.
+    /// Sets the home of `owner` aside if a job that may not be read used it and leftovers are not
+    /// kept. Returns the scope to record for the home; if such a home stays, that is still the
+    /// scope of its job.
     fn scope_in(
         &self,
         store: &Store,
@@ -122,8 +126,9 @@ impl User<'_> {
     }
 }
 
-/// Returns the home that this one stands in for, unless a step before has linked to it and exported
-/// this one. That of another runner is nobody's usual one.
+/// Returns the usual home, which this one stands in for. Returns `None` if there is none, or if an
+/// earlier step has linked to it and exported this one. The private home of another runner is never
+/// the usual one.
 fn usual_home(
     store: &Store,
     home: &Path,
@@ -139,7 +144,8 @@ fn usual_home(
     Ok(found)
 }
 
-/// Lets `home` have what `usual` has, and no links to what it no longer has.
+/// Links everything in `usual` into `home`, and removes links to anything that `usual` no longer
+/// has. Writes the configuration if a link does not do.
 fn furnish(
     store: &Store,
     home: &PrivateHome,
@@ -163,7 +169,7 @@ fn furnish(
                     config: source.clone(),
                 });
             }
-            // Escaped, so that the path ends in the comment whatever is in it.
+            // Escape the path, so that no line break in it ends the comment.
             Some(format!(
                 "{WRITTEN} from {}, with absolute paths.\n{text}",
                 source.display().to_string().escape_debug()
@@ -186,7 +192,7 @@ fn furnish(
     for (name, target) in links {
         let link = path.join(name);
         match symlink(&target, &link) {
-            // A directory that cargo made before the usual home had one stays.
+            // If cargo made a directory here before the usual home had one, it stays.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             linked => linked.at("create symlink", &link)?,
         }
@@ -194,17 +200,17 @@ fn furnish(
     Ok(())
 }
 
-/// Where cargo looks for the configuration of its home.
+/// The name of the configuration file in cargo's home.
 const CONFIG: &str = "config.toml";
 
-/// What a configuration begins with that we wrote.
+/// The first words of a configuration that this program wrote.
 const WRITTEN: &str = "# Written by runner-cache";
 
-/// Returns what is to be linked, by name: everything in `usual` but cargo's caches and its
-/// configuration.
+/// Returns the targets of the links to create, by name: everything in `usual` except cargo's caches
+/// and configuration.
 ///
-/// Credentials are linked also where there are none yet, so that a login leaves them at home; so is
-/// the list of installed programs where these are linked.
+/// Credentials are linked even if there are none yet, so that a login stores them in the usual
+/// home. If `bin` is linked, so is the list of installed programs, even if there is none yet.
 fn links_to(usual: &Path) -> Result<BTreeMap<OsString, PathBuf>> {
     let mut names: Vec<OsString> = Vec::new();
     let entries = match fs::read_dir(usual) {
@@ -224,7 +230,8 @@ fn links_to(usual: &Path) -> Result<BTreeMap<OsString, PathBuf>> {
     Ok(names.into_iter().map(|name| (name.clone(), usual.join(name))).collect())
 }
 
-/// Tells whether cargo's package lock guards what is called so, or we stage there.
+/// Tells whether each home has its own entry of this name: cargo's package lock guards it, or this
+/// program stages there.
 fn is_private(name: &OsStr) -> bool {
     let begins_with = |prefix: &str| name.as_bytes().starts_with(prefix.as_bytes());
     name == "registry"
@@ -232,7 +239,7 @@ fn is_private(name: &OsStr) -> bool {
         || [".package-cache", ".global-cache", STAGED_PREFIX].into_iter().any(begins_with)
 }
 
-/// Returns the symlinks in `home` with what they point to. Whatever is a link there, we made.
+/// Returns the symlinks in `home`, which this program created, and their targets.
 fn links_in(home: &Path) -> Result<BTreeMap<OsString, PathBuf>> {
     let mut links = BTreeMap::new();
     for entry in fs::read_dir(home).at("read directory", home)? {

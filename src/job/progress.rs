@@ -1,4 +1,4 @@
-//! How far an operation is, for whoever watches, and whether it should go on.
+//! The progress of an operation, and the request to stop it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::{Error, Result};
 
-/// How far an operation is, and whether it should go on. Shared by its threads; somebody else may
-/// look, or stop it, at any time.
+/// The progress of an operation, and whether it should stop. The threads of the operation share
+/// this value. Any other thread may read it, or stop the operation, at any time.
 #[derive(Debug, Default)]
 pub struct Progress {
     total_bytes: AtomicU64,
@@ -16,10 +16,10 @@ pub struct Progress {
     stop: Arc<AtomicBool>,
 }
 
-/// A look at a [`Progress`].
+/// The state of a [`Progress`] at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// The bytes to read or write as far as known; grows while areas are looked at.
+    /// The bytes to read or write, as far as known. Grows while areas are examined.
     pub total_bytes: u64,
     /// The bytes read or written.
     pub done_bytes: u64,
@@ -39,7 +39,7 @@ impl Progress {
         self.done_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Returns how far it is.
+    /// Returns the current state.
     pub fn look(&self) -> Look {
         Look {
             total_bytes: self.total_bytes.load(Ordering::Relaxed),
@@ -48,29 +48,30 @@ impl Progress {
         }
     }
 
-    /// Makes the operation end soon: areas that are not done yet fail with [`Error::Stopped`], and
-    /// leave nothing behind.
+    /// Tells the operation to stop soon. Areas that are not done yet fail with [`Error::Stopped`],
+    /// and leave nothing behind.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
     }
 
-    /// Tells whether it should end.
+    /// Tells whether the operation should stop.
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Returns what [`Self::stop`] sets, for a signal handler, which can do no more than that.
+    /// Returns the flag that [`Self::stop`] sets, for a signal handler: setting a flag is all that
+    /// it can do.
     pub fn stop_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stop)
     }
 
-    /// Fails once it should end: what takes long asks between its steps.
+    /// Fails if the operation should stop. Long work calls this between its steps.
     pub(crate) fn go_on(&self) -> Result<()> {
         if self.is_stopped() { Err(Error::Stopped) } else { Ok(()) }
     }
 
-    /// Attempts something again and again until it comes to something, for at most `patience`;
-    /// returns what came last. Ends early when it should end.
+    /// Repeats `attempt` until it succeeds, for at most `patience`. Returns the last result. Fails
+    /// early if the operation should stop.
     pub(crate) fn attempt<T>(
         &self,
         patience: Duration,
@@ -89,11 +90,11 @@ impl Progress {
     }
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 pub(crate) enum Attempt<T> {
-    /// This.
+    /// The attempt succeeded, with this result.
     Came(T),
-    /// Nothing, and this if there is no other attempt.
+    /// The attempt did not succeed. This is the result if it was the last one.
     Nothing(T),
 }
 

@@ -1,4 +1,4 @@
-//! What an operation did: the objects that `--json` prints.
+//! The reports of operations: the objects that `--json` prints.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::model::rebuild::Rebuild;
 use crate::model::reuse::Reuse;
 use crate::store::{self, Reclaimed};
 
-/// Which way an area was restored or saved.
+/// The way in which an area was restored or saved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
@@ -34,12 +34,12 @@ pub enum Mode {
     Left,
     /// A generation was published.
     Published,
-    /// The tree was identical to a generation, which got a new stamp.
+    /// The tree was identical to a generation, whose series got a new stamp.
     Unchanged,
     /// There was nothing to restore or save.
     #[default]
     Nothing,
-    /// It went wrong; what was there before is there still.
+    /// It failed; everything stays as it was before.
     Failed,
 }
 
@@ -53,7 +53,7 @@ pub struct Said {
 }
 
 impl Said {
-    /// Adds those of another step.
+    /// Adds the notes and warnings of another step.
     pub fn add(&mut self, more: Self) {
         self.notes.extend(more.notes);
         self.warnings.extend(more.warnings);
@@ -72,55 +72,58 @@ impl From<Warning> for Said {
     }
 }
 
-/// What was done with one area.
+/// The report of one area.
 #[derive(Debug, Serialize)]
 pub struct AreaReport {
     /// The area.
     #[serde(serialize_with = "as_shown")]
     pub name: Area,
-    /// How well what was restored matches; for a save, whether the series had the tree already.
+    /// How well the restored generation matches; for a save, whether a generation had the tree
+    /// already.
     pub hit: Hit,
-    /// Which way it went.
+    /// The way in which it was restored or saved.
     pub mode: Mode,
     /// The regular files of the area, hard links included.
     pub files: u64,
-    /// Their bytes, each link group once.
+    /// The bytes of these files; a file with several hard links counts once.
     pub bytes: u64,
-    /// The bytes on disk in the store: of the packs read, or of those written.
+    /// The bytes on disk of the packs that were read or written.
     pub stored_bytes: u64,
     /// How long it took.
     pub seconds: f64,
-    /// The generation restored or published: series and number.
+    /// The generation that was restored or published, or that had the tree already: series and
+    /// number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<String>,
-    /// The cache key that generation was saved under.
+    /// The cache key of that generation; for a save, of the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub matched_key: Option<Name>,
-    /// Why it was chosen or what was noticed, for people.
+    /// The notes for people, such as the reason for the choice of the generation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<Note>,
-    /// What went wrong, with its causes.
+    /// The warnings, each with its causes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
-    /// Its units; none in `registry` and `git`.
+    /// The numbers of its units; 0 for `registry` and `git`.
     #[serde(skip)]
     pub units: UnitsReport,
-    /// Whether its absence counts: an area that nobody ever saved is not missed.
+    /// Whether a miss counts. An area that no job ever saved is not missed, unless the job needs
+    /// it: see [`Job::counts_on`].
     #[serde(skip)]
     pub wanted: bool,
-    /// How much of what the job used came from the cache.
+    /// The share of the units used by the job that came from the cache.
     #[serde(skip)]
     pub reuse: Option<Reuse>,
-    /// Which generation that is.
+    /// The id of the generation.
     #[serde(skip)]
     pub id: Option<GenerationId>,
-    /// Why it went wrong.
+    /// The error, if it failed.
     #[serde(skip)]
     pub failure: Option<Error>,
 }
 
 impl AreaReport {
-    /// Returns the report of an area with which nothing was done yet.
+    /// Returns the report of an area before anything is done with it.
     pub fn new(name: Area) -> Self {
         Self {
             name,
@@ -153,7 +156,7 @@ impl AreaReport {
         self.warnings.extend(said.warnings);
     }
 
-    /// Notes what went wrong, with its causes.
+    /// Records that the area failed, and the error with its causes.
     pub fn fail(&mut self, error: Error) {
         self.mode = Mode::Failed;
         self.hit = Hit::Miss;
@@ -162,7 +165,7 @@ impl AreaReport {
     }
 }
 
-/// Says what dead processes left that cannot be removed.
+/// Returns a warning for each path that a dead process left and that cannot be removed.
 pub fn left_behind(reclaimed: store::Result<Reclaimed>) -> Vec<Warning> {
     match reclaimed {
         Ok(reclaimed) => reclaimed.left.into_iter().map(Warning::LeftBehind).collect(),
@@ -170,35 +173,35 @@ pub fn left_behind(reclaimed: store::Result<Reclaimed>) -> Vec<Warning> {
     }
 }
 
-/// Notes that a job restores nothing because it may not.
+/// Returns the note that a job may not restore; `None` if it may.
 pub fn not_restored(cache_mode: CacheMode) -> Option<Note> {
     (!cache_mode.restores()).then_some(Note::NotRestored(cache_mode))
 }
 
-/// What was done with the sources.
+/// The numbers of sources that were examined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SourcesReport {
-    /// Files, directories and symlinks that were looked at.
+    /// The number of files, directories and symlinks that were examined.
     pub checked: u64,
-    /// How many are as they were recorded and have their recorded mtime.
+    /// The number of sources that are as recorded and have their recorded mtime.
     pub restored: u64,
-    /// How many are changed, new or unknown and look new to cargo.
+    /// The number of sources that are changed, new or unknown, and look new to cargo.
     pub changed: u64,
 }
 
-/// What was done with the units.
+/// The numbers of units that were kept and left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct UnitsReport {
-    /// Units in the generation.
+    /// The number of units in the generation.
     pub kept: u64,
-    /// Units that were left out of it.
+    /// The number of units that were left out of it.
     pub pruned: u64,
 }
 
 /// A directory that was set aside before cargo saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SetAside {
-    /// Where it was.
+    /// The path where it was.
     pub path: RawPath,
     /// Why, as a clause.
     pub why: String,
@@ -215,15 +218,15 @@ impl fmt::Display for SetAside {
 pub struct Report {
     /// The repo's key.
     pub cache_key: Name,
-    /// Exact only if every wanted area hit exactly; a miss if none hit at all.
+    /// Exact only if every wanted area hit exactly; a miss if no wanted area hit.
     pub hit: Hit,
-    /// The key restored from; none on a miss.
+    /// The key of the restored generation; `None` on a miss.
     pub matched_key: Option<Name>,
-    /// Each area.
+    /// The reports of the areas.
     pub areas: Vec<AreaReport>,
-    /// The sources.
+    /// The numbers of sources.
     pub sources: SourcesReport,
-    /// The units.
+    /// The numbers of units of all areas.
     pub units: UnitsReport,
     /// How long it took.
     pub seconds: f64,
@@ -241,7 +244,7 @@ pub struct SaveReport {
     /// The part that it shares with a restore.
     #[serde(flatten)]
     pub shared: Report,
-    /// How much of what the job used came from the cache, where that can be told.
+    /// The share of the units used by the job that came from the cache, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reuse: Option<Reuse>,
 }
@@ -252,13 +255,15 @@ pub struct RestoreReport {
     /// The part that it shares with a save.
     #[serde(flatten)]
     pub shared: Report,
-    /// The files that a build wrote among the sources and that were put back, as people name them.
+    /// The kept files that were put back, as shown to people.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kept_files: Vec<String>,
-    /// Changed files of packages that stay fresh, as far as cargo knows of no unit that reads them.
+    /// Changed files in packages that stay fresh, because cargo knows of no unit that reads the
+    /// files.
     #[serde(rename = "blind-inputs", skip_serializing_if = "Vec::is_empty")]
     pub blind_inputs: Vec<String>,
-    /// The directories that were set aside, because a job that this one may not read had built there.
+    /// The directories that were set aside, because a job that this one may not read, or an unknown
+    /// one, had built there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub set_aside: Vec<SetAside>,
     /// The crates that cargo will build again although their target was restored.
@@ -270,7 +275,7 @@ pub struct RestoreReport {
 }
 
 impl Report {
-    /// Sums up areas.
+    /// Returns the report that sums up these areas.
     pub fn of(cache_key: Name, areas: Vec<AreaReport>) -> Self {
         let wanted = || areas.iter().filter(|area| area.wanted).map(|area| area.hit);
         let hit = match (wanted().min(), wanted().max()) {
@@ -298,14 +303,14 @@ impl Report {
         }
     }
 
-    /// Returns the report of a job with which nothing was done, for a reason if there is one to tell.
+    /// Returns the report of a job that did nothing, with the reason `why` if there is one.
     pub fn nothing(job: &Job, why: Option<Note>) -> Self {
         let areas = job.places.iter().map(|place| AreaReport::new(place.area.clone())).collect();
         let notes = why.into_iter().collect();
         Self { notes, warnings: job.warnings.clone(), ..Self::of(job.key.clone(), areas) }
     }
 
-    /// Sums this up with the report of further areas of the same job that were saved later.
+    /// Adds the report of further areas that the same job saved later.
     fn and(self, later: Self) -> Self {
         let mut warnings = self.warnings;
         let more = later.warnings.into_iter().filter(|it| !warnings.contains(it));
@@ -318,12 +323,12 @@ impl Report {
 }
 
 impl SaveReport {
-    /// Returns the report of a save that did nothing, for this reason.
+    /// Returns the report of a save that did nothing, with the reason `why`.
     pub fn nothing(job: &Job, why: Note) -> Self {
         Self { shared: Report::nothing(job, Some(why)), reuse: None }
     }
 
-    /// Sums this up with the save of further areas of the same job afterwards.
+    /// Adds the report of a later save of further areas of the same job.
     #[must_use]
     pub fn and(self, later: Self) -> Self {
         Self { shared: self.shared.and(later.shared), reuse: None }

@@ -1,4 +1,4 @@
-//! Which repository a checkout is of.
+//! The repository that a checkout belongs to.
 
 use std::path::Path;
 
@@ -7,7 +7,8 @@ use crate::cargo::tracked::url_of_origin;
 use crate::model::environment::Environment;
 use crate::model::scope::Repository;
 
-/// Asks git for `owner/name` of the remote `origin`; a checkout without one is `local/<its name>`.
+/// Asks git for the `owner/name` of the remote `origin`. The repository of a checkout without that
+/// remote is `local/<name of its directory>`.
 pub fn repository_of(repo: &Path, environment: &Environment) -> Result<Repository> {
     let url = url_of_origin(repo, environment);
     if let Some(repository) = url.as_deref().and_then(repository_in_url) {
@@ -20,8 +21,8 @@ pub fn repository_of(repo: &Path, environment: &Environment) -> Result<Repositor
     text.parse().map_err(|_| Error::Unnamed(repo.to_owned()))
 }
 
-/// Returns `owner/name` of a URL as GitHub and others write them; one that is a local path names
-/// no repository.
+/// Returns the `owner/name` in a URL, in the forms that GitHub and others use; `None` for a local
+/// path.
 fn repository_in_url(url: &str) -> Option<Repository> {
     let path = match url.split_once("://") {
         Some(("file", _)) => return None,

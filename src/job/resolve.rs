@@ -1,4 +1,4 @@
-//! Finding out what a job wants and where.
+//! Finds the areas that a job wants, with their directories and keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -25,8 +25,8 @@ use crate::model::root::Root;
 use crate::store::Store;
 
 impl Job {
-    /// Finds out what a job wants and where: reads lock files and manifests, asks cargo and rustc. The
-    /// answers are remembered in the store, if there is one.
+    /// Resolves the request of a user into a job: reads lock files and manifests, and asks cargo,
+    /// rustc, git and the C compiler. Remembers the answers in the store, if there is one.
     pub fn resolve(ask: &Ask, environment: &Environment, store: Option<&Store>) -> Result<Self> {
         let found = |path: &Path| {
             path.canonicalize().map_err(|_| crate::cargo::Error::RepoMissing(path.to_owned()))
@@ -37,7 +37,7 @@ impl Job {
             checkouts.insert(Root::Dependency(name.clone()), found(path)?);
         }
         let memory = store.map_or_else(Memory::default, |store| recall(store, &repo));
-        // Ask the C compiler while rustc answers, which takes longer.
+        // Ask rustc and the C compiler at the same time; rustc takes longer.
         let (asked, system) = rayon::join(
             || ask_all(ask, environment, &checkouts, &memory),
             || system(&repo, environment, &memory),
@@ -108,7 +108,8 @@ impl Job {
         Ok(job)
     }
 
-    /// Adds the target directory of the repo, which depends on what has these `manifests`.
+    /// Adds the target directory of the repo, and its separate build directory if there is one.
+    /// Their key depends on the `manifests` of the dependencies, given as digests.
     fn add_own_target(&mut self, ask: &Ask, asked: &Asked, manifests: &BTreeMap<Name, Digest>) {
         let Asked { key, dirs, .. } = asked;
         self.add_dirs(dirs);
@@ -121,7 +122,8 @@ impl Job {
         }
     }
 
-    /// Adds the target directory of a dependency, unless it is the repo's `own`.
+    /// Adds the target directory of a dependency, and its separate build directory if there is one.
+    /// Adds neither if the target directory is the repo's `own`.
     fn add_dependency(&mut self, ask: &Ask, name: &Name, asked: &Asked, own: &Path) {
         let Asked { key, dirs, .. } = asked;
         self.add_dirs(dirs);
@@ -145,8 +147,8 @@ impl Job {
     }
 
     fn add_place(&mut self, area: Area, dir: &Path, dirs: &Dirs, series_key: &Name, key: &RepoKey) {
-        // One directory that several workspaces build in is kept once, as the first one's; a build
-        // directory inside the target directory goes with that.
+        // If several workspaces build in one directory, it is kept once, for the first of them. A
+        // build directory inside a target directory is part of that.
         if !self.places.iter().any(|place| dir.starts_with(&place.dir)) {
             let root = &dirs.workspace_root;
             self.places.push(place(area, dir.to_owned(), root, series_key.clone(), key));
@@ -154,7 +156,8 @@ impl Job {
     }
 }
 
-/// Returns the repository that each directory is in. Of several in one repository only the first is a root.
+/// Returns the repository that contains each directory. If one repository contains several, only
+/// the first of them is a root.
 fn repositories(
     checkouts: BTreeMap<Root, PathBuf>,
     environment: &Environment,

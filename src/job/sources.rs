@@ -1,4 +1,4 @@
-//! Reading the sources of every root as they are, and recording them for a manifest.
+//! Reads the current sources of every root, and records them for a manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -23,22 +23,24 @@ use crate::model::sketch::{Content, Contents};
 use crate::model::source::{SourceContent, is_executable, is_of_git};
 use crate::model::timestamp::Timestamp;
 
-/// The sources of one root as they are.
+/// The current sources of one root.
 pub(crate) struct Seen {
     pub(crate) observed: Vec<Observed>,
     pub(crate) stats: Vec<Stat>,
     pub(crate) strange_targets: Vec<PathBuf>,
-    /// How many of them are sources: what was added afterwards, git ignores.
+    /// The number of sources, which come first in `observed`. Files added by [`Self::with`] come
+    /// after them.
     sources: usize,
     by_path: BTreeMap<Option<RelPath>, usize>,
-    /// Of git's files: the newest mtime of all that counts of each.
+    /// For each of git's own files, the newest mtime among the files that its digest covers.
     newest_of_git: BTreeMap<RelPath, Timestamp>,
 }
 
-/// Records every source of every root, for a manifest, and returns the target directories there that the job
-/// does not know of.
+/// Records every source of every root, for a manifest. Also returns the target directories in the
+/// roots that the job does not know.
 ///
-/// What cannot be read, or changes while it is, is left out: it will look new.
+/// Leaves out a source that cannot be read, or that changes while it is read: it will look new to
+/// cargo.
 pub(crate) fn record(job: &Job) -> Result<(Vec<Source>, Vec<PathBuf>)> {
     let of_root = |(root, dir): (&Root, &PathBuf)| {
         let seen = see(job, dir, BTreeSet::new())?;
@@ -49,8 +51,8 @@ pub(crate) fn record(job: &Job) -> Result<(Vec<Source>, Vec<PathBuf>)> {
     Ok((sources.into_iter().flatten().collect(), targets.into_iter().flatten().collect()))
 }
 
-/// Tells whether two records have the same sources, whatever their mtimes. Git's files do not count: where a
-/// unit watches them, the tree is another one, too.
+/// Tells whether two records have the same sources, apart from mtimes. Git's own files do not
+/// count: if a unit watches them and they change, the tree changes too.
 pub(crate) fn are_same(a: &[Source], b: &[Source]) -> bool {
     type Contents = BTreeMap<(Root, Option<RelPath>), SourceContent>;
     let contents = |sources: &[Source]| -> Contents {
@@ -61,7 +63,7 @@ pub(crate) fn are_same(a: &[Source], b: &[Source]) -> bool {
     contents(a) == contents(b)
 }
 
-/// The sources of every root, read before it is known which trees are restored.
+/// The sources of every root, read before it is decided which trees to restore.
 #[derive(Default)]
 pub(crate) struct Glance(pub(crate) BTreeMap<Root, Seen>);
 
@@ -74,7 +76,7 @@ impl Glance {
         Self(job.roots.par_iter().filter_map(look).collect())
     }
 
-    /// Returns what is in the roots as a manifest would record it, and the ctimes.
+    /// Returns the sources of the roots as a manifest would record them, and their ctimes.
     pub(crate) fn sources(&self) -> (Vec<Source>, BTreeMap<SourceAt, Timestamp>) {
         let (mut sources, mut ctimes) = (Vec::new(), BTreeMap::new());
         for (root, seen) in &self.0 {
@@ -86,12 +88,13 @@ impl Glance {
         (sources, ctimes)
     }
 
-    /// Returns the target directories in a root that the job did not ask for; none if it was not read.
+    /// Returns the target directories in a root that the job does not know; `None` if the root was
+    /// not read.
     pub(crate) fn strange_targets(&self, root: &Root) -> Option<&[PathBuf]> {
         self.0.get(root).map(|seen| seen.strange_targets.as_slice())
     }
 
-    /// Returns what of a target directory belongs to the checkouts.
+    /// Returns the files in a target directory that are no part of the area.
     pub(crate) fn checkout_files<'s>(
         &'s self,
         dir: &Path,
@@ -104,19 +107,20 @@ impl Glance {
         CheckoutFiles::within(dir, self.0.iter().filter_map(of_root))
     }
 
-    /// Returns what is in the roots.
+    /// Returns the contents of the sources of the roots.
     pub(crate) fn contents(&self) -> Contents {
         self.0.iter().flat_map(|(root, seen)| seen.contents(root)).collect()
     }
 }
 
 impl Seen {
-    /// Adds the files of `also` that were not seen: git ignores them, or they are its own.
+    /// Adds the files of `also` that were not seen yet: git ignores them, or they are git's own.
     pub(crate) fn with(mut self, root: &Path, also: BTreeSet<RelPath>) -> Self {
         for path in also {
             let key = Some(path.clone());
             let stat = Stat::if_exists(&root.join(path.as_path())).ok().flatten();
-            // Times are set through no symlink.
+            // A file of git behind a symlink does not count, since times are never set through a
+            // symlink.
             let is_here = |_: &Stat| {
                 let full = root.join(path.as_path());
                 let parent = full.parent().and_then(|parent| parent.canonicalize().ok());
@@ -132,16 +136,17 @@ impl Seen {
         self
     }
 
-    /// Returns what git does not ignore.
+    /// Returns the sources, without the files that [`Self::with`] added.
     pub(crate) fn sources(&self) -> &[Observed] {
         &self.observed[..self.sources]
     }
 
-    /// Returns what is in the root as a manifest records it.
+    /// Returns the sources as a manifest records them.
     fn recorded<'s>(&'s self, root: &'s Root) -> impl Iterator<Item = Source> + 's {
         self.sources().iter().filter_map(|now| {
             let SourceContent { kind, digest, is_executable } = now.content()?;
-            // What a build was told of a commit came after the commit.
+            // Git's answers on a commit come from several files, and are as new as the newest of
+            // them.
             let newest = now.path.as_ref().and_then(|path| self.newest_of_git.get(path));
             let mtime = newest.map_or(now.mtime, |newest| now.mtime.max(*newest));
             let path = now.path.clone();
@@ -149,7 +154,7 @@ impl Seen {
         })
     }
 
-    /// Returns what is in the root.
+    /// Returns the contents of the sources.
     pub(crate) fn contents<'s>(
         &'s self,
         root: &'s Root,
@@ -176,13 +181,13 @@ impl Seen {
         found.is_some_and(|now| now.content() == Some(source.content()))
     }
 
-    /// Tells whether there is nothing where `source` was.
+    /// Tells whether nothing was seen at the path of `source`.
     pub(crate) fn lacks(&self, source: &Source) -> bool {
         self.at(source.path.as_ref()).is_none()
     }
 
-    /// Tells whether something else is where there was a symlink, or one came in place of
-    /// something. One that is gone leads nowhere: then it is for rustc to say.
+    /// Tells whether a symlink was changed or replaced, or took the place of something else. A
+    /// symlink that is gone leads nowhere and does not count: rustc reports the missing file.
     pub(crate) fn has_other_link(&self, source: &Source) -> bool {
         let Some(now) = self.at(source.path.as_ref()) else { return false };
         let concerns_link = [source.kind, now.kind].contains(&SourceKind::Symlink);
@@ -190,7 +195,7 @@ impl Seen {
     }
 }
 
-/// Reads every source of `root`, one of the job's, and of `also` what git ignores.
+/// Reads every source of `root`, a root of the job, and the files of `also` that are no sources.
 pub(crate) fn see(job: &Job, root: &Path, also: BTreeSet<RelPath>) -> Result<Seen> {
     let Listing { files, dirs, strange_targets } = list(root, &job.excluded, &job.environment)?;
     let of_files = files.par_iter().map(|file| see_file(root, file));
@@ -231,7 +236,8 @@ fn see_file(root: &Path, file: &SourceFile) -> Observed {
     let full = root.join(file.path.as_path());
     let is_link = file.stat.kind == Kind::Symlink;
     let digest = if is_link { digest_of_link(&full) } else { digest_of_file(&full) };
-    // Bytes from after an edit with the mtime from before it would be a stale artifact to come.
+    // The bytes from after an edit, recorded with the mtime from before it, would later make a
+    // stale artifact look fresh.
     let is_unchanged = Stat::of(&full).is_ok_and(|stat| stat.inode == file.stat.inode);
     Observed {
         path: Some(file.path.clone()),

@@ -1,4 +1,4 @@
-//! Where the store is when nobody says it, and whether it lasts there.
+//! The place of the store if none is given, and whether the store lasts there.
 
 use std::path::{Path, PathBuf};
 
@@ -6,22 +6,22 @@ use super::{Error, Result};
 use crate::fs::space::{filesystem_of, is_on_root_mount};
 use crate::model::environment::Environment;
 
-/// Where the store is.
+/// The chosen place of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootChoice {
-    /// Its root, absolute if what it was chosen from is. It need not exist.
+    /// The root of the store, absolute if the chosen path is. It need not exist.
     pub root: PathBuf,
-    /// Where it would have been, had that been mounted into the container.
+    /// The preferred root, if it was not chosen because it is not mounted into the container.
     pub not_mounted: Option<PathBuf>,
-    /// Whether it is there for the next job.
+    /// Whether the next job finds the store there.
     pub lasts: bool,
 }
 
-/// The name of the store in the directory of tools, where each tool has a directory of its own.
+/// The name of the store in the tool cache, where each tool has a directory of its own.
 const IN_TOOL_CACHE: &str = "runner-cache-store";
 
 /// Returns `chosen`, else `$RUNNER_CACHE_ROOT`, else `/tmp/runner-cache` unless `/tmp` is in
-/// memory, else `~/.cache/runner-cache`. Fails if there is no home either.
+/// memory, else `~/.cache/runner-cache`. Fails if `HOME` is needed and not set.
 pub fn on_host(chosen: Option<&Path>, environment: &Environment) -> Result<PathBuf> {
     let given = chosen.or_else(|| environment.get("RUNNER_CACHE_ROOT").map(Path::new));
     if let Some(root) = given {
@@ -35,8 +35,9 @@ pub fn on_host(chosen: Option<&Path>, environment: &Environment) -> Result<PathB
     Ok(Path::new(home).join(".cache/runner-cache"))
 }
 
-/// Returns the first of `chosen`, `$RUNNER_CACHE_ROOT`, `/tmp/runner-cache` and a directory of
-/// `tool_cache` that a container job finds again: one that is mounted into the container.
+/// Returns the first directory that the next container job finds again: it is mounted into the
+/// container, and not in memory. Tries `chosen`, or without it `$RUNNER_CACHE_ROOT`; then
+/// `/tmp/runner-cache`; then a directory in `tool_cache`. If none of them lasts, returns the first.
 pub fn in_container(
     chosen: Option<&Path>,
     environment: &Environment,
@@ -54,12 +55,12 @@ pub fn in_container(
     Ok(first_that_lasts(&candidates, asked_for.is_some()))
 }
 
-/// Takes the first of `candidates` that lasts, else the first; `is_asked_for` tells whether that
-/// one was named by somebody.
+/// Returns the first of `candidates` that lasts, else the first. `is_asked_for` tells whether the
+/// user named the first.
 fn first_that_lasts(candidates: &[(PathBuf, bool)], is_asked_for: bool) -> RootChoice {
     let lasting = candidates.iter().position(|(_, lasts)| *lasts);
     let (root, lasts) = candidates[lasting.unwrap_or(0)].clone();
-    // Nobody misses a default that is not mounted while another place will do.
+    // A default that is not mounted is no loss if another place lasts.
     let is_missed = !lasts || (is_asked_for && lasting != Some(0));
     let not_mounted = is_missed.then(|| candidates[0].0.clone());
     RootChoice { root, not_mounted, lasts }
@@ -71,7 +72,8 @@ mod tests {
 
     #[test]
     fn a_container_job_keeps_its_store_where_it_finds_it_again() {
-        /// Roots with `+` where they last; whether the first was named; root and what is missed.
+        /// The claim; the candidates, with `+` if they last; whether the user named the first; and
+        /// the wanted root, `not_mounted` and `lasts`.
         type Case<'a> = (&'a str, &'a [&'a str], bool, (&'a str, Option<&'a str>, bool));
         #[rustfmt::skip]
         let cases: [Case<'_>; 6] = [

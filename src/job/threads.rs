@@ -1,20 +1,20 @@
-//! How many threads a command works with.
+//! The number of threads of a command.
 
-/// Runs `work` with that many threads; 0 for as many as there are cores.
+/// Runs `work` on this number of threads; 0 means one for each core.
 pub fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
         Ok(pool) => pool.install(work),
-        // No threads to be had: the one we are on does it all.
+        // No thread can be started, so this thread does all the work.
         Err(_) => on_this_thread(work),
     }
 }
 
-/// Runs `work` on this thread alone. Without a pool of its own it would ask for the global one, which panics where it
-/// gets no threads.
+/// Runs `work` on this thread alone. It needs a pool of its own: rayon would otherwise use the
+/// global pool, which panics if no thread can be started.
 fn on_this_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     match rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build() {
         Ok(pool) => pool.install(work),
-        // Then this thread is in a pool already.
+        // This thread is in a pool already.
         Err(_) => work(),
     }
 }
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn without_threads_this_one_does_it_all() {
-        // A thread of its own, since the pool stays with it.
+        // Use a new thread: the pool stays with it.
         let done = std::thread::spawn(|| {
             let here = std::thread::current().id();
             let both = on_this_thread(|| {

@@ -1,4 +1,4 @@
-//! Warnings: faults that may cost a build, disk space or time, and do not stop a verb.
+//! Warnings: faults that may cost a build, disk space or time, but do not stop a verb.
 
 use std::path::PathBuf;
 
@@ -9,14 +9,14 @@ use crate::model::leftovers::Foreign;
 use crate::model::pressure::Strain;
 use crate::store::{Oddity, StrayRecord};
 
-/// Something that went wrong, or may.
+/// A fault, or a condition that may lead to one.
 ///
-/// The sentences are in [`messages`](crate::front).
+/// The sentences are in [`front`](crate::front).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// An error that stopped one area, or nothing.
+    /// An error that stopped at most one area.
     Failed(Failure),
-    /// The key of the job may be another one than it should be.
+    /// The key of the job may be wrong.
     Key(Doubt),
     /// The store lies inside a checkout.
     StoreInCheckout {
@@ -27,20 +27,20 @@ pub enum Warning {
     },
     /// The store is in memory.
     StoreInMemory(PathBuf),
-    /// A directory that was named as a target is not kept.
+    /// A further target is not kept.
     NoTarget {
         /// The directory.
         dir: PathBuf,
         /// Why, as a clause.
         why: String,
     },
-    /// Something that another job left cannot be set aside.
+    /// A directory that another job left cannot be set aside.
     NotSetAside {
         /// The directory.
         dir: PathBuf,
-        /// Whose it is.
+        /// Why this job may not build in it.
         whose: Foreign,
-        /// What stands in the way.
+        /// Why it cannot be set aside.
         cause: String,
         /// Whether a restore may replace it.
         is_replaceable: bool,
@@ -49,18 +49,18 @@ pub enum Warning {
     SecretNotCopied {
         /// The key.
         key: String,
-        /// The configuration.
+        /// The configuration file.
         config: PathBuf,
     },
-    /// Something that a dead process left cannot be removed.
+    /// A path that a dead process left cannot be removed.
     LeftBehind(Oddity),
-    /// Something odd in the store cannot be removed.
+    /// An oddity in the store cannot be removed.
     Stays(Oddity),
-    /// A directory is not saved, because of who built there.
+    /// A directory is not saved, because another job or an unknown one built there.
     NotSaved {
         /// The directory.
         dir: PathBuf,
-        /// Whose it is.
+        /// Why this job may not build in it.
         whose: Foreign,
     },
     /// A target is not saved, because a source that it may be built from is wrong.
@@ -70,79 +70,79 @@ pub enum Warning {
         /// The source.
         source: PathBuf,
     },
-    /// Nothing is in the target.
+    /// The target directory holds nothing to save.
     EmptyTarget(PathBuf),
-    /// No lock file tells what of the registry belongs to the repo.
+    /// No lock file tells which parts of the registry belong to the repo.
     NoLockFile(PathBuf),
     /// Files could not be read and are not stored.
     LeftOut {
-        /// One of them, the worst.
+        /// The file with the worst reason.
         path: PathBuf,
-        /// How many there are.
+        /// The number of files.
         count: usize,
-        /// Why that one could not be read.
+        /// Why this file could not be read.
         why: Unread,
     },
     /// Sockets, fifos and devices are not stored.
     SpecialFiles {
-        /// The first.
+        /// The path of the first file.
         path: PathBuf,
-        /// How many there are.
+        /// The number of files.
         count: usize,
     },
     /// A tree could not be kept as a hot tree.
     HotTreeNotKept(Failure),
     /// A hot tree could not be used.
     HotTreeNotUsed(Failure),
-    /// Crates were extracted half.
+    /// Crates were half extracted, and are removed.
     HalfExtracted {
-        /// How many.
+        /// The number of them.
         count: usize,
         /// Cargo's home.
         home: PathBuf,
     },
-    /// Targets are there that were not restored, so sources keep their mtimes.
+    /// Target directories exist that were not restored, so sources keep their mtimes.
     UnknownTargets(Vec<PathBuf>),
-    /// Something in `CARGO_HOME` was wrong and is replaced.
+    /// A part of `CARGO_HOME` was wrong and is replaced.
     Replaced {
         /// The path.
         path: PathBuf,
         /// What was wrong, as a clause.
         why: String,
     },
-    /// Something in `CARGO_HOME` is wrong.
+    /// A part of `CARGO_HOME` is wrong.
     Wrong {
         /// The path.
         path: PathBuf,
         /// What is wrong, as a clause.
         why: String,
-        /// When it was found.
+        /// The verb that found it.
         found: FoundBy,
-        /// What became of it.
+        /// The outcome of its removal.
         fate: Fate,
     },
-    /// More of that kind.
+    /// More parts of a directory are wrong than are listed.
     MoreWrong {
-        /// How many.
+        /// The number of them.
         count: usize,
         /// The directory.
         dir: PathBuf,
     },
-    /// A record that names something else than a hot tree.
+    /// A record in the store cannot be read, or names no hot tree.
     StrayRecord(StrayRecord),
-    /// A manifest that cannot be read keeps all packs.
+    /// A manifest cannot be read, so no pack is removed.
     UnreadManifest(Failure),
-    /// Bytes are missing when everything that may go is gone.
+    /// This many bytes are still missing after everything that may be evicted is gone.
     MissingBytes(u64),
-    /// Inodes are missing when everything that may go is gone.
+    /// This many inodes are still missing after everything that may be evicted is gone.
     MissingInodes(u64),
     /// A disk is too full.
     DiskFull {
         /// A path on it.
         path: PathBuf,
-        /// What lies on it, for people.
+        /// The names of the places on it, for people.
         holds: Vec<String>,
-        /// In which ways it is too full.
+        /// The limits that it exceeds.
         strains: Vec<Strain>,
         /// Whether the store lies on it.
         is_of_store: bool,
@@ -154,29 +154,29 @@ pub enum Warning {
 /// Why a file could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unread {
-    /// It changed meanwhile.
+    /// It changed while it was read.
     Changed,
-    /// It was removed meanwhile.
+    /// It was removed before it was read.
     Gone,
     /// The filesystem refused, for this reason.
     Refused(String),
 }
 
-/// Who found something wrong.
+/// The verb that found a wrong part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FoundBy {
-    /// A save, which leaves it out.
+    /// A save, which leaves the part out.
     Save,
     /// A restore.
     Restore,
 }
 
-/// What became of something wrong.
+/// The outcome of the removal of a wrong part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It was removed.
     Removed,
-    /// It was right when it was looked at once more.
+    /// It was right when it was judged once more.
     Mended,
     /// It cannot be removed, for this cause.
     Stays(String),
@@ -185,14 +185,14 @@ pub enum Fate {
 /// An error that became a warning: its code, and its text with all causes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The word for its kind.
+    /// The code of the error.
     pub code: &'static str,
     /// The error and its causes, in one line.
     pub text: String,
 }
 
 impl Failure {
-    /// Returns the failure that an error is.
+    /// Returns the code and the text of an error.
     pub fn of(error: &Error) -> Self {
         Self { code: error.code(), text: chain(error) }
     }
@@ -242,7 +242,8 @@ impl Warning {
         Self::Failed(Failure::of(error))
     }
 
-    /// Returns the word that stands for it in JSON; of an error its own ([`Error::code`]). It never changes its meaning.
+    /// Returns the code of this kind of warning in JSON; for an error, [`Error::code`]. A code
+    /// never changes its meaning.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Failed(failure) => failure.code,

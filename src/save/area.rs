@@ -1,4 +1,5 @@
-//! Saving one area: its directory is read, its units are chosen, the rest is packed, and a generation appears.
+//! Saves one area: walks its directory, selects its units, packs its contents, and publishes a
+//! generation.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -33,7 +34,8 @@ use crate::tree::left::left_as;
 use crate::tree::{links, missed};
 use crate::vouch::Part;
 
-/// Saves the area at `place`, while `guard` keeps builds out of it, and writes that into the journal.
+/// Saves the area at `place`, while `guard` keeps builds out of it, and records the save in the
+/// journal.
 ///
 /// After an error the store is as it was for this area.
 pub(super) fn save(saving: &Saving<'_>, place: &Place, guard: Result<BuildGuard>) -> AreaReport {
@@ -100,14 +102,15 @@ fn save_area(
     };
     report.generation = Some(id.to_string());
     report.matched_key = Some(saving.job.key.clone());
-    // The generation is published: without a stamp it counts as used now all the same.
+    // A failure is only a warning: without a stamp, a new generation counts as used now all the
+    // same.
     let stamped = saving.store.stamp(&id.series, saving.options.now);
     report.warnings.extend(stamped.err().map(Warning::from));
     let inodes = tree.inodes(&manifest.entries).collect();
     let owner = Some(saving.job.as_owner());
     let mut record = TreeRecord { generation: id.clone(), owner, inodes };
     record.settle(scanned_at);
-    // The record only saves time: the generation is published.
+    // The record only saves time later, so a failure is only a warning.
     let recorded = saving.store.record_tree(&place.dir, &saving.boot, &record);
     report.warnings.extend(recorded.err().map(Warning::from));
     if !place.area.is_shared() {
@@ -128,16 +131,18 @@ struct Scanned {
     at: Timestamp,
     /// The state in which the last save of a job leaves the directory.
     left_as: Option<LeftAs>,
-    /// Whether lock files prove all of it that they can.
+    /// Whether lock files vouch for every part that they can judge.
     is_vouched: bool,
     said: Said,
 }
 
-/// Walks the directory, without the wrong parts of `CARGO_HOME`. `Err` if there is nothing to save, with the reason.
+/// Walks the directory, without the wrong parts of `CARGO_HOME`. Returns the reason as an inner
+/// `Err` if there is nothing to save.
 fn scan(saving: &Saving<'_>, place: &Place) -> Result<std::result::Result<Scanned, Said>> {
-    // A killed restore may have left its mark. If it stays, nothing is wrong: no tree has it.
+    // A killed restore may have left its mark. If the mark cannot be removed, that does no harm: it
+    // is no part of any tree.
     drop(unmark(&place.dir));
-    // After another save than the last one the job goes on to build.
+    // After any save but its last one, the job goes on building.
     let is_last = saving.options.from == SavedFrom::Recorded;
     let walked = look(saving.job, place, &saving.checkout_files(place), saving.progress)?;
     let Walked { mut found, missed } = match walked {

@@ -1,4 +1,4 @@
-//! Making the manifest of a tree: what is known is referred to, the rest is read and packed.
+//! Makes the manifest of a tree: refers to known contents, and reads and packs the rest.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ use crate::tree::index::Index;
 use crate::tree::missed::why;
 use crate::tree::pack::{PackedFiles, Packing};
 
-/// Finds the contents of every file: those of unchanged files are taken from what is known, the others are
-/// read and packed.
+/// Finds the contents of every file: takes those of unchanged files from the known manifest, and
+/// reads and packs the others.
 pub(super) fn read(
     saving: &Saving<'_>,
     tree: &Tree,
@@ -58,7 +58,8 @@ pub(super) fn read(
     }
     let mut missed = Vec::new();
     for (index, error) in std::mem::take(&mut packed.missed) {
-        // A file that is kept is no part of the tree: a build would lack it.
+        // A kept file is no part of the tree, so no unit leaves with it: a build would lack the
+        // file.
         let Some((entry, _)) = tree.files.get(missing[index]) else { return Err(error) };
         let path = tree.entries[*entry].path.clone();
         missed.push(Missed { path, why: why(error)? });
@@ -74,7 +75,7 @@ pub(super) fn read(
     Ok(Contents { facts, kept, packs: packs.list, missed, stored_bytes: packed.stored_bytes })
 }
 
-/// Completes the manifest. The entries of the tree become those of the manifest.
+/// Completes the manifest. Moves the entries out of the tree.
 pub(super) fn assemble(
     saving: &Saving<'_>,
     place: &Place,
@@ -109,8 +110,9 @@ pub(super) fn assemble(
     })
 }
 
-/// Refers what is known to packs that are whole and at least half alive; forgets what is in
-/// none, so that it is read again and carried over.
+/// Refers known contents to packs that are whole and at least half in use. Forgets the facts of a
+/// file with a content in no such pack, so that the file is read again and stored in a new pack. If
+/// every file is known and no pack is missing, keeps all packs as they are.
 fn refer(
     saving: &Saving<'_>,
     known: &Known,
@@ -118,7 +120,7 @@ fn refer(
     packs: &mut Packs,
 ) -> Result<()> {
     let listed = &known.manifest().header.packs;
-    // As in `Index::read`: the name of the generation alone would not keep them.
+    // As in `Index::read`, naming the generation alone would not keep its packs.
     saving.lease.name_packs(listed.iter().map(|pack| pack.digest))?;
     if facts.iter().all(Option::is_some) && saving.store.has_packs(listed) {
         for content in facts.iter_mut().flatten().flat_map(|facts| &mut facts.contents) {
@@ -162,7 +164,8 @@ fn index<'s>(saving: &'s Saving<'_>) -> Result<&'s Index> {
     Ok(saving.index.get_or_init(|| index))
 }
 
-/// Returns the system that a tree was built on: this one, and that of the tree it began with.
+/// Returns the system to record for a tree: this one, combined with the system of the tree that the
+/// build began with. Returns `None` for `registry` and `git`.
 fn system(saving: &Saving<'_>, place: &Place, known: Option<&Known>) -> Option<System> {
     let began_on = known.and_then(|known| known.manifest().header.system.as_ref());
     (!place.area.is_shared()).then(|| saving.job.system.clone().on_top_of(began_on))
@@ -174,7 +177,7 @@ fn header(saving: &Saving<'_>, place: &Place, packs: Vec<PackUse>) -> Header {
         cache_key: saving.job.key.clone(),
         created: saving.options.now,
         job: saving.job.label.clone(),
-        // What a failed job downloaded is whole all the same.
+        // The downloads of a failed job are whole all the same.
         partial: saving.options.partial && !place.area.is_shared(),
         vouched: false,
         toolchain: place.toolchain,
@@ -197,19 +200,20 @@ fn header(saving: &Saving<'_>, place: &Place, packs: Vec<PackUse>) -> Header {
 
 /// The contents of the files of a tree.
 pub(super) struct Contents {
-    /// What each of [`Tree::files`] holds, in that order. Of one that was missed it may be a part.
+    /// The facts of each of [`Tree::files`], in that order. Those of a missed file may have only
+    /// some of its contents.
     pub(super) facts: Vec<FileFacts>,
-    /// What each kept file holds.
+    /// The facts of each kept file.
     kept: Vec<FileFacts>,
     packs: Vec<PackUse>,
     /// The files that could not be read.
     pub(super) missed: Vec<Missed>,
-    /// The bytes that the packs take which were written.
+    /// The bytes on disk of the packs that were written.
     pub(super) stored_bytes: u64,
 }
 
 impl Contents {
-    /// Forgets the packs that no content is in.
+    /// Drops the packs that no content refers to.
     pub(super) fn drop_unused_packs(&mut self) {
         let mut used = Packs::default();
         for content in self.facts.iter_mut().chain(&mut self.kept).flat_map(|it| &mut it.contents) {

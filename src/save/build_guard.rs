@@ -1,4 +1,4 @@
-//! Keeping builds out of a directory while it is saved.
+//! Keeps builds out of a directory while it is saved.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl BuildGuard {
         Ok(Self { dir: Some(place.dir.clone()), locks })
     }
 
-    /// Fails if a build began where there was no lock file to hold.
+    /// Fails if a build began where there was no lock file to hold: it has created one.
     pub(super) fn check(&self) -> Result<()> {
         match &self.dir {
             Some(dir) if lock_files(dir)?.len() != self.locks.len() => {

@@ -9,10 +9,14 @@ use crate::job::owners::home_dirs;
 use crate::model::leftovers::SavedFrom;
 use crate::vouch::{LeftBy, Part};
 
-/// Notes a wrong source in a part of the home that a job left there which this one may not read, and that so stayed
-/// while this one built: whoever runs at the same time has the home in hand too. Where the home is in the hand of this
-/// job, its first step saw to it, and a save of that part sees the rest.
-/// If the save found further lock files (`is_wider`), their crates are judged here for the first time.
+/// Notes a wrong source that another job left in the home and that this job's build may have
+/// compiled.
+///
+/// Checks a part of the home if the owner of the part is unknown, or is a job that this one may not
+/// read. Jobs that run at the same time may share a home, so such a source may have stayed while
+/// this job built. If this job owns the part, its first step has checked the part, and the save of
+/// the part finds the rest. But if the save found further lock files (`is_wider`), this is the
+/// first check of their crates.
 pub(super) fn look_for_left_sources(saving: &Saving<'_>, is_wider: bool) -> Result<()> {
     if saving.options.from == SavedFrom::Anyone {
         return Ok(());
@@ -32,7 +36,7 @@ pub(super) fn look_for_left_sources(saving: &Saving<'_>, is_wider: bool) -> Resu
 /// Notes that a build may have compiled `source`, which is wrong.
 pub(super) fn note_left(saving: &Saving<'_>, source: Option<PathBuf>) {
     if let Some(source) = source.filter(|_| saving.options.from != SavedFrom::Anyone) {
-        // The first one is reason enough.
+        // One such source is enough.
         saving.left_source.get_or_init(|| source);
     }
 }

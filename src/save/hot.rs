@@ -1,4 +1,4 @@
-//! Parking a saved tree as a hot tree, so that the next job need not unpack it.
+//! Parks a saved tree as a hot tree, so that the next job need not unpack it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,21 +25,22 @@ use crate::tree::hot::{Inodes, first_difference, names_of_files, remove_surplus}
 use crate::tree::own_files::with_own_files;
 use crate::tree::staged::{Staged, exchange_dirs, rename_dir};
 
-/// How many hot trees a save leaves, and where.
+/// The number of hot trees that a save leaves, and their directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HotPolicy {
-    /// How many for each repository, area and kind of job; with 0 none is put by.
+    /// The maximum for each repository, area and kind of job; 0 parks none.
     pub count: usize,
-    /// Where, if the store is on another filesystem: a directory beside the workspace, which nobody
-    /// else writes to. Made if it is missing.
+    /// The directory for hot trees if the store is on another filesystem. It lies beside the
+    /// workspace, nobody else writes to it, and it is created if it is missing.
     pub outside: Option<PathBuf>,
 }
 
-/// Moves the tree that was just saved as `id` to the hot trees, without what the generation
-/// lacks of it; `inodes` are those of its files that certainly hold what was saved. The job is
-/// over: nobody misses it. What goes wrong only costs time later, and is a warning.
+/// Moves the tree that was just saved as `id` to the hot trees, without the files that the
+/// generation leaves out. `inodes` are those of the files that certainly hold the saved bytes. The
+/// job is over, so nobody misses the tree. A failure only costs time later, and is a warning.
 ///
-/// Cargo's locks are held. Killed on the way, the tree is in place, or gone: packs are the truth.
+/// The caller holds cargo's locks. If the process is killed on the way, the tree is in place or
+/// gone; the packs have everything.
 pub(super) fn park(
     saving: &Saving<'_>,
     place: &Place,
@@ -66,7 +67,7 @@ fn try_park(
 ) -> Result<std::result::Result<(), String>> {
     let dir = place.dir.canonicalize().at("resolve", &place.dir)?;
     if !saving.job.roots.values().any(|root| dir.starts_with(root) && dir != *root) {
-        // Another job may build in it at any time.
+        // Another job may build in the directory at any time.
         return Ok(Err(format!("`{}` is in none of the job's checkouts", dir.display())));
     }
     if is_mount_point(&dir)? {
@@ -94,7 +95,7 @@ fn try_park(
 /// Returns the directory for hot trees that `dir` can be renamed to.
 fn base_for(saving: &Saving<'_>, dir: &Path) -> Result<Option<PathBuf>> {
     let own = saving.store.hot_dir();
-    // The parent: what is mounted is no part of it.
+    // The rename moves an entry of the parent, so the parent must be on the same mount.
     let parent = dir.parent().unwrap_or(dir);
     if is_same_mount(&own, parent)? {
         return Ok(Some(own));
@@ -115,20 +116,20 @@ fn move_there(
     if !has_settled(tree.files.iter().map(|(_, unread)| &unread.stat), base)? {
         return Ok(Err(IN_THE_FUTURE.to_owned()));
     }
-    // Several areas of a save are put by at once.
+    // Several areas of a save are parked at once, so each has its own name.
     let name = id.series.area.dir_name();
     let staged = Staged::within(saving.lease, base, Path::new(&name))?;
     if own.is_empty() {
         rename_dir(dir, staged.path())?;
     } else {
-        // What belongs to the checkout stays there.
+        // The files of the checkout stay in the directory.
         own.link(dir, staged.path())?;
         staged.open_to_others()?;
         exchange_dirs(staged.path(), dir)?;
     }
     crash_point("hot: staged");
     if let Err(error) = remove_surplus(staged.path(), &manifest.entries) {
-        // What somebody else owns would stay here for ever, where nobody expects it.
+        // A file of another owner would stay here for ever, where nobody expects it.
         give_back(&staged, dir, own)?;
         return Err(error);
     }
@@ -137,8 +138,8 @@ fn move_there(
     if !has_settled(walked.found.iter().map(|found| &found.stat), base)? {
         return Ok(Err(IN_THE_FUTURE.to_owned()));
     }
-    // What was written since the save looked is in no generation. A ctime also changes when a
-    // name goes, and a copy has its own: such files are read again.
+    // Files that were written after the save's walk are in no generation. A ctime also changes when
+    // a file loses a name, and a copy has a ctime of its own: read such files again.
     let moved = Beneath::open(staged.path())?;
     let has_its_bytes = |path: &RelPath, facts: &FileFacts, inode| {
         saving.progress.go_on()?;
@@ -167,8 +168,8 @@ fn move_there(
     }
 }
 
-/// Removes the hot trees of this repository, area and kind of job that are too many, the least
-/// recently used, and those that count for nothing.
+/// Removes hot trees of this repository, area and kind of job: the least recently used ones above
+/// the maximum, and those that may no longer be used.
 fn drop_surplus(saving: &Saving<'_>, place: &Place) -> Result<()> {
     let is_kin = |hot: &HotTree| {
         let (scope, area) = (&hot.generation.series.scope, &hot.generation.series.area);
@@ -184,7 +185,7 @@ fn drop_surplus(saving: &Saving<'_>, place: &Place) -> Result<()> {
     failures.into_iter().next().map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Moves a tree that is not put by back to `dir`, where it was.
+/// Moves a tree that is not parked back to `dir`.
 fn give_back(staged: &Staged, dir: &Path, own: &CheckoutFiles) -> Result<()> {
     if !own.is_empty() {
         exchange_dirs(staged.path(), dir)
@@ -196,11 +197,12 @@ fn give_back(staged: &Staged, dir: &Path, own: &CheckoutFiles) -> Result<()> {
     }
 }
 
-/// Why a tree is not put by whose files could change once more and keep their ctime.
+/// The reason not to park a tree with files that could change once more and keep their ctime.
 const IN_THE_FUTURE: &str = "its files have times in the future";
 
 /// Waits until no file could change once more and keep its ctime; see
-/// [`TreeRecord::settle`](crate::store::TreeRecord::settle). Tells whether that came.
+/// [`TreeRecord::settle`](crate::store::TreeRecord::settle). Returns false if a file still could
+/// after 50 ms.
 fn has_settled<'a>(stats: impl Iterator<Item = &'a Stat>, base: &Path) -> Result<bool> {
     const PAUSE: Duration = Duration::from_millis(5);
     let files = stats.filter(|stat| stat.kind == Kind::File);

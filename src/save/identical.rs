@@ -1,4 +1,4 @@
-//! Whether a generation holds a tree already.
+//! Finds a generation that already holds the tree to save.
 
 use super::saving::Saving;
 use crate::job::Place;
@@ -7,8 +7,7 @@ use crate::model::manifest::{Entry, EntryKind, GenerationId, KeptFile, Manifest}
 use crate::model::source::is_executable;
 use crate::tree::compare::{Known, has_same_bytes};
 
-/// Returns the generation that holds the same tree already, if this job would be given it
-/// for the same key.
+/// Returns a generation of the same key that already holds the tree, if this job may restore it.
 pub(super) fn identical(
     saving: &Saving<'_>,
     place: &Place,
@@ -20,7 +19,7 @@ pub(super) fn identical(
             && id.series.area == place.area
             && saving.job.readable.contains(&id.series.scope)
     };
-    // One that lost a pack cannot be restored, whatever it says.
+    // A generation that lost a pack cannot be restored, whatever its manifest says.
     let is_same = |old: &Manifest| saving.store.has_packs(&old.header.packs) && is_same(old, new);
     let known = known.filter(|known| serves(known.generation()));
     if let Some(known) = known.filter(|known| is_same(known.manifest())) {
@@ -33,25 +32,28 @@ pub(super) fn identical(
     else {
         return Ok(None);
     };
-    // Compared already.
+    // This generation was compared already.
     if known.is_some_and(|known| *known.generation() == newest.id) {
         return Ok(None);
     }
     match saving.store.read(saving.lease, &newest.id) {
         Ok(manifest) if is_same(&manifest) => Ok(Some(newest.id)),
-        // One that is gone or damaged is no reason not to save.
+        // If the generation is gone or damaged, save the tree.
         _ => Ok(None),
     }
 }
 
-/// Tells whether two manifests hold the same tree built from the same sources at the same roots,
-/// and the new one says no more of it: what a job left that failed is published again as whole by one that
-/// did not, and what an older version saved with the system, or as vouched for. A tree that nothing was built in is still of the
-/// system it was built on.
+/// Tells whether two manifests hold the same tree, built from the same sources at the same roots,
+/// and the header of the new one says no more about it.
 ///
-/// The mtimes of sources do not count: the older record goes with the older mtimes of the tree.
-/// In `CARGO_HOME` no mtime counts, for other jobs move those of directories, and cargo ignores
-/// them there.
+/// The new header says more if the old save was of a failed job and the new one is not. It also
+/// says more if it has a system, or is vouched for, and the old header lacks that because an older
+/// version wrote it. Then the tree is published again. Two different systems do not count: nothing
+/// was built in the tree, so it still belongs to the system that it was built on.
+///
+/// The mtimes of sources do not count: the older record goes with the older mtimes of the tree. In
+/// `CARGO_HOME` no mtime counts: other jobs change those of directories, and cargo ignores them
+/// there.
 fn is_same(old: &Manifest, new: &Manifest) -> bool {
     let mtimes_count = !new.header.series.area.is_shared();
     let same_entry = |(a, b): (&Entry, &Entry)| {

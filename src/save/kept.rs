@@ -1,12 +1,14 @@
-//! Files that units were compiled from and no checkout brings: kept with the target, put back
-//! with it.
+//! Kept files: units were compiled from them, and no checkout brings them. They are saved with the
+//! target and put back with it.
 //!
-//! Code that a build script writes into `src/` is lacking in a fresh checkout, whether git ignores
-//! it, does not know it, or tracks an older state of it; and a build script that cargo finds fresh
-//! does not write it again. (A tracked file that was edited is kept only where there is a build script,
-//! which may have done that.) What such a script wrote is kept although nothing was compiled from it
-//! yet: the job may have failed first, or have built another target. Scratch is not kept so: a script that is
-//! instrumented for coverage writes its raw profile into its package.
+//! A fresh checkout lacks the code that a build script writes into `src/`. Git may ignore such a
+//! file, may not know it, or may track an older state of it. And a build script that cargo finds
+//! fresh does not write the file again. A tracked file that was edited is kept only if there is a
+//! build script, which may have edited it.
+//!
+//! A file that a build script wrote is kept even if nothing was compiled from it yet: the job may
+//! have failed before, or may have built another target. But scratch is not kept for that reason: a
+//! script that is instrumented for coverage writes its raw profile into its package.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -40,9 +42,9 @@ use crate::tree::walk::walk;
 /// A file to keep, not read yet.
 #[derive(Clone, Debug)]
 pub(super) struct Keep {
-    /// The root it is in.
+    /// The root that contains it.
     pub(super) root: Root,
-    /// Where it is below the root.
+    /// Its path below the root.
     pub(super) path: RelPath,
     /// The file itself.
     pub(super) file: Unread,
@@ -51,7 +53,7 @@ pub(super) struct Keep {
 }
 
 impl Keep {
-    /// Returns the file as a manifest has it.
+    /// Returns the file as a manifest records it.
     pub(super) fn with(&self, facts: FileFacts) -> Result<KeptFile> {
         let digest = match facts.digest() {
             Some(digest) => digest,
@@ -62,10 +64,12 @@ impl Keep {
     }
 }
 
-/// Returns the files inside the roots that no checkout brings and that the dep-info in a tree names, or a
-/// build script wrote; and the dep-info that could not be read. Without git, a checkout brings all sources.
+/// Finds the files to keep: files inside the roots that no checkout brings, and that dep-info of
+/// the tree names or a build script wrote. Also returns the dep-info that could not be read.
+/// Without git, a checkout brings all sources.
 ///
-/// `before` is the generation that the tree was restored from, `of_git` the files that git tracks in each root.
+/// `before` is the generation that the tree was restored from. `of_git` holds the files that git
+/// tracks in each root.
 pub(super) fn find(
     found: &[Found],
     around: &Surroundings<'_>,
@@ -87,7 +91,8 @@ pub(super) fn find(
     for (Found { path, .. }, files) in dep_infos.into_iter().zip(each) {
         match files {
             Ok(Named { files, crate_root }) => {
-                // Cargo's own dep-info, beside the artifacts, is sorted.
+                // Only rustc's dep-info, that of a unit, begins with the crate root. Cargo's own,
+                // beside the artifacts, is sorted.
                 crate_roots.extend(crate_root.filter(|_| units.of(path).is_some()));
                 let is_of_script = path.file_name().starts_with(b"build_script_");
                 read.push((is_of_script && !files.is_empty(), files));
@@ -95,8 +100,8 @@ pub(super) fn find(
             Err(error) => missed.push(Missed { path: path.clone(), why: why(error)? }),
         }
     }
-    // Without a build script, nobody writes a tracked file when cargo builds: who changed it does that
-    // in the next job again, or the checkout is right.
+    // Without a build script, no build writes a tracked file. Whatever changed the file will change
+    // it again in the next job, or the checkout's version is right.
     let has_scripts = read.iter().any(|(is_of_script, _)| *is_of_script);
     let is_brought = |(root, path): &(Root, RelPath)| {
         let of_git = &of_git[root];
@@ -113,9 +118,10 @@ pub(super) fn find(
             writers.extend((!same.is_empty()).then_some((file, same)));
         }
     }
-    // Without its crate root cargo has no such unit: what left that here is no build script.
+    // Cargo plans no unit without its crate root, so the file existed before any build script ran.
     named.retain(|file| !crate_roots.contains(file));
-    // A unit that was compiled from a file needs it, whatever it is called.
+    // Only files that scripts wrote are tested for scratch: a unit needs the files that it was
+    // compiled from, whatever their names.
     let is_scratch = |file: &(Root, RelPath)| scratch.names_anywhere(&file.1);
     named.extend(writers.keys().filter(|file| !is_scratch(file)).cloned());
     named.retain(|file| !is_brought(file));
@@ -123,7 +129,7 @@ pub(super) fn find(
     for (root, path) in named {
         let full = roots[&root].join(path.as_path());
         let stat = Stat::if_exists(&full).at("read metadata", &full)?;
-        // One that is gone by now was a build script's passing thought.
+        // A file that is gone by now was a build script's temporary file.
         if let Some(stat) = stat.filter(|stat| stat.kind == Kind::File) {
             let written = writers.remove(&(root.clone(), path.clone()));
             let writers = written.unwrap_or_else(|| runs.likely_writers(&full));
@@ -153,7 +159,7 @@ fn files_in_roots(
     Ok(Named { files: files.into_iter().flatten().collect(), crate_root })
 }
 
-/// The files inside the roots that a dep-info names.
+/// The files inside the roots that a dep-info file names.
 struct Named {
     files: Vec<(Root, RelPath)>,
     /// The first file that rustc read, if it is one of them.
@@ -161,7 +167,7 @@ struct Named {
 }
 
 impl Run<'_> {
-    /// Returns how deep its package lies, if a file lies in that.
+    /// Returns the depth of the run's package, if `file` lies in that package.
     fn depth_around(&self, file: &Path) -> Option<usize> {
         let package = self.package.filter(|package| file.starts_with(package));
         package.map(|package| package.components().count())
@@ -174,19 +180,19 @@ struct Runs<'a>(Vec<Run<'a>>);
 /// A run of a build script.
 struct Run<'a> {
     unit: UnitDir,
-    /// The file that cargo stamps before it.
+    /// The path of the file that cargo stamps before the run.
     stamp: &'a RelPath,
     /// When it began.
     from: Timestamp,
-    /// When it had ended.
+    /// When it had certainly ended.
     to: Timestamp,
-    /// The directory of its package, as far as that is known.
+    /// The directory of its package, if known.
     package: Option<&'a Path>,
 }
 
 impl<'a> Runs<'a> {
-    /// Cargo stamps `invoked.timestamp` before a run and writes `stderr` after it. It gives `output` the time of
-    /// the stamp.
+    /// Finds the runs in a tree. Cargo stamps `invoked.timestamp` before a run and writes `stderr`
+    /// after it. The mtime of `output` tells no end: cargo sets it to the time of the stamp.
     fn of(found: &'a [Found], graph: &'a UnitGraph) -> Self {
         let mtimes: BTreeMap<&RelPath, Timestamp> =
             found.iter().map(|found| (&found.path, found.stat.mtime)).collect();
@@ -200,7 +206,7 @@ impl<'a> Runs<'a> {
         let runs = found.iter().filter_map(|Found { path, stat }| {
             let dir = path.parent().filter(|_| path.file_name() == b"invoked.timestamp")?;
             let to = *mtimes.get(&dir.join(b"stderr").ok()?)?;
-            // One that cargo would not look for any more speaks for no file.
+            // A unit that cargo no longer looks for counts as no writer.
             let is_known = |unit: &&UnitDir| known.is_empty() || known.contains(unit);
             let unit = units.of(path).filter(is_known)?.clone();
             let package = packages.get(&unit).copied();
@@ -209,8 +215,9 @@ impl<'a> Runs<'a> {
         Self(runs.collect())
     }
 
-    /// Returns the files inside `roots` that were written while a build script ran, and by which. Where several
-    /// ran, it is the one in whose package the file lies; if there is none, any of them.
+    /// Returns the files inside `roots` that were written while a build script ran, each with the
+    /// runs that may have written it. If several scripts ran at that time, these are the runs of
+    /// the innermost package that contains the file; if no such package does, all of them.
     fn written(
         &self,
         roots: &BTreeMap<Root, PathBuf>,
@@ -226,7 +233,7 @@ impl<'a> Runs<'a> {
                     && (kind != Kind::Dir || !excluded.contains(&dir.join(path.as_path())))
             };
             for Found { path, stat } in walk(dir, is_wanted)?.found {
-                // Cargo writes the lock file itself, and what depends on it knows.
+                // Cargo writes the lock file itself, and knows what depends on it.
                 if stat.kind != Kind::File || path.file_name() == b"Cargo.lock" {
                     continue;
                 }
@@ -247,14 +254,15 @@ impl<'a> Runs<'a> {
         writers.map(|run| run.unit.clone()).collect()
     }
 
-    /// Returns the runs that may write a file that an earlier run wrote, or another program.
+    /// Returns the runs that may write a file again that an earlier run or another program wrote:
+    /// those of the innermost package that contains it.
     fn likely_writers(&self, file: &Path) -> Vec<UnitDir> {
         let innermost = self.0.iter().filter_map(|run| run.depth_around(file)).max();
         let around = self.0.iter().filter(|run| run.depth_around(file) == innermost);
         around.filter(|_| innermost.is_some()).map(|run| run.unit.clone()).collect()
     }
 
-    /// Tells whether the last run of a unit is that of an earlier generation.
+    /// Tells whether the last run of a unit is the run that the generation `before` recorded.
     fn ran_before(&self, unit: &UnitDir, before: Option<&Manifest>) -> bool {
         self.0.iter().filter(|run| run.unit == *unit).any(|run| {
             let entry = before.and_then(|before| before.entry(run.stamp));
@@ -264,12 +272,13 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// Returns `file` without `..` and links to directories: rustc names files as they were asked for.
+/// Returns `file` without `..` and symlinks to directories. Rustc names a file by the path under
+/// which it was asked for.
 fn resolve(file: &Path) -> Option<PathBuf> {
     Some(file.parent()?.canonicalize().ok()?.join(file.file_name()?))
 }
 
-/// Returns the innermost root that `file` lies in, and where.
+/// Returns the innermost root that contains `file`, and the path of `file` below it.
 fn in_root(roots: &BTreeMap<Root, PathBuf>, file: &Path) -> Option<(Root, RelPath)> {
     let inside = roots.iter().filter(|(_, dir)| file.starts_with(dir));
     let (root, dir) = inside.max_by_key(|(_, dir)| dir.components().count())?;

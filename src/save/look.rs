@@ -1,4 +1,4 @@
-//! Listing the files of an area that a save may store.
+//! Lists the files of an area that a save may store.
 
 use crate::cargo::home::Shared;
 use crate::fs::stat::Kind;
@@ -15,7 +15,8 @@ use crate::tree::missed::{self};
 use crate::tree::walk::walk_tree;
 use crate::vouch::look_at_home;
 
-/// Walks the area's directory. `Err` if there is nothing to save, with what is to be said of that.
+/// Walks the directory of an area. Returns notes and warnings as an inner `Err` if there is nothing
+/// to save.
 pub(super) fn look(
     job: &Job,
     place: &Place,

@@ -1,4 +1,4 @@
-//! Saving: what changed goes into packs, and what is there now becomes a generation.
+//! Saving: packs the changed files of each area, and publishes its tree as a generation.
 
 mod area;
 mod assemble;
@@ -41,18 +41,19 @@ use crate::model::timestamp::Timestamp;
 use crate::model::unit_use::UnitPolicy;
 use crate::store::{Purpose, Store, boot_id};
 
-/// How a save is done.
+/// The options of a save.
 #[derive(Clone, Debug)]
 pub struct SaveOptions {
-    /// How hard new packs are compressed.
+    /// The compression level of new packs.
     pub level: Level,
-    /// Whether the job failed or was cancelled: its targets are marked as partial.
+    /// Whether the job failed or was cancelled. If so, its targets are marked as partial.
     pub partial: bool,
-    /// When units leave the stored copy.
+    /// The policy by which units leave the stored copy.
     pub units: UnitPolicy,
-    /// Which directories are saved.
+    /// The directories that are saved, by their owners.
     pub from: SavedFrom,
-    /// Which trees are put by for the next job, once they are saved: the directory is gone then.
+    /// The policy by which saved trees are parked for the next job. The directory of a parked tree
+    /// is gone.
     pub hot: HotPolicy,
     /// The time of the save.
     pub now: Timestamp,
@@ -60,9 +61,10 @@ pub struct SaveOptions {
 
 /// Saves every area of `job`.
 ///
-/// An area that fails leaves the store as it was for that area, and a warning in its report. Told
-/// to stop, it fails those that are not done yet. Killed at any instruction, each area is published whole or not at all. Any number of saves
-/// and restores may run at once.
+/// If an area fails, the store stays as it was for that area, and the report of the area has a
+/// warning. If the save is told to stop, the areas that are not done yet fail. If it is killed, at
+/// any instruction, each area is published whole or not at all. Any number of saves and restores
+/// may run at once.
 pub fn save(
     store: &Store,
     job: &Job,
@@ -72,17 +74,18 @@ pub fn save(
     Ok(save_all(store, with_last(store, job, For::Save), options, progress, None)?.report)
 }
 
-/// What became of a save.
+/// The result of a save.
 struct Saved {
     report: SaveReport,
-    /// What the lock files name of all that was saved.
+    /// The parts of `CARGO_HOME` that the lock files name, with those of targets that the save
+    /// found.
     wanted: Wanted,
     /// A wrong source in the home that targets may be built from.
     left_source: Option<PathBuf>,
 }
 
-/// Saves every area of `job` and of the further targets that it finds, but for targets that may be built from
-/// `left_source`.
+/// Saves every area of `job`, and the further targets that it finds. Saves no targets if there is a
+/// `left_source`: they may be built from it.
 fn save_all(
     store: &Store,
     job: Cow<'_, Job>,
@@ -94,7 +97,7 @@ fn save_all(
     let reclaimed = store.reclaim();
     let lease = store.lease(Purpose::Save)?;
     crash_point("save: leased");
-    // Builds are kept out before the sources are read, so that none compiles what is edited after.
+    // Keep builds out before reading the sources, so that no build compiles a later edit.
     let guard = |place: &Place| BuildGuard::of(place, progress);
     let mut guards: Vec<_> = job.places.iter().map(guard).collect();
     let has_target = job.places.iter().any(|place| !place.area.is_shared());
@@ -143,8 +146,8 @@ fn save_all(
     Ok(Saved { report, wanted: job.wanted.clone(), left_source: saving.left_source.into_inner() })
 }
 
-/// Saves the areas that cost least and help most first, `registry` and `git`; then the others. Who
-/// may be stopped on the way loses the least so.
+/// Saves `registry` and `git` first, then the other areas. The first two cost least and help most,
+/// so an interrupted save loses little.
 pub fn save_shared_first(
     store: &Store,
     job: &Job,
@@ -165,7 +168,7 @@ pub fn save_shared_first(
     if wanted == job.wanted {
         return Ok(shared.and(targets));
     }
-    // A target that was found only now needs more of `CARGO_HOME`.
+    // A target that this save found needs more of `CARGO_HOME`.
     let job = Job { wanted, ..job.clone() };
     Ok(save(store, &job.only(Area::is_shared), options, progress)?.and(targets))
 }

@@ -1,4 +1,4 @@
-//! Why an area is not saved although it is there.
+//! The reasons not to save an area that exists.
 
 use super::saving::Saving;
 use crate::job::Place;
@@ -6,7 +6,7 @@ use crate::job::warning::Warning;
 use crate::model::area::Area;
 use crate::model::leftovers::{Foreign, SavedFrom, foreign};
 
-/// Returns the warning that an area is not saved; `None` if it is.
+/// Returns the warning that an area must not be saved; `None` if it may be.
 pub(super) fn refusal(saving: &Saving<'_>, place: &Place) -> Option<Warning> {
     let dir = place.dir.clone();
     if let Some(whose) = refuses(saving, place) {
@@ -16,7 +16,7 @@ pub(super) fn refusal(saving: &Saving<'_>, place: &Place) -> Option<Warning> {
     Some(Warning::BuiltFromWrongSource { dir, source: source.clone() })
 }
 
-/// Returns why an area is not saved, because of who built there.
+/// Returns why this job may not save an area that another job used; `None` if it may.
 fn refuses(saving: &Saving<'_>, place: &Place) -> Option<Foreign> {
     if place.area.is_shared() {
         let home = &saving.job.cargo_home;

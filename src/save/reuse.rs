@@ -1,4 +1,4 @@
-//! Counting how much of what a job used came from the cache.
+//! Counts the units of a job that came from the cache.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use crate::model::reuse::Reuse;
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_use::{Sight, UnitDir};
 
-/// Compares the units `seen` after the build with those of the generation that was restored there,
-/// if any was.
+/// Compares the units `seen` after the build with those of the restored generation, if there is
+/// one.
 pub(super) fn reuse(restored: Option<&Manifest>, seen: &BTreeMap<UnitDir, Sight>) -> Option<Reuse> {
     let built = restored.map(|manifest| {
         let files = manifest.entries.iter().filter_map(|entry| match &entry.kind {
@@ -22,8 +22,8 @@ pub(super) fn reuse(restored: Option<&Manifest>, seen: &BTreeMap<UnitDir, Sight>
     Reuse::of(&built.unwrap_or_default(), seen)
 }
 
-/// Returns when each unit was built. Cargo writes all of a fingerprint when it builds the unit, so the
-/// newest file tells.
+/// Returns the time at which each unit was built: the mtime of the newest file of its fingerprint.
+/// Cargo writes all of these files when it builds the unit.
 fn built_by_unit<'a>(
     files: impl Iterator<Item = (&'a RelPath, Timestamp)> + Clone,
 ) -> BTreeMap<UnitDir, Timestamp> {

@@ -1,4 +1,4 @@
-//! One save, as all its areas see it.
+//! The values of one save that all its areas share.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::tree::compare::Known;
 use crate::tree::index::Index;
 use crate::vouch::Vouching;
 
-/// Everything the areas of one save share.
+/// The values that the areas of one save share.
 pub(super) struct Saving<'a> {
     pub(super) store: &'a Store,
     pub(super) lease: &'a Lease,
@@ -27,9 +27,9 @@ pub(super) struct Saving<'a> {
     pub(super) further: Vec<FurtherTarget>,
     pub(super) boot: String,
     pub(super) index: OnceLock<Index>,
-    /// The files that git tracks, once an area has asked.
+    /// The files that git tracks; set when an area first asks.
     pub(super) tracked: OnceLock<BTreeMap<Root, Tracked>>,
-    /// A source that targets may be built from and that is not what a lock file says.
+    /// A wrong source in the home that targets may be built from.
     pub(super) left_source: OnceLock<PathBuf>,
     pub(super) progress: &'a Progress,
 }
@@ -44,7 +44,8 @@ impl Saving<'_> {
         Vouching { store, lease, job, boot: &self.boot, progress }
     }
 
-    /// Returns the files that git tracks in each root; git is asked once. Without git, a checkout brings all sources.
+    /// Returns the files that git tracks in each root. Asks git once. Without git, a checkout
+    /// brings all sources.
     pub(super) fn tracked(&self) -> &BTreeMap<Root, Tracked> {
         let of_root = |(root, dir): (&Root, &PathBuf)| {
             let own = || self.sources.iter().filter(|source| source.root == *root);
@@ -57,7 +58,7 @@ impl Saving<'_> {
         self.tracked.get_or_init(|| self.job.roots.iter().map(of_root).collect())
     }
 
-    /// Returns what of the directory of a target belongs to the checkouts.
+    /// Returns the files in the directory of a target that are no part of the area.
     pub(super) fn checkout_files<'s>(&'s self, place: &Place) -> CheckoutFiles {
         let of_root = |(root, dir): (&'s Root, &'s PathBuf)| {
             let files =

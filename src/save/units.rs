@@ -1,4 +1,4 @@
-//! The units of a target: which of them a job used, and which leave the stored copy.
+//! The units of a target: those that a job used, and those that leave the stored copy.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -20,14 +20,14 @@ use crate::model::unit_use::{Origin, Shape, Sight, UnitDir, UnitPlan, UnitUse};
 use crate::tree::compare::Known;
 use crate::tree::missed::{leave_out_of_home, leave_out_of_target};
 
-/// Returns what the manifest remembers of the units that are stored.
+/// Returns the stored units as the manifest records them.
 pub(super) fn units_of(plan: &UnitPlan) -> Vec<Unit> {
     let unit =
         |(dir, used): (&UnitDir, &UnitUse)| Unit { dir: dir.clone(), used: *used, is_bound: false };
     plan.kept.iter().map(unit).collect()
 }
 
-/// Records which units work only where the roots are as they are.
+/// Records the units that work only while the roots stay at their paths.
 pub(super) fn bind(manifest: &mut Manifest, bound: &BTreeSet<UnitDir>) {
     for unit in &mut manifest.units {
         unit.is_bound = bound.contains(&unit.dir);
@@ -41,13 +41,14 @@ pub(super) fn bind(manifest: &mut Manifest, bound: &BTreeSet<UnitDir>) {
 #[derive(Default)]
 pub(super) struct Left {
     pub(super) found: Vec<Found>,
-    /// Every unit that was there.
+    /// Every unit that was in the tree.
     pub(super) seen: BTreeMap<UnitDir, Sight>,
     pub(super) plan: UnitPlan,
 }
 
 impl Left {
-    /// Notes which units leave and why, and whether nobody can tell which ones the job used.
+    /// Returns notes on the units that leave, with the reasons. Adds a note if it is unknown which
+    /// units the job used.
     pub(super) fn notes(&self) -> impl Iterator<Item = Note> {
         let is_unknown = self.seen.values().any(|sight| sight.was_used.is_none());
         let groups = self.plan.groups().into_iter().map(Note::Units);
@@ -55,7 +56,7 @@ impl Left {
     }
 }
 
-/// Leaves out the units that the job no longer uses, and those of which a part was missed.
+/// Leaves out the units that the job no longer uses, and those with a part that could not be read.
 pub(super) fn leave_unused(
     saving: &Saving<'_>,
     place: &Place,
@@ -89,7 +90,8 @@ pub(super) fn leave_unused(
     Ok(Left { found: without(&units, &plan, found), seen, plan })
 }
 
-/// Leaves out what was missed when files were read, and the units that it was part of.
+/// Leaves out the files that could not be read when their contents were packed, and the units that
+/// they belong to.
 pub(super) fn leave_missed(
     saving: &Saving<'_>,
     place: &Place,
@@ -137,7 +139,7 @@ fn sights(units: &Units, found: &[Found], dir: &Path) -> Result<BTreeMap<UnitDir
     Ok(seen)
 }
 
-/// Drops what belongs to units that leave, and the directories of `incremental` that were theirs.
+/// Drops the files of units that leave, and their directories of `incremental`.
 fn without(units: &Units, plan: &UnitPlan, found: Vec<Found>) -> Vec<Found> {
     if plan.pruned.is_empty() {
         return found;
@@ -153,8 +155,9 @@ fn without(units: &Units, plan: &UnitPlan, found: Vec<Found>) -> Vec<Found> {
 
 /// Returns the directories of `incremental` that no unit that stays can need.
 ///
-/// Their names carry another hash than the unit's, so only the crate tells whose they are: for each unit of
-/// a crate that leaves, the oldest of its directories goes, but as many stay as units of it do.
+/// Their names carry another hash than the unit's, so only the crate tells which units they belong
+/// to. For each unit of a crate that leaves, the oldest directory of the crate goes. But at least
+/// as many directories stay as units of the crate stay.
 fn surplus_incremental(units: &Units, plan: &UnitPlan, found: &[Found]) -> HashSet<RelPath> {
     let mut staying: HashMap<_, BTreeSet<&UnitDir>> = HashMap::new();
     let mut leaving: HashMap<_, BTreeSet<&UnitDir>> = HashMap::new();
