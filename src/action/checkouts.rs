@@ -16,7 +16,7 @@ use crate::model::git_ref::{CommitId, GitRef};
 use crate::model::names::Name;
 use crate::store::{Purpose, Store};
 
-/// The error if a dependency could not be checked out; the log names it and the reason.
+/// The error if a dependency could not be checked out. The log names the dependency and the reason.
 #[derive(Debug)]
 pub(super) struct NotThere;
 

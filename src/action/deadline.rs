@@ -29,7 +29,7 @@ pub(super) fn budget(status: Option<JobStatus>, environment: &Environment) -> Op
 }
 
 /// Stops the work shortly before `budget` is over, and ends the process when it is over. The next
-/// process reclaims the leftovers, as after a kill.
+/// process reclaims the remains, as after a kill.
 pub(super) fn keep(budget: Duration, stop: Arc<AtomicBool>) {
     let grace = GRACE.min(budget / 2);
     // The thread is never joined: it ends with the process.

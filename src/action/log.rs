@@ -24,7 +24,7 @@ impl Log {
         Self::default()
     }
 
-    /// Writes lines that contain no commands.
+    /// Writes the lines of a text.
     #[expect(clippy::unused_self, reason = "only whoever has the log writes to it")]
     pub(super) fn lines(&mut self, text: &Text) {
         if !text.is_empty() {
@@ -62,7 +62,7 @@ impl Log {
         self.annotate(Level::Error, &escape(message));
     }
 
-    /// Reports the leftovers of dead processes: those removed and those that stay.
+    /// Reports the remains of dead processes: those that were removed, and those that stay.
     pub(super) fn reclaimed(&mut self, reclaimed: Reclaimed) {
         if reclaimed.dead > 0 {
             self.lines(&line!("cleared up after {} killed processes", reclaimed.dead));
@@ -79,7 +79,7 @@ impl Log {
         self.lines(&line.into());
     }
 
-    /// Writes the lines that were kept for the end.
+    /// Ends the log: writes the annotations that were held back for the end.
     pub(crate) fn finish(mut self) {
         self.end_group();
         for line in std::mem::take(&mut self.annotations).last_lines() {

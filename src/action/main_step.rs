@@ -110,7 +110,7 @@ impl<'a> Main<'a> {
         }
     }
 
-    /// Makes room, checks the dependencies out, and restores.
+    /// Frees disk space, checks out the dependencies, and restores.
     fn restore_now(&mut self) {
         let Inputs { enabled, lookup_only, fail_on_cache_miss, .. } = self.step.inputs;
         let store = self.open_guarded();
@@ -131,7 +131,7 @@ impl<'a> Main<'a> {
         }
     }
 
-    /// Checks the dependencies out and sets the keys as outputs.
+    /// Checks out the dependencies, and sets the keys as outputs.
     fn hand_out_keys(&mut self) {
         // The checked-out commits go into a mirror, so that other jobs need not fetch them.
         let checks_out = self.step.inputs.dependencies.iter().any(|it| it.checkout.is_some());
@@ -142,7 +142,7 @@ impl<'a> Main<'a> {
         }
     }
 
-    /// Saves, at the end of a job: the dependencies have been checked out and built.
+    /// Saves at the end of a job, after the dependencies were checked out and built.
     fn save_now(&mut self) {
         let store = self.open();
         self.tell_free_space(store.as_ref());
@@ -150,14 +150,14 @@ impl<'a> Main<'a> {
         let Some(job) = self.resolve(store.as_ref(), home.as_ref()) else { return };
         match &store {
             Some(store) => self.save(store, &job),
-            // The save would have made the record.
+            // The step saves nothing, so it makes the record that a save would make.
             None if !self.step.inputs.enabled => self.note_build(&job),
             None => {}
         }
     }
 
-    /// Checks the dependencies out and finds out the keys. `None` if a dependency is not there: then there is nothing
-    /// to build.
+    /// Checks out the dependencies and computes the keys. Returns `None` if a checkout fails: then
+    /// the build cannot work.
     fn prepare(&mut self, store: Option<&Store>) -> Option<(Option<Job>, Option<Opened>)> {
         if !self.check_out(store) {
             return None;

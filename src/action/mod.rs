@@ -1,7 +1,8 @@
-//! The steps of the Action: the main step in the modes `auto`, `key`, `restore`, `save` and `gc`, and the post step.
+//! The steps of the Action: the main step in the modes `auto`, `key`, `restore`, `save` and `gc`,
+//! and the post step.
 //!
-//! A step takes its settings only from the environment and the directory that it is given. It calls the verbs, and
-//! reports to people in the log and the summary that a runner shows.
+//! A step takes its settings only from the environment and the directory that it is given. It calls
+//! the verbs, and reports to people in the log and the summary that a runner shows.
 
 mod checkouts;
 mod deadline;

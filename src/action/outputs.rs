@@ -25,7 +25,8 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
-    /// Sets the values for what was restored, or what a lookup found.
+    /// Sets the outputs from the report of a restore or a lookup. Areas that are not in place count
+    /// no restored bytes.
     pub(super) fn tell(&mut self, report: &Report, is_in_place: bool) {
         self.hit = report.hit == Hit::Exact;
         self.matched_key = report.matched_key.clone().filter(|_| report.hit != Hit::Miss);

@@ -82,7 +82,8 @@ struct Post<'a> {
 }
 
 impl Post<'_> {
-    /// Handles a main step that ended early: there is nothing to save, but perhaps there are leftovers to remove.
+    /// Handles a main step that ended early: there is nothing to save, but there may be remains of
+    /// dead processes to reclaim.
     fn clear_up(&mut self, no_state: NoState) -> Result<()> {
         self.log.lines(&line!("nothing is saved: {no_state}"));
         match Store::open(&self.step.root()?.root) {
@@ -99,7 +100,8 @@ impl Post<'_> {
         let store = Store::open_or_init(&root)?;
         let Inputs { save_if, job_status, .. } = self.step.inputs;
         let is_restored = state.stage == Stage::Restored;
-        // If a step changed the variable since, that can only reduce the permissions of the main step.
+        // If a step changed the variable since, the change can only reduce the permissions of the
+        // main step.
         let cache_mode = self.step.cache_mode.and(state.cache_mode);
         let lane = &self.step.trust.lane;
         let plan = SavePlan::of(save_if, cache_mode, job_status, lane, is_restored);

@@ -42,7 +42,7 @@ pub(super) struct Step {
     pub(super) files: Files,
     /// The restores and saves that the workflow allows the job.
     pub(super) cache_mode: CacheMode,
-    /// A warning if the cache mode is an unknown one.
+    /// A warning if the cache mode is unknown.
     pub(super) unknown_cache_mode: Option<String>,
 }
 
@@ -90,7 +90,7 @@ impl Step {
         dependencies.map(|it| (it.name.clone(), place(&it.path, &it.name))).collect()
     }
 
-    /// Returns the scope: it decides who may restore what this job saves.
+    /// Returns the scope, which decides which jobs may restore the generations of this job.
     pub(super) fn scope(&self) -> Result<Scope> {
         let repository = match &self.runner.repository {
             Some(repository) => repository.clone(),

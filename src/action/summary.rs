@@ -17,7 +17,7 @@ use crate::model::choice::Hit;
 use crate::model::rebuild::lines;
 use crate::upkeep::guard::GuardReport;
 
-/// The largest number of named crates that cargo will build again.
+/// The largest number of lines about crates that cargo will build again.
 const MOST_REBUILDS: usize = 10;
 
 /// The summary of a step, in Markdown.

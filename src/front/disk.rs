@@ -5,7 +5,7 @@ use super::text::bytes;
 use crate::upkeep::gc::{GcReport, Mode};
 use crate::upkeep::guard::GuardReport;
 
-/// Returns the text about a guard run, for people, without its own warnings.
+/// Returns the text about a guard run, for people, without the guard's own warnings.
 pub(crate) fn of_guard(report: &GuardReport, mode: Mode) -> Text {
     let mut text = Text::default();
     for watched in &report.filesystems {

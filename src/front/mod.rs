@@ -1,7 +1,8 @@
-//! Shared by the command line and the Action: the sentences that people read, printing, signals and exit statuses.
+//! Shared by the command line and the Action: the sentences that people read, printing, signals and
+//! exit statuses.
 //!
-//! The verbs return values with a code; only this module turns them into sentences. In JSON a note or warning is an
-//! object with both.
+//! The verbs return values with a code; only this module turns them into sentences. In JSON a note
+//! or warning is an object with its code and its sentence.
 
 pub(crate) mod advice;
 pub(crate) mod checkout;
@@ -56,7 +57,7 @@ mod tests {
     use crate::job::note::Note;
     use crate::job::warning::Warning;
 
-    /// Returns the words that `fn code` of a source gives its variants.
+    /// Returns the codes that `fn code` in a source file gives to variants.
     fn codes_in(source: &'static str) -> Vec<&'static str> {
         let (_, body) = source.split_once("pub fn code(&self)").expect("it has codes");
         let body = body.split("\n    }").next().unwrap_or_default();

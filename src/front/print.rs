@@ -1,7 +1,8 @@
 //! Prints: the only code that writes to stdout and stderr.
 //!
-//! Everything printed is a [`Text`]. Its lines hold nothing that a terminal or a runner would execute, even if they
-//! contain paths, names, or text from a manifest or another program. Only a [`LogLine`] is a command.
+//! Everything printed is a [`Text`]. Its lines hold nothing that a terminal or a runner would
+//! execute, even if they contain paths, names, or text from a manifest or another program. Only a
+//! [`LogLine`] may be a command.
 
 use std::fmt;
 use std::io::{IsTerminal, Write};
@@ -61,13 +62,13 @@ impl Text {
         self.0.push_str(&other.0);
     }
 
-    /// Tells whether its first lines are those of another text.
+    /// Tells whether the text begins with another text.
     #[cfg(test)]
     pub(crate) fn starts_with(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)
     }
 
-    /// Tells whether it has no line.
+    /// Tells whether the text has no lines.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -92,7 +93,7 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<()> {
 
 /// Writes to stdout, which programs may read.
 pub(crate) fn to_stdout(text: &Text) -> Result<()> {
-    // Written under one lock, so that a line of another thread comes before or after it.
+    // One lock for the whole text, so that lines of other threads come before or after it.
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.0.as_bytes()).and_then(|()| out.flush());
     written.map_err(|source| Error::Io { action: "write to stdout", source })

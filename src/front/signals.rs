@@ -9,11 +9,11 @@ use signal_hook::flag::{register, register_conditional_shutdown, register_usize}
 use super::{Error, Result, Status};
 use crate::job::progress::Progress;
 
-/// Makes a write past the limit on the size of files (`ulimit -f`) fail like any other write, instead of ending the
-/// process by SIGXFSZ.
+/// Makes a write past the limit on the size of files (`ulimit -f`) fail with an error, instead of
+/// ending the process by SIGXFSZ.
 ///
-/// This installs a handler instead of ignoring the signal, because programs that we start get the default back
-/// (`execve(2)`).
+/// This installs a handler instead of ignoring the signal. Programs that we start get the default
+/// back in place of a handler, but would go on ignoring the signal (`execve(2)`).
 pub(crate) fn survive_file_size_limit() -> Result<()> {
     let registered = register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
     registered.map(drop).map_err(|source| Error::Io { action: "wait for signals", source })
@@ -26,8 +26,9 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Makes the first SIGINT or SIGTERM stop `progress`, and the second end the process at once, with the status that
-    /// `at_once` returns. The next `reclaim` removes what the process leaves then.
+    /// Makes the first SIGINT or SIGTERM stop `progress`. The second ends the process at once, with
+    /// the status that `at_once` returns; the next `reclaim` removes the files that the process
+    /// leaves.
     pub(crate) fn stop(progress: &Progress, at_once: fn(Status) -> i32) -> Result<Self> {
         let received = Arc::new(AtomicUsize::new(0));
         for (signal, number, status) in

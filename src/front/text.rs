@@ -7,7 +7,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
     humansize::format_size(bytes, humansize::BINARY)
 }
 
-/// Returns the beginning of each part of a key, enough to tell keys apart.
+/// Shortens each digest in a key to its first 8 digits, enough to tell keys apart.
 pub(crate) fn short_key(key: &str) -> String {
     let parts: Vec<_> = key
         .split('-')

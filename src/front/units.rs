@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::model::unit_use::{UnitGroup, Unused};
 
-/// The largest number of names in a line.
+/// The largest number of crate names in a line.
 const SHOWN: usize = 3;
 
 impl fmt::Display for UnitGroup {

@@ -1,4 +1,4 @@
-//! Leaving a live target where it is, because it is ahead of the store.
+//! Leaves live targets that are ahead of the store as they are.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use crate::job::Result;
 use crate::model::area::Area;
 
 impl<'a> Restoring<'a> {
-    /// Leaves a target alone that is ahead of the store, if it is the only one to restore: no mtime may change for
-    /// another.
+    /// Leaves the targets that are ahead of the store as they are, unless another target must be
+    /// restored: that changes the mtimes of sources.
     pub(super) fn leave_ahead(&self, mut plan: Vec<Planned<'a>>) -> Vec<Planned<'a>> {
         let ahead: Vec<&Area> =
             plan.iter().filter(|it| it.is_ahead()).map(|it| &it.place.area).collect();
@@ -17,7 +17,7 @@ impl<'a> Restoring<'a> {
         let stays = |it: &Planned<'_>| {
             it.choice.is_none() || it.is_ahead() || holds_units_of(&it.place.area)
         };
-        // What is to be built always is taken out of a tree that is restored.
+        // `always_build` removes fingerprints from restored trees only.
         let is_free = self.options.always_build.is_empty();
         if ahead.is_empty() || !is_free || !plan.iter().all(stays) {
             return plan;
@@ -34,7 +34,8 @@ impl<'a> Restoring<'a> {
         plan
     }
 
-    /// Records that nobody answers for a directory that this job builds in after one of another scope or system.
+    /// Records that no single job is answerable for `dir`, if a job of another scope or system used
+    /// it last.
     pub(super) fn disown(&self, dir: &Path) -> Result<()> {
         let owner = self.store.tree_owner(dir, &self.boot);
         match owner.filter(|(_, owner)| *owner != self.job.as_owner()) {

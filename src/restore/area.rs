@@ -1,4 +1,4 @@
-//! Putting one area in place.
+//! Puts one area in place.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
@@ -26,7 +26,8 @@ use crate::tree::compare::Known;
 use crate::tree::links;
 
 impl<'a> Restoring<'a> {
-    /// Puts the generation of an area in place, if one was chosen. `forgotten` are units that must be built again.
+    /// Puts the generation of an area in place, if one was chosen. `forgotten` holds the units of
+    /// each area that must be built again.
     pub(super) fn put_in_place(
         &self,
         area: Planned<'a>,
@@ -60,7 +61,8 @@ impl<'a> Restoring<'a> {
         Restored { place, report, placed, lost }
     }
 
-    /// Removes the packs that a restore found damaged, so that the next save stores them again. Returns why it cannot.
+    /// Removes the pack that a restore found damaged, so that the next save stores its contents
+    /// again. Returns a warning if it cannot.
     pub(super) fn remove_damaged(&self, error: &Error, manifests: &[&Manifest]) -> Option<Warning> {
         let Error::Store(store::Error::Damaged { path, .. }) = error else { return None };
         let packs = manifests.iter().flat_map(|manifest| &manifest.header.packs);
@@ -80,14 +82,16 @@ impl<'a> Restoring<'a> {
         if let Some(link) = links::of_target(place, &manifest.entries) {
             return Err(Error::BuiltThrough { dir: place.dir.clone(), link: link.clone() });
         }
-        // What is replaced at the end is freed, and that waits for all that was written before.
+        // Stamp before the tree is written: to replace a file frees its blocks, and on ext4 with
+        // `discard` that waits for everything that was written before
+        // (`docs/decisions/0021-nothing-removed-after-the-writing.md`).
         if let Err(error) = self.store.stamp(&id.series, self.options.now) {
             report.warnings.push(error.into());
         }
         let known = if holds_anything(&place.dir)? {
             self.known(place, choice)
         } else {
-            // Of what is not there nothing is known.
+            // Nothing is there that a record could be true of.
             if let Err(error) = self.store.forget_tree(&place.dir) {
                 report.warnings.push(error.into());
             }
@@ -99,7 +103,8 @@ impl<'a> Restoring<'a> {
         let mut placed = self.place(place, choice, known.as_ref(), report)?;
         report.mode = placed.mode;
         choice.tell(self.job, place, report);
-        // What only saves time or room later is no failure: the area is in place.
+        // The area is in place. The rest only saves time or space later, so its errors are
+        // warnings.
         if !place.area.is_shared()
             && let Err(error) = placed.forget_reads(&place.dir, &manifest.entries)
         {
@@ -138,7 +143,7 @@ impl<'a> Restoring<'a> {
         self.place_home(kind, area, manifest, report)
     }
 
-    /// Records what is at the directory now, so that the save need not read it.
+    /// Records the files that are in the directory now, so that the save need not read them.
     fn record(
         &self,
         place: &Place,
@@ -147,7 +152,7 @@ impl<'a> Restoring<'a> {
         known: Option<&Known>,
     ) -> Result<()> {
         let Choice { id, manifest, .. } = choice;
-        // Nothing was done to what is recorded already.
+        // The earlier record is still true: the restore changed nothing.
         let is_as_ever = place.area.is_shared() && placed.mode == Mode::InPlace;
         let was_untouched = placed.certain.as_ref().is_some_and(HashSet::is_empty);
         if is_as_ever && was_untouched && known.is_some_and(|known| known.generation() == id) {

@@ -1,8 +1,9 @@
-//! Setting aside what earlier jobs left where a job builds.
+//! Sets aside the directories that earlier jobs left where a job builds.
 //!
-//! A directory is renamed, beside where it was, and removed while the job goes on. A symlink is unlinked; its end goes
-//! only if the store knows it for a target of the same repository. In a directory outside the checkouts that cargo did
-//! not make, only the parts of cargo go.
+//! A directory is renamed to a place beside it, and removed while the job goes on. A symlink is
+//! unlinked. The directory that it leads to is set aside only if the store knows it as a target of
+//! the same repository. In a directory outside the checkouts that cargo did not make, only cargo's
+//! parts are set aside.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,10 +25,10 @@ use crate::job::{Error, Result};
 use crate::store::{Lease, Store};
 use crate::tree::staged::{Staged, rename_dir};
 
-/// How long a build may go on in a directory that is to be set aside.
+/// The time to wait for a build that runs in a directory that is to be set aside.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Setting directories aside.
+/// The parameters for setting directories aside.
 pub(super) struct Aside<'a> {
     pub(super) store: &'a Store,
     pub(super) lease: &'a Lease,
@@ -36,19 +37,21 @@ pub(super) struct Aside<'a> {
     pub(super) progress: &'a Progress,
 }
 
-/// How a directory is set aside.
+/// The way to set a directory aside.
 enum Way {
     /// As a whole: it is in a checkout, or cargo made it.
     Whole,
-    /// Something is mounted there, or a symlink leads there: it is emptied.
+    /// It is emptied: something is mounted there, or a symlink leads there.
     Emptied,
-    /// Only what cargo made of it.
+    /// Only these entries, which cargo made.
     Parts(Vec<PathBuf>),
 }
 
 impl Aside<'_> {
-    /// Sets aside what is in `dir`, but for the files of the checkout, `own`, and forgets who built there. What was
-    /// there is removed when what this returns is dropped. After an error everything is where it was.
+    /// Sets aside everything in `dir` except `own`, the files of the checkout, and forgets its
+    /// owner. Dropping the returned value removes what was set aside. If the directory cannot be
+    /// moved, it stays as it was. If a later step fails, what was set aside is removed all the
+    /// same.
     pub(super) fn set(&self, dir: &Path, own: &CheckoutFiles) -> Result<Option<Staged>> {
         if self.progress.is_stopped() {
             return Err(Error::Stopped);
@@ -57,7 +60,7 @@ impl Aside<'_> {
         let kind = Stat::of(dir).at("read metadata", dir)?.kind;
         let staged = match kind {
             Kind::Dir => Some(self.set_dir(&at, self.way(&at)?, own)?),
-            // It is unlinked whatever becomes of what it leads to.
+            // The symlink is unlinked even if the directory that it leads to cannot be set aside.
             Kind::Symlink if self.is_ours(&at) => self.set_dir(&at, Way::Emptied, own).ok(),
             Kind::Symlink => None,
             Kind::File | Kind::Special if self.is_inside(dir) => None,
@@ -105,7 +108,7 @@ impl Aside<'_> {
         }
     }
 
-    /// Returns how a directory is set aside; refuses one that holds more than what cargo builds.
+    /// Returns the way to set a directory aside. Fails if it holds more than cargo builds.
     fn way(&self, at: &Path) -> Result<Way> {
         if self.holds_more(at) {
             return Err(unfit(at, "a checkout, the store or cargo's home lies inside it"));
@@ -138,7 +141,8 @@ impl Aside<'_> {
         self.job.roots.values().any(|root| path.starts_with(root))
     }
 
-    /// Tells whether a symlink leads to a directory that jobs of this repository build in, and that cargo made.
+    /// Tells whether `at`, to which a symlink leads, is a directory that cargo made and that a job
+    /// of this repository used last.
     fn is_ours(&self, at: &Path) -> bool {
         let owners = Owners { store: self.store, job: self.job, boot: self.boot };
         let scope = owners.of(at).and_then(|owner| owner.scope);

@@ -11,22 +11,22 @@ use crate::job::{Job, Place};
 use crate::model::choice::{Chosen, Hit};
 use crate::model::manifest::{GenerationId, Header, Manifest};
 
-/// The generation that an area is to be restored to.
+/// The generation that is to be restored to an area.
 pub(super) struct Choice {
     pub(super) id: GenerationId,
     pub(super) chosen: Chosen,
     pub(super) manifest: Arc<Manifest>,
-    /// How it was chosen, where there was a choice.
+    /// A note on the reason for the choice, if candidates differed.
     pub(super) why: Option<Note>,
-    /// The crates of units that the job used last time and will have to build, as far as can be told.
+    /// The crates of the units that the job used last time and must build now, as far as is known.
     pub(super) lacking: BTreeSet<String>,
-    /// The crates of the units that are left out, because they work only where it was saved.
+    /// The crates of the units that are left out, because they work only at other roots.
     pub(super) left: BTreeSet<String>,
-    /// What of the directory belongs to the checkout.
+    /// The files in the directory that are not part of the area.
     pub(super) checkout_files: CheckoutFiles,
-    /// Whether the generation had something where that is now.
+    /// Whether the generation had an entry where such a file is now.
     pub(super) was_in_the_way: bool,
-    /// That what is at the place is ahead of it, if it is.
+    /// A note that the live target is ahead of the generation, if it is.
     pub(super) ahead: Option<Note>,
 }
 
@@ -36,14 +36,14 @@ impl Choice {
         self.left.is_empty() && !self.was_in_the_way
     }
 
-    /// Tells in the report of an area that its live target is left, in place of this.
+    /// Reports that the live target of an area is left as it is, instead of this generation.
     pub(super) fn tell_left(self, report: &mut AreaReport) {
         (report.mode, report.hit) = (Mode::Left, self.chosen.hit);
         report.matched_key = Some(self.manifest.header.cache_key.clone());
         report.notes.extend(self.ahead);
     }
 
-    /// Tells in the report of `place` which it is, and why it is not what one would expect.
+    /// Reports this as the generation for `place`, with notes on how it differs from the wish.
     pub(super) fn tell(&self, job: &Job, place: &Place, report: &mut AreaReport) {
         let header = &self.manifest.header;
         report.hit = self.chosen.hit;
@@ -61,7 +61,8 @@ impl Choice {
     }
 }
 
-/// Notes which crates cargo builds again because the roots lie elsewhere, and where they would not be.
+/// Returns notes on the roots that have moved, with their old paths, and on the crates that cargo
+/// builds again because of that.
 fn elsewhere<'a>(
     job: &Job,
     header: &'a Header,

@@ -8,7 +8,8 @@ use crate::job::Place;
 use crate::model::manifest::Header;
 use crate::model::rebuild::Reason;
 
-/// Returns why all crates, and why all path crates of a generation are built again, if they are.
+/// Returns the reason why cargo builds all crates of a generation again, and the reason why it
+/// builds all path crates again, if there are any.
 pub(super) fn differences(header: &Header, place: &Place) -> (Option<Reason>, Option<Reason>) {
     let only = |components: &BTreeMap<String, String>, prefixes: &[&str]| -> BTreeMap<_, _> {
         let is_wanted = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));

@@ -1,7 +1,8 @@
-//! Letting git know the times that its files have after a restore.
+//! Refreshes the indexes of git after a restore, which changed the times of files.
 //!
-//! Git works on a copy of its index, in a directory that the lease names: whoever kills us, or git, leaves no
-//! `index.lock`, with which later commands of git would fail (`docs/decisions/0027-files-of-git.md`).
+//! Git works on a copy of its index, in a directory that the lease names. So if we or git are
+//! killed, no `index.lock` stays, which would make later commands of git fail
+//! (`docs/decisions/0027-files-of-git.md`).
 
 use std::io;
 use std::path::Path;
@@ -20,13 +21,13 @@ use crate::model::rel_path::RelPath;
 use crate::tree::staged::Staged;
 
 impl Restoring<'_> {
-    /// Lets git compare the files of every checkout in which some got another mtime.
+    /// Makes git compare the files of every checkout in which the mtime of a file changed.
     ///
-    /// A failure leaves the index as it was, and so does a stop: git then takes files for changed until somebody
-    /// lets it compare them.
+    /// A failure or a stop leaves the index as it was. Then git takes files for changed until a
+    /// command makes it compare them.
     pub(super) fn refresh_indexes(&self, refreshing: &Refreshing<'_>, is_put_back: bool) {
         let touched: Vec<_> = refreshing.touched(is_put_back).collect();
-        // No failure here makes a restore wrong.
+        // The restore is right even if this fails.
         touched.par_iter().for_each(|root| drop(self.refresh_indexes_in(root)));
     }
 
@@ -45,7 +46,8 @@ impl Restoring<'_> {
             done = done.and(self.refresh_index(index, &dest, &staged));
         }
         drop(staged);
-        // Our own work changed this time, and no names. A kill before this costs a rebuild.
+        // If the names are the same, only our own writes changed the mtime of the root. A kill
+        // before this costs a rebuild.
         if names_digest(root, excluded)? == names {
             dest.set_own_mtime(mtime)?;
         }
@@ -73,8 +75,8 @@ impl Restoring<'_> {
         if !is_written || is_locked {
             return Ok(());
         }
-        // Git compares the content of files that are not older than the index. A younger index would have it
-        // believe times that it does not believe now.
+        // Git compares the content of files that are not older than the index. With a younger index
+        // it would trust times that it does not trust now.
         staging.set_mtime(&name, before.mtime)?;
         let now = Stat::of(&index.path).at("read metadata", &index.path)?;
         if now.inode == before.inode {

@@ -1,8 +1,9 @@
-//! Half extractions: what a killed cargo, or a `cp` that knows nothing of cargo, left of a crate.
+//! Removes half extractions: incomplete crates that a killed cargo, or a `cp` that knows nothing of
+//! cargo, left.
 //!
-//! Cargo 1.95 extracts such a crate again, over what is there; older ones fail on an empty
-//! `.cargo-ok` ("EEXIST"), and what does not belong to the crate stays for good. So they go before
-//! cargo sees them.
+//! Cargo 1.95 extracts such a crate again, over the files that are there. Older versions fail on an
+//! empty `.cargo-ok` ("EEXIST"). Files that do not belong to the crate stay for good. So half
+//! extractions are removed before cargo sees them.
 
 use super::shared::is_held;
 use crate::cargo::home::{self, Shared};
@@ -17,11 +18,10 @@ use crate::store::Lease;
 use crate::tree::staged::Staged;
 use crate::tree::walk::walk;
 
-/// Removes the half extractions of crates that the lock files of `job` name; returns how many
-/// there were.
+/// Removes the half extractions of crates that the lock files of `job` name. Returns their number.
 ///
-/// Cargo's package lock is held meanwhile, so none is a crate that is being extracted. Each goes by
-/// one rename. What other repos use is left to them.
+/// Holds cargo's package lock meanwhile, so that no crate is being extracted. Removes each half
+/// extraction by one rename. Crates that only other repos use are left alone.
 pub(super) fn remove_half_extractions(
     job: &Job,
     lease: &Lease,
@@ -52,7 +52,7 @@ fn half_extractions(job: &Job, registry: &Beneath) -> Result<Vec<RelPath>> {
         let leads_there = path.components().next() == Some(b"src".as_slice());
         what == Kind::Dir && leads_there && (!is_crate || job.wanted.wants(Shared::Registry, path))
     };
-    // A crate is not entered: the walk ends at what it is.
+    // The walk does not enter crates.
     let is_inside = |path: &RelPath| path.components().count() > 3;
     let found = walk(registry.path(), |path, what| is_wanted(path, what) && !is_inside(path))?;
     let mut halves = Vec::new();

@@ -1,4 +1,4 @@
-//! What a restore does about what lies in a `CARGO_HOME` already, and what it vouches for.
+//! Mends a `CARGO_HOME` during a restore, and vouches for what was restored there.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -21,15 +21,17 @@ use crate::model::timestamp::Timestamp;
 use crate::store::{Vouched, unmark};
 use crate::vouch::{Changed, LeftBy, Part, Restored, Vouching, Wrong};
 
-/// The parts of a home, as the directories of one are listed.
+/// The directories of a home, in the order of [`home_dirs`].
 const PARTS: [(Shared, Area); 2] = [(Shared::Registry, Area::Registry), (Shared::Git, Area::Git)];
 
-/// For how long the disk may lack what was written, in seconds. The kernel begins to write within half a minute what
-/// nobody flushes, and journals 5 s later: `dirty_expire_centisecs`, `commit` of ext4(5).
+/// The time in seconds for which the disk may lack bytes that were written. The kernel begins to
+/// write unflushed bytes within half a minute, and journals 5 s later: `dirty_expire_centisecs`,
+/// `commit` of ext4(5).
 const UNFLUSHED_SECS: u32 = 600;
 
 impl<'a> Restoring<'a> {
-    /// Restores the areas in `CARGO_HOME`, and sees to it that cargo finds nothing wrong in them, whoever left it.
+    /// Restores the areas in `CARGO_HOME`. Replaces or removes everything wrong in them before
+    /// cargo finds it, whichever job left it.
     pub(super) fn restore_shared(&self) -> HomeAreas<'a> {
         let mut said = Said { warnings: self.take_home_in_hand(), ..Said::default() };
         let (plan, _) = self.plan(|place| place.area.is_shared());
@@ -46,8 +48,9 @@ impl<'a> Restoring<'a> {
         HomeAreas { areas, said }
     }
 
-    /// Tells whether the job sees to it that nothing is wrong in a part of its home: one that it keeps, and one that it
-    /// builds from what others may get.
+    /// Tells whether the job makes sure that nothing is wrong in a directory of its home. It does
+    /// so for a directory that it keeps. If it sets leftovers aside and keeps a target, which other
+    /// jobs may get, it does so for each directory.
     pub(super) fn sees_to(&self, area: &Area) -> bool {
         let places = &self.job.places;
         let builds_for_others = self.options.leftovers == Leftovers::SetAside
@@ -55,15 +58,15 @@ impl<'a> Restoring<'a> {
         builds_for_others || places.iter().any(|place| place.area == *area)
     }
 
-    /// Records that the job has the parts of its home in hand, but for those of a job that it may not read: they are
-    /// looked over first. Returns why it cannot.
+    /// Records that the job uses the directories of its home, except those that a job left that it
+    /// may not read: these are checked first. Returns a warning for each failure.
     fn take_home_in_hand(&self) -> Vec<Warning> {
         let owners = self.owners();
         let own = home_dirs(self.job).into_iter().filter(|dir| owners.foreign(dir).is_none());
         own.filter_map(|dir| owners.take(&dir).err()).map(Warning::from).collect()
     }
 
-    /// Puts a generation of a part of the home in place.
+    /// Puts a generation of one directory of the home in place.
     pub(super) fn place_home(
         &self,
         kind: Shared,
@@ -77,7 +80,7 @@ impl<'a> Restoring<'a> {
         placed
     }
 
-    /// Sees to it that cargo finds nothing wrong in a part of the home where nothing was restored.
+    /// Removes everything wrong from a directory of the home in which nothing was restored.
     fn mend_unrestored(&self, part: Part<'_>) -> Said {
         let mut mending = Mending::of(self, part);
         if let Err(error) = mending.mend_unrestored() {
@@ -86,8 +89,9 @@ impl<'a> Restoring<'a> {
         mending.said
     }
 
-    /// Tells whether all of a part of the home was vouched for since a job had it in hand that this one may not read, and
-    /// since the disk may have lost any of it.
+    /// Tells whether everything in a directory of the home is vouched for. Returns `false` if a job
+    /// that this one may not read used the directory last, or if the disk may have lost bytes of
+    /// it.
     fn is_vouched(&self, part: Part<'_>) -> Result<bool> {
         if self.left_by(part) == LeftBy::Foreign {
             return Ok(false);
@@ -96,7 +100,8 @@ impl<'a> Restoring<'a> {
         Ok(!self.may_be_lost(&vouched)? && self.vouching().is_all_vouched(part, &vouched)?)
     }
 
-    /// Tells whether something was put there so lately that a failure of the disk in this boot may have taken its bytes.
+    /// Tells whether a restore wrote there so recently that a failure of the disk in this boot may
+    /// have lost its bytes.
     fn may_be_lost(&self, vouched: &Vouched) -> Result<bool> {
         let Some(placed) = vouched.placed else { return Ok(false) };
         let now = now_at(self.store.root())?;
@@ -122,8 +127,8 @@ impl<'a> Restoring<'a> {
         Vouching { store, lease, job, boot, progress: unpacker.progress }
     }
 
-    /// Records that what was restored is right, so that a save need not look at it; `placed` is when, if anything was
-    /// written.
+    /// Records that the restored parts are right, so that a save need not check them. `placed` is
+    /// the time of the restore, if it wrote anything.
     pub(super) fn note_restored(
         &self,
         place: &Place,
@@ -137,7 +142,7 @@ impl<'a> Restoring<'a> {
     }
 }
 
-/// Mending one part of the home.
+/// The mending of one directory of the home.
 struct Mending<'r> {
     restoring: &'r Restoring<'r>,
     part: Part<'r>,
@@ -149,7 +154,7 @@ impl<'r> Mending<'r> {
         Self { restoring, part, said: Said::default() }
     }
 
-    /// Puts a generation in place, and mends the rest.
+    /// Puts a generation in place, and mends the rest of the directory.
     fn place(&mut self, manifest: &Manifest) -> Result<Placed> {
         let Restoring { job, unpacker, lease, .. } = self.restoring;
         let part = self.part;
@@ -186,7 +191,7 @@ impl<'r> Mending<'r> {
         let rest = if manifest.header.vouched || !placed.wrote() {
             rest
         } else {
-            // An older version saved it.
+            // The save did not vouch for this generation, so its parts are checked now.
             self.restoring.vouching().look_over(part, self.restoring.left_by(part))?
         };
         let is_clean = self.remove_changed(&changed);
@@ -194,7 +199,7 @@ impl<'r> Mending<'r> {
         Ok(placed)
     }
 
-    /// Sees to it that cargo finds nothing wrong where nothing was restored.
+    /// Removes everything wrong where nothing was restored.
     fn mend_unrestored(&mut self) -> Result<()> {
         let changed = self.changed(None)?;
         let is_clean = self.remove_changed(&changed);
@@ -205,7 +210,8 @@ impl<'r> Mending<'r> {
         self.mend(&wrong, is_clean)
     }
 
-    /// Returns what a job that may not be read changed there and no lock file proves, unless the job keeps leftovers.
+    /// Returns the parts that a job which may not be read changed and that no lock file proves.
+    /// Returns none if this job keeps leftovers.
     fn changed(&mut self, saved: Option<&Manifest>) -> Result<Changed> {
         let Restoring { options, .. } = self.restoring;
         let is_readable = self.restoring.left_by(self.part) == LeftBy::Readable;
@@ -214,7 +220,7 @@ impl<'r> Mending<'r> {
         }
         match self.restoring.vouching().changed(self.part, saved) {
             Err(Error::Stopped) => Err(Error::Stopped),
-            // What a lock file says is looked at all the same.
+            // The parts are compared with the lock files all the same.
             Err(error) => {
                 self.said.warnings.push(error.into());
                 Ok(Changed::default())
@@ -223,7 +229,7 @@ impl<'r> Mending<'r> {
         }
     }
 
-    /// Removes what was changed and the generation lacks. Tells whether that is done.
+    /// Removes the changed parts that the generation lacks. Tells whether all of them are removed.
     fn remove_changed(&mut self, changed: &Changed) -> bool {
         self.said.notes.extend(changed.note(self.part.dir));
         let removed = self.restoring.vouching().remove_changed(self.part, &changed.made);
@@ -232,8 +238,9 @@ impl<'r> Mending<'r> {
         is_done
     }
 
-    /// Looks the part over, and removes what stands where cargo has directories that lead to others: nothing is
-    /// put in place, or read, where a symlink leads. Returns what else is wrong.
+    /// Checks the directory, and removes each symlink or file that stands where cargo has a
+    /// directory on the way to a part: nothing may be written or read through a symlink. Returns
+    /// everything else that is wrong.
     fn clear_ways(&mut self) -> Result<Vec<Wrong>> {
         let (restoring, part) = (self.restoring, self.part);
         let is_way = |wrong: &Wrong| restoring.job.wanted.is_way(part.kind, &wrong.path);
@@ -249,7 +256,8 @@ impl<'r> Mending<'r> {
         Ok(rest)
     }
 
-    /// Removes what is wrong. Then the job answers for what is there, if all else `is_clean`.
+    /// Removes the `wrong` parts. If that succeeds and everything else `is_clean`, records that
+    /// this job uses a directory that another job left.
     fn mend(&mut self, wrong: &[Wrong], is_clean: bool) -> Result<()> {
         let (restoring, part) = (self.restoring, self.part);
         let left_by = restoring.left_by(part);

@@ -1,4 +1,4 @@
-//! Taking a hot tree: by cloning it where the filesystem can, else by moving it away.
+//! Takes a hot tree: clones it if the filesystem can, else moves it.
 
 use crate::cargo::scratch::Scratch;
 use crate::fs::beneath::Beneath;
@@ -17,7 +17,7 @@ use crate::tree::hot::{Inodes, first_difference, remove_surplus};
 use crate::tree::staged::Staged;
 use crate::tree::walk::walk_tree;
 
-/// What a restore takes a hot tree with.
+/// The parameters for taking a hot tree.
 #[derive(Clone, Copy)]
 pub(super) struct Taking<'a> {
     pub(super) store: &'a Store,
@@ -25,7 +25,7 @@ pub(super) struct Taking<'a> {
     /// The scopes that the job may read.
     pub(super) readable: &'a [Scope],
     pub(super) boot: &'a str,
-    /// What is left out of what is taken.
+    /// The patterns of scratch, which is left out of the tree.
     pub(super) scratch: &'a Scratch,
 }
 
@@ -33,15 +33,16 @@ pub(super) struct Taking<'a> {
 pub(super) struct Taken {
     /// Whether it was cloned or moved.
     pub(super) mode: Mode,
-    /// Which inode its files are, those of a clone as far as they have one name.
+    /// The inodes of its files; in a clone, only of files with one name.
     pub(super) inodes: Inodes,
 }
 
-/// Completes in `staged` the tree of `manifest` from a hot tree, if there is one that the job may
-/// have, on this filesystem, and nobody else has it.
+/// Completes the tree of `manifest` in `staged` from a hot tree of this generation, if one lies in
+/// the same mount and its scope is one that the job may read. Skips a tree that another process is
+/// moving, or holds while it cannot be cloned.
 ///
-/// A tree that is not what was put by is never used, and set aside; the warnings tell why. If
-/// nothing came of it `staged` is empty.
+/// A hot tree that differs from its record is never used: it is set aside, and the warnings tell
+/// why. If no tree could be used, `staged` is empty.
 pub(super) fn take(
     taking: Taking<'_>,
     id: &GenerationId,
@@ -60,7 +61,7 @@ pub(super) fn take(
         match taking.take_one(&hot, manifest, staged) {
             Ok(Some(taken)) => return Ok((Some(taken), warnings)),
             Ok(None) => {}
-            // Packs are the truth: whatever goes wrong here, the tree can be unpacked.
+            // The tree can still be unpacked from packs, so an error is only a warning.
             Err(error) => {
                 warnings.push(Warning::HotTreeNotUsed(error.into()));
                 staged.clear()?;
@@ -94,7 +95,7 @@ impl Taking<'_> {
         staged.adopt(&hot.path)?;
         crash_point("hot: taken");
         if manifest.entries.len() as u64 != manifest.header.entries {
-            // It was put by with scratch in it.
+            // The manifest no longer lists entries that are scratch to this job. The tree has them.
             remove_surplus(staged.path(), &manifest.entries)?;
         }
         held.forget()?;
@@ -102,12 +103,12 @@ impl Taking<'_> {
         Ok(Some(Taken { mode: Mode::Move, inodes }))
     }
 
-    /// Returns the tree if it is what was put by; else sets it aside.
+    /// Returns the tree if it is as recorded. Otherwise sets it aside, and fails.
     fn intact(&self, held: HeldTree, manifest: &Manifest) -> Result<(HeldTree, Inodes)> {
         let tree = held.hot.path.clone();
         let inodes = held.inodes().unwrap_or_default();
         let walked = walk_tree(&tree, self.scratch)?;
-        // No file is read: one that is the same inode with the same ctime has the same bytes.
+        // No file is read: a file with the same inode and ctime has the same bytes.
         let is_as_recorded = |path: &RelPath, _: &_, inode| Ok(inodes.get(path) == Some(&inode));
         let Some(path) = first_difference(&tree, &manifest.entries, &walked, is_as_recorded)?
         else {

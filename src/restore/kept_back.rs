@@ -1,4 +1,4 @@
-//! Putting kept files back that a checkout lacks, as far as their units stay fresh.
+//! Puts back the kept files that a checkout lacks, if their units stay fresh.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,11 +22,11 @@ use crate::store::Lease;
 use crate::tree::staged::Staged;
 use crate::tree::unpack::Unpacker;
 
-/// Creates the kept files that a checkout lacks, before its sources are looked at. Returns which, and why others could
-/// not be created: their roots will look new.
+/// Creates the kept files that a checkout lacks, before its sources are read. Returns the created
+/// files, and the errors for others, whose roots will look new.
 ///
-/// Each appears by a rename, with the mtime `bound`, which is later than anything restored: only
-/// when the trees are in place may it look old.
+/// Each file appears by a rename, with the mtime `bound`, which is later than every restored mtime:
+/// the file may look old only when the trees are in place.
 pub(super) fn create_missing(
     unpacker: &Unpacker<'_>,
     lease: &Lease,
@@ -60,8 +60,9 @@ fn is_there(root: &Path, path: &RelPath) -> bool {
     root.join(path.as_path()).symlink_metadata().is_ok()
 }
 
-/// Tells whether a file that a build script wrote may be put at a path: not where git, cargo or rustup would
-/// obey it, or where another repository is, nor beside a file that is the same module.
+/// Tells whether a file that a build script wrote may be put at a path. It may not if git, cargo or
+/// rustup would obey it there, if a directory above it is a symlink or another repository, or if
+/// another file is the same Rust module.
 fn may_be_at(root: &Path, path: &RelPath) -> bool {
     if is_configuration(path) {
         return false;
@@ -84,8 +85,9 @@ fn is_bare_repo(dir: &Path) -> bool {
     dir.join("HEAD").exists() && dir.join("objects").is_dir() && dir.join("refs").is_dir()
 }
 
-/// Tells whether a file may be executed as far as it was recorded to be: that of a source is known. Of another one
-/// nobody knows what would run it, so that its build script may write it again.
+/// Tells whether a file may be put back with its recorded mode. An executable file may only if it
+/// is a source that was recorded as executable. For any other file nobody knows which program would
+/// run it, so its build script must write it again.
 fn may_run(manifest: &Manifest, kept: &KeptFile) -> bool {
     let is_it =
         |source: &&Source| source.root == kept.root && source.path.as_ref() == Some(&kept.path);
@@ -122,14 +124,14 @@ fn create(
     for (index, kept) in lacking.iter().enumerate() {
         let put = dest.create_parents(&kept.path);
         let put = put.and_then(|()| dest.rename_from(&kept.path, &staging, &name(index)));
-        // One that cannot be put there keeps no other from its place.
+        // A file that cannot be put back does not stop the others.
         done = done.and(put);
     }
     Ok(done?)
 }
 
-/// Returns what stays away of the kept files of a generation, in a checkout with these `contents` in which
-/// they are but for those that are `away` already.
+/// Returns the kept files of a generation that stay away, and the units that must be built again
+/// for them. The checkout has these `contents`; the files in `away` stay away in any case.
 pub(super) fn judge(
     job: &Job,
     place: &Place,
@@ -155,7 +157,7 @@ pub(super) fn judge(
     )
 }
 
-/// Removes those of `created` that stay away; tells whether there were any.
+/// Removes the `created` files that stay away. Tells whether there were any.
 pub(super) fn take_away(
     roots: &BTreeMap<Root, PathBuf>,
     created: &mut PutBack,

@@ -1,4 +1,4 @@
-//! What a restore does with the directories that are there already, before cargo sees them.
+//! Clears the target directories that earlier jobs left, before cargo sees them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,24 +24,24 @@ use crate::model::rel_path::RelPath;
 use crate::model::root::Root;
 use crate::tree::left::is_as_left;
 
-/// What became of the directories that were there when the restore began.
+/// The result of clearing the directories that were there when the restore began.
 pub(super) struct Cleared {
     /// The directories that were set aside.
     pub(super) set_aside: Vec<SetAside>,
-    /// Why others could not be.
+    /// The reasons why others could not be set aside.
     pub(super) warnings: Vec<Warning>,
 }
 
-/// Clearing the directories that were there when the restore began.
+/// The clearing of the directories that were there when the restore began.
 pub(super) struct Clearing<'r> {
     restoring: &'r Restoring<'r>,
     set_aside: Vec<SetAside>,
     warnings: Vec<Warning>,
-    /// Those in which the job may build, with their owners.
+    /// The directories in which the job may build, with their owners.
     kept: BTreeMap<PathBuf, DirOwner>,
-    /// Those that are there although it may not.
+    /// The directories that stay although the job may not build in them.
     foreign: BTreeSet<PathBuf>,
-    /// What git tracks, once somebody has asked.
+    /// The files that git tracks; `None` until they are needed.
     tracked: Option<BTreeMap<Root, Vec<RelPath>>>,
     removing: Vec<JoinHandle<()>>,
 }
@@ -55,7 +55,8 @@ impl Restoring<'_> {
         self.options.leftovers == Leftovers::SetAside
     }
 
-    /// Sets the target directories of the job aside that another job had in hand last which it may not read.
+    /// Sets aside the target directories of the job that were last used by a job that this one may
+    /// not read.
     pub(super) fn clear(&self) -> Clearing<'_> {
         let noted =
             self.owners().note_missing(|owner| owner.scope.as_ref() != Some(&self.job.scope));
@@ -74,7 +75,7 @@ impl Restoring<'_> {
         clearing
     }
 
-    /// Records that the job has a directory in hand that now holds a generation and nothing else.
+    /// Records that the job uses a directory that now holds a generation and nothing else.
     pub(super) fn take_restored(&self, dir: &Path) -> Result<()> {
         match self.owners().foreign(dir) {
             None => Ok(()),
@@ -84,8 +85,8 @@ impl Restoring<'_> {
 }
 
 impl Clearing<'_> {
-    /// Sets further targets aside that lie in the checkouts and that the job did not ask for: a build may use them,
-    /// and a save would find them. Returns the glance if it is still true.
+    /// Sets aside further targets in the checkouts that the job did not ask for: a build may use
+    /// them, and a save would find them. Returns the glance if it is still true, else an empty one.
     pub(super) fn found(&mut self, glance: Glance) -> Glance {
         if !self.restoring.sets_aside() {
             return glance;
@@ -96,11 +97,11 @@ impl Clearing<'_> {
                 self.clear_one(&dir);
                 self.clear_changed(&dir);
             } else {
-                // It is left alone; whatever this job builds there is no other one's.
+                // It stays. If the job may build there, the job becomes its owner.
                 self.keep(&dir);
             }
         }
-        // The directories that they lay in were read with them.
+        // The glance read the parent directories while the targets were still in them.
         if self.set_aside.len() > before { Glance::default() } else { glance }
     }
 
@@ -120,7 +121,7 @@ impl Clearing<'_> {
             Ok(owned) => found.extend(owned),
             Err(error) => self.warnings.push(error.into()),
         }
-        // A directory comes before what is in it.
+        // A directory comes before the directories in it.
         found.sort();
         found.dedup();
         found
@@ -134,7 +135,8 @@ impl Clearing<'_> {
         match restoring.owners().foreign(dir) {
             None => {
                 self.keep(dir);
-                // Cargo makes nothing at the end of a symlink that leads nowhere. A tree that was put by lay there.
+                // The directory behind a symlink may have been moved away as a hot tree. Cargo does
+                // not create it again.
                 if dir.is_symlink() && restoring.sets_aside() {
                     let end = real(dir);
                     let made = std::fs::create_dir_all(&end).at("create directory", &end);
@@ -152,8 +154,8 @@ impl Clearing<'_> {
         self.kept.extend(owner.map(|owner| (dir.to_owned(), owner)));
     }
 
-    /// Sets those directories aside that no generation replaces and that somebody built in after the last save. A live
-    /// target that goes is ahead of nothing.
+    /// Sets aside the directories that no generation replaces and that changed after the last save.
+    /// A live target that was set aside is no longer ahead of the store.
     pub(super) fn left<'a>(&mut self, mut plan: Vec<Planned<'a>>) -> Vec<Planned<'a>> {
         for dir in &self.restoring.job.target_dirs {
             let area = plan.iter_mut().find(|area| area.place.dir == *dir);
@@ -169,7 +171,8 @@ impl Clearing<'_> {
         plan
     }
 
-    /// Sets the directories of areas aside that could not be restored, where somebody built after the last save.
+    /// Sets aside the directories of areas that could not be restored, if they changed after the
+    /// last save.
     pub(super) fn failed(&mut self, areas: &[Restored<'_>]) {
         for area in areas.iter().filter(|area| area.report.failure.is_some()) {
             self.clear_changed(&area.place.dir);
@@ -183,7 +186,7 @@ impl Clearing<'_> {
             return;
         }
         let own = tracked_in(restoring, dir, &mut self.tracked);
-        // What cannot be looked at may be anything.
+        // A directory that cannot be read may have changed.
         if !is_as_left(restoring.job, dir, owner, &own).unwrap_or(false) {
             let why = owner.scope.clone().map_or(Foreign::Unknown, Foreign::Since);
             self.kept.remove(dir);
@@ -219,7 +222,9 @@ impl Clearing<'_> {
         }
     }
 
-    /// Records that the job has its target directories in hand, before anything is put in place and before it builds.
+    /// Records that the job uses its target directories, before anything is put in place and before
+    /// it builds. For foreign directories that stay, records an unknown owner, unless one is
+    /// recorded.
     pub(super) fn take_in_hand(&mut self) {
         let own = &self.restoring.job.target_dirs;
         let owners = self.restoring.owners();
@@ -235,17 +240,17 @@ impl Clearing<'_> {
         }
     }
 
-    /// Waits until what was set aside is gone.
+    /// Waits until the directories that were set aside are removed.
     pub(super) fn finish(self) -> Cleared {
         for removing in self.removing {
-            // It only removes, and reclaim removes what it left.
+            // The thread only removes files, and the next `reclaim` removes those that it left.
             drop(removing.join());
         }
         Cleared { set_aside: self.set_aside, warnings: self.warnings }
     }
 }
 
-/// Returns what of `dir` git tracks; it is asked once.
+/// Returns the files in `dir` that git tracks. Runs git only once.
 fn tracked_in(
     restoring: &Restoring<'_>,
     dir: &Path,
@@ -257,7 +262,7 @@ fn tracked_in(
     CheckoutFiles::within(dir, of_root)
 }
 
-/// Returns the files that git tracks, by root: they are asked for only where something is set aside.
+/// Returns the files that git tracks, by root.
 pub(super) fn tracked(job: &Job) -> BTreeMap<Root, Vec<RelPath>> {
     let of_root =
         |(root, dir): (&Root, &PathBuf)| (root.clone(), tracked_files(dir, &job.environment));

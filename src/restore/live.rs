@@ -1,7 +1,8 @@
-//! A live target that is ahead of the store: cargo reuses more of it than of any generation.
+//! Finds live targets that are ahead of the store: cargo reuses more of them than of any
+//! generation.
 //!
-//! In a workspace that is not cleaned the last save may have been lost. To leave the tree and every mtime alone is what
-//! happens where nobody restores anything.
+//! In a workspace that is not cleaned, this happens if the last save was lost. Then the tree and
+//! all mtimes stay as they are, as if nothing were ever restored.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -29,7 +30,7 @@ use crate::store::{Lease, Store, boot_id};
 use crate::tree::graph::{self, Recorded, Surroundings};
 use crate::tree::walk::{walk, walk_tree};
 
-/// Whatever is looked at to find out whether a live target is ahead.
+/// The parameters for deciding whether a live target is ahead.
 pub(super) struct Live<'a> {
     pub(super) store: &'a Store,
     pub(super) lease: &'a Lease,
@@ -39,10 +40,11 @@ pub(super) struct Live<'a> {
 }
 
 impl Live<'_> {
-    /// Notes that the tree at the place is ahead of the best generation, if it is.
+    /// Returns a note if the tree at the place is ahead of the best generation.
     ///
-    /// It is not where the last job that had it in hand is unknown, may not be read or ran on another system, and
-    /// where it is what a job restored or saved. A tree that cannot be read is not ahead either.
+    /// A tree is not ahead if the job that used it last is unknown, may not be read, or ran on
+    /// another system; if its roots have moved; if it is still as a job restored or saved it; or if
+    /// it cannot be read.
     pub(super) fn ahead(
         &self,
         scores: &Scores,
@@ -79,7 +81,8 @@ impl Live<'_> {
         })
     }
 
-    /// Tells whether a unit was built since the tree was the generation `before`. Only fingerprints are looked at.
+    /// Tells whether a unit was built since the tree was the generation `before`. Looks only at
+    /// fingerprints.
     fn was_built_in(&self, before: &Manifest) -> Result<bool> {
         let holds_none = |name: &[u8]| {
             matches!(
@@ -100,8 +103,8 @@ impl Live<'_> {
         }))
     }
 
-    /// Returns how many of the units that the job used last time cargo finds fresh in the tree. None if it may take one
-    /// for fresh that was built from something else.
+    /// Returns how many of the units that the job used last time cargo will find fresh in the tree.
+    /// Returns `None` if cargo might find a unit fresh that was built from other sources.
     fn reuse(&self, scores: &Scores, before: &Manifest) -> Result<Option<usize>> {
         let Job { roots, scratch, .. } = self.job;
         let dir = &self.place.dir;
@@ -138,7 +141,7 @@ impl Live<'_> {
         Ok(scores.reused_of(&sketch, &fates(&sketch, &standing)))
     }
 
-    /// Tells of a path that is no source now. Nothing of ours sets times outside of checkouts.
+    /// Returns the state of a path that is no source now. We set no times outside the checkouts.
     fn look_at(&self, path: &RawPath, before: &Manifest) -> Other {
         let path = Path::new(OsStr::from_bytes(path.as_bytes()));
         let inside = self.job.roots.iter().filter(|(_, dir)| path.starts_with(dir));

@@ -1,4 +1,4 @@
-//! Looking up which generation of each area a restore would take.
+//! Looks up the generation of each area that a restore would take.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::model::choice::{Wish, ranked};
 use crate::model::sketch::Contents;
 use crate::store::{self, Generation, Lease, Purpose, Store};
 
-/// Returns the report of what a restore of `job` would take. Puts nothing in place.
+/// Returns a report of the generations that a restore of `job` would take. Puts nothing in place.
 pub fn look_up(store: &Store, job: &Job) -> Result<RestoreReport> {
     let started = Instant::now();
     let lease = store.lease(Purpose::Restore)?;
@@ -45,9 +45,10 @@ pub fn look_up(store: &Store, job: &Job) -> Result<RestoreReport> {
     }))
 }
 
-/// Chooses a generation for each of these areas of `job` and reads its manifest, none where there is none.
+/// Chooses a generation for each of these `places` of `job`, if there is one, and reads its
+/// manifest.
 ///
-/// The sources are read once, if any target has a generation.
+/// Reads the sources once, if any target has a generation.
 pub(super) fn choose<'a>(
     store: &Store,
     lease: &Lease,
@@ -88,7 +89,7 @@ pub(super) fn choose<'a>(
     (plan, glance)
 }
 
-/// The search for the generation that an area is to be restored to.
+/// The search for the generation to restore to one area.
 pub(super) struct Search<'a> {
     job: &'a Job,
     pub(super) place: &'a Place,
@@ -122,8 +123,8 @@ impl<'a> Search<'a> {
         Self { job, place, wish, report, generations }
     }
 
-    /// Returns the best generation of which the manifest can be read; the others are passed over with a
-    /// warning.
+    /// Returns the best generation whose manifest can be read. Warns about each better one that
+    /// cannot be read, unless gc removed it.
     fn best(
         &mut self,
         store: &Store,
@@ -137,7 +138,7 @@ impl<'a> Search<'a> {
         };
         let candidates: Vec<_> = self.generations.iter().filter(|it| is_candidate(it)).collect();
         let mut scores = if self.place.area.is_shared() {
-            // What is in `CARGO_HOME` was not built from these sources.
+            // The areas in `CARGO_HOME` are not built from these sources.
             Scores::none(candidates.len())
         } else {
             Scores::of(store, self.job, self.place, contents, &candidates)

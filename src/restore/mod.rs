@@ -1,4 +1,4 @@
-//! Restoring: the best generation of each area is put in place, then the sources' mtimes.
+//! Restores: puts the best generation of each area in place, and sets the mtimes of the sources.
 
 mod ahead;
 mod area;
@@ -64,28 +64,28 @@ use crate::model::unit_use::UnitDir;
 use crate::store::{self, Lease, Purpose, Store, boot_id};
 use crate::tree::unpack::Unpacker;
 
-/// An area, and the generation that it is to get.
+/// An area, and the generation that was chosen for it.
 struct Planned<'a> {
     place: &'a Place,
-    /// What is known of it by now.
+    /// The report so far.
     report: AreaReport,
     choice: Option<Choice>,
 }
 
-/// An area to whose directory everything is done.
+/// An area whose directory is finished.
 struct Restored<'a> {
     place: &'a Place,
     report: AreaReport,
     /// The generation that is in place.
     placed: Option<Choice>,
-    /// The kept files of a generation that could not be put in place.
+    /// The kept files of the chosen generation, if it could not be put in place.
     lost: PutBack,
 }
 
 /// The targets of a job, restored.
 struct Targets<'r, 'a> {
     areas: Vec<Restored<'a>>,
-    /// The sources that were compared with the generations, if there are any.
+    /// The sources, compared with the chosen generations; `None` if none was chosen.
     renewed: Option<Renewed<'r>>,
     cleared: Clearing<'r>,
     warnings: Vec<Warning>,
@@ -97,7 +97,7 @@ struct HomeAreas<'a> {
     said: Said,
 }
 
-/// The sources as a restore leaves them.
+/// The result of a restore for the sources.
 #[derive(Default)]
 struct SourcesDone {
     report: SourcesReport,
@@ -107,22 +107,22 @@ struct SourcesDone {
     warnings: Vec<Warning>,
 }
 
-/// How a restore is done.
+/// The options of a restore.
 #[derive(Clone, Debug)]
 pub struct RestoreOptions {
     /// The time of the restore.
     pub now: Timestamp,
     /// Whether hot trees are used.
     pub uses_hot_trees: bool,
-    /// What cargo builds again although nothing changed that it knows of.
+    /// The packages that cargo builds again even if it would find them fresh.
     pub always_build: Vec<AlwaysBuild>,
-    /// How to treat directories of other jobs that this one may not read.
+    /// How to treat directories of jobs that this job may not read.
     pub leftovers: Leftovers,
-    /// What the job may do with what is kept: where it may not restore, nothing is found.
+    /// Whether the job may restore and save. If it may not restore, the restore finds nothing.
     pub cache_mode: CacheMode,
 }
 
-/// Everything the areas of one restore share.
+/// The values that all areas of one restore share.
 struct Restoring<'a> {
     store: &'a Store,
     lease: &'a Lease,
@@ -132,12 +132,12 @@ struct Restoring<'a> {
     unpacker: Unpacker<'a>,
 }
 
-/// Restores every area of `job`, and makes its sources look to cargo as they should.
+/// Restores every area of `job`, and sets the mtimes of its sources to match.
 ///
-/// An area that fails is a miss with a warning, and what was there before is there still. Told to
-/// stop, it fails those that are not in place yet. Killed
-/// at any instruction, each area is in place whole or not at all, and no source looks older than
-/// the tree that was built from other bytes. Any number of saves and restores may run at once.
+/// An area that fails is a miss with a warning, and its directory stays as it was. After a stop,
+/// the areas that are not in place yet fail. If the process is killed at any instruction, each area
+/// is in place whole or not at all, and no source looks older than a tree that was built from other
+/// bytes. Any number of saves and restores may run at once.
 pub fn restore(
     store: &Store,
     job: &Job,
@@ -150,7 +150,7 @@ pub fn restore(
         Ok(lease) => lease,
         // A full disk is no reason to fail a build that would have missed.
         Err(store::Error::Io(error)) => {
-            // What the job builds in is nobody else's any more, as far as that can be recorded.
+            // The job builds all the same. Record that, if the full disk still allows it.
             drop(note_build(store, job));
             return Ok(nothing_restored(job, error.into(), started));
         }
@@ -163,7 +163,7 @@ pub fn restore(
     let cache_mode = options.cache_mode;
     let restoring = Restoring { store, lease: &lease, job, options, boot: boot_id(), unpacker };
     let cleared = restoring.clear();
-    // The sources do not concern `CARGO_HOME`, so it waits for nothing that is done to them.
+    // `CARGO_HOME` does not depend on the sources, so it is restored at the same time.
     let (targets, home) =
         rayon::join(|| restoring.restore_targets(cleared), || restoring.restore_shared());
     let half_extracted = restoring.remove_half_extractions();
@@ -210,7 +210,7 @@ impl Planned<'_> {
 }
 
 impl<'a> Restoring<'a> {
-    /// Restores the targets; the sources are still as old as they became here.
+    /// Restores the targets. Makes changed sources look new, but does not put unchanged ones back.
     fn restore_targets<'r>(&'r self, mut cleared: Clearing<'r>) -> Targets<'r, 'a> {
         let mut warnings = Vec::new();
         let (plan, glance) = self.plan(|place| !place.area.is_shared());
@@ -218,7 +218,7 @@ impl<'a> Restoring<'a> {
         let plan = cleared.left(plan);
         cleared.take_in_hand();
         let plan = self.leave_ahead(plan);
-        // What differs from the record looks new before any tree that is older is in place.
+        // A source that differs from the record must look new before an older tree is in place.
         let renewed = self.renew_sources(&plan, glance);
         crash_point("restore: sources");
         let (plan, mut renewed) = match renewed {
@@ -239,7 +239,7 @@ impl<'a> Restoring<'a> {
         Targets { areas, renewed, cleared, warnings }
     }
 
-    /// Chooses a generation for each of the areas that are `wanted`. The sources are read if that needs them.
+    /// Chooses a generation for each `wanted` area. Reads the sources if the choice needs them.
     fn plan(&self, wanted: impl Fn(&&Place) -> bool) -> (Vec<Planned<'a>>, Glance) {
         let places: Vec<_> = self.job.places.iter().filter(wanted).collect();
         if self.options.cache_mode.restores() {
@@ -272,15 +272,16 @@ impl<'a> Restoring<'a> {
         }
     }
 
-    /// Makes the sources that are as recorded as old as they were, now that every tree is in place, and foresees what
-    /// cargo builds.
+    /// Gives unchanged sources their recorded mtimes, now that every tree is in place, and predicts
+    /// what cargo will build.
     fn put_sources_back(&self, areas: &[Restored<'_>], renewed: Renewed<'_>) -> SourcesDone {
         let Renewed { refreshing, mut kept, .. } = renewed;
         let mut done = SourcesDone::default();
-        // What is as recorded looks old only if every tree is one that was built from it.
+        // Unchanged sources may look old only if every tree was built from them as recorded.
         let unknown = self.unknown_targets(areas, &refreshing);
         let is_known = unknown.is_empty();
-        // Where a script runs again, it may write only what is missing.
+        // A build script that runs again may write only files that are missing, so the files that
+        // an earlier run wrote must be gone.
         let away = if is_known { lost(areas) } else { kept.clone() };
         let taken = take_away(&self.job.roots, &mut kept, &away);
         done.warnings.extend(taken.err().map(Warning::from));

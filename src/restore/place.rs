@@ -1,4 +1,4 @@
-//! Putting a target or build directory in place, whole or not at all.
+//! Puts a target or build directory in place, whole or not at all.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -28,18 +28,18 @@ use crate::tree::dirs::reset_dirs;
 use crate::tree::staged::Staged;
 use crate::tree::unpack::{Reuse, Unpacker};
 
-/// How long a restore waits for a build that runs in its destination. A job does not build
-/// before it restores, so whoever holds the lock is not about to be done.
+/// The time that a restore waits for a build that runs in its destination. A job does not build
+/// before it restores, so that build is not one of its own, and may go on for long.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Makes `dir` hold exactly what `manifest` says; returns which way it went.
+/// Makes `dir` hold exactly the tree of the chosen generation, and returns how.
 ///
-/// The tree is completed beside `dir` and then takes its place in one step. If `dir` held most
-/// of it, its files are shared by hard links until the old tree is gone. After an error or a crash
-/// `dir` is as it was before; what was staged is removed, at the latest by the next `reclaim`. Scratch that lies in
-/// `dir` is nobody's but the workspace's: it stays, as in one where nothing is restored.
-/// Cargo's locks keep builds out meanwhile. In a mount point each directory of the first level
-/// (`debug`, `release`) takes its place by itself.
+/// The tree is completed beside `dir`, and then takes its place in one step. Files that `dir`
+/// already holds are shared by hard links until the old tree is removed. After an error or a crash
+/// `dir` is as it was before; staged files are removed, at the latest by the next `reclaim`.
+/// Scratch in `dir` belongs to the workspace, and stays as if nothing were restored. Cargo's locks
+/// keep builds out meanwhile. In a mount point, each directory of the first level (`debug`,
+/// `release`) takes its place by itself.
 pub(super) fn place(
     placing: &Placing<'_>,
     dir: &Path,
@@ -49,12 +49,13 @@ pub(super) fn place(
     let Placing { unpacker, lease, scratch, .. } = *placing;
     let manifest = &choice.manifest;
     let is_shared = is_shared(dir, placing.roots.values().map(PathBuf::as_path))?;
-    // A target that is a symlink to another disk stays one.
+    // A target directory that is a symlink to another disk stays a symlink.
     let dir = &resolve(dir)?;
     let parent = dir.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(parent).at("create directory", parent)?;
     unpacker.progress.expect(manifest.header.bytes);
-    // A killed restore may have left its mark. If it stays, nothing is wrong: no tree has it.
+    // A killed restore may have left its mark here. It does no harm if it stays: a mark is no part
+    // of any tree.
     drop(unmark(dir));
 
     if !holds_anything(dir)? {
@@ -77,7 +78,7 @@ pub(super) fn place(
         unpacker.progress.done(manifest.header.files, manifest.header.bytes);
         return Ok(Placed { mode: Mode::InPlace, ..Placed::default() });
     }
-    // The old tree is removed once another is in its place, so what nobody can enter must be ours.
+    // The old tree is removed later, so we must be able to enter its unreadable directories.
     for path in &comparison.unreadable {
         open_dir(&dir.join(path.as_path()))?;
     }
@@ -94,7 +95,7 @@ pub(super) fn place(
     }
     crash_point("restore: placed");
     bring_scratch(&old, dir, &comparison.scratch, &manifest.entries)?;
-    // The old tree goes with what it was exchanged for.
+    // The staging directory holds the old tree now, so this removes it.
     drop(staged);
     let most = comparison.same.len() as u64 * 2 >= manifest.header.files;
     if placed.mode == Mode::Unpack && most {
@@ -103,8 +104,8 @@ pub(super) fn place(
     Ok(placed)
 }
 
-/// Moves scratch from the tree that was there into the one that took its place. What has no place there goes with
-/// the old tree, and so does what cannot be moved.
+/// Moves scratch from the old tree into the tree that took its place. Scratch that cannot be moved,
+/// or whose parent directory does not exist there, is removed with the old tree.
 fn bring_scratch(old: &Beneath, dir: &Path, scratch: &[RelPath], entries: &[Entry]) -> Result<()> {
     let new = Beneath::open(dir)?;
     let moved = scratch.iter().filter(|path| old.move_to(path, &new).unwrap_or(false));
@@ -112,20 +113,20 @@ fn bring_scratch(old: &Beneath, dir: &Path, scratch: &[RelPath], entries: &[Entr
     reset_dirs(&new, entries, &changed)
 }
 
-/// What the areas of one restore are put in place with.
+/// The parameters for putting an area in place.
 pub(super) struct Placing<'a> {
     pub(super) unpacker: &'a Unpacker<'a>,
     pub(super) lease: &'a Lease,
-    /// What is left alone where a tree is in place already.
+    /// The patterns of scratch, which stays in a directory that already holds a tree.
     pub(super) scratch: &'a Scratch,
-    /// Whether hot trees may be used, and whose.
+    /// The parameters for hot trees; `None` if they may not be used.
     pub(super) taking: Option<Taking<'a>>,
-    /// The checkouts.
+    /// The paths of the checkouts.
     pub(super) roots: &'a BTreeMap<Root, PathBuf>,
 }
 
 impl Placing<'_> {
-    /// Completes the tree of a generation where it is staged: from a hot tree, else from packs.
+    /// Completes the tree of a generation in `staged`: from a hot tree, else from packs.
     fn complete(
         &self,
         staged: &mut Staged,
@@ -134,7 +135,8 @@ impl Placing<'_> {
     ) -> Result<Placed> {
         let manifest = &choice.manifest;
         let (taken, warnings) = match self.taking {
-            // A tree that works only where it was built would be fresh here and wrong.
+            // A hot tree has every unit of its generation. A unit that works only at other roots
+            // would be fresh here, and wrong.
             Some(taking) if choice.is_whole() => take(taking, &choice.id, manifest, staged)?,
             _ => (None, Vec::new()),
         };
@@ -151,7 +153,7 @@ impl Placing<'_> {
     }
 }
 
-/// Follows `dir` to where it leads, creating what a dangling symlink points to.
+/// Resolves the symlinks in `dir`. Creates the directory that a dangling symlink points to.
 fn resolve(dir: &Path) -> Result<PathBuf> {
     if let Ok(target) = std::fs::read_link(dir) {
         let target = dir.parent().unwrap_or(Path::new("/")).join(target);
@@ -160,8 +162,8 @@ fn resolve(dir: &Path) -> Result<PathBuf> {
     Ok(dir.canonicalize().unwrap_or_else(|_| dir.to_owned()))
 }
 
-/// Returns a directory to complete the tree in that is to take the place of `dir`.
+/// Creates the staging directory for the tree that will take the place of `dir`.
 fn staging(lease: &Lease, dir: &Path) -> Result<Staged> {
-    // What is mounted cannot be renamed: its tree is completed inside.
+    // A mount point cannot be renamed, so its tree is completed inside.
     if is_mount_point(dir)? { Staged::within(lease, dir, dir) } else { Staged::beside(lease, dir) }
 }

@@ -1,4 +1,4 @@
-//! What is at a directory once it is restored: recorded, so that the save need not read it.
+//! The files in a restored directory, which are recorded so that the save need not read them.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -19,19 +19,18 @@ use crate::tree::compare::{Known, has_same_bytes};
 /// How an area was put in place.
 #[derive(Default)]
 pub(super) struct Placed {
-    /// Which way.
+    /// The rung that was used.
     pub(super) mode: Mode,
-    /// Which inode some of its files are, known for certain: they were written, or are those that a
-    /// save saw.
+    /// The inodes of files whose bytes are certain: this restore wrote them, or a save saw them.
     pub(super) inodes: HashMap<RelPath, Inode>,
-    /// The files that this restore wrote or compared, if not all.
+    /// The files that this restore wrote or compared; `None` if these are all files.
     pub(super) certain: Option<HashSet<RelPath>>,
-    /// Why hot trees could not be used.
+    /// The reasons why hot trees could not be used.
     pub(super) warnings: Vec<Warning>,
 }
 
 impl Placed {
-    /// Tells whether anything may have been written.
+    /// Tells whether the restore may have written anything.
     pub(super) fn wrote(&self) -> bool {
         self.certain.as_ref().is_none_or(|files| !files.is_empty())
     }
@@ -39,7 +38,7 @@ impl Placed {
     /// Makes every fingerprint of a target look unread, so that the save can tell which ones cargo
     /// read meanwhile.
     pub(super) fn forget_reads(&mut self, dir: &Path, entries: &[Entry]) -> Result<()> {
-        // What was written looks unread already.
+        // Files that were just written look unread already.
         if matches!(self.mode, Mode::InPlace | Mode::Move) {
             for path in forget_reads(dir, entries)? {
                 self.inodes.remove(path);
@@ -48,7 +47,7 @@ impl Placed {
         Ok(())
     }
 
-    /// Returns which inode each file of `manifest` is in `dir`, of those whose bytes are certain.
+    /// Returns the inodes of the files of `manifest` in `dir` whose bytes are certain.
     pub(super) fn inodes(
         mut self,
         dir: &Path,
@@ -66,7 +65,7 @@ impl Placed {
             let mut cursor = Cursor::new(&dir);
             let mut found = Vec::new();
             for (path, facts) in files {
-                // What somebody removed meanwhile is not there to record.
+                // A file that was removed meanwhile is not recorded.
                 if let Some((.., stat)) = cursor.find(path)?
                     && self.is_certain(path, facts, &stat, known)
                 {
@@ -89,7 +88,7 @@ impl Placed {
     ) -> bool {
         let recorded = || known.and_then(|known| known.facts_of(path, stat));
         let is_certain = match &self.certain {
-            // What was there before in a shared directory may be another file of that name.
+            // In a shared directory, a file that was there before may have other bytes.
             Some(files) if !files.contains(path) => {
                 recorded().is_some_and(|recorded| has_same_bytes(recorded, facts))
             }

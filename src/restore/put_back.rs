@@ -1,4 +1,4 @@
-//! The kept files that a restore answers for.
+//! Sets of kept files.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::model::manifest::Manifest;
 use crate::model::rel_path::RelPath;
 use crate::model::root::Root;
 
-/// The kept files that were put back, by root and path.
+/// A set of kept files, by root and path.
 pub(super) type PutBack = BTreeSet<(Root, RelPath)>;
 
 /// Returns the kept files of a generation.
@@ -15,7 +15,8 @@ pub(super) fn kept_of(manifest: &Manifest) -> PutBack {
     manifest.kept.iter().map(|kept| (kept.root.clone(), kept.path.clone())).collect()
 }
 
-/// Returns the kept files of generations that could not be put in place, but for those of others.
+/// Returns the kept files of generations that could not be put in place, except those that a
+/// restored generation has too.
 pub(super) fn lost(areas: &[Restored<'_>]) -> PutBack {
     let placed = areas.iter().filter_map(|area| Some(kept_of(&area.placed.as_ref()?.manifest)));
     let placed: PutBack = placed.flatten().collect();

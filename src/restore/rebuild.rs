@@ -1,4 +1,5 @@
-//! Saying after a restore which crates cargo will build again, from what the generation remembers.
+//! Predicts the crates that cargo will build again after a restore, from the generation's unit
+//! graph.
 
 mod packages;
 
@@ -26,7 +27,8 @@ use crate::model::timestamp::Timestamp;
 
 /// Returns the crates that cargo will build again although `manifest` was restored to `place`.
 ///
-/// `outcome` is how the sources are now; what `always_build` names is built whatever they are.
+/// `outcome` holds the sources after the restore. The packages that `always_build` names are built
+/// in any case.
 pub(super) fn explain(
     job: &Job,
     place: &Place,
@@ -39,7 +41,7 @@ pub(super) fn explain(
     rebuilds(&manifest.graph, &now)
 }
 
-/// Looks at what a generation names.
+/// Looks up the current state of the paths and packages that a generation names.
 struct Looking<'a> {
     job: &'a Job,
     manifest: &'a Manifest,
@@ -47,10 +49,11 @@ struct Looking<'a> {
     recorded: HashMap<(&'a Root, Option<&'a RelPath>), SourceContent>,
 }
 
-/// Where something that a generation names is now.
+/// The current place of a path that a generation names.
 struct Spot<'a> {
     full: PathBuf,
-    /// The root that it is in, and where there.
+    /// Its root, the directory of that root, and its path in there, which is `None` for the root
+    /// itself. `None` outside the roots.
     inside: Option<(&'a Root, &'a Path, Option<RelPath>)>,
     moved: Option<Moved>,
 }
@@ -93,7 +96,7 @@ impl<'a> Looking<'a> {
         }
     }
 
-    /// Returns where the path of that number is now.
+    /// Returns the current place of the path with this number.
     fn spot(&self, number: u32) -> Option<Spot<'a>> {
         let number = number as usize;
         let Manifest { sources, graph, header, .. } = self.manifest;
@@ -106,7 +109,7 @@ impl<'a> Looking<'a> {
         Some(self.spot_of(&old))
     }
 
-    /// Returns where now is what was at `old` then.
+    /// Returns the current place of a path that was `old` when the generation was saved.
     fn spot_of(&self, old: &Path) -> Spot<'a> {
         let below = |(root, dir): (&'a Root, &'a RawPath)| {
             let dir = Path::new(OsStr::from_bytes(dir.as_bytes()));
@@ -120,7 +123,7 @@ impl<'a> Looking<'a> {
         let Some((root, dir, below)) = inside else {
             return Spot { full: old.to_owned(), inside: None, moved: None };
         };
-        // `join` with nothing would add a slash.
+        // `join` with an empty path would add a slash.
         let is_root = below.as_os_str().is_empty();
         let full = if is_root { dir.clone() } else { dir.join(&below) };
         let moved = (full != old)
@@ -129,11 +132,11 @@ impl<'a> Looking<'a> {
         Spot { full, inside: Some((root, dir, path)), moved }
     }
 
-    /// Returns how the path at `spot` is now, as cargo looks at it: of a directory all that is in it
-    /// counts.
+    /// Returns the current state of the path at `spot`, as cargo sees it: for a directory,
+    /// everything in it counts.
     fn path(&self, spot: &Spot<'_>, place: &Place) -> PathNow {
         let shown = spot.shown();
-        // Cargo follows links.
+        // Cargo follows symlinks.
         let on_disk = || spot.full.metadata().ok().map(|found| Stat::from(&found).mtime);
         let mut now = PathNow { shown, moved: spot.moved.clone(), ..PathNow::default() };
         let seen = spot.inside.as_ref().and_then(|(root, dir, path)| {
@@ -148,7 +151,8 @@ impl<'a> Looking<'a> {
             let (found, _) = self.outcome[&(dir, path)];
             let recorded = self.recorded.get(&(root, path));
             if recorded.is_none() && path.is_some_and(is_of_git) {
-                // Nothing is recorded of it, so it cannot be said that it changed: it is newer.
+                // No record exists, so nothing shows that the file changed; its mtime shows that it
+                // is newer.
                 return true;
             }
             recorded.is_some_and(|content| Some(*content) == found.content())
@@ -167,7 +171,7 @@ impl<'a> Looking<'a> {
             }
         }
         if place.dir.starts_with(&spot.full) {
-            // What cargo builds lies in it, so it is newer whenever cargo has built.
+            // The target directory lies in it, so every build makes it newer.
             now.mtime = now.mtime.max(Some(self.manifest.header.newest_mtime));
         }
         now
@@ -183,7 +187,7 @@ impl Spot<'_> {
     }
 }
 
-/// Returns a path of a root as people know it.
+/// Returns the name of a path in a root, for people.
 pub(super) fn shown_in(root: &Root, path: Option<&RelPath>) -> String {
     match (root, path) {
         (Root::Repo, Some(path)) => path.to_string(),
@@ -192,10 +196,10 @@ pub(super) fn shown_in(root: &Root, path: Option<&RelPath>) -> String {
     }
 }
 
-/// A source of an outcome, and how it is now.
+/// A source of an outcome: its place, its state and its mtime.
 type Seen<'a> = (&'a (&'a Path, Option<&'a RelPath>), &'a (&'a Observed, Timestamp));
 
-/// Returns what is in a directory of a root, itself included.
+/// Returns the sources in a directory of a root, including the directory itself.
 fn within<'a>(
     outcome: &'a Outcome<'a>,
     dir: &'a Path,
@@ -214,8 +218,9 @@ fn lock_of(components: &BTreeMap<String, String>) -> &str {
     components.get("lock").map_or("", String::as_str)
 }
 
-/// Returns the packages that a lock file names in another version than the one before, with the new
-/// version. Path packages are left out: a lock file is told of those only when cargo has built.
+/// Returns the packages that the new lock file names in another version than the old one, with the
+/// new version. Path packages are left out: cargo updates their versions in a lock file only when
+/// it builds.
 fn new_versions(old: &str, new: &str) -> BTreeMap<String, String> {
     let Diff { added, removed } = Diff::between(old, new);
     let split = |line: &String| {

@@ -1,7 +1,7 @@
-//! Making the sources of every root as old as their content.
+//! Sets the mtimes of the sources of every root, so that each source is as old as its content.
 //!
-//! A restore does this in two steps, so that it may be killed anywhere: what is not as recorded
-//! looks new *before* the trees are in place, what is as recorded gets its old mtime *after*.
+//! A restore does this in two steps, so that it may be killed at any point. Changed sources look
+//! new *before* the trees are in place. Unchanged sources get their recorded mtimes *after*.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -28,23 +28,23 @@ use crate::model::sketch::Contents;
 use crate::model::source::is_of_git;
 use crate::model::timestamp::Timestamp;
 
-/// The sources of every root, compared with what the trees to restore were built from.
+/// The sources of every root, compared with the inputs of the trees to restore.
 pub(super) struct Refreshing<'a> {
     excluded: &'a [PathBuf],
     roots: Vec<(&'a Path, Seen, Refresh)>,
 }
 
-/// Every source as it is when all is done, by the directory of its root and its path there.
+/// Every source with its mtime after the restore, by the directory of its root and its path there.
 pub(super) type Outcome<'a> = BTreeMap<(&'a Path, Option<&'a RelPath>), (&'a Observed, Timestamp)>;
 
-/// Returns what a generation was built from: its sources, and the files kept with it.
+/// Returns the inputs of a generation: its sources and its kept files.
 fn origins(manifest: &Manifest) -> Vec<Source> {
     manifest.sources.iter().cloned().chain(kept_sources(manifest)).collect()
 }
 
-/// Returns the files of git in a root that units of a generation name although they are not recorded. They
-/// look new: another commit may have been built since git wrote them here. The index is left alone: git
-/// relies on its mtime to see edits.
+/// Returns the files of git in a root that units of a generation name, although the generation does
+/// not record them. They look new: another commit may have been built since git wrote them here.
+/// The index is left out: git relies on its mtime to see edits.
 fn of_git<'a>(manifest: &'a Manifest, root: &Root) -> impl Iterator<Item = RelPath> + use<'a> {
     let old = manifest.header.roots.get(root);
     let below = |path: &RawPath| {
@@ -59,8 +59,10 @@ fn kept_sources(manifest: &Manifest) -> impl Iterator<Item = Source> {
     manifest.kept.iter().map(KeptFile::as_source)
 }
 
-/// Reads every source that is not in the `glance`, and of what git ignores what the generations recorded. Since
-/// the glance, nothing of ours has written into a root but kept files, of which directories list the names.
+/// Reads every source that is not in the `glance`, the recorded files that git ignores, and the
+/// files of git that units name. Reads a root of the glance again if it has kept files: since the
+/// glance we may have written such files, and directories list their names. We have written nothing
+/// else into a root.
 pub(super) fn look(job: &Job, manifests: &[&Manifest], glance: Glance) -> Result<Glance> {
     let origins: Vec<_> = manifests.iter().flat_map(|manifest| origins(manifest)).collect();
     let glance = Mutex::new(glance);
@@ -81,13 +83,14 @@ pub(super) fn look(job: &Job, manifests: &[&Manifest], glance: Glance) -> Result
 }
 
 impl<'a> Refreshing<'a> {
-    /// Compares the sources that were `seen` with the `origins` of each generation that is restored. `bound` is
-    /// later than every mtime of their trees, and the files of `away` were not put back.
+    /// Compares the sources that were `seen` with the inputs of each generation to restore. `bound`
+    /// is later than every mtime of their trees. The kept files in `away` were not put back.
     ///
-    /// Nothing in a root is trusted if a file that was kept with a tree is there with another content:
-    /// a build script wrote it, for another tree, and must run again. Nothing at all is trusted if
-    /// a symlink is not as recorded: cargo remembers where it led (`translate_dep_info`), not the
-    /// link, so it sees neither another target nor a file in its place.
+    /// All sources of a root look new if a kept file is there with another content: a build script
+    /// wrote it for another tree, and must run again. They also look new if a kept file is missing
+    /// that is not in `away`. The sources of all roots look new if a symlink differs from the
+    /// record: cargo remembers the path that the link led to (`translate_dep_info`), not the link.
+    /// So it notices neither that the link leads elsewhere, nor that a file took its place.
     pub(super) fn compare(
         roots: &'a BTreeMap<Root, PathBuf>,
         excluded: &'a [PathBuf],
@@ -106,8 +109,8 @@ impl<'a> Refreshing<'a> {
         let mut compared = Vec::new();
         for (root, dir) in roots {
             let Some(seen) = seen.remove(root) else { continue };
-            // A tree that recorded nothing here may have been built from anything: then nothing
-            // is as recorded, and all looks new.
+            // A tree without a record of this root may have been built from any content. Then no
+            // source counts as unchanged, and all look new.
             let of_root = origins.iter().map(|sources| -> Vec<&Source> {
                 sources.iter().filter(|source| source.root == *root).collect()
             });
@@ -129,7 +132,8 @@ impl<'a> Refreshing<'a> {
         Self { excluded, roots: compared }
     }
 
-    /// Returns the files of the roots that are not as a generation recorded them, are new or are gone.
+    /// Returns the files of the roots that differ from the record of a generation, are new or are
+    /// gone.
     pub(super) fn changed(
         &self,
         manifest: &Manifest,
@@ -157,7 +161,7 @@ impl<'a> Refreshing<'a> {
         changed
     }
 
-    /// Returns what is in the roots.
+    /// Returns the contents of the roots.
     pub(super) fn contents(&self, roots: &BTreeMap<Root, PathBuf>) -> Contents {
         let of_root = |(root, dir): (&Root, &PathBuf)| {
             let (_, seen, _) = self.roots.iter().find(|(seen, ..)| *seen == dir)?;
@@ -166,18 +170,18 @@ impl<'a> Refreshing<'a> {
         roots.iter().filter_map(of_root).flatten().collect()
     }
 
-    /// Returns what of a target directory belongs to the checkouts.
+    /// Returns the files in a target directory that are not part of the area.
     pub(super) fn checkout_files<'s>(&'s self, dir: &Path) -> CheckoutFiles {
         let of_root = |(root, seen, _): &'s (&'a Path, Seen, Refresh)| (*root, seen.files());
         CheckoutFiles::within(dir, self.roots.iter().map(of_root))
     }
 
-    /// Returns target directories inside the roots that nobody restored.
+    /// Returns the target directories inside the roots that the job does not know of.
     pub(super) fn strange_targets(&self) -> impl Iterator<Item = &PathBuf> {
         self.roots.iter().flat_map(|(_, seen, _)| &seen.strange_targets)
     }
 
-    /// Returns the roots in which a file that git may track has another mtime once all is done.
+    /// Returns the roots in which the restore changes the mtime of a file that git may track.
     pub(super) fn touched(&self, is_put_back: bool) -> impl Iterator<Item = &'a Path> {
         let touched = self.roots.iter().filter(move |(_, seen, refresh)| {
             let put_back = refresh.put_back.iter().filter(|_| is_put_back);
@@ -189,7 +193,8 @@ impl<'a> Refreshing<'a> {
         touched.map(|(dir, ..)| *dir)
     }
 
-    /// Returns every source with the mtime it has once all is done.
+    /// Returns every source with its mtime after the restore. `is_put_back` tells whether unchanged
+    /// sources get their recorded mtimes.
     pub(super) fn outcome(&self, is_put_back: bool) -> Outcome<'_> {
         let mut outcome = Outcome::new();
         for (dir, seen, refresh) in &self.roots {
@@ -205,7 +210,7 @@ impl<'a> Refreshing<'a> {
         outcome
     }
 
-    /// Makes everything look new that is not as recorded. Always sound, whatever trees are there.
+    /// Makes every changed source look new. This is always sound, whatever trees are in place.
     pub(super) fn renew(&self) -> Result<()> {
         for (dir, seen, refresh) in &self.roots {
             let beneath = Beneath::open(dir)?;
@@ -216,9 +221,9 @@ impl<'a> Refreshing<'a> {
         Ok(())
     }
 
-    /// Makes everything as old as it was that is as recorded, unless it changed since it was
-    /// read. Sound only when every tree is in place. One whose mtime cannot be set stays as it is,
-    /// which costs a rebuild.
+    /// Gives every unchanged source its recorded mtime, unless it changed since it was read. This
+    /// is sound only when every tree is in place. A source whose mtime cannot be set stays as it
+    /// is, which costs a rebuild.
     pub(super) fn put_back(&self) -> Result<SourcesReport> {
         let mut report = SourcesReport::default();
         for (dir, seen, refresh) in &self.roots {
@@ -241,8 +246,8 @@ impl<'a> Refreshing<'a> {
         Ok(report)
     }
 
-    /// Makes a source as old as `mtime`; tells whether it is, which it is not if it changed since it had
-    /// that `stat`.
+    /// Sets the mtime of a source, unless the source changed since it had this `stat`. Tells
+    /// whether its mtime is right now.
     fn put_one_back(
         &self,
         now: &Observed,
@@ -250,17 +255,18 @@ impl<'a> Refreshing<'a> {
         mtime: Timestamp,
         cursor: &mut Cursor<'_>,
     ) -> Result<bool> {
-        // Of a file of git the newest of several mtimes is recorded. One that is older stays so, as where nothing
-        // is wiped.
+        // The recorded mtime of a file of git is the newest of several. An older file stays older,
+        // as in a workspace that is never wiped.
         if now.path.as_ref().is_some_and(is_of_git) && now.mtime <= mtime {
             return Ok(true);
         }
-        // Our own work changed the times of directories, but not those of git, and no names.
+        // Our own writes changed the times of directories, except git's, but changed no names. So a
+        // directory is unchanged if its names are.
         let is_own = |path: &&RelPath| now.kind != SourceKind::Dir || is_of_git(path);
         if let Some(path) = now.path.as_ref().filter(is_own) {
             let full = cursor.root().full(path);
             let Some((dir, name, found)) = cursor.find(path)? else { return Ok(false) };
-            // In a target directory our own work gave it a second name for a while.
+            // A file in a target directory had a second name for a while, which changed its ctime.
             let is_ours = self.excluded.iter().any(|dir| full.starts_with(dir));
             let is_same = if is_ours {
                 let which = |stat: &Stat| (stat.inode.dev, stat.inode.ino, stat.size, stat.mtime);

@@ -1,4 +1,4 @@
-//! How much of each generation cargo will reuse in the checkout.
+//! Scores generations by the number of units that cargo will reuse in the checkout.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -18,11 +18,11 @@ use crate::store::{self, Generation, Store};
 
 /// The scores of some generations.
 pub(super) struct Scores {
-    /// One for each of them.
+    /// The score of each generation, in the given order.
     pub(super) each: Vec<Scored>,
-    /// Why sketches could not be read.
+    /// The errors of the sketches that could not be read.
     pub(super) failures: Vec<store::Error>,
-    /// The units that the job used last time; none where nothing is known of it.
+    /// The units that the job used last time; `None` if they are unknown.
     wants: Option<Wants>,
 }
 
@@ -30,11 +30,12 @@ pub(super) struct Scores {
 #[derive(Clone, Default)]
 pub(super) struct Scored {
     pub(super) score: Score,
-    /// The crates of units that the job used last time and will have to build.
+    /// The crates of the units that the job used last time and must build now, except units whose
+    /// rebuild the tree's graph explains.
     pub(super) lacking: BTreeSet<String>,
 }
 
-/// A generation, and what becomes of its units.
+/// A generation, and the fates of its units.
 struct Judged {
     sketch: Sketch,
     standing: Standing,
@@ -42,7 +43,8 @@ struct Judged {
 }
 
 impl Judged {
-    /// Judges its units again if its flags, which differ, give the same units.
+    /// Judges the units again if the flags of the generation differ from ours but give the same
+    /// units.
     fn see_through_flags(&mut self, wants: &Wants) {
         if self.standing.see_through_flags(wants, &self.sketch) {
             self.fates = fates(&self.sketch, &self.standing);
@@ -51,7 +53,7 @@ impl Judged {
 }
 
 impl Scores {
-    /// Returns the scores of `count` generations of which nothing can be said.
+    /// Returns the scores of `count` generations about which nothing is known.
     pub(super) fn none(count: usize) -> Self {
         Self { each: vec![Scored::default(); count], failures: Vec::new(), wants: None }
     }
@@ -75,7 +77,9 @@ impl Scores {
         let mut judged: Vec<_> = generations.iter().zip(sketches).map(judge).collect();
         let last = last_of_job(job, generations);
         if last.iter().any(|index| judged[*index].is_none()) {
-            // An older version saved what the job did last: its own tree will do best, as it did then.
+            // A last generation of the job has no readable sketch: an older version saved it, for
+            // instance. Without scores the exact key decides, then the same job, as in that
+            // version.
             return Self { failures, ..Self::none(generations.len()) };
         }
         let mut wants = Wants::new();
@@ -93,18 +97,18 @@ impl Scores {
         Self { each, failures, wants }
     }
 
-    /// Returns how many units the job used last time; none where nothing is known of it.
+    /// Returns the number of units that the job used last time; `None` if they are unknown.
     pub(super) fn wanted(&self) -> Option<usize> {
         self.wants.as_ref().map(Wants::len)
     }
 
-    /// Returns how many of those cargo will reuse of a tree.
+    /// Returns the number of those units that cargo will reuse from a tree with this sketch.
     pub(super) fn reused_of(&self, sketch: &Sketch, fates: &[Fate]) -> Option<usize> {
         let wants = self.wants.as_ref()?;
         Some(wants.len() - lacking(wants, sketch, fates).len())
     }
 
-    /// Notes why the generation at `index` was chosen, if there was a choice between better and worse ones.
+    /// Returns a note on why the generation at `index` was chosen, if scores differ.
     pub(super) fn why(&self, index: usize) -> Option<Note> {
         let score = self.each[index].score;
         let is_choice = self.each.iter().any(|other| other.score != score);
@@ -133,7 +137,8 @@ impl Scored {
     }
 }
 
-/// Reads the sketch of each generation, none where there is none, and returns what is damaged.
+/// Reads the sketch of each generation; `None` if it has none or the sketch cannot be read. Also
+/// returns the errors.
 fn sketches(
     store: &Store,
     generations: &[&Generation],
@@ -150,8 +155,9 @@ fn sketches(
     (sketches, failures)
 }
 
-/// Returns which generations show what a job will want, the newest first: its newest whole one, and newer
-/// ones, of runs that failed and so may not have got as far. They are of the nearest scope that has any.
+/// Returns the indices of the generations that show which units a job will want, the newest first.
+/// These are its newest whole generation, and all newer ones: their runs failed, and may not have
+/// got as far. All are of the nearest scope that has any generation of the job.
 fn last_of_job(job: &Job, generations: &[&Generation]) -> Vec<usize> {
     let of_scope = |scope: &Scope| -> Vec<usize> {
         let is_one = |index: &usize| {

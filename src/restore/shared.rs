@@ -1,4 +1,4 @@
-//! Putting `registry` and `git` in place: additively, in a `CARGO_HOME` that others use.
+//! Puts `registry` and `git` in place. Deletes nothing, because others use the `CARGO_HOME` too.
 
 use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
@@ -21,13 +21,14 @@ use crate::store::Lease;
 use crate::tree::staged::Staged;
 use crate::tree::unpack::Unpacker;
 
-/// Adds what `dir` lacks of `manifest`, and replaces what is wrong; never deletes anything.
+/// Adds the entries of `manifest` that `dir` lacks, and replaces wrong ones; never deletes
+/// anything.
 ///
-/// `None`, and nothing is done, if something that is there looks wrong and the home was not looked over.
+/// Returns `None`, and does nothing, if something there looks wrong and the home was not checked.
 ///
 /// A crate, database or checkout appears by a rename, with its `.cargo-ok`, so cargo never sees
-/// half of one, and a directory that holds many and is not there yet appears with them; a half
-/// extraction that is in the way makes room. Cargo's package lock is held for the renames, not while
+/// half of one. If the directory above several of them is missing, it appears together with them. A
+/// half extraction in the way is replaced. Cargo's package lock is held for the renames, not while
 /// packs are decompressed.
 pub(super) fn place_shared(
     unpacker: &Unpacker<'_>,
@@ -36,7 +37,8 @@ pub(super) fn place_shared(
     manifest: &Manifest,
 ) -> Result<Option<Placed>> {
     let Home { root: cargo_home, dir, .. } = *home;
-    // What appears as a whole leaves nothing behind that would have to be removed.
+    // A directory that appears as a whole leaves no staging directory that must be removed
+    // (`docs/decisions/0021-nothing-removed-after-the-writing.md`).
     let is_free = dir.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
     let parent = if is_free { dir.parent().unwrap_or(dir) } else { dir };
     std::fs::create_dir_all(parent).at("create directory", parent)?;
@@ -76,20 +78,20 @@ pub(super) fn place_shared(
     let most = wanted.entries.len() * 2 <= manifest.entries.len();
     let mode = if most { Mode::InPlace } else { Mode::Unpack };
     let certain = within(&grafted, &wanted.entries);
-    // What was renamed itself has another ctime since.
+    // The rename itself changed the ctime of the renamed paths.
     inodes.retain(|path, _| certain.contains(path) && !grafted.contains(path));
     Ok(Some(Placed { mode, inodes, certain: Some(certain), ..Placed::default() }))
 }
 
-/// Moves what was staged to a destination that may hold some of it.
+/// Moves the staged entries to a destination that may hold some of them already.
 struct Grafting<'a> {
     home: &'a Home<'a>,
     manifest: &'a Manifest,
     staging: &'a Beneath,
     dest: &'a Beneath,
-    /// What is in each directory that does not itself appear as one.
+    /// The entries of each directory, except directories that appear as a whole.
     children: HashMap<Option<RelPath>, Vec<&'a RelPath>>,
-    /// What was renamed.
+    /// The paths that were renamed.
     grafted: HashSet<RelPath>,
 }
 
@@ -116,7 +118,8 @@ impl<'a> Grafting<'a> {
         Ok(())
     }
 
-    /// Moves `path` with all that is below it in one step if nothing is there; else what it holds.
+    /// Moves `path` with everything below it in one step, if nothing is there. Otherwise moves the
+    /// entries of a directory one by one, or replaces a wrong crate, database, checkout or file.
     fn graft(&mut self, path: &RelPath) -> Result<()> {
         let Self { home, manifest, staging, dest, .. } = *self;
         if dest.rename_noreplace_from(path, staging, path)? {
@@ -129,13 +132,14 @@ impl<'a> Grafting<'a> {
         }
         let is_replaced = match home.holds(dest, path, manifest)? {
             Held::Right => false,
-            // Cargo may have put it there meanwhile.
+            // If the home was not checked, this appeared meanwhile: cargo may have put it there.
             Held::Doubtful => home.wrong.is_some(),
             Held::No => true,
         };
         if is_replaced {
-            // Cargo itself extracts again what has no `.cargo-ok`, into what is there. Whoever reads something that is
-            // wrong finds something right there at any time.
+            // Cargo itself extracts a crate without `.cargo-ok` again, over the files that are
+            // there. By an exchange, a reader of the wrong version finds the right one there at any
+            // time.
             dest.exchange_with(path, staging, path)?;
             self.grafted.insert(path.clone());
         }
@@ -143,7 +147,7 @@ impl<'a> Grafting<'a> {
     }
 }
 
-/// Returns which of the sorted `entries` are one of `tops`, or below it.
+/// Returns the paths of the sorted `entries` that are one of `tops` or below one.
 fn within(tops: &HashSet<RelPath>, entries: &[Entry]) -> HashSet<RelPath> {
     let mut top: Option<&RelPath> = None;
     let paths = entries.iter().map(|entry| &entry.path).filter(|path| {
@@ -155,41 +159,42 @@ fn within(tops: &HashSet<RelPath>, entries: &[Entry]) -> HashSet<RelPath> {
     paths.cloned().collect()
 }
 
-/// A part of a `CARGO_HOME`.
+/// A directory of a `CARGO_HOME`: `registry` or `git`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Home<'a> {
-    /// Which part.
+    /// Which of the two it is.
     pub(super) kind: Shared,
     /// The home, where cargo's package lock is.
     pub(super) root: &'a Path,
-    /// The directory of the part.
+    /// Its path.
     pub(super) dir: &'a Path,
     /// The digests that lock files name.
     pub(super) checksums: &'a Checksums,
-    /// What is wrong, if it was looked over.
+    /// The wrong paths in it; `None` if it was not checked.
     pub(super) wrong: Option<&'a HashSet<RelPath>>,
 }
 
-/// How a destination holds something of a generation.
+/// Whether a destination holds a path of a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
-    /// As far as can be seen without looking into it.
+    /// It does, as far as can be seen without reading it.
     Right,
     /// Something is there that is wrong, or looks so.
     Doubtful,
-    /// It is not there, or half of it.
+    /// It is missing, or only half of it is there.
     No,
 }
 
 impl Home<'_> {
-    /// Tells whether `dest` holds what `manifest` has at `top`: a file, or a directory that cargo takes for whole.
+    /// Tells whether `dest` holds the entry of `manifest` at `top`: a file, or a directory that
+    /// cargo takes for whole.
     fn holds(&self, dest: &Beneath, top: &RelPath, manifest: &Manifest) -> Result<Held> {
         let stat = held(self.kind, dest, top)?;
         let Some(stat) = stat else { return Ok(Held::No) };
         let is_looked_over = self.wrong.is_some();
         let saved = match manifest.entry(top).map(|entry| &entry.kind) {
             Some(EntryKind::File(saved)) => saved.size,
-            // What is in a directory was looked at, or nobody knows.
+            // The content of a directory was checked with the home, or is unknown.
             _ => 0,
         };
         let is_right = match (self.kind, registry_part(top)) {
@@ -198,13 +203,14 @@ impl Home<'_> {
                 let is_known = matches!(self.checksums.of(of), Expected::Digest(_));
                 is_looked_over || stat.size == saved || !is_known
             }
-            // An index may be newer.
+            // An index file may be newer, with another size.
             _ => stat.size > 0 || saved == 0,
         };
         Ok(if is_right { Held::Right } else { Held::Doubtful })
     }
 
-    /// Returns which crate files and sources of a generation the lock files do not mean, though they name the crate.
+    /// Returns the crate files of a generation, and their sources, that have another digest than
+    /// the lock files name for the crate.
     fn unfit(&self, manifest: &Manifest) -> HashSet<RelPath> {
         let mut unfit = HashSet::new();
         for Entry { path, kind } in &manifest.entries {
@@ -213,7 +219,7 @@ impl Home<'_> {
                 continue;
             };
             let expected = self.checksums.of(of);
-            // Cargo may still write the lock file that names this crate.
+            // A crate that no lock file names is restored: cargo may still write one that names it.
             let is_other = self.checksums.names(of.name)
                 && expected != Expected::Anything
                 && facts.digest().is_some_and(|digest| !expected.is(&digest));
@@ -226,16 +232,17 @@ impl Home<'_> {
     }
 }
 
-/// What a destination lacks of a generation.
+/// The entries of a generation that a destination lacks.
 #[derive(Default)]
 struct Missing {
-    /// Directories that appear as one with what they hold, single files, and the directories that
-    /// lead there; sorted.
+    /// Directories that appear as a whole, with their entries; single files; and the directories
+    /// that lead to both. Sorted by path.
     entries: Vec<Entry>,
     bytes: u64,
 }
 
-/// Returns what a destination lacks; nothing if it holds something doubtful and was not looked over.
+/// Returns the entries that a destination lacks. Returns `None` if it holds something doubtful and
+/// the home was not checked.
 fn missing(
     home: &Home<'_>,
     manifest: &Manifest,
@@ -287,7 +294,7 @@ fn missing(
     Ok(Some(missing))
 }
 
-/// Makes a file of each hard link whose first name is not restored with it.
+/// Turns each hard link whose first name is not restored with it into a file.
 fn untie_links(entries: &mut [Entry], manifest: &Manifest) {
     let there: HashSet<_> = entries.iter().map(|entry| entry.path.clone()).collect();
     let files: HashMap<_, _> = manifest
@@ -308,12 +315,12 @@ fn untie_links(entries: &mut [Entry], manifest: &Manifest) {
     }
 }
 
-/// Tells whether the destination holds a file, or a directory that cargo takes for whole.
+/// Tells whether the destination holds `top`: a file, or a directory that cargo takes for whole.
 pub(super) fn is_held(kind: Shared, dest: &Beneath, top: &RelPath) -> Result<bool> {
     Ok(held(kind, dest, top)?.is_some())
 }
 
-/// Returns the stat of that.
+/// Returns the stat of `top`, if the destination holds it as in [`is_held`].
 fn held(kind: Shared, dest: &Beneath, top: &RelPath) -> Result<Option<Stat>> {
     let Some(stat) = dest.stat(top)? else { return Ok(None) };
     if stat.kind != crate::fs::stat::Kind::Dir || !needs_mark(top) {
@@ -321,7 +328,7 @@ fn held(kind: Shared, dest: &Beneath, top: &RelPath) -> Result<Option<Stat>> {
     }
     let mark = top.join(b".cargo-ok").ok();
     let mark: Option<Stat> = mark.map(|mark| dest.stat(&mark)).transpose()?.flatten();
-    // An empty one was written by a cargo that was killed meanwhile: facts of cargo 1.95. A
-    // checkout of a git dependency has an empty one by design.
+    // A cargo that was killed while it extracted a crate leaves an empty mark (cargo 1.95). The
+    // mark of a git checkout is empty by design.
     Ok(mark.filter(|mark| mark.size > 0 || kind == Shared::Git).map(|_| stat))
 }

@@ -1,4 +1,4 @@
-//! What a restore does to the sources, and says of them.
+//! Prepares the sources for a restore, and reports on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,19 +26,20 @@ use crate::model::rebuild::{Rebuild, with_lacking};
 use crate::model::unit_use::UnitDir;
 use crate::tree::walk::walk_tree;
 
-/// The sources, compared with the generations that are to be restored, before any of these is in place.
+/// The sources, compared with the chosen generations before any of these is in place.
 pub(super) struct Renewed<'r> {
     pub(super) refreshing: Refreshing<'r>,
     /// The kept files that were put back.
     pub(super) kept: PutBack,
-    /// For each target the units that must be built again, because a file is lacking that they wrote or read.
+    /// The units of each target that must be built again, because a file that they wrote or read is
+    /// missing.
     pub(super) forgotten: BTreeMap<Area, BTreeSet<UnitDir>>,
     pub(super) warnings: Vec<Warning>,
 }
 
 impl Restoring<'_> {
-    /// Puts kept files back, compares the sources with what the chosen trees were built from, and makes new
-    /// what differs. `None` if no tree is to be restored.
+    /// Puts kept files back, compares the sources with the inputs of the chosen trees, and makes
+    /// the sources that differ look new. Returns `None` if no tree is to be restored.
     pub(super) fn renew_sources(
         &self,
         plan: &[Planned<'_>],
@@ -70,7 +71,8 @@ impl Restoring<'_> {
         Ok(Some(Renewed { refreshing, kept, forgotten, warnings }))
     }
 
-    /// Returns the kept files that stay away, and for each target the units that must be built again for it.
+    /// Returns the kept files that stay away, and the units of each target that must be built again
+    /// because of that.
     fn stays_away(
         &self,
         plan: &[Planned<'_>],
@@ -82,7 +84,7 @@ impl Restoring<'_> {
             return (away, forgotten);
         }
         let contents = seen.contents();
-        // What stays away for one target is lacking in the others too.
+        // A file that stays away for one target is missing for the others too.
         loop {
             let before = away.len();
             for (place, choice) in choices() {
@@ -96,13 +98,14 @@ impl Restoring<'_> {
         }
     }
 
-    /// Returns the trees built from our sources that are there without having been restored.
+    /// Returns the target directories that were not restored, and that may hold trees built from
+    /// our sources.
     pub(super) fn unknown_targets(
         &self,
         areas: &[Restored<'_>],
         refreshing: &Refreshing<'_>,
     ) -> Vec<PathBuf> {
-        // A build directory inside a target directory comes back with that.
+        // A build directory inside a target directory is restored with it.
         let is_restored = |dir: &PathBuf| {
             areas.iter().any(|area| area.placed.is_some() && dir.starts_with(&area.place.dir))
         };
@@ -114,7 +117,8 @@ impl Restoring<'_> {
         live.chain(refreshing.strange_targets()).cloned().collect()
     }
 
-    /// Returns what changed in packages that stay fresh and that nothing is known to read, as people name it.
+    /// Returns the changed files that lie in packages that stay fresh, and that no unit is known to
+    /// read, by their names for people.
     pub(super) fn blind_inputs(
         &self,
         areas: &[Restored<'_>],
@@ -136,7 +140,7 @@ impl Restoring<'_> {
         files.iter().map(|(root, path)| shown_in(root, Some(path))).collect()
     }
 
-    /// Returns the crates that cargo will build again, of each target that was restored.
+    /// Returns the crates in the restored targets that cargo will build again.
     pub(super) fn rebuilds(&self, areas: &[Restored<'_>], outcome: &Outcome<'_>) -> Vec<Rebuild> {
         let of_areas = areas.par_iter();
         let of_areas = of_areas.filter_map(|area| Some((area.place, area.placed.as_ref()?)));

@@ -17,7 +17,7 @@ use crate::model::score::{Fate, Standing, fates};
 use crate::model::sketch::{Contents, Extent, Sketch, Spot};
 use crate::model::unit_graph::{Asks, GraphPackage, ProfileMarks, other_features};
 
-/// The checkout of one target, asked about by many generations: each question is answered once.
+/// The checkout of one target. Many generations are compared with it, so each answer is kept.
 pub(super) struct Checkout<'a> {
     job: &'a Job,
     place: &'a Place,
@@ -28,19 +28,20 @@ pub(super) struct Checkout<'a> {
     manifests: Manifests,
 }
 
-/// How a package is wanted now.
+/// How the checkout wants a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Want {
     /// As it was.
     Same,
-    /// In another version, or its manifest means something else.
+    /// In another version, or with another meaning of its manifest.
     Other,
     /// Not at all.
     Gone,
 }
 
 impl<'a> Checkout<'a> {
-    /// Prepares to answer for the target at `place` of a job that has `contents` in its roots.
+    /// Prepares the comparison for the target at `place` of a job whose roots have these
+    /// `contents`.
     pub(super) fn new(job: &'a Job, place: &'a Place, contents: &'a Contents) -> Self {
         Self {
             job,
@@ -53,7 +54,7 @@ impl<'a> Checkout<'a> {
         }
     }
 
-    /// Returns how a generation stands.
+    /// Returns how the inputs of a generation differ from the checkout.
     pub(super) fn standing(&mut self, header: &Header, sketch: &Sketch) -> Standing {
         let (everything, path_packages) = differences(header, self.place);
         let roots = self.job.raw_roots();
@@ -104,12 +105,12 @@ impl<'a> Checkout<'a> {
         dirs.filter(|dir| before.get(*dir) != self.profiles.get(*dir)).cloned().collect()
     }
 
-    /// Returns how a package is wanted, and the features that it asks for.
+    /// Returns how the checkout wants a package, and the features that the package asks for.
     fn want(&mut self, package: &GraphPackage, header: &Header) -> (Want, Option<Asks>) {
         let Some(dir) = &package.dir else { return (self.lock.want(package, header), None) };
         let dir = self.dir_now(dir, header);
         let Some(target) = &package.target else {
-            // An older version saved it: then nobody knows what of its manifest counts.
+            // An older version saved it, so it is unknown which part of its manifest counts.
             let is_there = self.manifests.has_package(&dir);
             return (if is_there { Want::Same } else { Want::Gone }, None);
         };
@@ -120,7 +121,7 @@ impl<'a> Checkout<'a> {
         }
     }
 
-    /// Returns where a directory of a root is now.
+    /// Returns the current path of a directory of a root.
     fn dir_now(&self, dir: &RawPath, header: &Header) -> PathBuf {
         let dir = Path::new(OsStr::from_bytes(dir.as_bytes()));
         let below = header.roots.iter().filter_map(|(root, top)| {
@@ -132,8 +133,8 @@ impl<'a> Checkout<'a> {
     }
 }
 
-/// Returns the fate of each unit of a generation in a checkout with these `contents`; none where it says too
-/// little of them.
+/// Returns the fate of each unit of a generation in a checkout with these `contents`. Returns
+/// `None` if the generation says too little of its units.
 pub(super) fn fates_in(
     job: &Job,
     place: &Place,
@@ -142,7 +143,9 @@ pub(super) fn fates_in(
 ) -> Option<Vec<Fate>> {
     let sketch = Sketch::of(manifest)?;
     let mut standing = Checkout::new(job, place, contents).standing(&manifest.header, &sketch);
-    // Of a package cargo compares the newest file and its mtime: the unit names that file as one of its own.
+    // For a whole package, cargo compares only the newest file and its mtime, and the unit names
+    // that file as a path of its own. So the package differs only if one of its files does, or is
+    // new: missing files do not count.
     let recorded = Contents::of(manifest);
     standing.other_paths.retain(|index| {
         let path = sketch.paths.get(*index as usize);
@@ -152,7 +155,7 @@ pub(super) fn fates_in(
     Some(fates(&sketch, &standing))
 }
 
-/// The packages of a lock file that are no path packages, by name, as `key --explain` lists them.
+/// The packages of a lock file, by name, with the rest of their lines in `key --explain`.
 struct Lock<'a>(BTreeMap<&'a str, HashSet<&'a str>>);
 
 impl<'a> Lock<'a> {
@@ -164,7 +167,8 @@ impl<'a> Lock<'a> {
         Self(packages)
     }
 
-    /// Tells how a package in `CARGO_HOME` is wanted. Without a lock file nobody can tell: as it was.
+    /// Returns how the lock file wants a package in `CARGO_HOME`. Without a lock file this is
+    /// unknown, and the package counts as the same.
     fn want(&self, package: &GraphPackage, header: &Header) -> Want {
         if self.0.is_empty() {
             return Want::Same;

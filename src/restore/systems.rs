@@ -1,4 +1,4 @@
-//! What a restore notes of the systems that generations were built on.
+//! The notes of a restore on the systems that generations were built on.
 
 use crate::job::note::Note;
 use crate::job::{Job, Place};
@@ -7,7 +7,7 @@ use crate::model::manifest::Header;
 use crate::model::system::{self, Fit};
 use crate::store::{Generation, Store, boot_id};
 
-/// Notes that the generation was built on another system, if it was.
+/// Returns a note if the generation was built on another system.
 pub(super) fn another_system(job: &Job, chosen: &Chosen, header: &Header) -> Option<Note> {
     let saved = header.system.as_ref().filter(|_| chosen.fit == Fit::Usable)?;
     job.system.says_saved_on(saved)?;
@@ -15,8 +15,9 @@ pub(super) fn another_system(job: &Job, chosen: &Chosen, header: &Header) -> Opt
     Some(Note::AnotherSystem { saved, here })
 }
 
-/// Notes which generations a search passed over because of the system, if an exact one is not found; and
-/// whether the directory still holds such a tree.
+/// Returns notes on the generations that a search passed over because of their systems, unless it
+/// found an exact one. If it found none, another note tells whether the directory still holds such
+/// a tree.
 pub(super) fn newer_systems(
     store: &Store,
     job: &Job,

@@ -1,4 +1,4 @@
-//! The units of a restored tree: those that cannot come back, and those that cargo is to build again.
+//! The units of a restored tree: those that are left out, and those that cargo must build again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,8 +16,9 @@ use crate::model::rel_path::RelPath;
 use crate::model::root::Root;
 use crate::model::unit_use::UnitDir;
 
-/// Takes the units out of a manifest that work only at other roots, and returns their names. Cargo
-/// would find them fresh although what it looks at is another checkout.
+/// Removes the units from a manifest that work only at other roots, and returns the names of their
+/// crates. Cargo would find such units fresh, because it would look at another checkout. Units
+/// whose binding is unknown count as bound.
 pub(super) fn leave_bound(
     manifest: &mut Manifest,
     roots: &BTreeMap<Root, RawPath>,
@@ -35,7 +36,7 @@ pub(super) fn leave_bound(
         units.iter().filter(|unit| !free.contains(unit)).cloned().collect();
     let is_bound = |path: &RelPath| units.of(path).is_some_and(|unit| bound.contains(unit));
     manifest.entries.retain(|Entry { path, kind }| match kind {
-        // What cargo puts where users look for it is linked to what it built.
+        // Cargo puts its results where users look for them, as hard links to the files of units.
         EntryKind::HardLink { of } => !is_bound(path) && !is_bound(of),
         _ => !is_bound(path),
     });
@@ -44,7 +45,8 @@ pub(super) fn leave_bound(
 }
 
 /// Makes every fingerprint of a restored tree look unread, so that the save can tell which ones
-/// cargo read meanwhile; returns those that did not. One that is not there any more is none.
+/// cargo read meanwhile. Returns the fingerprints that did not look unread. Ignores fingerprints
+/// that are gone.
 pub(super) fn forget_reads<'a>(dir: &Path, entries: &'a [Entry]) -> Result<Vec<&'a RelPath>> {
     let tree = Beneath::open(dir)?;
     let is_one = |Entry { path, kind }: &&Entry| {
@@ -67,11 +69,11 @@ pub(super) fn forget_reads<'a>(dir: &Path, entries: &'a [Entry]) -> Result<Vec<&
     Ok(forgotten.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// Units of a restored tree that cargo builds again: it finds no fingerprint of them.
+/// The units of a restored tree whose fingerprints are removed, so that cargo builds them again.
 pub(super) struct Forgotten {
-    /// Of these only the runs of build scripts; where none of them is known as a run, all.
+    /// Of these units, only the runs of build scripts; if none of them is known as a run, all.
     pub(super) runs: BTreeSet<UnitDir>,
-    /// These altogether.
+    /// All of these units.
     pub(super) units: BTreeSet<UnitDir>,
 }
 

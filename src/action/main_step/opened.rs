@@ -1,4 +1,4 @@
-//! The store of a step: opened, and with room on its disk.
+//! Opens the store of a step, and frees space on its disks.
 
 use super::super::told;
 use super::Main;
@@ -8,7 +8,7 @@ use crate::store::Store;
 use crate::upkeep::gc;
 
 impl Main<'_> {
-    /// Opens the store, and makes room where a disk is too full.
+    /// Opens the store, and frees space on each disk that is too full.
     pub(super) fn open_guarded(&mut self) -> Option<Store> {
         let store = self.open();
         if let Some(store) = &store {

@@ -1,4 +1,4 @@
-//! Looking at how the packages of a generation are now.
+//! Looks up the current state of the packages of a generation.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -15,7 +15,7 @@ use crate::model::source::is_of_git;
 use crate::model::unit_graph::{GraphPackage, other_features};
 
 impl<'a> Looking<'a> {
-    /// Returns how each package is now.
+    /// Returns the current state of each package.
     pub(super) fn packages(&self) -> Vec<PackageNow> {
         let graph = &self.manifest.graph;
         let whole = graph.units.iter().filter(|unit| unit.whole_package);
@@ -51,8 +51,8 @@ impl<'a> Looking<'a> {
         packages
     }
 
-    /// Returns the path of a new target for each package that has one and of which the job used units of that kind:
-    /// cargo builds it with those.
+    /// Returns, for each package of which the job used units, the path of a new target of the same
+    /// kind, if there is one. Cargo builds it together with those units.
     fn new_targets(
         &self,
         manifests: &mut Manifests,
@@ -87,7 +87,8 @@ impl<'a> Looking<'a> {
         found
     }
 
-    /// Returns the manifest that changed: that of the package that was in `dir`, or one that it inherits from.
+    /// Returns the manifest that changed: the manifest of the package that was in `dir`, or one
+    /// that it inherits from. If none changed, returns the package's own.
     fn changed_manifest(&self, dir: &Path) -> String {
         let mut manifests = dir.ancestors().map(|dir| self.spot_of(&dir.join("Cargo.toml")));
         let is_changed = |spot: &Spot<'_>| {
@@ -98,7 +99,7 @@ impl<'a> Looking<'a> {
         changed.unwrap_or_else(|| self.spot_of(&dir.join("Cargo.toml"))).shown()
     }
 
-    /// Tells whether a path of a root is not as recorded.
+    /// Tells whether a path of a root differs from the record.
     fn is_changed(&self, root: &Root, dir: &Path, path: Option<&RelPath>) -> bool {
         let found = self.outcome.get(&(dir, path));
         let recorded = self.recorded.get(&(root, path));
@@ -142,7 +143,7 @@ impl<'a> Looking<'a> {
     }
 }
 
-/// Returns where a path package was.
+/// Returns the directory in which a path package was.
 fn dir_of(package: &GraphPackage) -> Option<&Path> {
     Some(Path::new(OsStr::from_bytes(package.dir.as_ref()?.as_bytes())))
 }
