@@ -312,13 +312,31 @@ impl Report {
 
     /// Adds the report of further areas that the same job saved later.
     fn and(self, later: Self) -> Self {
-        let mut warnings = self.warnings;
-        let more = later.warnings.into_iter().filter(|it| !warnings.contains(it));
-        let more: Vec<_> = more.collect();
-        warnings.extend(more);
         let areas = self.areas.into_iter().chain(later.areas).collect();
-        let seconds = self.seconds + later.seconds;
-        Self { sources: later.sources, seconds, warnings, ..Self::of(self.cache_key, areas) }
+        Self {
+            sources: later.sources,
+            seconds: self.seconds + later.seconds,
+            notes: united(self.notes, later.notes),
+            warnings: united(self.warnings, later.warnings),
+            ..Self::of(self.cache_key, areas)
+        }
+    }
+
+    /// Adds the report of a later save of the same areas, which counts; what the earlier one stored
+    /// and had to say stays.
+    fn again(self, mut later: Self) -> Self {
+        for area in &mut later.areas {
+            let earlier = self.areas.iter().find(|earlier| earlier.name == area.name);
+            let Some(earlier) = earlier else { continue };
+            area.stored_bytes += earlier.stored_bytes;
+            area.seconds += earlier.seconds;
+            area.notes = united(earlier.notes.clone(), std::mem::take(&mut area.notes));
+            area.warnings = united(earlier.warnings.clone(), std::mem::take(&mut area.warnings));
+        }
+        later.seconds += self.seconds;
+        later.notes = united(self.notes, later.notes);
+        later.warnings = united(self.warnings, later.warnings);
+        later
     }
 }
 
@@ -331,8 +349,25 @@ impl SaveReport {
     /// Adds the report of a later save of further areas of the same job.
     #[must_use]
     pub fn and(self, later: Self) -> Self {
-        Self { shared: self.shared.and(later.shared), reuse: None }
+        let reuse = [self.reuse, later.reuse].into_iter().flatten().reduce(Reuse::with);
+        Self { shared: self.shared.and(later.shared), reuse }
     }
+
+    /// Adds the report of a later save of the same areas.
+    #[must_use]
+    pub fn again(self, later: Self) -> Self {
+        Self { shared: self.shared.again(later.shared), reuse: later.reuse.or(self.reuse) }
+    }
+}
+
+/// Returns the messages of both steps, each once.
+fn united<T: PartialEq>(mut earlier: Vec<T>, later: Vec<T>) -> Vec<T> {
+    for message in later {
+        if !earlier.contains(&message) {
+            earlier.push(message);
+        }
+    }
+    earlier
 }
 
 impl RestoreReport {
@@ -346,5 +381,43 @@ impl RestoreReport {
             rebuilds: Vec::new(),
             cargo_home: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the report of a save that stored `stored_bytes` of an area, and warned of `dirs`.
+    fn save(area: Area, stored_bytes: u64, dirs: &[&str], used: Option<u64>) -> SaveReport {
+        let warning = |dir: &&str| Warning::StoreInMemory(dir.into());
+        let mut area = AreaReport::new(area);
+        area.stored_bytes = stored_bytes;
+        area.warnings = dirs.iter().map(warning).collect();
+        let key = "key".parse().expect("a name");
+        let reuse = used.map(|used| Reuse { used, fresh: 0, built: 0, built_crates: [].into() });
+        SaveReport { shared: Report::of(key, vec![area]), reuse }
+    }
+
+    #[test]
+    fn the_units_of_all_areas_are_counted() {
+        let used = |first, second| {
+            let first = save(Area::Registry, 0, &[], first);
+            let both = first.and(save(Area::Target, 0, &[], second));
+            both.reuse.map(|reuse| reuse.used)
+        };
+        let (none, one) = (None, Some(1));
+        let found = [used(none, none), used(one, none), used(none, one), used(one, Some(2))];
+        assert_eq!(found, [None, Some(1), Some(1), Some(3)]);
+    }
+
+    #[test]
+    fn nothing_of_an_earlier_save_of_an_area_is_lost() {
+        let first = save(Area::Registry, 10, &["a", "b"], None);
+        let both = first.again(save(Area::Registry, 5, &["b", "c"], None)).shared;
+        assert_eq!(both.areas.len(), 1);
+        assert_eq!(both.areas[0].stored_bytes, 15);
+        let want = ["a", "b", "c"].map(|dir| Warning::StoreInMemory(dir.into()));
+        assert_eq!(both.areas[0].warnings, want);
     }
 }

@@ -170,5 +170,6 @@ pub fn save_shared_first(
     }
     // A target that this save found needs more of `CARGO_HOME`.
     let job = Job { wanted, ..job.clone() };
-    Ok(save(store, &job.only(Area::is_shared), options, progress)?.and(targets))
+    let again = save(store, &job.only(Area::is_shared), options, progress)?;
+    Ok(shared.again(again).and(targets))
 }

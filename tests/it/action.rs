@@ -92,6 +92,8 @@ fn the_log_is_grouped_and_the_summary_has_a_table_of_areas() -> Result {
     assert!(main.summary.contains("| exact, move |"), "{}", main.summary);
     assert!(main.summary.contains("as built, 0 new to cargo"), "{}", main.summary);
     assert!(post.summary.starts_with("### runner-cache: saved\n"), "{}", post.summary);
+    assert!(post.summary.contains("Units: kept "), "{}", post.summary);
+    assert!(post.log.contains("(100.0 %)"), "{}", post.log);
 
     // A fallback reports the changes.
     let manifest = fs::read_to_string(runner.path("origin/app/Cargo.lock"))?;
