@@ -244,4 +244,19 @@ describe_workload() {
   figures get workload
   describe_machine
   printf '%s, CARGO_INCREMENTAL=0\n' "$(figures get cargo)"
+  describe_disk
+}
+
+# Says so if the disk is ext4 without a journal: it looks for inodes past all that were freed in the last minutes
+# (`recently_deleted` of the kernel), and the demo restores right after it deleted as many files.
+describe_disk() {
+  local source fstype
+  read -r source fstype < <(df --output=source,fstype "$WORK" | tail --lines=1)
+  if [[ $fstype == ext4 && -d /proc/fs/jbd2 ]] && ! compgen -G "/proc/fs/jbd2/${source##*/}-*" >/dev/null; then
+    cat <<END
+The disk is ext4 without a journal. After many files were deleted, it creates new ones slowly for some minutes, so
+restores may take several times as long. The figures of a usual disk, as root:
+  scripts/with-filesystem ext4 8G bash -c 'TMPDIR=\$FILESYSTEM_DIR scripts/$PROGRAM'
+END
+  fi
 }
