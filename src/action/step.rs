@@ -154,7 +154,7 @@ impl Step {
             CargoHome::Private => Some(store.home_path(&self.runner.home_owner())),
         };
         let places = places(
-            store,
+            Some(store),
             &self.repo(),
             self.dependencies().into_values(),
             home.as_deref(),

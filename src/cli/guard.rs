@@ -66,8 +66,10 @@ impl GuardArgs {
             CargoHome::Private => Some(store.home_path(&self.places.home_owner())),
         };
         let target = self.places.target_dir();
+        // A dry run changes nothing.
+        let remembering = (!self.dry_run).then_some(store);
         Ok(places(
-            store,
+            remembering,
             &repo,
             dependencies.into_values(),
             home.as_deref(),

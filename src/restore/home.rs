@@ -34,8 +34,8 @@ impl<'a> Restoring<'a> {
     /// cargo finds it, whichever job left it.
     pub(super) fn restore_shared(&self) -> HomeAreas<'a> {
         let mut said = Said { warnings: self.take_home_in_hand(), ..Said::default() };
-        let (plan, _) = self.plan(|place| place.area.is_shared());
-        let mut areas = self.put_all_in_place(plan, &BTreeMap::new());
+        let plan = self.plan(|place| place.area.is_shared());
+        let mut areas = self.put_all_in_place(plan.areas, &BTreeMap::new());
         for area in areas.iter_mut().filter(|area| area.placed.is_none()) {
             let Some(kind) = Shared::of(&area.place.area) else { continue };
             area.report.tell(self.mend_unrestored(Part { kind, dir: &area.place.dir }));

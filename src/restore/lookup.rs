@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::Planned;
 use super::choice::Choice;
 use super::live::Live;
 use super::scores::Scores;
 use super::systems::newer_systems;
 use super::units::leave_bound;
+use super::{Planned, RestorePlan};
 use crate::job::Result;
 use crate::job::checkout_files::CheckoutFiles;
 use crate::job::further::{For, with_last};
@@ -23,26 +23,33 @@ use crate::model::choice::{Wish, ranked};
 use crate::model::sketch::Contents;
 use crate::store::{self, Generation, Lease, Purpose, Store};
 
-/// Returns a report of the generations that a restore of `job` would take. Puts nothing in place.
+/// Plans a restore of `job` and reports the plan. Puts nothing in place.
 pub fn look_up(store: &Store, job: &Job) -> Result<RestoreReport> {
     let started = Instant::now();
     let lease = store.lease(Purpose::Restore)?;
     let job = &*with_last(store, job, For::Restore);
     let places: Vec<_> = job.places.iter().collect();
-    let (plan, _) = choose(store, &lease, job, &places);
-    let areas = plan.into_iter().map(|Planned { place, mut report, choice }| {
-        if let Some(choice) = choice {
-            choice.tell(job, place, &mut report);
-            report.notes.extend(choice.ahead);
-        }
-        report
-    });
-    let areas = areas.collect();
+    let plan = choose(store, &lease, job, &places);
     Ok(RestoreReport::of(Report {
         warnings: job.warnings.clone(),
         seconds: started.elapsed().as_secs_f64(),
-        ..Report::of(job.key.clone(), areas)
+        ..Report::of(job.key.clone(), plan.reports(job))
     }))
+}
+
+impl RestorePlan<'_> {
+    /// Returns what is planned for each area.
+    fn reports(self, job: &Job) -> Vec<AreaReport> {
+        let report = |Planned { place, mut report, choice }| {
+            if let Some(choice) = choice {
+                let choice: Choice = choice;
+                choice.tell(job, place, &mut report);
+                report.notes.extend(choice.ahead);
+            }
+            report
+        };
+        self.areas.into_iter().map(report).collect()
+    }
 }
 
 /// Chooses a generation for each of these `places` of `job`, if there is one, and reads its
@@ -54,7 +61,7 @@ pub(super) fn choose<'a>(
     lease: &Lease,
     job: &'a Job,
     places: &[&'a Place],
-) -> (Vec<Planned<'a>>, Glance) {
+) -> RestorePlan<'a> {
     let begin = |place: &&'a Place| Search::begin(store, job, place);
     let searches: Vec<_> = places.par_iter().map(begin).collect();
     let is_of_target =
@@ -85,8 +92,8 @@ pub(super) fn choose<'a>(
         search.report.seconds += started.elapsed().as_secs_f64();
         Planned { place: search.place, report: search.report, choice: best }
     };
-    let plan = searches.into_par_iter().map(end).collect();
-    (plan, glance)
+    let areas = searches.into_par_iter().map(end).collect();
+    RestorePlan { areas, glance }
 }
 
 /// The search for the generation to restore to one area.

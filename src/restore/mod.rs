@@ -64,6 +64,13 @@ use crate::model::unit_use::UnitDir;
 use crate::store::{self, Lease, Purpose, Store, boot_id};
 use crate::tree::unpack::Unpacker;
 
+/// The plan of a restore: the generation of each area, chosen before anything is put in place.
+struct RestorePlan<'a> {
+    areas: Vec<Planned<'a>>,
+    /// The sources that the choice was made by; empty if no target has a generation.
+    glance: Glance,
+}
+
 /// An area, and the generation that was chosen for it.
 struct Planned<'a> {
     place: &'a Place,
@@ -213,9 +220,9 @@ impl<'a> Restoring<'a> {
     /// Restores the targets. Makes changed sources look new, but does not put unchanged ones back.
     fn restore_targets<'r>(&'r self, mut cleared: Clearing<'r>) -> Targets<'r, 'a> {
         let mut warnings = Vec::new();
-        let (plan, glance) = self.plan(|place| !place.area.is_shared());
+        let RestorePlan { areas, glance } = self.plan(|place| !place.area.is_shared());
         let glance = cleared.found(glance);
-        let plan = cleared.left(plan);
+        let plan = cleared.left(areas);
         cleared.take_in_hand();
         let plan = self.leave_ahead(plan);
         // A source that differs from the record must look new before an older tree is in place.
@@ -240,7 +247,7 @@ impl<'a> Restoring<'a> {
     }
 
     /// Chooses a generation for each `wanted` area. Reads the sources if the choice needs them.
-    fn plan(&self, wanted: impl Fn(&&Place) -> bool) -> (Vec<Planned<'a>>, Glance) {
+    fn plan(&self, wanted: impl Fn(&&Place) -> bool) -> RestorePlan<'a> {
         let places: Vec<_> = self.job.places.iter().filter(wanted).collect();
         if self.options.cache_mode.restores() {
             return choose(self.store, self.lease, self.job, &places);
@@ -250,7 +257,7 @@ impl<'a> Restoring<'a> {
             report: AreaReport::new(place.area.clone()),
             choice: None,
         };
-        (places.iter().map(nothing).collect(), Glance::default())
+        RestorePlan { areas: places.iter().map(nothing).collect(), glance: Glance::default() }
     }
 
     fn put_all_in_place(

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::gc::{GcReport, Mode, Options, gc};
 use super::hot::relieve;
 use crate::cargo::dirs;
+use crate::cargo::memory::Memory;
 use crate::fs::space::filesystem_of;
 use crate::job::Result;
 use crate::job::remembered::{recall, remember};
@@ -71,10 +72,10 @@ pub struct Watched {
 /// Returns every path whose filesystem matters to a job: its checkouts, their target directories,
 /// cargo's home and the directory of temporary files.
 ///
-/// A directory that is no repo has no target; its filesystem is guarded all the same. What cargo says
-/// is remembered in the store, where a restore that follows finds it.
+/// A directory that is no repo has no target; its filesystem is guarded all the same. The answers of
+/// cargo are remembered in the store, if it is given; a restore that follows finds them there.
 pub fn places(
-    store: &Store,
+    store: Option<&Store>,
     repo: &Path,
     dependencies: impl IntoIterator<Item = PathBuf>,
     cargo_home: Option<&Path>,
@@ -91,12 +92,14 @@ pub fn places(
     let checkouts = own.chain(dependencies.into_iter().map(|path| (path, None)));
     let checkouts: Vec<_> = checkouts.collect();
     let known_as = repo.canonicalize().unwrap_or_else(|_| repo.to_owned());
-    let memory = recall(store, &known_as);
+    let memory = store.map_or_else(Memory::default, |store| recall(store, &known_as));
     let dirs_of = |(checkout, target_dir): &(PathBuf, Option<&Path>)| {
         dirs::dirs(checkout, environment, *target_dir, &memory)
     };
     let found: Vec<_> = checkouts.par_iter().map(dirs_of).collect();
-    remember(store, &known_as, &memory);
+    if let Some(store) = store {
+        remember(store, &known_as, &memory);
+    }
     for ((checkout, _), dirs) in checkouts.into_iter().zip(found) {
         if let Ok(dirs) = dirs {
             places.push((Place::Target, dirs.target_dir));
