@@ -95,6 +95,8 @@ pub enum Note {
     NoHotTree(String),
     /// Cargo has this release, and is newer than any that this program was tested with.
     NewerCargo(String),
+    /// This variable, `NAME=VALUE`, switches incremental compilation off.
+    IncrementalOff(String),
     /// The job may not restore.
     NotRestored(CacheMode),
     /// The job may not save.
@@ -103,7 +105,7 @@ pub enum Note {
 
 impl Note {
     /// Every code, in the order of the variants.
-    pub const CODES: [&str; 21] = [
+    pub const CODES: [&str; 22] = [
         "another-key",
         "another-home",
         "another-system",
@@ -123,6 +125,7 @@ impl Note {
         "nothing-there",
         "no-hot-tree",
         "newer-cargo",
+        "incremental-off",
         "not-restored",
         "not-saved",
     ];
@@ -149,6 +152,7 @@ impl Note {
             Self::NothingThere(_) => "nothing-there",
             Self::NoHotTree(_) => "no-hot-tree",
             Self::NewerCargo(_) => "newer-cargo",
+            Self::IncrementalOff(_) => "incremental-off",
             Self::NotRestored(_) => "not-restored",
             Self::NotSaved(_) => "not-saved",
         }

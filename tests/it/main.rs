@@ -50,6 +50,7 @@ mod repositories;
 mod runners;
 mod save_restore;
 mod stopping;
+mod switched_off;
 mod systems;
 mod targets;
 mod toolchains;
