@@ -33,6 +33,7 @@ pub mod git_repository;
 pub mod home;
 pub mod home_config;
 mod home_paths;
+pub mod incremental;
 pub mod index_file;
 pub mod key;
 pub mod lock_file;

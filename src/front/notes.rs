@@ -83,6 +83,11 @@ impl fmt::Display for Note {
                 "cargo {release} is newer than 1.{NEWEST_TESTED}, the newest that this version was tested with: files that it \
                  does not recognise are stored and restored as they are"
             ),
+            Self::IncrementalOff(variable) => write!(
+                f,
+                "incremental compilation is off (`{variable}`): with it, the dev and test profiles compile the next \
+                 commit several times faster; see \"Incremental compilation\" in docs/guide/workflows.md of runner-cache"
+            ),
             Self::NotRestored(cache_mode) => {
                 write!(f, "nothing is restored: the `cache-mode` of this job is `{cache_mode}`")
             }

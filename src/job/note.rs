@@ -96,6 +96,8 @@ pub enum Note {
     NoHotTree(String),
     /// This release of cargo is newer than any that this program was tested with.
     NewerCargo(String),
+    /// This variable, `NAME=VALUE`, switches incremental compilation off.
+    IncrementalOff(String),
     /// The job may not restore.
     NotRestored(CacheMode),
     /// The job may not save.
@@ -104,7 +106,7 @@ pub enum Note {
 
 impl Note {
     /// Every code, in the order of the variants.
-    pub const CODES: [&str; 21] = [
+    pub const CODES: [&str; 22] = [
         "another-key",
         "another-home",
         "another-system",
@@ -124,6 +126,7 @@ impl Note {
         "nothing-there",
         "no-hot-tree",
         "newer-cargo",
+        "incremental-off",
         "not-restored",
         "not-saved",
     ];
@@ -150,6 +153,7 @@ impl Note {
             Self::NothingThere(_) => "nothing-there",
             Self::NoHotTree(_) => "no-hot-tree",
             Self::NewerCargo(_) => "newer-cargo",
+            Self::IncrementalOff(_) => "incremental-off",
             Self::NotRestored(_) => "not-restored",
             Self::NotSaved(_) => "not-saved",
         }

@@ -40,6 +40,7 @@ pub use self::lookup::look_up;
 use self::put_back::{PutBack, lost};
 use self::rebuild::shown_in;
 use self::sources::Renewed;
+use crate::cargo::incremental::switched_off;
 use crate::cargo::tested::newer_than_tested;
 use crate::fs::crash::crash_point;
 use crate::job::error::chain;
@@ -181,12 +182,15 @@ pub fn restore(
 
     let release = job.components().get("rustc").and_then(|version| newer_than_tested(version));
     let newer = release.map(|release| Note::NewerCargo(release.to_owned()));
+    let builds = job.places.iter().any(|place| !place.area.is_shared());
+    let slow = switched_off(&job.environment).filter(|_| builds).map(Note::IncrementalOff);
+    let notes = home.said.notes.into_iter().chain(newer).chain(slow);
     let all = home.areas.into_iter().chain(areas).map(|area| area.report).collect();
     let warnings = job.warnings.iter().cloned().chain(left_behind(reclaimed)).chain(warnings);
     let warnings = warnings.chain(home.said.warnings).chain(half_extracted);
     let shared = Report {
         sources: sources.report,
-        notes: home.said.notes.into_iter().chain(newer).chain(not_restored(cache_mode)).collect(),
+        notes: notes.chain(not_restored(cache_mode)).collect(),
         warnings: warnings.chain(sources.warnings).chain(cleared.warnings).collect(),
         seconds: started.elapsed().as_secs_f64(),
         ..Report::of(job.key.clone(), all)

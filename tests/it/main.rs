@@ -51,6 +51,7 @@ mod repositories;
 mod runners;
 mod save_restore;
 mod stopping;
+mod switched_off;
 mod systems;
 mod targets;
 mod toolchains;
