@@ -8,14 +8,13 @@ use toml::{Table, Value};
 use super::error::{Error, Result};
 use crate::fs::At;
 use crate::fs::regular::read_to_string;
-use crate::model::digest::Digest;
 
 /// The configuration files that apply in a directory, the strongest first.
 #[derive(Debug, Default)]
 pub(super) struct Config {
     files: Vec<(PathBuf, Table)>,
-    /// The digest of the text of each file.
-    digests: Vec<Digest>,
+    /// Whether files include one another more deeply than we follow.
+    is_cut_off: bool,
 }
 
 impl Config {
@@ -47,10 +46,14 @@ impl Config {
         })
     }
 
-    /// Returns each file with the digest of its text.
-    pub(super) fn sources(&self) -> impl Iterator<Item = (&Path, Digest)> {
-        let paths = self.files.iter().map(|(path, _)| path.as_path());
-        paths.zip(self.digests.iter().copied())
+    /// Returns the path of each file.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|(path, _)| path.as_path())
+    }
+
+    /// Tells whether files that apply were not read, because they include one another too deeply.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.is_cut_off
     }
 
     /// Returns the tables of all files, the strongest first.
@@ -80,7 +83,7 @@ impl Config {
         })?;
         let included = included(&table);
         self.files.push((path.to_owned(), table));
-        self.digests.push(Digest::of(text.as_bytes()));
+        self.is_cut_off |= !included.is_empty() && depth >= MAX_DEPTH;
         // Of several included files the last is the strongest.
         for name in included.iter().rev().filter(|_| depth < MAX_DEPTH) {
             self.add(&path.parent().unwrap_or(path).join(name), depth + 1)?;

@@ -67,7 +67,10 @@ fn ask_cargo(repo: &Path, environment: &Environment, memory: &Memory) -> Result<
         (OsStr::new("cargo"), ["metadata", "--no-deps", "--offline", "--format-version=1"]);
     let evidence =
         || Evidence::of_program(cargo, &args, repo, environment).with_workspace(repo, environment);
-    let answer = memory.answer(evidence, || {
+    // Only an answer that our own rules give as well is remembered: they read nothing but the evidence.
+    let is_refuted =
+        |answer: &Metadata| by_rules(repo, environment).ok().as_ref() != Some(&answer.dirs());
+    let answer = memory.answer(evidence, is_refuted, || {
         let answer = program::run(cargo, &args, repo, environment)?;
         let Some(output) = answer.filter(|output| output.status.success()) else {
             return Ok(Err(()));
@@ -80,8 +83,14 @@ fn ask_cargo(repo: &Path, environment: &Environment, memory: &Memory) -> Result<
         Ok(Ok(metadata))
     })?;
     let Ok(metadata) = answer else { return Ok(None) };
-    let Metadata { workspace_root, target_directory, build_directory } = metadata;
-    Ok(Some(Dirs::new(&workspace_root, &target_directory, build_directory.as_deref())))
+    Ok(Some(metadata.dirs()))
+}
+
+impl Metadata {
+    fn dirs(&self) -> Dirs {
+        let build_dir = self.build_directory.as_deref();
+        Dirs::new(&self.workspace_root, &self.target_directory, build_dir)
+    }
 }
 
 /// Finds the directories by the rules of the Cargo Book ("Configuration", "Build cache").

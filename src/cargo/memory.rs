@@ -19,7 +19,7 @@ use crate::model::timestamp::Timestamp;
 /// Remembered answers by their evidence. Any number of threads may ask at once.
 #[derive(Debug, Default)]
 pub struct Memory {
-    known: BTreeMap<Digest, Value>,
+    known: Vec<(Digest, Value)>,
     /// The settled time: the evidence of a file that changed later may miss another change. `None` remembers nothing.
     settled: Option<Timestamp>,
     used: Mutex<Used>,
@@ -31,58 +31,65 @@ struct Used {
     has_new: bool,
 }
 
-/// The maximum number of answers that are kept for one checkout. A job uses two for itself, and two for each checkout;
-/// jobs with other variables or in other containers have answers of their own.
-const MOST: usize = 64;
+/// The maximum number of answers that are kept for one checkout. A job uses three for itself, and one for each
+/// dependency; jobs with other variables or in other containers have answers of their own.
+const MOST: usize = 128;
+
+/// The longest answer that is kept, in bytes: three paths of 4,096 bytes, escaped.
+const MAX_LEN: usize = 32 << 10;
 
 impl Memory {
     /// Returns a memory that holds the `known` answers and learns new ones, except those whose evidence is a file that
     /// changed after `settled`.
-    pub fn new(known: BTreeMap<Digest, Value>, settled: Timestamp) -> Self {
+    pub fn new(known: Vec<(Digest, Value)>, settled: Timestamp) -> Self {
         Self { known, settled: Some(settled), used: Mutex::default() }
     }
 
-    /// Returns the answers to keep, if any was learned since the last call: those that were used, and at most as many
-    /// of the others as make 64.
-    pub fn learned(&self) -> Option<BTreeMap<Digest, Value>> {
+    /// Returns the answers to keep, if any was learned since the last call: at most 128, first those that were used,
+    /// then the others in their order.
+    pub fn learned(&self) -> Option<Vec<(Digest, Value)>> {
         let mut used = self.used();
         if !std::mem::take(&mut used.has_new) {
             return None;
         }
         let others = self.known.iter().filter(|(evidence, _)| !used.answers.contains_key(evidence));
-        let others = others.take(MOST.saturating_sub(used.answers.len()));
-        let others: Vec<_> = others.map(|(evidence, value)| (*evidence, value.clone())).collect();
-        Some(used.answers.clone().into_iter().chain(others).collect())
+        let kept = used.answers.iter().chain(others.map(|(evidence, value)| (evidence, value)));
+        Some(kept.take(MOST).map(|(evidence, value)| (*evidence, value.clone())).collect())
     }
 
-    /// Returns the remembered answer for this evidence, or else asks. `Ok(Ok(_))` is remembered.
+    /// Returns the remembered answer for this evidence, unless it is `refuted`, or else asks. `Ok(Ok(_))` is remembered.
     ///
-    /// `evidence` is collected again after the program ran: if it changed meanwhile, nobody knows which of the two the
+    /// `evidence` is collected again after the program ran: if anything changed meanwhile, nobody knows which state the
     /// answer belongs to.
     pub(super) fn answer<T: Serialize + DeserializeOwned, U>(
         &self,
         evidence: impl Fn() -> Evidence,
+        refuted: impl Fn(&T) -> bool,
         ask: impl FnOnce() -> Result<std::result::Result<T, U>>,
     ) -> Result<std::result::Result<T, U>> {
         let Some(settled) = self.settled else { return ask() };
-        let Some(before) = evidence().digest(settled) else { return ask() };
-        if let Some((value, answer)) = self.recall(before) {
-            self.note(before, value, false);
+        let Some(before) = evidence().digests(settled) else { return ask() };
+        if let Some((value, answer)) = self.recall(before.known).filter(|(_, it)| !refuted(it)) {
+            self.note(before.known, value, false);
             return Ok(Ok(answer));
         }
         let answer = ask()?;
         if let Ok(answer) = &answer
+            && before.state.is_some()
+            && evidence().digests(settled) == Some(before)
             && let Ok(value) = serde_json::to_value(answer)
-            && evidence().digest(settled) == Some(before)
+            && value.to_string().len() <= MAX_LEN
+            && !refuted(answer)
         {
-            self.note(before, value, true);
+            self.note(before.known, value, true);
         }
         Ok(answer)
     }
 
     fn recall<T: DeserializeOwned>(&self, evidence: Digest) -> Option<(Value, T)> {
         let used = self.used();
-        let value = used.answers.get(&evidence).or_else(|| self.known.get(&evidence))?.clone();
+        let known = || self.known.iter().find(|(known, _)| *known == evidence);
+        let value = used.answers.get(&evidence).or_else(|| Some(&known()?.1))?.clone();
         let answer = serde_json::from_value(value.clone()).ok()?;
         Some((value, answer))
     }
@@ -113,6 +120,7 @@ mod tests {
         let mut was_asked = false;
         let answer = memory.answer(
             || evidence(of),
+            |answer: &String| answer == "refuted",
             || {
                 was_asked = true;
                 Ok(said.map(str::to_owned))
@@ -127,7 +135,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_remembered_while_its_evidence_is_the_same() {
-        let first = Memory::new(BTreeMap::new(), Timestamp::new(1, 0));
+        let first = Memory::new(Vec::new(), Timestamp::new(1, 0));
         assert!(matches!(answer(&first, "a", Ok("1")), (Ok(Ok(text)), true) if text == "1"));
         assert!(matches!(answer(&first, "a", Ok("2")), (Ok(Ok(text)), false) if text == "1"));
         let second = recalled(&first);
@@ -139,28 +147,47 @@ mod tests {
 
     #[test]
     fn a_refusal_is_not_remembered() {
-        let memory = Memory::new(BTreeMap::new(), Timestamp::new(1, 0));
+        let memory = Memory::new(Vec::new(), Timestamp::new(1, 0));
         assert!(matches!(answer(&memory, "a", Err(())), (Ok(Err(())), true)));
         assert!(matches!(answer(&memory, "a", Ok("1")), (Ok(Ok(_)), true)));
     }
 
     #[test]
+    fn a_refuted_answer_is_neither_remembered_nor_used() {
+        let memory = Memory::new(Vec::new(), Timestamp::new(1, 0));
+        assert!(matches!(answer(&memory, "a", Ok("refuted")), (Ok(Ok(_)), true)));
+        assert_eq!(memory.learned(), None);
+        let known =
+            evidence("a").digests(Timestamp::new(1, 0)).map(|it| (it.known, "refuted".into()));
+        let memory = Memory::new(known.into_iter().collect(), Timestamp::new(1, 0));
+        assert!(matches!(answer(&memory, "a", Ok("1")), (Ok(Ok(text)), true) if text == "1"));
+    }
+
+    #[test]
+    fn a_long_answer_is_not_remembered() {
+        let memory = Memory::new(Vec::new(), Timestamp::new(1, 0));
+        let long = "x".repeat(MAX_LEN);
+        assert!(matches!(answer(&memory, "a", Ok(&long)), (Ok(Ok(_)), true)));
+        assert_eq!(memory.learned(), None);
+    }
+
+    #[test]
     fn an_answer_of_another_kind_is_asked_for_again() {
-        let digest = evidence("a").digest(Timestamp::new(1, 0));
-        let known = digest.map(|digest| (digest, Value::Bool(true)));
+        let digests = evidence("a").digests(Timestamp::new(1, 0));
+        let known = digests.map(|digests| (digests.known, Value::Bool(true)));
         let memory = Memory::new(known.into_iter().collect(), Timestamp::new(1, 0));
         assert!(matches!(answer(&memory, "a", Ok("1")), (Ok(Ok(text)), true) if text == "1"));
     }
 
     #[test]
     fn evidence_that_changed_while_the_program_ran_is_none() {
-        let memory = Memory::new(BTreeMap::new(), Timestamp::new(1, 0));
+        let memory = Memory::new(Vec::new(), Timestamp::new(1, 0));
         let calls = std::cell::Cell::new(0);
         let changing = || {
             calls.set(calls.get() + 1);
             evidence(&calls.get().to_string())
         };
-        let said: Answer = memory.answer(changing, || Ok(Ok("1".to_owned())));
+        let said: Answer = memory.answer(changing, |_| false, || Ok(Ok("1".to_owned())));
         assert!(matches!(said, Ok(Ok(_))));
         assert_eq!(memory.learned(), None);
     }
@@ -168,13 +195,13 @@ mod tests {
     #[test]
     fn unused_answers_are_kept_up_to_a_limit() {
         let digest = |number: usize| Digest::of(&number.to_le_bytes());
-        let known = (0..2 * MOST).map(|number| (digest(number), Value::Null)).collect();
-        let memory = Memory::new(known, Timestamp::new(1, 0));
+        let known: Vec<_> = (0..2 * MOST).map(|number| (digest(number), Value::Null)).collect();
+        let memory = Memory::new(known.clone(), Timestamp::new(1, 0));
         assert_eq!(memory.learned(), None, "nothing was learned");
         assert!(matches!(answer(&memory, "a", Ok("1")), (Ok(Ok(_)), true)));
         let kept = memory.learned().unwrap_or_default();
-        assert_eq!(kept.len(), MOST);
-        assert!(kept.values().any(|value| value == "1"));
+        assert_eq!((kept.len(), &kept[0].1), (MOST, &Value::from("1")));
+        assert_eq!(kept[1..], known[..MOST - 1], "the last that were used stay");
     }
 
     #[test]

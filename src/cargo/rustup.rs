@@ -45,7 +45,8 @@ pub(super) fn selection(
 
 /// Tells whether `text` selects a toolchain by its name, not by its path.
 pub(super) fn is_name(text: &[u8]) -> bool {
-    !text.contains(&b'/') && !text.windows(4).any(|word| word == b"path")
+    // A backslash may stand for any other character.
+    !text.iter().any(|byte| b"/\\".contains(byte)) && !text.windows(4).any(|word| word == b"path")
 }
 
 /// Returns the program that runs as `name`, if it is the same in every directory.
@@ -63,11 +64,14 @@ pub(super) fn find(name: &OsStr, environment: &Environment) -> Option<PathBuf> {
     (!dirs.iter().any(is_relative)).then_some(found)
 }
 
-/// Tells whether a program is one of rustup's: a link to `rustup`, as its installer makes them.
+/// Tells whether a program is one of rustup's: a link to `rustup`, as its installer makes them. Other
+/// launchers bring a `rustup` of their own, which is a link to something else.
 pub(super) fn is_rustup(program: &Path) -> bool {
     let file = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
-    let found = file(program);
-    found.is_some() && found == file(&program.with_file_name("rustup"))
+    let Ok(real) = program.canonicalize() else { return false };
+    let rustup = real.with_file_name("rustup").canonicalize().ok();
+    let rustup = rustup.filter(|rustup| rustup.ends_with("rustup"));
+    rustup.is_some_and(|rustup| file(&rustup).is_some() && file(&rustup) == file(&real))
 }
 
 /// Returns rustup's home, if it is the same in every directory.

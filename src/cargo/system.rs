@@ -146,17 +146,21 @@ fn said(
     memory: &Memory,
 ) -> Option<String> {
     let evidence = || Evidence::of_program(program, args, repo, environment);
-    let answer = memory.answer(evidence, || {
-        let answer = program::run(program, args, repo, environment)?;
-        let output = answer.filter(|output| output.status.success()).ok_or(());
-        Ok(output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()))
-    });
+    let answer = memory.answer(
+        evidence,
+        |_| false,
+        || {
+            let answer = program::run(program, args, repo, environment)?;
+            let output = answer.filter(|output| output.status.success()).ok_or(());
+            Ok(output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()))
+        },
+    );
     answer.ok()?.ok()
 }
 
 /// Tells whether a program is a wrapper of the compiler named after it, by the list of the `cc` crate. We run no
 /// wrapper: it may start a server with our environment, which the build would use afterwards.
-pub(super) fn is_wrapper(program: &str) -> bool {
+fn is_wrapper(program: &str) -> bool {
     const KNOWN: [&str; 6] = ["ccache", "distcc", "sccache", "icecc", "cachepot", "buildcache"];
     Path::new(program).file_stem().and_then(OsStr::to_str).is_some_and(|it| KNOWN.contains(&it))
 }

@@ -58,15 +58,19 @@ impl Question {
     /// Asks the compiler, unless the answer is remembered.
     pub fn ask(&self, environment: &Environment, memory: &Memory) -> Result<Answer> {
         let evidence = || Evidence::of_program(&self.rustc, &ARGS, &self.repo, environment);
-        memory.answer(evidence, || {
-            let answer = program::run(&self.rustc, &ARGS, &self.repo, environment)?;
-            Ok(match answer {
-                Some(output) if output.status.success() => {
-                    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
-                }
-                refusal => Err(refusal),
-            })
-        })
+        memory.answer(
+            evidence,
+            |_| false,
+            || {
+                let answer = program::run(&self.rustc, &ARGS, &self.repo, environment)?;
+                Ok(match answer {
+                    Some(output) if output.status.success() => {
+                        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+                    }
+                    refusal => Err(refusal),
+                })
+            },
+        )
     }
 }
 

@@ -3,7 +3,6 @@
 //! The evidence that each answer is known by decides whether it is used; to this module both are
 //! plain values. As inode numbers count, a record holds for one boot.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -24,18 +23,19 @@ struct Record {
     answers: u32,
     directory: RawPath,
     boot: String,
-    known: BTreeMap<Digest, Value>,
+    known: Vec<(Digest, Value)>,
 }
 
-/// The longest record that is read, in bytes: 64 answers, each with three paths of 4,096 bytes.
-const MAX_LEN: u64 = 1 << 20;
+/// The longest record that is read, in bytes: 128 answers of 32 KiB.
+const MAX_LEN: u64 = 5 << 20;
 
 /// The extension of a record.
 const ANSWERS: &str = "answers";
 
 impl Store {
-    /// Returns the answers that were recorded for `dir` since `boot`. An unreadable record is empty.
-    pub fn answers(&self, dir: &Path, boot: &str) -> BTreeMap<Digest, Value> {
+    /// Returns the answers that were recorded for `dir` since `boot`, each with its evidence. An
+    /// unreadable record is empty.
+    pub fn answers(&self, dir: &Path, boot: &str) -> Vec<(Digest, Value)> {
         let record = read(&self.answers_path(dir));
         let record = record.filter(|it| is_of(it, boot) && it.directory == raw(dir));
         record.map(|record| record.known).unwrap_or_default()
@@ -43,12 +43,7 @@ impl Store {
 
     /// Records the answers for `dir` in one step. If two jobs record at once, one record is lost,
     /// which costs time.
-    pub fn set_answers(
-        &self,
-        dir: &Path,
-        boot: &str,
-        known: BTreeMap<Digest, Value>,
-    ) -> Result<()> {
+    pub fn set_answers(&self, dir: &Path, boot: &str, known: Vec<(Digest, Value)>) -> Result<()> {
         let path = self.answers_path(dir);
         let (directory, boot) = (raw(dir), boot.to_owned());
         let record = Record { answers: super::FORMAT, directory, boot, known };
@@ -100,14 +95,14 @@ mod tests {
     fn answers_are_of_one_boot_and_one_directory() -> TestResult {
         let (root, dir) = (tempfile::tempdir()?, tempfile::tempdir()?);
         let store = Store::open_or_init(root.path())?;
-        let known = BTreeMap::from([(Digest::of(b"a"), Value::from("rustc 1.95.0"))]);
+        let known = vec![(Digest::of(b"a"), Value::from("rustc 1.95.0"))];
         store.set_answers(dir.path(), "this", known.clone())?;
         assert_eq!(store.answers(dir.path(), "this"), known);
         assert!(store.answers(dir.path(), "another").is_empty());
         assert!(store.answers(root.path(), "this").is_empty());
         let path = store.answers_path(dir.path());
         let written = format!(
-            r#"{{"answers":1,"directory":"{}","boot":"this","known":{{"{}":"rustc 1.95.0"}}}}"#,
+            r#"{{"answers":1,"directory":"{}","boot":"this","known":[["{}","rustc 1.95.0"]]}}"#,
             dir.path().display(),
             Digest::of(b"a")
         );
