@@ -31,7 +31,7 @@ pub(crate) fn run(environment: &Environment, cwd: &Path) -> Status {
     let mut log = Log::new();
     let done = catch_unwind(AssertUnwindSafe(|| begin(environment, cwd, &mut log)));
     if done.is_err() {
-        log.warn("the post step came to an end that it should not have; the log says where");
+        log.warn("the post step failed unexpectedly; the log says where");
     }
     log.finish();
     Status::Done

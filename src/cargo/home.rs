@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_lock_files_name_is_wanted() -> TestResult {
+    fn only_parts_that_the_lock_files_name_are_wanted() -> TestResult {
         use Shared::{Git, Registry};
         #[rustfmt::skip]
         let cases = [
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn what_appears_by_one_rename_is_one_unit() -> TestResult {
+    fn entries_that_appear_by_one_rename_are_one_unit() -> TestResult {
         use Shared::{Git, Registry};
         #[rustfmt::skip]
         let cases = [

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_cargo_reads_on_every_build_is_a_fingerprint() {
+    fn only_files_that_cargo_reads_on_every_build_are_a_fingerprint() {
         let cases = [
             (format!("debug/.fingerprint/serde-{A}/lib-serde"), true),
             (format!("debug/.fingerprint/serde-{A}"), false),

@@ -107,7 +107,9 @@ impl<'a> Teller<'a> {
     fn of(chain: &'a Chain, run: &'a Run) -> Result<std::result::Result<Self, String>> {
         let repo = match run.whose(chain)? {
             Whose::Repo(repo) => repo,
-            Whose::Orchestrator(_) => return Ok(Err("the orchestrator tells nobody".to_owned())),
+            Whose::Orchestrator(_) => {
+                return Ok(Err("the orchestrator sends no events".to_owned()));
+            }
         };
         let link = run.link(chain)?;
         run.old_sender(chain)?;
@@ -116,7 +118,7 @@ impl<'a> Teller<'a> {
                 Event::Push { git_ref } => {
                     format!("a push to {} starts no chain", quoted(git_ref))
                 }
-                Event::Proposal => "what is only proposed starts no chain".to_owned(),
+                Event::Proposal => "a pull request or merge group starts no chain".to_owned(),
                 _ => "this run starts no chain: it was not asked to".to_owned(),
             };
             return Ok(Err(what));
@@ -232,10 +234,10 @@ impl<'a> Teller<'a> {
         self.link?;
         match log.taken_by(self.repo.name.as_str()) {
             Some(owner) if owner == self.run.url() => None,
-            Some(owner) => Some(format!("{} has this repo of the chain", quoted(owner))),
-            None => {
-                Some("no run has taken this repo of the chain: `chain receive` does".to_owned())
-            }
+            Some(owner) => Some(format!("{} builds this repo of the chain already", quoted(owner))),
+            None => Some(
+                "no run has taken this repo of the chain: run `chain receive` first".to_owned(),
+            ),
         }
     }
 

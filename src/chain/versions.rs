@@ -116,7 +116,7 @@ x = {{ min_version = "1" }}
     }
 
     #[test]
-    fn what_a_release_lacks_is_said_with_its_place() -> Result {
+    fn a_missing_part_of_a_release_is_named_with_its_place() -> Result {
         let node = "blvm-node = { git_tag = 'v1' }\n";
         #[rustfmt::skip]
         let cases = [

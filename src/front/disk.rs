@@ -28,7 +28,7 @@ pub(crate) fn of_guard(report: &GuardReport, mode: Mode) -> Text {
 /// Returns the text about a gc, or about what it would do, for people.
 pub(crate) fn of_gc(report: &GcReport, mode: Mode) -> Text {
     if report.other_gc_runs {
-        return line!("another gc is at work; it does it all");
+        return line!("another gc is running, and does all the work");
     }
     let (drops, frees) = match mode {
         Mode::DryRun => ("would drop", "would free"),
@@ -48,7 +48,7 @@ pub(crate) fn of_gc(report: &GcReport, mode: Mode) -> Text {
         let (count, of) = (idle.units.len(), idle.of);
         line!(
             text,
-            "{} is followed by one without {count} of its {of} units unless job `{}` uses them: {}",
+            "the next generation after {} leaves out {count} of its {of} units unless job `{}` uses them: {}",
             idle.generation,
             idle.job,
             crates.join(", ")

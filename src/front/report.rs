@@ -24,7 +24,7 @@ pub(crate) fn restored(report: &RestoreReport) -> Text {
         line!(text, "{:<width$}  {old} as built, {new} new to cargo", "sources");
     }
     if !kept_files.is_empty() {
-        line!(text, "put back what a build wrote: {}", some(kept_files.iter(), "`"));
+        line!(text, "put back files that a build wrote: {}", some(kept_files.iter(), "`"));
     }
     if !blind_inputs.is_empty() {
         let shown = some(blind_inputs.iter(), "`");

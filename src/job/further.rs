@@ -78,11 +78,11 @@ impl Job {
             return Err("it is no directory".to_owned());
         }
         if dir.join("Cargo.toml").exists() {
-            return Err("it is a package, not what cargo built of one".to_owned());
+            return Err("it is a package, not a target directory".to_owned());
         }
         if !is_target(dir) && holds_anything(dir).unwrap_or(true) {
             return Err(
-                "there is something in it, and not what cargo leaves in a target".to_owned()
+                "it holds files, and none of those by which a target directory is known".to_owned()
             );
         }
         let parent = dir.ancestors().skip(1).find(|dir| dir.exists()).unwrap_or(dir);

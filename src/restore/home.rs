@@ -243,7 +243,7 @@ impl<'r> Mending<'r> {
         let removal = restoring.vouching().remove(part, &ways, found);
         self.said.warnings.extend(removal.warnings);
         if !removal.is_done {
-            let reason = "what stands there in place of a directory cannot be removed";
+            let reason = "a file or symlink stands in it where cargo needs a directory, and cannot be removed";
             return Err(Error::Unfit { path: part.dir.to_owned(), reason });
         }
         Ok(rest)

@@ -78,7 +78,7 @@ fn try_park(
     if !trees.iter().any(is_there) {
         let Some(base) = base_for(saving, &dir)? else {
             return Ok(Err(format!(
-                "there is no room of ours on the filesystem of `{}`",
+                "the store has no directory on the filesystem of `{}`",
                 dir.display()
             )));
         };
@@ -191,7 +191,7 @@ fn give_back(staged: &Staged, dir: &Path, own: &CheckoutFiles) -> Result<()> {
     } else if rename_noreplace(staged.path(), dir)? {
         Ok(())
     } else {
-        let reason = "something appeared in its place, and its tree goes";
+        let reason = "another entry took its place, so the parked tree is removed";
         Err(Error::Unfit { path: dir.to_owned(), reason })
     }
 }

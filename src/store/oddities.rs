@@ -134,7 +134,7 @@ impl Store {
                     Self::look(top, &path, depth + 1, odd);
                 }
                 None if is_stranger(top, depth, &path) => {
-                    let what = "its name is none of ours".to_owned();
+                    let what = "this program gives no file such a name".to_owned();
                     odd.push(Odd { oddity: Oddity { path, what }, is_shut: false });
                 }
                 None => {}
@@ -240,7 +240,7 @@ impl Store {
             }
             // Another process may have taken the tree, and then removed its record.
             if Stat::of(&path).is_ok() {
-                odd.push(Oddity { path, what: "nothing says what it is".to_owned() });
+                odd.push(Oddity { path, what: "no record says what it is".to_owned() });
             }
         }
         Ok(odd)

@@ -211,7 +211,7 @@ impl PackFile {
         let (members, found) = self.each_and_digest(take);
         members?;
         if found? != digest {
-            return Err(damaged(&path, "its bytes are not those it is named by").into());
+            return Err(damaged(&path, "its bytes do not have the digest in its name").into());
         }
         Ok(())
     }
@@ -238,7 +238,7 @@ impl PackFile {
         room: &'r mut PackRoom,
     ) -> Result<Option<Members<'r>>> {
         if Digest::of(&room.compressed) != digest {
-            return Err(damaged(&self.path, &"its bytes are not those it is named by"));
+            return Err(damaged(&self.path, &"its bytes do not have the digest in its name"));
         }
         let said = zstd_safe::get_frame_content_size(&room.compressed).ok().flatten();
         let said = said.and_then(|len| usize::try_from(len).ok()).filter(|len| *len <= MAX_LEN);

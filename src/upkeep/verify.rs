@@ -109,7 +109,7 @@ pub fn verify(store: &Store) -> Result<VerifyReport> {
         let unreferenced =
             |digest: &&Digest| !leased.contains(digest) && !claims.packs.contains_key(digest);
         let paths = on_disk.iter().filter(unreferenced).map(|digest| store.pack_path(*digest));
-        findings.extend(paths.map(|path| note(path, "pack-unreferenced", "nobody names it")));
+        findings.extend(paths.map(|path| note(path, "pack-unreferenced", "no manifest names it")));
     }
 
     let mut report = VerifyReport { generations: claims.generations, ..VerifyReport::default() };
@@ -146,7 +146,8 @@ fn damage(path: PathBuf, code: &'static str, what: impl Into<String>) -> Finding
 fn findings_of(store: &Store, holdings: &Holdings, strangers: &[PathBuf]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if holdings.root_mode & 0o077 != 0 {
-        let what = format!("others than the owner may read it (mode {:04o})", holdings.root_mode);
+        let what =
+            format!("users other than the owner may read it (mode {:04o})", holdings.root_mode);
         findings.push(note(store.root().to_owned(), "public-mode", what));
     }
     let is_named = |path: &PathBuf| strangers.contains(path) || holdings.strangers.contains(path);
@@ -162,7 +163,7 @@ fn findings_of(store: &Store, holdings: &Holdings, strangers: &[PathBuf]) -> Vec
     add(&holdings.unowned_staging, &|path| {
         note(path, "staging-left", "it belongs to no live process")
     });
-    add(&holdings.trash, &|path| note(path, "trash-left", "a gc runs, or was ended"));
+    add(&holdings.trash, &|path| note(path, "trash-left", "gc is running, or was killed"));
     findings
 }
 

@@ -121,7 +121,7 @@ impl Judging<'_> {
         if expected.is(&with) {
             Is::Right(Seen { with, files })
         } else {
-            Is::Wrong("it has not the SHA-256 that Cargo.lock names".to_owned())
+            Is::Wrong("its SHA-256 is not the one in Cargo.lock".to_owned())
         }
     }
 

@@ -36,7 +36,7 @@ pub enum Refusal {
     #[error("it was edited outside of the marked places")]
     Edited,
     /// The new file lacks this marked place, and its lines would be lost.
-    #[error("the marked place `{0}` is no more, and what stands there would be lost")]
+    #[error("the marked place `{0}` no longer exists, and the lines in it would be lost")]
     Orphan(String),
 }
 

@@ -154,7 +154,7 @@ fn a_job_waits_for_all_that_its_repo_is_built_from() -> Result {
 }
 
 #[test]
-fn what_is_written_once_is_current_until_the_chain_changes() -> Result {
+fn a_written_file_is_current_until_the_chain_changes() -> Result {
     for Wanted { text, path, .. } in files(LINE)? {
         assert_eq!(update(None, &text), Outcome::Write(text.clone()), "{path}");
         assert_eq!(update(Some(&text), &text), Outcome::Current, "{path}");
@@ -168,7 +168,7 @@ fn what_is_written_once_is_current_until_the_chain_changes() -> Result {
 const BODY: &str = "a: 1\n# yours: jobs\n# end of yours\nb: 2\n";
 
 #[test]
-fn what_stands_at_a_marked_place_stays() {
+fn lines_at_a_marked_place_stay() {
     let mine = "# yours: jobs\n  mine:\n    # my words\n";
     let old = seal(BODY).replace("# yours: jobs\n", mine);
     let new = seal(&BODY.replace("b: 2", "b: 3"));
@@ -177,7 +177,7 @@ fn what_stands_at_a_marked_place_stays() {
 }
 
 #[test]
-fn what_was_edited_elsewhere_is_left_alone() {
+fn a_file_edited_outside_the_marked_places_is_left_alone() {
     let sealed = seal(BODY);
     let mine = sealed.replace("# yours: jobs\n", "# yours: jobs\nc: 1\n");
     let without_place = seal("a: 1\n");
@@ -251,7 +251,7 @@ fn a_repository_with_the_chain_itself_gets_no_copy_and_another_chain_is_refused(
 }
 
 #[test]
-fn what_is_needed_no_more_is_named_and_a_missing_checkout_too() -> Result {
+fn a_file_no_longer_needed_and_a_missing_checkout_are_named() -> Result {
     let dir = tempfile::tempdir()?;
     let source = dir.path().join("chain.toml");
     fs::write(&source, LINE)?;

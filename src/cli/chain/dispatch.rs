@@ -91,7 +91,7 @@ fn text(done: &Dispatched) -> Text {
         line!(text, "{repo} is being built already");
     }
     for (repo, last) in &done.left {
-        line!(text, "{repo} is told by {last}, which was done later");
+        line!(text, "{last} was done later and sends the event to {repo}");
     }
     if !done.blocked.is_empty() {
         line!(text, "not built because of this: {}", names(&done.blocked));

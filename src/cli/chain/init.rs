@@ -93,7 +93,7 @@ impl InitArgs {
                 line!(text, "error: {refusal}: `{path}`");
                 line!(
                     text,
-                    "  help: put what is yours between the marks, or remove the file and run this again"
+                    "  help: move your lines between the marks, or remove the file; then run this again"
                 );
                 text.lines(&diff(old, new));
             }

@@ -21,7 +21,7 @@ fn parsed(inputs: &[(&str, &str)]) -> std::result::Result<Inputs, String> {
 }
 
 #[test]
-fn what_is_not_given_has_the_default_that_the_documents_name() -> Result {
+fn a_missing_input_has_the_documented_default() -> Result {
     let defaults = [
         ("mode", "auto"),
         ("enabled", "true"),

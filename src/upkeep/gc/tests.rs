@@ -136,7 +136,7 @@ fn a_manifest_of_a_newer_program_keeps_every_pack_and_stops_eviction() -> Result
     let path = store.generation_path(&newer);
     assert!(path.exists());
     let warning = format!(
-        "`{}` has format 2, this program knows 1; no pack is removed while it is there",
+        "`{}` has format 2, this program knows 1; gc removes no pack while this manifest exists",
         path.display()
     );
     let said: Vec<_> = done.warnings.iter().map(ToString::to_string).collect();

@@ -132,7 +132,7 @@ fn a_full_disk_is_named_before_somebody_blames_the_linker() {
     let places = vec![Place::Workspace, Place::Target];
     let watched = Watched { places, before: filesystem.clone(), after: filesystem };
     let want = "`/home` (workspace, target directory): disk at 96 %, above 80 %, 4 GiB free, under \
-                10 GiB, and nothing of the store that may go is there; a build that fails there with `Bus error` \
+                10 GiB, and gc has nothing there that it may remove; a build that fails there with `Bus error` \
                 or `No space left on device` fails for the disk, not for the linker";
     let warning = warning_of(&watched, &strains).map(|warning| warning.to_string());
     assert_eq!(warning.as_deref(), Some(want));
