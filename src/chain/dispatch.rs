@@ -21,7 +21,7 @@ use super::run::{Run, Whose};
 
 /// The result of a run's jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RunResult {
     /// All of them succeeded.
     Success,
     /// At least one failed, was cancelled, or did not run.
@@ -88,17 +88,17 @@ pub fn requests(chain: &Chain, run: &Run) -> Result<Vec<Request>> {
 
 /// Writes the result of a run to the log of the chain. After a success, also tells the repos that
 /// waited only for this one. Checks the token's rights before it sends an event.
-pub fn dispatch(chain: &Chain, run: &Run, api: &Api, outcome: Outcome) -> Result<Dispatched> {
+pub fn dispatch(chain: &Chain, run: &Run, api: &Api, result: RunResult) -> Result<Dispatched> {
     let teller = match Teller::of(chain, run)? {
         Ok(teller) => teller,
         Err(reason) => return Ok(Dispatched::idle(run.id.clone(), reason)),
     };
-    match outcome {
-        Outcome::Failure => teller.give_up(api),
-        Outcome::Success if chain.dispatch().orchestrator.is_some() => {
+    match result {
+        RunResult::Failure => teller.give_up(api),
+        RunResult::Success if chain.dispatch().orchestrator.is_some() => {
             teller.tell_orchestrator(api)
         }
-        Outcome::Success => teller.tell_next(api),
+        RunResult::Success => teller.tell_next(api),
     }
 }
 

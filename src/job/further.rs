@@ -11,7 +11,7 @@ use super::dirs::holds_anything;
 use super::error::chain;
 use super::locked::LockRank;
 use super::warning::Warning;
-use super::{Job, Place};
+use super::{AreaPlace, Job};
 use crate::cargo::dirs::dirs;
 use crate::cargo::key::{KeyOptions, repo_key};
 use crate::cargo::sources::{below, is_target};
@@ -56,7 +56,7 @@ impl Job {
         }
         self.excluded.push(dir.to_owned());
         self.target_dirs.push(dir.to_owned());
-        self.places.push(Place { area, dir: dir.to_owned(), series_key, ..like });
+        self.places.push(AreaPlace { area, dir: dir.to_owned(), series_key, ..like });
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl Job {
     }
 
     /// Returns the target that cargo uses in a root, if that is kept.
-    fn own_target(&self, root: &Root) -> Option<&Place> {
+    fn own_target(&self, root: &Root) -> Option<&AreaPlace> {
         let own = match root {
             Root::Repo => Area::Target,
             Root::Dependency(name) => Area::DependencyTarget(name.clone()),
@@ -102,7 +102,7 @@ impl Job {
     }
 
     /// Returns a place as it is for a target of the workspace that the package at `dir` belongs to.
-    fn workspace_of(&mut self, dir: &Path) -> Result<Place, String> {
+    fn workspace_of(&mut self, dir: &Path) -> Result<AreaPlace, String> {
         if let Some(known) = self.in_workspace(dir) {
             return Ok(known);
         }
@@ -119,7 +119,7 @@ impl Job {
         let key = repo_key(&dirs.workspace_root, &self.environment, &options);
         let key = key.map_err(|error| chain(&error))?;
         self.workspaces.insert(dirs.workspace_root.clone(), LockRank::by(&key.basis));
-        Ok(Place {
+        Ok(AreaPlace {
             area: Area::Target,
             dir: dirs.target_dir,
             workspace_root: dirs.workspace_root,
@@ -130,7 +130,7 @@ impl Job {
         })
     }
 
-    fn in_workspace(&self, root: &Path) -> Option<Place> {
+    fn in_workspace(&self, root: &Path) -> Option<AreaPlace> {
         let targets = self.places.iter().filter(|place| !place.area.is_shared());
         targets.into_iter().find(|place| place.workspace_root == root).cloned()
     }
@@ -142,8 +142,8 @@ impl Job {
 
     /// Returns the further targets that are there, as a manifest records them.
     pub(crate) fn further(&self) -> Vec<FurtherTarget> {
-        let is_here = |place: &&Place| place.dir.is_dir();
-        let of_place = |place: &Place| {
+        let is_here = |place: &&AreaPlace| place.dir.is_dir();
+        let of_place = |place: &AreaPlace| {
             let Area::Further(further) = &place.area else { return None };
             let package = self.package_of(further.root(), &place.dir);
             Some(FurtherTarget { area: place.area.clone(), package })

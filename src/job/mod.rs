@@ -27,11 +27,11 @@ use std::path::{Path, PathBuf};
 
 use self::locked::LockRank;
 use self::warning::Warning;
-use crate::cargo::home::Wanted;
+use crate::cargo::home::LockedParts;
 use crate::cargo::key::KeyOptions;
 use crate::cargo::scratch::Scratch;
 use crate::model::area::Area;
-pub use crate::model::area::Kept;
+pub use crate::model::area::AreaSelector;
 use crate::model::choice::Wish;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
@@ -51,7 +51,7 @@ pub struct Ask {
     /// The checkouts of its dependencies, absolute.
     pub dependencies: BTreeMap<Name, PathBuf>,
     /// Which areas to keep; `dependencies` stands for all of theirs.
-    pub areas: BTreeSet<Kept>,
+    pub areas: BTreeSet<AreaSelector>,
     /// Used as given instead of the computed key.
     pub key: Option<Name>,
     /// Used as given for the targets of these dependencies: what a job was told before it built, so
@@ -99,13 +99,13 @@ pub struct Job {
     /// The variables that it has.
     pub environment: Environment,
     /// The areas, in the order in which they are reported.
-    pub places: Vec<Place>,
+    pub places: Vec<AreaPlace>,
     /// The variables that the user added to the key.
     pub env_vars: Vec<String>,
     /// The roots of the workspaces that are built in, each with what its lock file counts for.
     pub workspaces: BTreeMap<PathBuf, LockRank>,
     /// What their lock files name of `CARGO_HOME`; nothing where there is no lock file.
-    pub wanted: Wanted,
+    pub locked_parts: LockedParts,
     /// Whether any lock file was found.
     pub has_lock: bool,
     /// Whether git tracks the lock file of the repo.
@@ -125,7 +125,7 @@ pub struct Job {
 
 /// One area of a job: where it is and which series it belongs to.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct AreaPlace {
     /// The area.
     pub area: Area,
     /// Its directory, which need not exist.
@@ -159,13 +159,13 @@ impl Job {
     }
 
     /// Returns the series that an area is saved to.
-    pub fn series(&self, place: &Place) -> Series {
+    pub fn series(&self, place: &AreaPlace) -> Series {
         let key = place.series_key.clone();
         Series { scope: self.scope.clone(), area: place.area.clone(), key }
     }
 
     /// Returns what the job wants of an area.
-    pub fn wish(&self, place: &Place) -> Wish {
+    pub fn wish(&self, place: &AreaPlace) -> Wish {
         let is_shared = place.area.is_shared();
         Wish {
             chain: self.readable.clone(),
@@ -184,8 +184,8 @@ impl Job {
         match area {
             // A job may build in further targets alone.
             Area::Target => !self.has_further(),
-            Area::Registry => self.wanted.has_crates(),
-            Area::Git => self.wanted.has_repositories(),
+            Area::Registry => self.locked_parts.has_crates(),
+            Area::Git => self.locked_parts.has_repositories(),
             _ => false,
         }
     }
@@ -196,7 +196,7 @@ impl Job {
     }
 
     /// Returns cargo's home as manifests record it, if what is built in the area depends on it.
-    pub fn home_of(&self, place: &Place) -> Option<RawPath> {
+    pub fn home_of(&self, place: &AreaPlace) -> Option<RawPath> {
         let home = || RawPath::of(self.cargo_home.as_os_str().as_encoded_bytes());
         (!place.area.is_shared()).then(home)
     }
@@ -208,7 +208,7 @@ impl Job {
     }
 }
 
-impl Place {
+impl AreaPlace {
     /// Refuses a directory that holds the store or cargo's home: replacing the one would replace
     /// the other.
     pub(crate) fn check(&self, store_root: &Path, cargo_home: &Path) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::model::unit_use::UnitGroup;
 
 /// Something that a verb noticed and that people may want to know.
 ///
-/// The sentences are in [`messages`](crate::front).
+/// The sentences are in [`front`](crate::front).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
     /// The generation has another key than the wanted one.

@@ -64,8 +64,8 @@ impl Progress {
         Arc::clone(&self.stop)
     }
 
-    /// Fails once it should end: what takes long asks between its steps.
-    pub(crate) fn go_on(&self) -> Result<()> {
+    /// Fails once the work should stop. Long tasks call it between their steps.
+    pub(crate) fn check_stopped(&self) -> Result<()> {
         if self.is_stopped() { Err(Error::Stopped) } else { Ok(()) }
     }
 
@@ -79,7 +79,7 @@ impl Progress {
         const PAUSE: Duration = Duration::from_millis(20);
         let started = Instant::now();
         loop {
-            self.go_on()?;
+            self.check_stopped()?;
             match attempt()? {
                 Attempt::Came(to) => return Ok(to),
                 Attempt::Nothing(so_far) if started.elapsed() >= patience => return Ok(so_far),

@@ -21,7 +21,7 @@ use crate::store::{self, Reclaimed};
 /// Which way an area was restored or saved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Mode {
+pub enum AreaMode {
     /// The destination already held the generation, or most of it.
     InPlace,
     /// A hot tree was cloned: its files share their bytes until one is written to.
@@ -81,7 +81,7 @@ pub struct AreaReport {
     /// How well what was restored matches; for a save, whether the series had the tree already.
     pub hit: Hit,
     /// Which way it went.
-    pub mode: Mode,
+    pub mode: AreaMode,
     /// The regular files of the area, hard links included.
     pub files: u64,
     /// Their bytes, each link group once.
@@ -125,7 +125,7 @@ impl AreaReport {
         Self {
             name,
             hit: Hit::Miss,
-            mode: Mode::Nothing,
+            mode: AreaMode::Nothing,
             files: 0,
             bytes: 0,
             stored_bytes: 0,
@@ -155,7 +155,7 @@ impl AreaReport {
 
     /// Notes what went wrong, with its causes.
     pub fn fail(&mut self, error: Error) {
-        self.mode = Mode::Failed;
+        self.mode = AreaMode::Failed;
         self.hit = Hit::Miss;
         self.warnings.push(Warning::of(&error));
         self.failure = Some(error);

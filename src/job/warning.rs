@@ -11,7 +11,7 @@ use crate::store::{Oddity, StrayRecord};
 
 /// Something that went wrong, or may.
 ///
-/// The sentences are in [`messages`](crate::front).
+/// The sentences are in [`front`](crate::front).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
     /// An error that stopped one area, or nothing.

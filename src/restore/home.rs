@@ -8,7 +8,7 @@ use super::{HomeAreas, Restoring};
 use crate::cargo::home::Shared;
 use crate::fs::space::now_at;
 use crate::fs::stat::Inode;
-use crate::job::Place;
+use crate::job::AreaPlace;
 use crate::job::owners::home_dirs;
 use crate::job::report::{AreaReport, Said};
 use crate::job::warning::{FoundBy, Warning};
@@ -67,7 +67,7 @@ impl<'a> Restoring<'a> {
     pub(super) fn place_home(
         &self,
         kind: Shared,
-        place: &Place,
+        place: &AreaPlace,
         manifest: &Manifest,
         report: &mut AreaReport,
     ) -> Result<Placed> {
@@ -126,7 +126,7 @@ impl<'a> Restoring<'a> {
     /// written.
     pub(super) fn note_restored(
         &self,
-        place: &Place,
+        place: &AreaPlace,
         manifest: &Manifest,
         inodes: &HashMap<RelPath, Inode>,
         placed: Option<Timestamp>,
@@ -168,7 +168,7 @@ impl<'r> Mending<'r> {
                 kind: part.kind,
                 root: &job.cargo_home,
                 dir: part.dir,
-                checksums: job.wanted.checksums(),
+                checksums: job.locked_parts.checksums(),
                 wrong: paths.as_ref(),
             };
             match place_shared(unpacker, lease, &home, manifest)? {
@@ -236,7 +236,7 @@ impl<'r> Mending<'r> {
     /// put in place, or read, where a symlink leads. Returns what else is wrong.
     fn clear_ways(&mut self) -> Result<Vec<Wrong>> {
         let (restoring, part) = (self.restoring, self.part);
-        let is_way = |wrong: &Wrong| restoring.job.wanted.is_way(part.kind, &wrong.path);
+        let is_way = |wrong: &Wrong| restoring.job.locked_parts.is_way(part.kind, &wrong.path);
         let wrong = restoring.look_over(part)?;
         let (ways, rest): (Vec<_>, Vec<_>) = wrong.into_iter().partition(is_way);
         let found = (FoundBy::Restore, restoring.left_by(part));

@@ -10,7 +10,7 @@ use crate::fs::beneath::Beneath;
 use crate::fs::cursor::{AT_A_TIME, Cursor};
 use crate::fs::stat::{Inode, Kind, Stat};
 use crate::job::Result;
-use crate::job::report::Mode;
+use crate::job::report::AreaMode;
 use crate::job::warning::Warning;
 use crate::model::manifest::{Entry, EntryKind, FileFacts, Manifest};
 use crate::model::rel_path::RelPath;
@@ -20,7 +20,7 @@ use crate::tree::compare::{Known, has_same_bytes};
 #[derive(Default)]
 pub(super) struct Placed {
     /// Which way.
-    pub(super) mode: Mode,
+    pub(super) mode: AreaMode,
     /// Which inode some of its files are, known for certain: they were written, or are those that a
     /// save saw.
     pub(super) inodes: HashMap<RelPath, Inode>,
@@ -40,7 +40,7 @@ impl Placed {
     /// read meanwhile.
     pub(super) fn forget_reads(&mut self, dir: &Path, entries: &[Entry]) -> Result<()> {
         // What was written looks unread already.
-        if matches!(self.mode, Mode::InPlace | Mode::Move) {
+        if matches!(self.mode, AreaMode::InPlace | AreaMode::Move) {
             for path in forget_reads(dir, entries)? {
                 self.inodes.remove(path);
             }

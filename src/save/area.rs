@@ -18,9 +18,9 @@ use crate::cargo::home::Shared;
 use crate::fs::crash::crash_point;
 use crate::fs::space::now_at;
 use crate::fs::walk::{Found, Missed, Walked};
-use crate::job::report::{AreaReport, Mode, Said, UnitsReport};
+use crate::job::report::{AreaMode, AreaReport, Said, UnitsReport};
 use crate::job::warning::Warning;
-use crate::job::{Error, Place, Result};
+use crate::job::{AreaPlace, Error, Result};
 use crate::model::choice::Hit;
 use crate::model::leftovers::{LeftAs, SavedFrom};
 use crate::model::timestamp::Timestamp;
@@ -36,7 +36,11 @@ use crate::vouch::Part;
 /// Saves the area at `place`, while `guard` keeps builds out of it, and writes that into the journal.
 ///
 /// After an error the store is as it was for this area.
-pub(super) fn save(saving: &Saving<'_>, place: &Place, guard: Result<BuildGuard>) -> AreaReport {
+pub(super) fn save(
+    saving: &Saving<'_>,
+    place: &AreaPlace,
+    guard: Result<BuildGuard>,
+) -> AreaReport {
     let started = Instant::now();
     let mut report = AreaReport::new(place.area.clone());
     if let Err(error) = guard.and_then(|guard| save_area(saving, place, &guard, &mut report)) {
@@ -51,11 +55,11 @@ pub(super) fn save(saving: &Saving<'_>, place: &Place, guard: Result<BuildGuard>
 
 fn save_area(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     guard: &BuildGuard,
     report: &mut AreaReport,
 ) -> Result<()> {
-    saving.progress.go_on()?;
+    saving.progress.check_stopped()?;
     place.check(saving.store.root(), &saving.job.cargo_home)?;
     if let Some(why) = refusal(saving, place) {
         report.warnings.push(why);
@@ -91,11 +95,11 @@ fn save_area(
     (report.files, report.bytes) = (manifest.header.files, manifest.header.bytes);
 
     let id = if let Some(id) = identical(saving, place, known.as_ref(), &manifest)? {
-        (report.mode, report.hit) = (Mode::Unchanged, Hit::Exact);
+        (report.mode, report.hit) = (AreaMode::Unchanged, Hit::Exact);
         id
     } else {
         crash_point("save: packs visible");
-        report.mode = Mode::Published;
+        report.mode = AreaMode::Published;
         saving.store.publish(saving.lease, &manifest)?
     };
     report.generation = Some(id.to_string());
@@ -134,7 +138,7 @@ struct Scanned {
 }
 
 /// Walks the directory, without the wrong parts of `CARGO_HOME`. `Err` if there is nothing to save, with the reason.
-fn scan(saving: &Saving<'_>, place: &Place) -> Result<std::result::Result<Scanned, Said>> {
+fn scan(saving: &Saving<'_>, place: &AreaPlace) -> Result<std::result::Result<Scanned, Said>> {
     // A killed restore may have left its mark. If it stays, nothing is wrong: no tree has it.
     drop(unmark(&place.dir));
     // After another save than the last one the job goes on to build.
@@ -176,7 +180,7 @@ struct Packed {
 /// Selects the units to store, and packs the contents that the store lacks.
 fn pack(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     scanned: Scanned,
     known: Option<&Known>,
 ) -> Result<Packed> {
@@ -207,7 +211,7 @@ fn pack(
     Ok(Packed { left, tree, recorded, keep, contents, is_vouched, said })
 }
 
-fn record_graph(saving: &Saving<'_>, place: &Place, left: &Left) -> Option<Recorded> {
+fn record_graph(saving: &Saving<'_>, place: &AreaPlace, left: &Left) -> Option<Recorded> {
     let is_used = |unit: &UnitDir| left.seen.get(unit).is_none_or(|it| it.was_used != Some(false));
     let around = Surroundings::of(saving.job, place, saving.sources);
     (!place.area.is_shared()).then(|| graph::record(&left.found, &around, is_used))
@@ -215,7 +219,7 @@ fn record_graph(saving: &Saving<'_>, place: &Place, left: &Left) -> Option<Recor
 
 fn find_kept(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     found: &[Found],
     recorded: Option<&Recorded>,
     known: Option<&Known>,
@@ -227,8 +231,8 @@ fn find_kept(
 
 fn log(saving: &Saving<'_>, report: &AreaReport) -> Result<()> {
     let event = match report.mode {
-        Mode::Published => "save",
-        Mode::Unchanged => "stamp",
+        AreaMode::Published => "save",
+        AreaMode::Unchanged => "stamp",
         _ => return Ok(()),
     };
     Ok(saving.store.log(&Event {

@@ -6,7 +6,7 @@ use super::kept::Keep;
 use super::saving::Saving;
 use super::units::units_of;
 use crate::fs::walk::Missed;
-use crate::job::Place;
+use crate::job::AreaPlace;
 use crate::job::Result;
 use crate::model::digest::Digest;
 use crate::model::manifest::{Content, Entry, EntryKind, FileFacts, Header, Manifest, PackUse};
@@ -77,7 +77,7 @@ pub(super) fn read(
 /// Completes the manifest. The entries of the tree become those of the manifest.
 pub(super) fn assemble(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     tree: &mut Tree,
     contents: Contents,
     keep: &[Keep],
@@ -163,12 +163,12 @@ fn index<'s>(saving: &'s Saving<'_>) -> Result<&'s Index> {
 }
 
 /// Returns the system that a tree was built on: this one, and that of the tree it began with.
-fn system(saving: &Saving<'_>, place: &Place, known: Option<&Known>) -> Option<System> {
+fn system(saving: &Saving<'_>, place: &AreaPlace, known: Option<&Known>) -> Option<System> {
     let began_on = known.and_then(|known| known.manifest().header.system.as_ref());
     (!place.area.is_shared()).then(|| saving.job.system.clone().on_top_of(began_on))
 }
 
-fn header(saving: &Saving<'_>, place: &Place, packs: Vec<PackUse>) -> Header {
+fn header(saving: &Saving<'_>, place: &AreaPlace, packs: Vec<PackUse>) -> Header {
     Header {
         series: saving.job.series(place),
         cache_key: saving.job.key.clone(),

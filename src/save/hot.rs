@@ -10,7 +10,7 @@ use crate::fs::crash::crash_point;
 use crate::fs::rename::rename_noreplace;
 use crate::fs::space::{is_mount_point, is_same_mount, now_at};
 use crate::fs::stat::{Kind, Stat};
-use crate::job::Place;
+use crate::job::AreaPlace;
 use crate::job::checkout_files::CheckoutFiles;
 use crate::job::note::Note;
 use crate::job::report::Said;
@@ -42,7 +42,7 @@ pub struct HotPolicy {
 /// Cargo's locks are held. Killed on the way, the tree is in place, or gone: packs are the truth.
 pub(super) fn park(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     (tree, inodes): (&Tree, &Inodes),
     id: &GenerationId,
     manifest: &Manifest,
@@ -59,7 +59,7 @@ pub(super) fn park(
 
 fn try_park(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     saved: (&Tree, &Inodes),
     id: &GenerationId,
     manifest: &Manifest,
@@ -141,7 +141,7 @@ fn move_there(
     // name goes, and a copy has its own: such files are read again.
     let moved = Beneath::open(staged.path())?;
     let has_its_bytes = |path: &RelPath, facts: &FileFacts, inode| {
-        saving.progress.go_on()?;
+        saving.progress.check_stopped()?;
         Ok(saved.get(path) == Some(&inode) || holds(&moved, path, facts)?)
     };
     if let Some(path) = first_difference(staged.path(), entries, &walked, has_its_bytes)? {
@@ -169,7 +169,7 @@ fn move_there(
 
 /// Removes the hot trees of this repository, area and kind of job that are too many, the least
 /// recently used, and those that count for nothing.
-fn drop_surplus(saving: &Saving<'_>, place: &Place) -> Result<()> {
+fn drop_surplus(saving: &Saving<'_>, place: &AreaPlace) -> Result<()> {
     let is_kin = |hot: &HotTree| {
         let (scope, area) = (&hot.generation.series.scope, &hot.generation.series.area);
         scope.repository == saving.job.scope.repository

@@ -1,7 +1,7 @@
 //! Whether a generation holds a tree already.
 
 use super::saving::Saving;
-use crate::job::Place;
+use crate::job::AreaPlace;
 use crate::job::{Result, sources};
 use crate::model::manifest::{Entry, EntryKind, GenerationId, KeptFile, Manifest};
 use crate::model::source::is_executable;
@@ -11,7 +11,7 @@ use crate::tree::compare::{Known, has_same_bytes};
 /// for the same key.
 pub(super) fn identical(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     known: Option<&Known>,
     new: &Manifest,
 ) -> Result<Option<GenerationId>> {

@@ -64,7 +64,7 @@ impl Store {
                 (_, Some(digest)) if is_file && self.pack_path(digest) == path => {
                     list.packs.push((digest, found.stat.size));
                 }
-                _ => list.strangers.push(path),
+                _ => list.unknown_paths.push(path),
             }
         }
         Ok(list)
@@ -77,7 +77,7 @@ pub struct PackList {
     /// Every pack, with its size on disk in bytes.
     pub packs: Vec<(Digest, u64)>,
     /// Paths that are no packs, which this program never creates.
-    pub strangers: Vec<PathBuf>,
+    pub unknown_paths: Vec<PathBuf>,
 }
 
 impl Store {

@@ -224,7 +224,7 @@ impl Vouching<'_> {
             }
         }
         let is_no_way = |found: &&Found| {
-            found.stat.kind != Kind::Dir && self.job.wanted.is_way(part.kind, &found.path)
+            found.stat.kind != Kind::Dir && self.job.locked_parts.is_way(part.kind, &found.path)
         };
         let no_ways = found.iter().filter(is_no_way).map(|found| found.path.clone());
         wrong.extend(no_ways.map(|path| Wrong { path, why: NO_DIRECTORY.to_owned() }));

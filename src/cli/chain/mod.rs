@@ -90,7 +90,7 @@ fn advice(error: &chain::Error) -> Option<String> {
             "run it in a step of a workflow, or set what a runner sets: GITHUB_EVENT_NAME, GITHUB_EVENT_PATH, \
              GITHUB_REPOSITORY, GITHUB_SHA, GITHUB_REF and GITHUB_RUN_ID"
         }
-        Error::Stranger(_) => "add it to `chain.toml`, or correct its name",
+        Error::UnknownRepo(_) => "add it to `chain.toml`, or correct its name",
         Error::Denied { .. } => "docs/guide/chain.md says which rights a token of the chain needs",
         Error::Unreachable { .. } => {
             "check `GITHUB_API_URL`, and the network and proxy of the runner"
