@@ -10,7 +10,7 @@ use crate::checkout::{Checkout, Request, check_out as check_out_one};
 use crate::front::checkout::text;
 use crate::front::clock::now;
 use crate::front::{Error, Result};
-use crate::github::inputs::Wanted;
+use crate::github::inputs::RepositoryAtRef;
 use crate::job::progress::Progress;
 use crate::model::git_ref::{CommitId, GitRef};
 use crate::model::names::Name;
@@ -75,7 +75,7 @@ fn one(
     step: &Step,
     store: &Store,
     name: &Name,
-    wanted: &Wanted,
+    wanted: &RepositoryAtRef,
     dest: PathBuf,
     progress: &Progress,
 ) -> Result<(Checkout, CommitId)> {

@@ -37,7 +37,7 @@ pub(super) fn keep(budget: Duration, stop: Arc<AtomicBool>) {
         std::thread::sleep(budget.saturating_sub(grace));
         stop.store(true, Ordering::Release);
         std::thread::sleep(grace);
-        let message = "the time of this step is over; what was not saved yet is not saved";
+        let message = "the time of this step is over; areas that are not saved yet stay unsaved";
         drop(to_stdout(&annotation(Level::Warning, message).into()));
         end();
     });

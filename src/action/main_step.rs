@@ -10,13 +10,13 @@ use super::log::Log;
 use super::outputs::Outputs;
 use super::step::Step;
 use super::summary::Summary;
-use super::{told, told_of};
+use super::{area_messages, told};
 use crate::front::clock::now;
 use crate::front::print::line;
 use crate::front::report::{outcome, restored, saved};
 use crate::front::signals::Signals;
 use crate::front::{Status, text};
-use crate::github::inputs::{InputError, Inputs, Mode};
+use crate::github::inputs::{ActionMode, InputError, Inputs};
 use crate::github::state::{Stage, State};
 use crate::job::Job;
 use crate::job::error::chain;
@@ -103,10 +103,10 @@ impl<'a> Main<'a> {
 
     fn work(&mut self) {
         match self.step.inputs.mode {
-            Mode::Auto | Mode::Restore => self.restore_now(),
-            Mode::Key => self.hand_out_keys(),
-            Mode::Save => self.save_now(),
-            Mode::Gc => drop(self.open_guarded()),
+            ActionMode::Auto | ActionMode::Restore => self.restore_now(),
+            ActionMode::Key => self.hand_out_keys(),
+            ActionMode::Save => self.save_now(),
+            ActionMode::Gc => drop(self.open_guarded()),
         }
     }
 
@@ -236,7 +236,7 @@ impl<'a> Main<'a> {
                 Some(job)
             }
             // In mode `key` the step has nothing else to do, so this is an error.
-            Err(error) if self.step.inputs.mode == Mode::Key => {
+            Err(error) if self.step.inputs.mode == ActionMode::Key => {
                 self.log.error(&told(&error));
                 self.has_failed = true;
                 None
@@ -310,7 +310,7 @@ impl<'a> Main<'a> {
             self.log.warn(warning);
         }
         for area in &report.areas {
-            let texts = told_of(area);
+            let texts = area_messages(area);
             for text in &texts {
                 if area.failure.is_some() {
                     self.trouble(text);

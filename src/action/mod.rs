@@ -38,7 +38,7 @@ fn told(error: &Error) -> String {
 }
 
 /// Returns the warnings of an area. The last one includes advice on the failure, if there is any.
-fn told_of(area: &AreaReport) -> Vec<String> {
+fn area_messages(area: &AreaReport) -> Vec<String> {
     let mut texts: Vec<_> =
         area.warnings.iter().map(|warning| format!("{}: {warning}", area.name)).collect();
     let advice = area.failure.as_ref().and_then(|error| of_job(error, &INPUTS));

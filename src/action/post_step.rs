@@ -10,12 +10,12 @@ use super::home;
 use super::log::Log;
 use super::step::Step;
 use super::summary::Summary;
-use super::{told, told_of};
+use super::{area_messages, told};
 use crate::front::print::line;
 use crate::front::report::saved as table_of_save;
 use crate::front::signals::Signals;
 use crate::front::{Result, Status, disk};
-use crate::github::inputs::{InputError, Inputs, Mode};
+use crate::github::inputs::{ActionMode, InputError, Inputs};
 use crate::github::state::{NoState, Stage, State};
 use crate::job::progress::Progress;
 use crate::job::threads::with_threads;
@@ -31,7 +31,7 @@ pub(crate) fn run(environment: &Environment, cwd: &Path) -> Status {
     let mut log = Log::new();
     let done = catch_unwind(AssertUnwindSafe(|| begin(environment, cwd, &mut log)));
     if done.is_err() {
-        log.warn("the post step came to an end that it should not have; the log says where");
+        log.warn("the post step failed unexpectedly; the log says where");
     }
     log.finish();
     Status::Done
@@ -48,7 +48,7 @@ fn begin(environment: &Environment, cwd: &Path, log: &mut Log) {
         }
     };
     let Inputs { mode, enabled, lookup_only, job_status, .. } = step.inputs;
-    if mode != Mode::Auto || !enabled || lookup_only {
+    if mode != ActionMode::Auto || !enabled || lookup_only {
         log.lines(&line!("nothing is to be saved"));
         return;
     }
@@ -146,7 +146,7 @@ impl Post<'_> {
         for warning in &report.shared.warnings {
             self.log.warn(warning);
         }
-        for text in report.shared.areas.iter().flat_map(told_of) {
+        for text in report.shared.areas.iter().flat_map(area_messages) {
             self.log.warn(&text);
         }
         self.summary.saved(&report);
@@ -157,7 +157,7 @@ impl Post<'_> {
         self.log.group("🔍 Disk");
         let guarded = self.step.guard(store);
         if let Ok(report) = &guarded {
-            self.log.lines(&disk::of_guard(report, gc::Mode::Execute));
+            self.log.lines(&disk::of_guard(report, gc::GcMode::Execute));
             self.summary.disk(report);
         }
         self.log.end_group();

@@ -28,7 +28,7 @@ use crate::model::unit_use::UnitPolicy;
 use crate::save::HotPolicy;
 use crate::save::SaveOptions;
 use crate::store::{OUTSIDE, Store};
-use crate::upkeep::gc::{Mode, Options};
+use crate::upkeep::gc::{GcMode, Options};
 use crate::upkeep::guard::{GuardReport, guard, places};
 
 /// The settings of a step: its inputs, its directories and its trust.
@@ -161,7 +161,7 @@ impl Step {
             target.as_deref(),
             &self.for_children(),
         );
-        let mode = Mode::Execute;
+        let mode = GcMode::Execute;
         Ok(guard(
             store,
             &places,

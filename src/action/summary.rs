@@ -12,7 +12,7 @@ use crate::job::Job;
 use crate::job::error::chain;
 use crate::job::explain::Since;
 use crate::job::note::Note;
-use crate::job::report::{AreaReport, Mode, Report, RestoreReport, SaveReport};
+use crate::job::report::{AreaMode, AreaReport, Report, RestoreReport, SaveReport};
 use crate::model::choice::Hit;
 use crate::model::rebuild::lines;
 use crate::upkeep::guard::GuardReport;
@@ -80,7 +80,8 @@ impl Summary {
             ("In packs", Side::Right),
             ("Time", Side::Right),
         ]);
-        for area in report.areas.iter().filter(|area| area.mode != Mode::Nothing || area.files > 0)
+        for area in
+            report.areas.iter().filter(|area| area.mode != AreaMode::Nothing || area.files > 0)
         {
             table.row([
                 Markdown::code(&area.name.to_string()),

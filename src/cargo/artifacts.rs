@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_that_says_it_is_built_and_left_nothing_is_found_in_both_layouts() {
+    fn a_unit_recorded_as_built_without_artifacts_is_found_in_both_layouts() {
         #[rustfmt::skip]
         let cases = [
             //  why                             files                                                                       lacks
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_no_unit_of_its_kind_and_layout_confirms_says_nothing() {
+    fn a_rule_that_no_unit_of_its_kind_and_layout_confirms_is_not_applied() {
         const LIB: &str = "debug/.fingerprint/a-#/lib-a:16";
         const RUN: &str = "debug/build/a/#/fingerprint/run-build-script-build-script-build:16";
         const DOC: &str = "debug/.fingerprint/a-#/doc-lib-a:16";
@@ -509,7 +509,7 @@ mod tests {
     /// A future cargo may rename any file. The file that a rule expects is then missing everywhere, and an unknown file
     /// lies in its place.
     #[test]
-    fn whichever_file_a_newer_cargo_names_otherwise_no_unit_becomes_hollow() {
+    fn no_unit_becomes_hollow_when_a_newer_cargo_renames_a_file() {
         let is_of_crate = |name: &str| {
             let crates = ["dl", "dy", "gen", "itoa", "libc", "mac", "my-app", "my_app"];
             crates.iter().any(|of| name.contains(of))

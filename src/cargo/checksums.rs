@@ -36,15 +36,15 @@ pub enum Expected {
     Digest(Digest),
     /// The directory belongs to no source of the lock files. A crate with this digest is still the crate that they
     /// name.
-    Stranger(Option<Digest>),
+    OtherRegistry(Option<Digest>),
 }
 
 impl Expected {
     /// Tells whether a `.crate` file with this digest is certainly the crate that a lock file names.
     pub fn is(self, digest: &Digest) -> bool {
         match self {
-            Self::Digest(it) | Self::Stranger(Some(it)) => it == *digest,
-            Self::Anything | Self::Stranger(None) => false,
+            Self::Digest(it) | Self::OtherRegistry(Some(it)) => it == *digest,
+            Self::Anything | Self::OtherRegistry(None) => false,
         }
     }
 }
@@ -82,7 +82,7 @@ impl Checksums {
         let is_here = |it: &&Named| self.sources[&it.source].have(of.registry);
         let mut here = all.iter().filter(is_here).peekable();
         if here.peek().is_none() {
-            return Expected::Stranger(all.iter().find_map(|it| it.digest));
+            return Expected::OtherRegistry(all.iter().find_map(|it| it.digest));
         }
         here.find_map(|it| it.digest).map_or(Expected::Anything, Expected::Digest)
     }
@@ -122,8 +122,8 @@ mod tests {
             ("of one host",           &[(IO, Some(a.to_string())), (EVIL, Some(b.to_string()))],   Expected::Digest(a)),
             ("none",                  &[(IO, None)],                                               Expected::Anything),
             ("no digest",             &[(IO, Some("<none>".to_owned()))],                          Expected::Anything),
-            ("of another registry",   &[(CORP, None), (CORP, Some(b.to_string()))],                Expected::Stranger(Some(b))),
-            ("of another, no digest", &[(CORP, None)],                                             Expected::Stranger(None)),
+            ("of another registry",   &[(CORP, None), (CORP, Some(b.to_string()))],                Expected::OtherRegistry(Some(b))),
+            ("of another, no digest", &[(CORP, None)],                                             Expected::OtherRegistry(None)),
         ];
         for (why, named, want) in cases {
             let mut found = Checksums::default();

@@ -48,8 +48,8 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::More(path) => write!(f, "`{path}` is not in its `.crate` file"),
-            Self::Less(path) => write!(f, "it lacks `{path}` of its `.crate` file"),
-            Self::Other(path) => write!(f, "`{path}` is not as in its `.crate` file"),
+            Self::Less(path) => write!(f, "`{path}` of its `.crate` file is missing"),
+            Self::Other(path) => write!(f, "`{path}` differs from its `.crate` file"),
             Self::Refused(why) => write!(f, "its `.crate` file cannot be unpacked: {why}"),
         }
     }
@@ -130,7 +130,10 @@ impl Comparing<'_> {
             let mut entry = entry?;
             let kind = entry.header().entry_type();
             if !matches!(kind, EntryType::Regular | EntryType::Directory) {
-                return Err(io::Error::other("it holds more than files and directories").into());
+                return Err(io::Error::other(
+                    "it holds an entry that is neither a file nor a directory",
+                )
+                .into());
             }
             let Some(path) = self.path_of(&entry)? else { continue };
             let Some(stat) = self.found.get(&path) else {
@@ -243,7 +246,7 @@ impl<R: Read> Read for Limited<R> {
         self.left = self
             .left
             .checked_sub(len as u64)
-            .ok_or_else(|| io::Error::other("it becomes larger than cargo lets a crate be"))?;
+            .ok_or_else(|| io::Error::other("it unpacks to more than cargo allows a crate"))?;
         Ok(len)
     }
 }
@@ -340,14 +343,14 @@ mod tests {
         let cases: [(&str, Change, Option<&str>); 11] = [
             ("nothing",              |_| Ok(()),                                                   None),
             ("an mtime",             |dir| fs::File::open(dir.join("Cargo.toml"))?.set_modified(std::time::UNIX_EPOCH), None),
-            ("bytes",                |dir| fs::write(dir.join("src/lib.rs"), "pub fn g() {}"),     Some("`src/lib.rs` is not as in its `.crate` file")),
-            ("lost bytes",           |dir| fs::write(dir.join("src/lib.rs"), ""),                  Some("`src/lib.rs` is not as in its `.crate` file")),
-            ("more bytes",           |dir| fs::write(dir.join("run.sh"), "#!/bin/sh\n"),           Some("`run.sh` is not as in its `.crate` file")),
-            ("may be executed",      |dir| fs::set_permissions(dir.join("src/lib.rs"), PermissionsExt::from_mode(0o755)), Some("`src/lib.rs` is not as in its `.crate` file")),
-            ("may not be executed",  |dir| fs::set_permissions(dir.join("run.sh"), PermissionsExt::from_mode(0o644)), Some("`run.sh` is not as in its `.crate` file")),
-            ("runs as its owner",    |dir| fs::set_permissions(dir.join("run.sh"), PermissionsExt::from_mode(0o4755)), Some("`run.sh` is not as in its `.crate` file")),
+            ("bytes",                |dir| fs::write(dir.join("src/lib.rs"), "pub fn g() {}"),     Some("`src/lib.rs` differs from its `.crate` file")),
+            ("lost bytes",           |dir| fs::write(dir.join("src/lib.rs"), ""),                  Some("`src/lib.rs` differs from its `.crate` file")),
+            ("more bytes",           |dir| fs::write(dir.join("run.sh"), "#!/bin/sh\n"),           Some("`run.sh` differs from its `.crate` file")),
+            ("may be executed",      |dir| fs::set_permissions(dir.join("src/lib.rs"), PermissionsExt::from_mode(0o755)), Some("`src/lib.rs` differs from its `.crate` file")),
+            ("may not be executed",  |dir| fs::set_permissions(dir.join("run.sh"), PermissionsExt::from_mode(0o644)), Some("`run.sh` differs from its `.crate` file")),
+            ("runs as its owner",    |dir| fs::set_permissions(dir.join("run.sh"), PermissionsExt::from_mode(0o4755)), Some("`run.sh` differs from its `.crate` file")),
             ("more files",           |dir| fs::write(dir.join("build.rs"), "fn main() {}"),        Some("`build.rs` is not in its `.crate` file")),
-            ("less files",           |dir| fs::remove_file(dir.join("Cargo.toml")),                Some("it lacks `Cargo.toml` of its `.crate` file")),
+            ("less files",           |dir| fs::remove_file(dir.join("Cargo.toml")),                Some("`Cargo.toml` of its `.crate` file is missing")),
             ("a link",               |dir| symlink("lib.rs", dir.join("src/more.rs")),             Some("`src/more.rs` is not in its `.crate` file")),
         ];
         for (why, change, want) in cases {
@@ -361,12 +364,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cargo_would_not_unpack_is_refused() -> TestResult {
+    fn a_crate_file_that_cargo_would_not_unpack_is_refused() -> TestResult {
         type Case<'a> = (&'a str, &'a [(&'a str, u32, &'a [u8])], Option<&'a str>);
         #[rustfmt::skip]
         let cases: [Case<'_>; 4] = [
             ("outside",      &[("bar-1.0.0/src/lib.rs", 0o644, b"")],  Some("its `.crate` file cannot be unpacked: it holds a path outside of the crate")),
-            ("a link",       &[("foo-1.0.0/link@", 0o644, b"")],       Some("its `.crate` file cannot be unpacked: it holds more than files and directories")),
+            ("a link",       &[("foo-1.0.0/link@", 0o644, b"")],       Some("its `.crate` file cannot be unpacked: it holds an entry that is neither a file nor a directory")),
             ("upwards",      &[("foo-1.0.0/../evil", 0o644, b"evil")], None),
             ("given twice",  &[("foo-1.0.0/run.sh", 0o755, b"before"), ("foo-1.0.0/run.sh", 0o755, b"#!/bin/sh")], None),
         ];

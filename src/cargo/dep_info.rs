@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rustc_writes_reads_back_as_the_files_it_read() -> Result<(), Box<dyn Error>> {
+    fn dep_info_of_rustc_names_the_files_that_it_read() -> Result<(), Box<dyn Error>> {
         let dir = tempfile::tempdir()?;
         let root = dir.path().join("sp ace: x");
         let src = root.join("a b");

@@ -77,7 +77,7 @@ fn ask_cargo(repo: &Path, environment: &Environment, memory: &Memory) -> Result<
         };
         let metadata: Metadata =
             serde_json::from_slice(&output.stdout).map_err(|error| Error::Malformed {
-                what: format!("what `cargo metadata` says of `{}`", repo.display()),
+                what: format!("the output of `cargo metadata` for `{}`", repo.display()),
                 source: error.into(),
             })?;
         Ok(Ok(metadata))
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_cargo_knows_is_an_error_without_it() -> TestResult {
+    fn a_directory_that_only_cargo_knows_is_an_error_without_cargo() -> TestResult {
         let dir = tempfile::tempdir()?;
         write(dir.path(), &[("Cargo.toml", PACKAGE), ("src/lib.rs", "")])?;
         let environment = environment(&dir.path().join("home"))

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_changes_code_is_in_the_key() {
+    fn only_variables_that_change_code_are_in_the_key() {
         #[rustfmt::skip]
         let cases = [
             //why                       name                                            in the key

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_check_is_read_and_what_is_unknown_is_not_guessed() {
+    fn each_kind_of_check_is_read_and_unknown_kinds_are_not_guessed() {
         let dep_info = "debug/.fingerprint/a-0123456789abcdef/dep-lib-a";
         #[rustfmt::skip]
         let cases = [

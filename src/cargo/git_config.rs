@@ -36,7 +36,7 @@ pub(super) fn flaw(text: &str) -> Option<String> {
         }
         if let Some(rest) = line.strip_prefix('[') {
             let Some((name, "")) = rest.split_once(']') else {
-                return Some(format!("`{line}` in its configuration is not cargo's"));
+                return Some(format!("`{line}` in its configuration was not written by cargo"));
             };
             let name = name.split([' ', '.']).next().unwrap_or_default();
             section = name.to_ascii_lowercase();
@@ -46,7 +46,7 @@ pub(super) fn flaw(text: &str) -> Option<String> {
         let key = format!("{section}.{key}");
         // A value that continues on the next line may hide a section.
         if !KNOWN.contains(&key.as_str()) || line.ends_with('\\') {
-            return Some(format!("`{key}` in its configuration is not cargo's"));
+            return Some(format!("`{key}` in its configuration was not written by cargo"));
         }
     }
     None
@@ -57,19 +57,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cargo_does_not_write_is_named() {
+    fn a_setting_that_cargo_does_not_write_is_named() {
         #[rustfmt::skip]
         let cases = [
             ("a clone",   "[core]\n\tbare = false\n\tautocrlf = false\n[remote \"origin\"]\n\turl = file:///x\n\tfetch = +a:b\n", None),
             ("nothing",   "# none\n",                                       None),
-            ("a program", "[core]\n\tfsmonitor = evil\n",                   Some("`core.fsmonitor` in its configuration is not cargo's")),
-            ("cases",     "[CORE]\nhooksPATH=/x\n",                         Some("`core.hookspath` in its configuration is not cargo's")),
-            ("a filter",  "[filter \"x\"]\n\tclean = evil\n",               Some("`filter.clean` in its configuration is not cargo's")),
-            ("a file",    "[include]\n\tpath = /x\n",                       Some("`include.path` in its configuration is not cargo's")),
-            ("one line",  "[core] fsmonitor = evil\n",                      Some("`[core] fsmonitor = evil` in its configuration is not cargo's")),
-            ("no value",  "[core]\nfsmonitor\n",                            Some("`core.fsmonitor` in its configuration is not cargo's")),
-            ("goes on",   "[remote \"o\"]\nurl = a\\\n[core]\n",            Some("`remote.url` in its configuration is not cargo's")),
-            ("no section", "bare = true\n",                                 Some("`.bare` in its configuration is not cargo's")),
+            ("a program", "[core]\n\tfsmonitor = evil\n",                   Some("`core.fsmonitor` in its configuration was not written by cargo")),
+            ("cases",     "[CORE]\nhooksPATH=/x\n",                         Some("`core.hookspath` in its configuration was not written by cargo")),
+            ("a filter",  "[filter \"x\"]\n\tclean = evil\n",               Some("`filter.clean` in its configuration was not written by cargo")),
+            ("a file",    "[include]\n\tpath = /x\n",                       Some("`include.path` in its configuration was not written by cargo")),
+            ("one line",  "[core] fsmonitor = evil\n",                      Some("`[core] fsmonitor = evil` in its configuration was not written by cargo")),
+            ("no value",  "[core]\nfsmonitor\n",                            Some("`core.fsmonitor` in its configuration was not written by cargo")),
+            ("goes on",   "[remote \"o\"]\nurl = a\\\n[core]\n",            Some("`remote.url` in its configuration was not written by cargo")),
+            ("no section", "bare = true\n",                                 Some("`.bare` in its configuration was not written by cargo")),
         ];
         for (why, text, want) in cases {
             assert_eq!(flaw(text).as_deref(), want, "{why}");

@@ -41,9 +41,7 @@ fn flaw(full: &Path, path: &RelPath, stat: &Stat) -> io::Result<Option<&'static 
         [b"objects", first, rest] if first.len() == 2 => {
             let id = ObjectId::parse(&[first, rest].concat());
             return match id {
-                Some(id) => {
-                    Ok((!is_object(full, id)?).then_some("is not the object that it is named"))
-                }
+                Some(id) => Ok((!is_object(full, id)?).then_some("does not hash to its name")),
                 None => Ok(None),
             };
         }

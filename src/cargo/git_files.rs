@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_of_a_file_of_git_is_what_git_would_answer() -> TestResult {
+    fn a_file_of_git_counts_by_the_answers_that_git_gives() -> TestResult {
         type Change = fn(&Path) -> std::io::Result<()>;
         const ALL: &str =
             ".git/HEAD .git/logs/HEAD .git/refs/heads .git/refs/heads/main .git/refs/tags";

@@ -86,14 +86,14 @@ impl Looking<'_> {
     /// Compares the repository at `at`, or at the top if `None`, with `commit`.
     fn look(&mut self, at: Option<&RelPath>, commit: ObjectId, depth: u32) -> Result<(), Trouble> {
         if depth > MAX_DEPTH {
-            return wrong("its submodules lie too deep");
+            return wrong("its submodules are nested too deeply");
         }
         let git_dir = join(at, b".git")?;
         self.check_git_dir(&git_dir, commit)?;
         let full = self.dir.join(git_dir.as_path());
         let mut objects = Objects::open(&full, self.environment)?.ok_or(Trouble::NoGit)?;
         let Some(text) = objects.read("commit", commit)? else {
-            return wrong(format!("git cannot read the commit {commit} of it"));
+            return wrong(format!("git cannot read its commit {commit}"));
         };
         let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let Some(tree) = line.strip_prefix(b"tree ").and_then(ObjectId::parse) else {
@@ -104,12 +104,12 @@ impl Looking<'_> {
         let mut dirs = vec![(at.cloned(), tree)];
         while let Some((dir, tree)) = dirs.pop() {
             let Some(entries) = objects.read("tree", tree)? else {
-                return wrong(format!("git cannot read the directory {tree} of it"));
+                return wrong(format!("git cannot read its tree {tree}"));
             };
             let mut rest = &entries[..];
             while !rest.is_empty() {
                 let Some((TreeEntry { mode, name, id }, after)) = next_entry(rest) else {
-                    return wrong(format!("its directory {tree} is no directory"));
+                    return wrong(format!("its tree {tree} is malformed"));
                 };
                 rest = after;
                 let path = join(dir.as_ref(), name)?;
@@ -127,7 +127,7 @@ impl Looking<'_> {
             if has_any {
                 self.look(Some(&path), commit, depth + 1)?;
             } else if !is_dir || !self.is_left_empty(at, &path) {
-                return wrong(format!("`{path}` is not as in its revision"));
+                return wrong(format!("`{path}` differs from its revision"));
             }
         }
         Ok(())
@@ -167,7 +167,7 @@ impl Looking<'_> {
 
     fn check_file(&self, path: &RelPath, mode: &[u8], id: ObjectId) -> Result<(), Trouble> {
         let Some(stat) = self.found.get(path) else {
-            return wrong(format!("it lacks `{path}` of its revision"));
+            return wrong(format!("`{path}` of its revision is missing"));
         };
         let full = self.dir.join(path.as_path());
         let is_same = match (mode, stat.kind) {
@@ -185,7 +185,7 @@ impl Looking<'_> {
             }
             _ => false,
         };
-        if is_same { Ok(()) } else { wrong(format!("`{path}` is not as in its revision")) }
+        if is_same { Ok(()) } else { wrong(format!("`{path}` differs from its revision")) }
     }
 
     /// Looks for paths that the revision does not have; those that git does not ignore come first.

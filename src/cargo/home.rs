@@ -57,14 +57,14 @@ pub const STAGED_PREFIX: &str = ".runner-cache-";
 
 /// The parts of a `CARGO_HOME` that a set of lock files names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct LockedParts {
     /// The registry packages.
     crates: Checksums,
     /// The name of each git repository, with the locked revisions in full.
     revisions: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>,
 }
 
-impl Wanted {
+impl LockedParts {
     /// Returns an empty set, for the given registries.
     pub fn new(registries: Registries) -> Self {
         Self { crates: Checksums::new(registries), revisions: BTreeMap::new() }
@@ -249,10 +249,10 @@ mod tests {
         }
     }
 
-    fn wanted() -> Wanted {
+    fn wanted() -> LockedParts {
         let crates_io = Some("registry+https://github.com/rust-lang/crates.io-index");
         let git = format!("git+https://github.com/Some/My-Lib.git?branch=a/b#{REV}");
-        Wanted::default().and(&[
+        LockedParts::default().and(&[
             package("foo", "1.0.0", crates_io),
             package("wasi", "0.11.0+wasi-snapshot", Some("sparse+https://example.com/index/")),
             package("app", "0.1.0", None),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_lock_files_name_is_wanted() -> TestResult {
+    fn only_parts_that_the_lock_files_name_are_wanted() -> TestResult {
         use Shared::{Git, Registry};
         #[rustfmt::skip]
         let cases = [
@@ -357,7 +357,7 @@ mod tests {
 
         let lock = app.join("Cargo.lock");
         let lock_file = LockFile::parse(&std::fs::read_to_string(&lock)?, &lock)?;
-        let wanted = Wanted::default().and(&lock_file.packages);
+        let wanted = LockedParts::default().and(&lock_file.packages);
         let mut files = 0;
         for entry in ignore::WalkBuilder::new(home.join("git")).standard_filters(false).build() {
             let entry = entry?;
@@ -369,7 +369,7 @@ mod tests {
                 files += 1;
                 assert!(wanted.wants(Shared::Git, &path), "{path}");
                 assert!(
-                    !Wanted::default().wants(Shared::Git, &path)
+                    !LockedParts::default().wants(Shared::Git, &path)
                         || path.file_name() == b"CACHEDIR.TAG",
                     "{path}"
                 );
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn what_appears_by_one_rename_is_one_unit() -> TestResult {
+    fn entries_that_appear_by_one_rename_are_one_unit() -> TestResult {
         use Shared::{Git, Registry};
         #[rustfmt::skip]
         let cases = [

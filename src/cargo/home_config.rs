@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cargo_reads_on_its_way_up_is_not_read_twice() -> TestResult {
+    fn a_configuration_that_cargo_reads_on_its_way_up_is_not_read_twice() -> TestResult {
         let dir = tempfile::tempdir()?;
         let user = dir.path().canonicalize()?;
         let home = user.join(".cargo");

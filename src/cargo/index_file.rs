@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_of_an_index_is_follows_from_where_it_is() {
+    fn the_kind_of_an_index_file_follows_from_its_place() {
         let cases = [
             ("config.json", IndexFile::Config),
             (".cache/fo/o-/foo", IndexFile::Summaries),

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_identifies_the_dependencies_is_the_best_there_is() -> TestResult {
+    fn a_lock_file_identifies_the_dependencies_else_the_manifests_do() -> TestResult {
         let dir = tempfile::tempdir()?;
         let root = dir.path().canonicalize()?;
         write(&root, &[("Cargo.toml", MANIFEST), (".cargo/config.toml", "[build]\n")])?;

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_decides_is_every_manifest_of_this_repo_and_no_other() -> TestResult {
+    fn every_manifest_of_this_repo_counts_and_no_other_does() -> TestResult {
         let dir = tempfile::tempdir()?;
         let tag = "Signature: 8a477f597d28d172789f06886806bc55\n";
         #[rustfmt::skip]

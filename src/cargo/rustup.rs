@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_certainly_the_same_everywhere_is_no_selection() -> TestResult {
+    fn a_toolchain_that_checkouts_may_not_share_is_no_selection() -> TestResult {
         type Break = fn(&Path, Environment) -> io::Result<Environment>;
         #[rustfmt::skip]
         let cases: [(&str, Break); 8] = [

@@ -41,7 +41,7 @@ pub struct Scratch {
 
 /// An invalid pattern.
 #[derive(Debug, thiserror::Error)]
-#[error("`{text}` is not a pattern as of gitignore: {reason}")]
+#[error("`{text}` is not a gitignore pattern: {reason}")]
 pub struct ParseScratchError {
     /// The pattern.
     pub text: String,

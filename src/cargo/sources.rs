@@ -226,7 +226,7 @@ fn digest_of(names: &[OsString]) -> Digest {
 fn refused(error: ignore::Error, root: &Path) -> Error {
     let source = match error.into_io_error() {
         Some(error) => error,
-        None => std::io::Error::other("its ignore files cannot be understood"),
+        None => std::io::Error::other("its ignore files cannot be parsed"),
     };
     Error { action: "list the sources of", path: root.to_owned(), source }
 }

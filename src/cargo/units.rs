@@ -32,7 +32,7 @@ impl Units {
     pub fn among<'a>(paths: impl Iterator<Item = &'a RelPath>) -> Self {
         let mut units = Self::default();
         for path in paths {
-            let Some(place) = Place::of(path) else { continue };
+            let Some(place) = UnitPlace::of(path) else { continue };
             let Some(dir) = place.fingerprint_of else { continue };
             let of_profile = units.dirs.entry(place.profile.to_owned()).or_default();
             if !of_profile.contains_key(place.hash) {
@@ -45,7 +45,7 @@ impl Units {
 
     /// Returns the unit that a file, or a directory of a unit, belongs to.
     pub fn of(&self, path: &RelPath) -> Option<&UnitDir> {
-        let place = Place::of(path)?;
+        let place = UnitPlace::of(path)?;
         self.dirs.get(place.profile)?.get(place.hash)
     }
 
@@ -58,7 +58,7 @@ impl Units {
 /// Tells whether cargo reads this file of a target directory on every build whose graph holds its unit, to check
 /// whether the unit is fresh.
 pub fn is_fingerprint(path: &RelPath) -> bool {
-    let dir = Place::of(path).and_then(|place| place.fingerprint_of);
+    let dir = UnitPlace::of(path).and_then(|place| place.fingerprint_of);
     dir.is_some_and(|dir| dir.len() < path.as_bytes().len())
 }
 
@@ -87,13 +87,13 @@ pub(super) struct Spot<'a> {
 
 /// Returns the profile directory of a unit's path, with its slash.
 pub fn profile_of(path: &RelPath) -> Option<&[u8]> {
-    Place::of(path).map(|place| place.profile)
+    UnitPlace::of(path).map(|place| place.profile)
 }
 
 /// Returns the position of a path by its names alone; `None` for a path without a hash.
 pub(super) fn spot_of(path: &RelPath) -> Option<Spot<'_>> {
-    let place = Place::of(path)?;
-    let Place { layout, profile, depth, is_shared, .. } = place;
+    let place = UnitPlace::of(path)?;
+    let UnitPlace { layout, profile, depth, is_shared, .. } = place;
     let below = path.components().skip(depth).collect();
     Some(Spot { layout, profile, below, is_fingerprint: is_fingerprint(path), is_shared })
 }
@@ -102,7 +102,7 @@ pub(super) fn spot_of(path: &RelPath) -> Option<Spot<'_>> {
 /// have written other `*.d` files into its own directory.
 pub fn is_rustc_dep_info(path: &RelPath) -> bool {
     let Some(stem) = path.file_name().strip_suffix(b".d") else { return false };
-    let Some(place) = Place::of(path) else { return false };
+    let Some(place) = UnitPlace::of(path) else { return false };
     match place.layout {
         Layout::ByKind => hash_after_dash(stem) == Some(place.hash),
         Layout::ByUnit => {
@@ -122,7 +122,7 @@ pub struct Crate {
 /// Returns the crate that a unit's dep-info file belongs to.
 pub fn crate_of(path: &RelPath) -> Option<Crate> {
     let name = path.file_name().strip_suffix(b".d")?;
-    let profile = Place::of(path)?.profile.to_owned();
+    let profile = UnitPlace::of(path)?.profile.to_owned();
     let name = match hash_after_dash(name) {
         Some(hash) => &name[..name.len() - hash.len() - 1],
         None => name,
@@ -140,14 +140,14 @@ pub fn incremental_of(path: &RelPath) -> Option<(RelPath, Crate)> {
     let above: usize = names[..at].iter().map(|name| name.len() + 1).sum();
     let end = above + names[at].len() + 1 + session.len();
     let dir = RelPath::parse(&path.as_bytes()[..end]).ok()?;
-    let is_of_a_unit = Place::of(path).is_some();
+    let is_of_a_unit = UnitPlace::of(path).is_some();
     let profile = path.as_bytes()[..above].to_owned();
     let of = Crate { profile, name: session[..dash].to_owned() };
     (!is_of_a_unit).then_some((dir, of))
 }
 
 /// The position of a path in a profile directory, by its names alone.
-struct Place<'a> {
+struct UnitPlace<'a> {
     /// The profile directory with its slash; empty if it is the target directory itself.
     profile: &'a [u8],
     hash: &'a [u8],
@@ -159,7 +159,7 @@ struct Place<'a> {
     fingerprint_of: Option<&'a [u8]>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> UnitPlace<'a> {
     /// Finds the outermost match: everything in a unit's directory belongs to that unit, even if it looks like a
     /// profile directory itself.
     fn of(path: &'a RelPath) -> Option<Self> {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_cargo_reads_on_every_build_is_a_fingerprint() {
+    fn only_files_that_cargo_reads_on_every_build_are_a_fingerprint() {
         let cases = [
             (format!("debug/.fingerprint/serde-{A}/lib-serde"), true),
             (format!("debug/.fingerprint/serde-{A}"), false),

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_blocks_what_depends_on_it_and_only_that() -> Result {
+    fn a_failed_repo_blocks_its_dependents_and_no_others() -> Result {
         let chain = chain()?;
         let all = chain.affected(&set("consensus")?);
         let cases: [(&str, &[&str]); 4] = [
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_a_repo_is_built_from_is_in_order() -> Result {
+    fn all_dependencies_of_a_repo_are_listed_in_build_order() -> Result {
         let chain = chain()?;
         let names = |name: &str| -> Result<Vec<String>> {
             Ok(chain

@@ -180,7 +180,7 @@ impl Answer {
         serde_json::from_str(&self.body).map_err(|error| Error::Answered {
             request: self.request.clone(),
             status: self.status,
-            message: format!("not what was expected: {}", shown(&error.to_string())),
+            message: format!("unexpected content: {}", shown(&error.to_string())),
         })
     }
 

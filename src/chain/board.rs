@@ -36,8 +36,9 @@ impl<'a> Board<'a> {
         payload: &'a Payload,
         run_url: String,
     ) -> Result<Self> {
-        let source =
-            chain.repo(&payload.source).ok_or_else(|| super::error::stranger(&payload.source))?;
+        let source = chain
+            .repo(&payload.source)
+            .ok_or_else(|| super::error::unknown_repo(&payload.source))?;
         Ok(Self { api, payload, repository: chain.full_name(&source.repository), run_url })
     }
 

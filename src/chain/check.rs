@@ -264,7 +264,7 @@ impl Reader<'_, '_> {
     /// Parses a list of at least one word.
     fn list<T: FromStr<Err = ParseError>>(&mut self, texts: &Spanned<Vec<Text>>) -> Result<Vec<T>> {
         if texts.get_ref().is_empty() {
-            self.finder.find(texts.span(), "one at least is needed");
+            self.finder.find(texts.span(), "at least one is needed");
         }
         let words: Vec<_> = texts.get_ref().iter().map(|text| self.word(text)).collect();
         words.into_iter().collect()

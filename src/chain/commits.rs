@@ -6,7 +6,7 @@ use super::api::{Api, encoded};
 use super::error::{Error, Result};
 use super::names::{GitRef, RepoName, Sha, quoted};
 use super::repo::{Chain, Repo};
-use super::versions::Wanted;
+use super::versions::ReleaseEntry;
 
 /// The commit to build of each repo.
 pub type Commits = BTreeMap<RepoName, Sha>;
@@ -48,14 +48,14 @@ pub fn newest_of_all(chain: &Chain, api: &Api, known: &Commits) -> Result<Commit
 pub fn of_release(
     chain: &Chain,
     api: &Api,
-    wanted: &BTreeMap<RepoName, Wanted>,
+    wanted: &BTreeMap<RepoName, ReleaseEntry>,
 ) -> Result<Commits> {
     let mut commits = Commits::new();
     for repo in chain.repos() {
         let repository = chain.full_name(&repo.repository);
         let sha = match wanted.get(&repo.name) {
             None => newest(chain, api, repo)?,
-            Some(Wanted { tag, commit }) => {
+            Some(ReleaseEntry { tag, commit }) => {
                 let sha = look_up(api, &repository, &format!("tags/{tag}"))?;
                 if let Some(commit) = commit.as_ref().filter(|commit| **commit != sha) {
                     let message = format!(
@@ -90,7 +90,10 @@ pub fn look_up(api: &Api, repository: &str, git_ref: &str) -> Result<Sha> {
 }
 
 /// Returns the ref by which each repo's commit was looked up.
-pub fn refs(chain: &Chain, wanted: &BTreeMap<RepoName, Wanted>) -> BTreeMap<RepoName, GitRef> {
+pub fn refs(
+    chain: &Chain,
+    wanted: &BTreeMap<RepoName, ReleaseEntry>,
+) -> BTreeMap<RepoName, GitRef> {
     let git_ref = |repo: &Repo| match wanted.get(&repo.name) {
         Some(wanted) => wanted.tag.clone(),
         None => repo.branch().clone(),

@@ -21,7 +21,7 @@ use super::run::{Run, Whose};
 
 /// The result of a run's jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RunResult {
     /// All of them succeeded.
     Success,
     /// At least one failed, was cancelled, or did not run.
@@ -88,17 +88,17 @@ pub fn requests(chain: &Chain, run: &Run) -> Result<Vec<Request>> {
 
 /// Writes the result of a run to the log of the chain. After a success, also tells the repos that
 /// waited only for this one. Checks the token's rights before it sends an event.
-pub fn dispatch(chain: &Chain, run: &Run, api: &Api, outcome: Outcome) -> Result<Dispatched> {
+pub fn dispatch(chain: &Chain, run: &Run, api: &Api, result: RunResult) -> Result<Dispatched> {
     let teller = match Teller::of(chain, run)? {
         Ok(teller) => teller,
         Err(reason) => return Ok(Dispatched::idle(run.id.clone(), reason)),
     };
-    match outcome {
-        Outcome::Failure => teller.give_up(api),
-        Outcome::Success if chain.dispatch().orchestrator.is_some() => {
+    match result {
+        RunResult::Failure => teller.give_up(api),
+        RunResult::Success if chain.dispatch().orchestrator.is_some() => {
             teller.tell_orchestrator(api)
         }
-        Outcome::Success => teller.tell_next(api),
+        RunResult::Success => teller.tell_next(api),
     }
 }
 
@@ -107,7 +107,9 @@ impl<'a> Teller<'a> {
     fn of(chain: &'a Chain, run: &'a Run) -> Result<std::result::Result<Self, String>> {
         let repo = match run.whose(chain)? {
             Whose::Repo(repo) => repo,
-            Whose::Orchestrator(_) => return Ok(Err("the orchestrator tells nobody".to_owned())),
+            Whose::Orchestrator(_) => {
+                return Ok(Err("the orchestrator sends no events".to_owned()));
+            }
         };
         let link = run.link(chain)?;
         run.old_sender(chain)?;
@@ -116,7 +118,7 @@ impl<'a> Teller<'a> {
                 Event::Push { git_ref } => {
                     format!("a push to {} starts no chain", quoted(git_ref))
                 }
-                Event::Proposal => "what is only proposed starts no chain".to_owned(),
+                Event::Proposal => "a pull request or merge group starts no chain".to_owned(),
                 _ => "this run starts no chain: it was not asked to".to_owned(),
             };
             return Ok(Err(what));
@@ -232,10 +234,10 @@ impl<'a> Teller<'a> {
         self.link?;
         match log.taken_by(self.repo.name.as_str()) {
             Some(owner) if owner == self.run.url() => None,
-            Some(owner) => Some(format!("{} has this repo of the chain", quoted(owner))),
-            None => {
-                Some("no run has taken this repo of the chain: `chain receive` does".to_owned())
-            }
+            Some(owner) => Some(format!("{} builds this repo of the chain already", quoted(owner))),
+            None => Some(
+                "no run has taken this repo of the chain: run `chain receive` first".to_owned(),
+            ),
         }
     }
 

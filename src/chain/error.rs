@@ -24,7 +24,7 @@ pub enum Error {
 
     /// The repo is not in the chain.
     #[error("{0} is no repo of this chain")]
-    Stranger(String),
+    UnknownRepo(String),
 
     /// A variable of the environment has no usable value.
     #[error("cannot use the environment: {0}")]
@@ -98,6 +98,6 @@ fn sent_to(sent: &[String]) -> String {
 }
 
 /// Returns the error for a repo that is not in the chain.
-pub(super) fn stranger(name: &RepoName) -> Error {
-    Error::Stranger(format!("`{name}`"))
+pub(super) fn unknown_repo(name: &RepoName) -> Error {
+    Error::UnknownRepo(format!("`{name}`"))
 }

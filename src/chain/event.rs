@@ -55,7 +55,7 @@ pub struct Plan {
 
 /// The fields of events' payloads that we read.
 #[derive(Debug, Deserialize)]
-struct Facts {
+struct EventFields {
     #[serde(rename = "ref")]
     git_ref: Option<String>,
     action: Option<String>,
@@ -74,7 +74,7 @@ impl Event {
     pub fn parse(name: &str, json: &[u8]) -> Result<Self> {
         let malformed = |reason: String| Error::Malformed { event: shown(name), reason };
         let missing = |what: &str| malformed(format!("it has no {what}"));
-        let facts: Facts =
+        let facts: EventFields =
             serde_json::from_slice(json).map_err(|error| malformed(shown(&error.to_string())))?;
         match name {
             "push" => {

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_those_it_waits_for_tells_a_repo_and_no_other() -> Result {
+    fn the_last_finished_dependency_tells_a_repo_and_no_other_does() -> Result {
         let (chain, payload) = diamond()?;
         let name = |name: &str| name.parse::<RepoName>();
         let waits = |names: &[&str]| {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_of_all_that_are_done_tells_a_repo_in_whatever_order() -> Result {
+    fn exactly_one_finished_dependency_tells_a_repo_in_whatever_order() -> Result {
         let (chain, payload) = diamond()?;
         for words in ["start left right", "start right left"] {
             let mut sent = 0;

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_what_it_says_and_nothing_else() {
+    fn each_kind_of_word_accepts_its_own_form_and_nothing_else() {
         type Parse = fn(&str) -> bool;
         let long = "x".repeat(300);
         #[rustfmt::skip]

@@ -46,7 +46,7 @@ pub struct Nightly {
 
 /// The commits of a nightly, as recorded in its notes.
 #[derive(Debug, Serialize, Deserialize)]
-struct Record {
+struct NightlyRecord {
     commits: Commits,
 }
 
@@ -136,7 +136,7 @@ pub fn notes(chain: &Chain, commits: &Commits) -> String {
                 .expect("a string takes any text");
         }
     }
-    let record = serde_json::to_string(&Record { commits: commits.clone() });
+    let record = serde_json::to_string(&NightlyRecord { commits: commits.clone() });
     let record = record.expect("words are plain JSON");
     writeln!(notes, "\n{OPEN}{record}{CLOSE}").expect("a string takes any text");
     notes
@@ -148,7 +148,7 @@ const CLOSE: &str = " -->";
 /// Returns the commits of a nightly, if its notes record them.
 fn recorded(notes: &str) -> Option<Commits> {
     let record = notes.split_once(OPEN)?.1.split_once(CLOSE)?.0;
-    serde_json::from_str(record).ok().map(|record: Record| record.commits)
+    serde_json::from_str(record).ok().map(|record: NightlyRecord| record.commits)
 }
 
 fn decide(releases: &[Release], commits: &Commits, target: &Sha, date: &str) -> Nightly {

@@ -147,7 +147,7 @@ pub(super) fn read(json: &Value) -> Result<Incoming, String> {
         let sender = match sender {
             None | Some(Value::Null) => None,
             Some(Value::String(sender)) => Some(sender.clone()),
-            Some(_) => return Err("who sent it is not a text".to_owned()),
+            Some(_) => return Err("its sender is not a text".to_owned()),
         };
         let sha = ["source_sha", "sha"].iter().find_map(|key| object.get(*key)?.as_str());
         return Ok(Incoming::Old { sender, sha: sha.and_then(|sha| sha.parse().ok()) });
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_is_what_is_read() -> Result {
+    fn a_payload_reads_back_as_it_was_sent() -> Result {
         let sha = |digit: &str| digit.repeat(40).parse();
         let version = Some("v1.2".parse()?);
         let ref_of = |text: &str| text.parse();
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_refused_and_said_in_one_line() {
+    fn a_malformed_payload_is_refused_in_one_line() {
         let with = |key: &str, value: Value| {
             let mut json = link();
             json[key] = value;

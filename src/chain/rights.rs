@@ -153,7 +153,7 @@ fn missing_right(api: &Api, right: Right, answer: &Answer) -> String {
         return "it is not authorized for the single sign-on of the organisation".to_owned();
     }
     match (answer.status, kind) {
-        (_, None) => "there is none: set `CHAIN_TOKEN`".to_owned(),
+        (_, None) => "no token is given; set `CHAIN_TOKEN`".to_owned(),
         (401, _) => "it is expired, revoked or mistyped".to_owned(),
         (_, Some(TokenKind::Installation)) => format!(
             "an installation's token, such as GITHUB_TOKEN, reaches only the repositories that it was made for; the \

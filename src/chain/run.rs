@@ -57,7 +57,7 @@ impl Run {
             (Some(name), None) => Ok(Whose::Orchestrator(name.as_str())),
             (Some(name), Some(_)) if self.is_dispatched() => Ok(Whose::Orchestrator(name.as_str())),
             (_, Some(repo)) => Ok(Whose::Repo(repo)),
-            (None, None) => Err(Error::Stranger(quoted(&self.repository))),
+            (None, None) => Err(Error::UnknownRepo(quoted(&self.repository))),
         }
     }
 
@@ -117,7 +117,7 @@ impl Run {
                 .any(|known| known.eq_ignore_ascii_case(name))
         };
         let found = chain.repos().iter().find(named);
-        found.map(Some).ok_or_else(|| Error::Stranger(quoted(name)))
+        found.map(Some).ok_or_else(|| Error::UnknownRepo(quoted(name)))
     }
 
     /// Returns the changed repos. For a link of a chain, the source of the chain. In a repo, otherwise, the repo

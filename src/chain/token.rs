@@ -48,7 +48,7 @@ impl FromStr for Token {
         const MAX_LEN: usize = 16 << 10;
         let fits = (1..=MAX_LEN).contains(&text.len());
         let is_token = fits && text.bytes().all(|byte| byte.is_ascii_graphic());
-        let refuse = "what was given is not a token (visible ASCII characters without blanks)";
+        let refuse = "the given text is not a token (visible ASCII characters without blanks)";
         is_token.then(|| Self(text.to_owned())).ok_or(refuse)
     }
 }

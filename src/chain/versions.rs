@@ -11,7 +11,7 @@ use super::repo::Chain;
 
 /// The entry of a repo in a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ReleaseEntry {
     /// The tag.
     pub tag: GitRef,
     /// The commit that the tag must point to, if the file names it.
@@ -25,7 +25,11 @@ struct File {
 
 /// Reads the entry of every repo of `chain` for a release. An entry has the name of the repository,
 /// or of the repo in the chain; other entries are ignored. Docs need no entry.
-pub fn read(chain: &Chain, path: &str, text: &str) -> Result<BTreeMap<RepoName, Wanted>, Findings> {
+pub fn read(
+    chain: &Chain,
+    path: &str,
+    text: &str,
+) -> Result<BTreeMap<RepoName, ReleaseEntry>, Findings> {
     let mut finder = Finder::new(text);
     let file: File = match toml::from_str(text) {
         Ok(file) => file,
@@ -54,7 +58,7 @@ pub fn read(chain: &Chain, path: &str, text: &str) -> Result<BTreeMap<RepoName, 
             let tag: GitRef =
                 text("git_tag")?.ok_or_else(no_tag)?.parse().map_err(|error| format!("{error}"))?;
             let commit = text("git_commit")?.map(str::parse).transpose();
-            Ok(Wanted { tag, commit: commit.map_err(|error| format!("{error}"))? })
+            Ok(ReleaseEntry { tag, commit: commit.map_err(|error| format!("{error}"))? })
         };
         match read() {
             Ok(found) => drop(wanted.insert(repo.name.clone(), found)),
@@ -116,7 +120,7 @@ x = {{ min_version = "1" }}
     }
 
     #[test]
-    fn what_a_release_lacks_is_said_with_its_place() -> Result {
+    fn a_missing_part_of_a_release_is_named_with_its_place() -> Result {
         let node = "blvm-node = { git_tag = 'v1' }\n";
         #[rustfmt::skip]
         let cases = [

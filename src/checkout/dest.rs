@@ -51,7 +51,11 @@ impl<'a> Dest<'a> {
                 Some(of) if request.repository.is_same_as(&of) => true,
                 Some(of) => return Err(taken(format!("a checkout of `{of}` is there"))),
                 None if is_empty(&path)? => false,
-                None => return Err(taken("a directory that is not ours is there".to_owned())),
+                None => {
+                    return Err(taken(
+                        "a directory that this program did not make is there".to_owned(),
+                    ));
+                }
             },
             Some(Kind::Symlink) => return Err(taken("a symlink is there".to_owned())),
             Some(_) => return Err(taken("a file is there".to_owned())),
@@ -215,7 +219,7 @@ impl Draft<'_> {
 /// Returns `path` as an absolute path, with symlinks resolved on the way to it, but not in its last component.
 fn resolve(path: &Path) -> Result<PathBuf> {
     let unfit = || {
-        let reason = "it does not end in a name of its own".to_owned();
+        let reason = "it does not end in the name of a directory".to_owned();
         Error::Taken { path: path.to_owned(), reason }
     };
     let full = std::path::absolute(path).at("resolve", path)?;

@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_git_says_tells_what_the_trouble_is() {
+    fn the_kind_of_an_error_follows_from_the_message_of_git() {
         #[rustfmt::skip]
         let cases = [
             ("fatal: write error: No space left on device",                                             Trouble::Full),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_is_one_harmless_line() {
+    fn the_message_of_a_server_is_one_harmless_line() {
         let said = Said::of("fatal: a\n\n::set-env name=PATH::x\r\nremote: \u{1b}[2Jb\n");
         assert_eq!(said.0, "fatal: a; ::set-env name=PATH::x; remote:  [2Jb");
     }

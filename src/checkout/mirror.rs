@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_mins(15);
 
 /// A commit that a job wants, and the mirror to provide it in.
 #[derive(Debug)]
-pub(super) struct Wanted<'a> {
+pub(super) struct MirrorRequest<'a> {
     pub(super) git: &'a Git<'a>,
     pub(super) remote: &'a Remote<'a>,
     pub(super) mirror: &'a Mirror,
@@ -39,7 +39,7 @@ enum Held {
     Owned(#[expect(dead_code, reason = "held, never read")] OwnedMirror),
 }
 
-impl Wanted<'_> {
+impl MirrorRequest<'_> {
     /// Fetches the commit unless the mirror has it. If several jobs want it, one fetches it and the
     /// others wait.
     pub(super) fn provide(&self) -> Result<Provided> {

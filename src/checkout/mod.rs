@@ -21,7 +21,7 @@ pub use self::error::{Error, Result, Said};
 
 use self::dest::{Dest, Draft};
 use self::git::Git;
-use self::mirror::{Provided, Wanted};
+use self::mirror::{MirrorRequest, Provided};
 use self::remote::Remote;
 use crate::job::error::chain;
 use crate::job::progress::Progress;
@@ -99,16 +99,17 @@ pub fn check_out(
     let commit = remote.resolve(request.git_ref.as_ref())?;
 
     let mirror = store.mirror(&request.server, &request.repository)?;
-    let wanted = Wanted { git: &git, remote: &remote, mirror: &mirror, commit: &commit, progress };
+    let mirror_request =
+        MirrorRequest { git: &git, remote: &remote, mirror: &mirror, commit: &commit, progress };
     let draft = |provided: Provided| -> Result<(Draft<'_>, bool)> {
         // Keep the mirror locked until the draft has fetched from it.
         Ok((dest.draft(lease, &mirror.path(), &commit)?, provided.fetched))
     };
     let mut warnings = Vec::new();
-    let (draft, fetched) = match wanted.provide().and_then(draft) {
+    let (draft, fetched) = match mirror_request.provide().and_then(draft) {
         Err(error @ Error::Mirror { .. }) => {
             warnings.push(Warning::MirrorDamaged(Failure { code: "mirror", text: chain(&error) }));
-            wanted.replace().and_then(draft)?
+            mirror_request.replace().and_then(draft)?
         }
         drafted => drafted?,
     };

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_looks_alike_is_proposed_the_likeliest_first() {
+    fn similar_names_are_proposed_the_likeliest_first() {
         let names =
             ["main", "develop", "release/v1.2", "v1.2.0", "v1.2.1", "v2", "maintenance", "main"];
         let cases: [(&str, &[&str]); 7] = [

@@ -25,7 +25,7 @@ mod tests {
     use crate::model::token::ParseTokenError;
 
     #[test]
-    fn what_git_says_is_shown_without_the_token() -> Result<(), ParseTokenError> {
+    fn messages_of_git_are_shown_without_the_token() -> Result<(), ParseTokenError> {
         let token = "ghs_secret".parse()?;
         assert_eq!(header(&token), "AUTHORIZATION: basic eC1hY2Nlc3MtdG9rZW46Z2hzX3NlY3JldA==");
         let masked = mask(&token, &format!("ghs_secret, {}", header(&token)));

@@ -16,7 +16,7 @@ use crate::github::runner::Runner;
 use crate::job::private_home::{self, Opened, User};
 use crate::job::repository::repository_of;
 use crate::job::store_root::on_host;
-use crate::job::{Ask, Job, Kept};
+use crate::job::{AreaSelector, Ask, Job};
 use crate::model::cache_mode::CacheMode;
 use crate::model::cargo_home::{CargoHome, HomeOwner};
 use crate::model::environment::Environment;
@@ -240,7 +240,7 @@ pub(super) struct JobArgs {
     /// What to restore or save: a list of `registry`, `git`, `target` and `dependencies`
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_area)]
     #[arg(default_value = "registry,git,target,dependencies")]
-    areas: Vec<Kept>,
+    areas: Vec<AreaSelector>,
     /// The kind of this job: test, clippy, …
     #[arg(long, value_name = "NAME", default_value = "default")]
     job: String,
@@ -374,12 +374,12 @@ fn parse_dependency(text: &str) -> std::result::Result<(Name, Option<PathBuf>), 
     Ok((name.parse().map_err(|error| format!("{error}"))?, path))
 }
 
-fn parse_area(text: &str) -> std::result::Result<Kept, String> {
+fn parse_area(text: &str) -> std::result::Result<AreaSelector, String> {
     match text {
-        "registry" => Ok(Kept::Registry),
-        "git" => Ok(Kept::Git),
-        "target" => Ok(Kept::Target),
-        "dependencies" => Ok(Kept::Dependencies),
+        "registry" => Ok(AreaSelector::Registry),
+        "git" => Ok(AreaSelector::Git),
+        "target" => Ok(AreaSelector::Target),
+        "dependencies" => Ok(AreaSelector::Dependencies),
         _ => Err("areas are registry, git, target and dependencies".to_owned()),
     }
 }

@@ -24,7 +24,7 @@ use crate::store::Purpose;
 pub(super) struct CheckoutArgs {
     /// The dependency: a repository, at a branch, tag, ref or commit; DIR defaults to ../NAME beside the repo
     #[arg(value_name = "OWNER/NAME[@REF][=DIR]")]
-    wanted: Wanted,
+    wanted: DependencyArg,
     #[command(flatten)]
     root: RootArgs,
     /// The checkout of the repo that needs the dependency
@@ -66,7 +66,7 @@ impl CheckoutArgs {
 
     fn request(&self) -> Result<Request> {
         let repo = absolute(&self.repo)?;
-        let Wanted { repository, name, git_ref, path } = self.wanted.clone();
+        let DependencyArg { repository, name, git_ref, path } = self.wanted.clone();
         let dest = match path {
             Some(path) => absolute(&path)?,
             None => repo.join("..").join(name.as_str()),
@@ -89,14 +89,14 @@ impl CheckoutArgs {
 
 /// The dependency on the command line.
 #[derive(Clone, Debug)]
-struct Wanted {
+struct DependencyArg {
     repository: Repository,
     name: Name,
     git_ref: Option<GitRef>,
     path: Option<PathBuf>,
 }
 
-impl FromStr for Wanted {
+impl FromStr for DependencyArg {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
@@ -143,7 +143,7 @@ mod tests {
             ("../b@main",              None),
         ];
         for (text, want) in cases {
-            let got = text.parse::<Wanted>().ok();
+            let got = text.parse::<DependencyArg>().ok();
             let got = got.as_ref().map(|wanted| {
                 let git_ref = wanted.git_ref.as_ref().map(GitRef::as_str);
                 let path = wanted.path.as_ref().and_then(|path| path.to_str());

@@ -8,7 +8,7 @@ use crate::front::clock::now;
 use crate::front::print::{print_json, to_stderr};
 use crate::front::{Status, disk};
 use crate::model::unit_use::UnitPolicy;
-use crate::upkeep::gc::{Mode, Options, gc};
+use crate::upkeep::gc::{GcMode, Options, gc};
 use crate::upkeep::idle_units::idle_units;
 
 /// Options of `gc`.
@@ -33,7 +33,7 @@ pub(super) struct GcArgs {
 impl GcArgs {
     pub(super) fn run(&self) -> Result<Status> {
         let store = self.root.open()?;
-        let mode = if self.dry_run { Mode::DryRun } else { Mode::Execute };
+        let mode = if self.dry_run { GcMode::DryRun } else { GcMode::Execute };
         let pressure = self.retention.pressure();
         let policy = self.retention.policy();
         let options = Options { policy: &policy, readable: &[], now: now(), mode };

@@ -11,8 +11,8 @@ use crate::front::print::{line, print_json, to_stderr};
 use crate::front::{Status, disk};
 use crate::model::cargo_home::CargoHome;
 use crate::store::Store;
-use crate::upkeep::gc::{Mode, Options};
-use crate::upkeep::guard::{Place, guard, places};
+use crate::upkeep::gc::{GcMode, Options};
+use crate::upkeep::guard::{PathUse, guard, places};
 
 /// Options of `guard`.
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ pub(super) struct GuardArgs {
 impl GuardArgs {
     pub(super) fn run(&self) -> Result<Status> {
         let store = self.root.open_or_init()?;
-        let mode = if self.dry_run { Mode::DryRun } else { Mode::Execute };
+        let mode = if self.dry_run { GcMode::DryRun } else { GcMode::Execute };
         let (policy, pressure) = (self.retention.policy(), self.retention.pressure());
         // The scope only decides which generations are evicted first.
         let readable = self.scope.readable(&self.checkouts.repo()?).unwrap_or_default();
@@ -58,7 +58,7 @@ impl GuardArgs {
         Ok(Status::Done)
     }
 
-    fn paths(&self, store: &Store) -> Result<Vec<(Place, PathBuf)>> {
+    fn paths(&self, store: &Store) -> Result<Vec<(PathUse, PathBuf)>> {
         let (repo, dependencies) = (self.checkouts.repo()?, self.checkouts.dependencies()?);
         let home = match self.places.cargo_home() {
             CargoHome::Usual => None,

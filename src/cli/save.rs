@@ -20,7 +20,7 @@ use crate::save;
 use crate::save::HotPolicy;
 use crate::save::SaveOptions;
 use crate::store::OUTSIDE;
-use crate::upkeep::gc::{Mode, Options, gc};
+use crate::upkeep::gc::{GcMode, Options, gc};
 
 /// Options of `save`.
 #[derive(Debug, Args)]
@@ -86,12 +86,13 @@ impl SaveArgs {
                 policy: &policy,
                 readable: &job.readable,
                 now: now(),
-                mode: Mode::Execute,
+                mode: GcMode::Execute,
             };
             let gc = gc(&store, Some(&pressure), options)?;
-            to_stderr(&disk::of_gc(&gc, Mode::Execute));
+            to_stderr(&disk::of_gc(&gc, GcMode::Execute));
         }
-        let has_failed = report.shared.areas.iter().any(|area| area.mode == reports::Mode::Failed);
+        let has_failed =
+            report.shared.areas.iter().any(|area| area.mode == reports::AreaMode::Failed);
         Ok(ended.unwrap_or(if has_failed { Status::Failed } else { Status::Done }))
     }
 }

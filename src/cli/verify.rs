@@ -57,7 +57,8 @@ fn advice(code: &str) -> Option<&'static str> {
             "`runner-cache gc` removes what is no file of ours; remove what is left by hand"
         }
         "entry-odd" => {
-            "`runner-cache gc` removes it, and names what it cannot remove: after `chattr -R -i`, or as root, you can"
+            "`runner-cache gc` removes it, and names what it cannot remove: do that by hand, after `chattr -R -i` or \
+             as root"
         }
         "pack-unreferenced" | "lease-dead" | "staging-left" | "trash-left" => {
             "`runner-cache gc` removes it"

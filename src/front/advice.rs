@@ -30,7 +30,7 @@ pub(crate) fn of_job(error: &job::Error, settings: &Settings) -> Option<String> 
         Job::Store(Store::Untrusted { root, .. }) => {
             let root = root.display();
             format!(
-                "give another with {root_setting}, or make it yours alone: chown and chmod 700 `{root}`"
+                "choose another store with {root_setting}, or make this one yours alone: chown and chmod 700 `{root}`"
             )
         }
         Job::Store(Store::Missing(_)) => {
@@ -64,14 +64,14 @@ pub(crate) fn of_job(error: &job::Error, settings: &Settings) -> Option<String> 
             format!("let {user} change the mtimes of the checkout, or check it out anew")
         }
         Job::Busy { .. } => "wait until it is done, or stop it".to_owned(),
-        Job::Stopped => "run it again: what it had begun is gone".to_owned(),
+        Job::Stopped => "run it again: nothing of the stopped run is left".to_owned(),
         Job::Changed(_) => "save when nothing writes there any more".to_owned(),
         Job::Unfit { .. } => format!("give another place: {places}"),
         Job::Io(error) | Job::Store(Store::Io(error)) if error.is_full() => {
             format!("free space on that filesystem, or {max_size}")
         }
         Job::Io(error) | Job::Store(Store::Io(error)) if error.is_past_size_limit() => {
-            "raise the limit on the size of files (`ulimit -f`) of whoever starts this".to_owned()
+            "raise the limit on the size of files (`ulimit -f`) in the process that starts runner-cache".to_owned()
         }
         Job::Io(error) | Job::Store(Store::Io(error)) if error.is_denied() => {
             let user = fs::shown_user(fs::user_id());
@@ -90,25 +90,24 @@ pub(crate) fn of_checkout(error: &checkout::Error) -> Option<String> {
             "install git 2.31 or newer on the runner, or in the job's container".to_owned()
         }
         Error::Denied { .. } => {
-            "if the name is right, give a token that may read it (`contents: read`); the GITHUB_TOKEN of a \
-             workflow opens no other private repository"
+            "if the name is right, give a token that may read it (`contents: read`); the GITHUB_TOKEN of a workflow \
+             cannot read other private repositories"
                 .to_owned()
         }
         Error::Unreachable { .. } => {
-            "look at the network and proxy of the runner; a commit by all its digits needs no server once the \
-             host has it"
+            "check the network and proxy of the runner; a full commit hash needs no server once the host has the commit"
                 .to_owned()
         }
         Error::RefMissing { what, similar, .. } if similar.is_empty() => {
             if what.starts_with("branch") {
-                "give a branch, a tag, a full ref (refs/…) or all digits of a commit".to_owned()
+                "give a branch, a tag, a full ref (refs/…) or a full commit hash".to_owned()
             } else {
-                "look whether it was pushed to this repository".to_owned()
+                "check that it was pushed to this repository".to_owned()
             }
         }
         Error::RefMissing { similar, .. } => {
             let names: Vec<_> = similar.iter().map(|name| format!("`{name}`")).collect();
-            format!("it has {}", names.join(", "))
+            format!("the repository has {}", names.join(", "))
         }
         Error::Taken { .. } => {
             "remove what is there, or give another path: owner/name@ref=path".to_owned()

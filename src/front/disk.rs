@@ -2,11 +2,11 @@
 
 use super::print::{Text, line};
 use super::text::bytes;
-use crate::upkeep::gc::{GcReport, Mode};
+use crate::upkeep::gc::{GcMode, GcReport};
 use crate::upkeep::guard::GuardReport;
 
 /// Returns the text about a guard run, for people, without the guard's own warnings.
-pub(crate) fn of_guard(report: &GuardReport, mode: Mode) -> Text {
+pub(crate) fn of_guard(report: &GuardReport, mode: GcMode) -> Text {
     let mut text = Text::default();
     for watched in &report.filesystems {
         let places: Vec<_> = watched.places.iter().map(ToString::to_string).collect();
@@ -26,13 +26,13 @@ pub(crate) fn of_guard(report: &GuardReport, mode: Mode) -> Text {
 }
 
 /// Returns the text about a gc, or about what it would do, for people.
-pub(crate) fn of_gc(report: &GcReport, mode: Mode) -> Text {
+pub(crate) fn of_gc(report: &GcReport, mode: GcMode) -> Text {
     if report.other_gc_runs {
-        return line!("another gc is at work; it does it all");
+        return line!("another gc is running, and does all the work");
     }
     let (drops, frees) = match mode {
-        Mode::DryRun => ("would drop", "would free"),
-        Mode::Execute => ("dropped", "freed"),
+        GcMode::DryRun => ("would drop", "would free"),
+        GcMode::Execute => ("dropped", "freed"),
     };
     let mut text = Text::default();
     for expired in &report.expired {
@@ -48,7 +48,7 @@ pub(crate) fn of_gc(report: &GcReport, mode: Mode) -> Text {
         let (count, of) = (idle.units.len(), idle.of);
         line!(
             text,
-            "{} is followed by one without {count} of its {of} units unless job `{}` uses them: {}",
+            "the next generation after {} leaves out {count} of its {of} units unless job `{}` uses them: {}",
             idle.generation,
             idle.job,
             crates.join(", ")

@@ -30,7 +30,7 @@ impl fmt::Display for Note {
             Self::NewerSystem(passed_over) => write!(f, "{passed_over}"),
             Self::UnusableTree(dir) => write!(
                 f,
-                "`{}` still holds one of these, and cargo would use it: delete it",
+                "`{}` still holds a tree of such a system, and cargo would use it: delete it",
                 dir.display()
             ),
             Self::AnotherRoot { root, saved, now } => {
@@ -38,7 +38,7 @@ impl fmt::Display for Note {
             }
             Self::PathBound(crates) => write!(
                 f,
-                "cargo knows these by their path and builds them again: {}",
+                "cargo identifies these crates by their path and builds them again: {}",
                 some(crates.iter(), "")
             ),
             Self::BestOf { generations, reused: Some((reused, wanted)), .. } => write!(
@@ -51,29 +51,29 @@ impl fmt::Display for Note {
             }
             Self::Ahead { dir, reused, wanted, reused_of_best } => write!(
                 f,
-                "`{}` is ahead of the store and left as it is: cargo can reuse {reused} of the {wanted} units that this \
-                 job used last time, of the best generation {reused_of_best}",
+                "`{}` is ahead of the store and left as it is: of the {wanted} units that this job used last time, \
+                 cargo can reuse {reused} here and {reused_of_best} of the best generation",
                 dir.display()
             ),
             Self::UnknownRegistry { path, count } => write!(
                 f,
-                "{} not saved: of a registry that no lock file names, with other bytes",
+                "{} not saved: no lock file names that registry, and a crate of this job with the same name has other \
+                 bytes",
                 super::and_others(path, *count)
             ),
             Self::ChangedByAnotherLane { dir, count } => {
-                let parts = if *count == 1 { "part" } else { "parts" };
-                let were = if *count == 1 { "was" } else { "were" };
+                let (parts, them) = if *count == 1 { ("part", "it") } else { ("parts", "them") };
                 write!(
                     f,
-                    "{count} {parts} of `{}` {were} changed by a job that this one may not read: what was saved, or \
-                     what cargo makes anew, takes its place",
+                    "a job of a lane that this one may not read changed {count} {parts} of `{}`: the saved version \
+                     replaces {them}, or cargo makes {them} anew",
                     dir.display()
                 )
             }
             Self::Units(group) => write!(f, "{group}"),
             Self::UseUnknown => write!(
                 f,
-                "its disk does not tell which units a job uses (is it mounted with `noatime`?): they stay stored for \
+                "cannot tell which units a job uses (is the disk mounted with `noatime`?): units stay stored for \
                  {MAX_AGE_DAYS} days after they were built, used or not"
             ),
             Self::NothingThere(dir) => write!(f, "nothing in `{}`", dir.display()),

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn json_says_what_it_said() {
+    fn escaped_json_means_the_same() {
         let value = ["a\n\u{1b}[1m", "\u{202e}##[error]", "🚀\u{9b}"];
         let mut text = Text::default();
         text.json(&serde_json::json!(value).to_string());

@@ -3,7 +3,7 @@
 use super::print::{Text, line};
 use super::text::{bytes, seconds, short_key};
 use crate::job::note::Note;
-use crate::job::report::{AreaReport, Mode, Report, RestoreReport, SaveReport};
+use crate::job::report::{AreaMode, AreaReport, Report, RestoreReport, SaveReport};
 use crate::model::choice::Hit;
 use crate::model::rebuild::{self, some};
 
@@ -24,7 +24,7 @@ pub(crate) fn restored(report: &RestoreReport) -> Text {
         line!(text, "{:<width$}  {old} as built, {new} new to cargo", "sources");
     }
     if !kept_files.is_empty() {
-        line!(text, "put back what a build wrote: {}", some(kept_files.iter(), "`"));
+        line!(text, "put back files that a build wrote: {}", some(kept_files.iter(), "`"));
     }
     if !blind_inputs.is_empty() {
         let shown = some(blind_inputs.iter(), "`");
@@ -64,7 +64,7 @@ pub(crate) fn saved(report: &SaveReport) -> Text {
 
 /// Returns the notes of a saved area that people read. An area with nothing to save needs no note.
 pub(crate) fn notes_of_save(area: &AreaReport) -> &[Note] {
-    if area.mode == Mode::Nothing { &[] } else { &area.notes }
+    if area.mode == AreaMode::Nothing { &[] } else { &area.notes }
 }
 
 fn width(report: &Report) -> usize {
@@ -76,7 +76,7 @@ fn areas(report: &Report, width: usize, notes: impl Fn(&AreaReport) -> &[Note]) 
     let mut text = Text::default();
     for area in &report.areas {
         let name = area.name.to_string();
-        if area.mode == Mode::Nothing {
+        if area.mode == AreaMode::Nothing {
             line!(text, "{name:<width$}  nothing");
         } else {
             line!(
@@ -103,15 +103,15 @@ fn crates(count: usize) -> String {
 /// Returns how an area was saved or restored, for people.
 pub(crate) fn how(area: &AreaReport) -> String {
     match area.mode {
-        Mode::Nothing => "nothing".to_owned(),
-        Mode::Failed => "failed".to_owned(),
-        Mode::Published => "published".to_owned(),
-        Mode::Unchanged => "unchanged".to_owned(),
-        Mode::Clone => format!("{}, clone", name(area.hit)),
-        Mode::Move => format!("{}, move", name(area.hit)),
-        Mode::Left => format!("{}, left as it is", name(area.hit)),
-        Mode::InPlace => format!("{}, in place", name(area.hit)),
-        Mode::Unpack => format!("{}, unpack", name(area.hit)),
+        AreaMode::Nothing => "nothing".to_owned(),
+        AreaMode::Failed => "failed".to_owned(),
+        AreaMode::Published => "published".to_owned(),
+        AreaMode::Unchanged => "unchanged".to_owned(),
+        AreaMode::Clone => format!("{}, clone", name(area.hit)),
+        AreaMode::Move => format!("{}, move", name(area.hit)),
+        AreaMode::Left => format!("{}, left as it is", name(area.hit)),
+        AreaMode::InPlace => format!("{}, in place", name(area.hit)),
+        AreaMode::Unpack => format!("{}, unpack", name(area.hit)),
     }
 }
 

@@ -13,7 +13,7 @@ impl fmt::Display for UnitGroup {
         let units = if self.count == 1 { "unit" } else { "units" };
         write!(f, "{} {units} ", self.count)?;
         match self.why {
-            Some(why) => write!(f, "not stored, {why}: ")?,
+            Some(why) => write!(f, "not stored ({why}): ")?,
             None => f.write_str("with an unknown fingerprint format, stored and never pruned: ")?,
         }
         f.write_str(&first_of(&self.crates))
@@ -24,14 +24,12 @@ impl fmt::Display for Unused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Saves(saves) => write!(f, "not used in the last {saves} saves of this job"),
-            Self::BroughtAlong => {
-                f.write_str("came with the tree of another key or job and was not used")
-            }
+            Self::BroughtAlong => f.write_str("from the tree of another key or job, not used"),
             Self::BuiltDaysAgo(days) => {
-                write!(f, "built {days} days ago, and the disk does not tell what is used")
+                write!(f, "built {days} days ago on a disk that does not record use")
             }
-            Self::Hollow => f.write_str("built, and what was built is gone"),
-            Self::Unread => f.write_str("a part could not be read"),
+            Self::Hollow => f.write_str("built, but the artifacts are gone"),
+            Self::Unread => f.write_str("some files could not be read"),
         }
     }
 }

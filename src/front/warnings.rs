@@ -57,8 +57,8 @@ impl fmt::Display for Warning {
             }
             Self::BuiltFromWrongSource { dir, source } => write!(
                 f,
-                "`{}` is not saved: it may be built from `{}`, which is not what Cargo.lock says and was left by \
-                 another job",
+                "`{}` is not saved: it may have been built from `{}`, which another job left and which is not what \
+                 Cargo.lock says",
                 dir.display(),
                 source.display()
             ),
@@ -70,7 +70,7 @@ impl fmt::Display for Warning {
             ),
             Self::NoLockFile(dir) => write!(
                 f,
-                "no Cargo.lock says what of `{}` belongs to this repo: nothing is saved",
+                "nothing of `{}` is saved: no Cargo.lock says which parts of it this repo uses",
                 dir.display()
             ),
             Self::LeftOut { path, count, why } => {
@@ -89,11 +89,13 @@ impl fmt::Display for Warning {
                 home.display()
             ),
             Self::UnknownTargets(dirs) => {
+                let (were, their) =
+                    if dirs.len() == 1 { ("was", "its") } else { ("were", "their") };
                 let dirs: Vec<_> = dirs.iter().map(|dir| format!("`{}`", dir.display())).collect();
                 write!(
                     f,
-                    "{} was not restored, and nobody knows what it was built from: sources keep the mtimes they have, \
-                     and cargo may build them again",
+                    "{} {were} not restored, and {their} sources are unknown: no source gets its saved mtime back, so \
+                     cargo may build more than it must",
                     dirs.join(", ")
                 )
             }
@@ -108,24 +110,28 @@ impl fmt::Display for Warning {
                 write!(f, "`{}` {found}: {why}; {fate}", path.display())
             }
             Self::MoreWrong { count, dir } => {
-                write!(f, "{count} others in `{}` likewise", dir.display())
+                write!(f, "{count} other parts of `{}` are wrong too", dir.display())
             }
             Self::StrayRecord(record) => write!(f, "{record}"),
             Self::UnreadManifest(failure) => {
-                write!(f, "{}; no pack is removed while it is there", failure.text)
+                write!(f, "{}; gc removes no pack while this manifest exists", failure.text)
             }
             Self::MissingBytes(bytes) => {
-                write!(f, "{} are still missing when all that may go is gone", ByteSize(*bytes))
+                write!(
+                    f,
+                    "gc can remove nothing more, and {} must still be freed",
+                    ByteSize(*bytes)
+                )
             }
             Self::MissingInodes(inodes) => {
-                write!(f, "{inodes} inodes are missing, more than the whole store has")
+                write!(f, "{inodes} inodes must still be freed, more than the whole store has")
             }
             Self::DiskFull { path, holds, strains, is_of_store } => {
                 let strains: Vec<_> = strains.iter().map(ToString::to_string).collect();
                 let helpless = if *is_of_store {
-                    "even with all gone that may go"
+                    "although gc removed all that it may remove"
                 } else {
-                    "and nothing of the store that may go is there"
+                    "and gc has nothing there that it may remove"
                 };
                 write!(
                     f,
@@ -144,8 +150,10 @@ impl fmt::Display for Warning {
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoToolchain(why) => write!(f, "{why}; the key knows the toolchain file only"),
-            Self::EmptyVariable(name) => write!(f, "{name} is set to nothing; taken for unset"),
+            Self::NoToolchain(why) => {
+                write!(f, "{why}; the key depends on the toolchain file alone")
+            }
+            Self::EmptyVariable(name) => write!(f, "{name} is empty and counts as unset"),
         }
     }
 }
@@ -164,7 +172,7 @@ impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Removed => f.write_str("it is removed, and cargo fetches it again"),
-            Self::Mended => f.write_str("it is as it should be by now"),
+            Self::Mended => f.write_str("it was right on a second look"),
             Self::Stays(cause) => write!(f, "it cannot be removed: {cause}"),
         }
     }

@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn git_sees_what_is_passed_on_and_what_is_set_for_it() -> io::Result<()> {
+    fn git_sees_only_variables_that_are_passed_on_or_set_for_it() -> io::Result<()> {
         let dir = tempfile::tempdir()?;
         let program = dir.path().join("git");
         std::fs::write(&program, "#!/bin/sh\nenv\n")?;

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_there_is_removed_and_links_are_not_followed() -> io::Result<()> {
+    fn a_removal_of_nothing_succeeds_and_links_are_not_followed() -> io::Result<()> {
         let (outside, dir) = (tempfile::tempdir()?, tempfile::tempdir()?);
         fs::write(outside.path().join("file"), "stays")?;
         let tree = dir.path().join("tree");

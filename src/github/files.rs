@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_handed_on_is_an_error_and_nothing_is_written() -> Result {
+    fn a_value_that_cannot_be_handed_on_is_an_error_and_nothing_is_written() -> Result {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("file");
         let environment = Environment::default().with(OUTPUT, &path).with(PATH, &path);

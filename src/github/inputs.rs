@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
-pub use dependency::{Dependency, Wanted};
+pub use dependency::{Dependency, RepositoryAtRef};
 pub use given::input;
 use given::{Given, chosen, path};
 pub use wrong::{InputError, Refusal, WrongInput};
 
 use super::shown::shown;
 use crate::model::always_build::AlwaysBuild;
-use crate::model::area::Kept;
+use crate::model::area::AreaSelector;
 use crate::model::cargo_home::CargoHome;
 use crate::model::environment::Environment;
 use crate::model::git_ref::CommitId;
@@ -49,7 +49,7 @@ pub const NAMES: [&str; 36] = [
 #[expect(clippy::struct_excessive_bools, reason = "each is one input that says yes or no")]
 pub struct Inputs {
     /// The work to do.
-    pub mode: Mode,
+    pub mode: ActionMode,
     /// Whether to restore and save at all.
     pub enabled: bool,
 
@@ -78,7 +78,7 @@ pub struct Inputs {
     pub always_build: Vec<AlwaysBuild>,
 
     /// The areas to keep.
-    pub areas: BTreeSet<Kept>,
+    pub areas: BTreeSet<AreaSelector>,
     /// The store, relative to the workspace.
     pub cache_root: Option<PathBuf>,
     /// Cargo's home, relative to the workspace.
@@ -124,7 +124,7 @@ pub struct Inputs {
 
 /// The work of the Action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum ActionMode {
     /// Restores; the post step saves.
     Auto,
     /// Only outputs keys and dependency refs.
@@ -137,12 +137,12 @@ pub enum Mode {
     Gc,
 }
 
-const MODES: [(&str, Mode); 5] = [
-    ("auto", Mode::Auto),
-    ("key", Mode::Key),
-    ("restore", Mode::Restore),
-    ("save", Mode::Save),
-    ("gc", Mode::Gc),
+const MODES: [(&str, ActionMode); 5] = [
+    ("auto", ActionMode::Auto),
+    ("key", ActionMode::Key),
+    ("restore", ActionMode::Restore),
+    ("save", ActionMode::Save),
+    ("gc", ActionMode::Gc),
 ];
 
 /// The four words, and the results of an expression such as `github.ref == 'refs/heads/main'`.
@@ -178,10 +178,14 @@ impl Inputs {
             min_free: given.value("min-free"),
             max_size: given.with("max-size", max_size).flatten(),
         };
-        let areas = given.list("areas", LIST, |text| chosen(text, &Kept::ALL));
-        let areas = if areas.is_empty() { Kept::ALL.map(|(_, kept)| kept).into() } else { areas };
+        let areas = given.list("areas", LIST, |text| chosen(text, &AreaSelector::ALL));
+        let areas = if areas.is_empty() {
+            AreaSelector::ALL.map(|(_, selector)| selector).into()
+        } else {
+            areas
+        };
         let inputs = Self {
-            mode: given.choice("mode", &MODES).unwrap_or(Mode::Auto),
+            mode: given.choice("mode", &MODES).unwrap_or(ActionMode::Auto),
             enabled: given.flag("enabled").unwrap_or(true),
             repo: given.path("repo").unwrap_or_else(|| PathBuf::from(".")),
             dependencies: dependencies(&mut given, environment),

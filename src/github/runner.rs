@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_what_it_should_be_is_as_good_as_missing() {
+    fn a_malformed_variable_counts_as_missing() {
         let cases = [
             ("GITHUB_REPOSITORY", "a/b/c"),
             ("GITHUB_RUN_ID", "-1"),

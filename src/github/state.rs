@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_wrote_is_no_state() -> Result {
+    fn a_state_that_another_run_wrote_is_no_state() -> Result {
         let runner = runner("42", "1");
         let good = restored(1)?.encode(&runner);
         let forged = |json: &str| format!("1 {} 42.1 {json}", digest_of("42.1", json));

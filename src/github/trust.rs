@@ -116,7 +116,7 @@ impl Event<'_> {
             let own = own.unwrap_or("nothing");
             let named = shown(named);
             self.doubts.push(format!(
-                "the event's payload is of `{named}`, and `GITHUB_REPOSITORY` is `{own}`"
+                "the event's payload is about `{named}`, and `GITHUB_REPOSITORY` is `{own}`"
             ));
         }
     }
@@ -132,8 +132,9 @@ impl Event<'_> {
         if !agrees {
             let own = shown(self.runner.git_ref.as_deref().unwrap_or_default());
             let pushed = shown(pushed);
-            self.doubts
-                .push(format!("the event's payload is of `{pushed}`, and `GITHUB_REF` is `{own}`"));
+            self.doubts.push(format!(
+                "the event's payload is about `{pushed}`, and `GITHUB_REF` is `{own}`"
+            ));
         }
     }
 
@@ -226,8 +227,9 @@ impl Event<'_> {
         let own = self.runner.git_ref.as_deref().unwrap_or_default();
         if group.head_ref.as_deref().is_some_and(|head| head != own) {
             let (head, own) = (shown(&group.head_ref.unwrap_or_default()), shown(own));
-            self.doubts
-                .push(format!("the event's payload is of `{head}`, and `GITHUB_REF` is `{own}`"));
+            self.doubts.push(format!(
+                "the event's payload is about `{head}`, and `GITHUB_REF` is `{own}`"
+            ));
         }
         let base = match group.base_ref.as_deref().map(Ref::parse) {
             Some(Ref::Branch(branch)) if self.doubts.is_empty() => self.lane_of_base(branch),

@@ -41,7 +41,7 @@ pub enum Error {
     Changed(PathBuf),
 
     /// A hot tree differs from the tree that was parked.
-    #[error("`{path}` in `{}` is not as it was put by", tree.display())]
+    #[error("`{path}` in the hot tree `{}` changed after the tree was parked", tree.display())]
     Different {
         /// The tree.
         tree: PathBuf,

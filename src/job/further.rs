@@ -11,7 +11,7 @@ use super::dirs::holds_anything;
 use super::error::chain;
 use super::locked::LockRank;
 use super::warning::Warning;
-use super::{Job, Place};
+use super::{AreaPlace, Job};
 use crate::cargo::dirs::dirs;
 use crate::cargo::key::{KeyOptions, key_with};
 use crate::cargo::sources::{below, is_target};
@@ -57,7 +57,7 @@ impl Job {
         }
         self.excluded.push(dir.to_owned());
         self.target_dirs.push(dir.to_owned());
-        self.places.push(Place { area, dir: dir.to_owned(), series_key, ..like });
+        self.places.push(AreaPlace { area, dir: dir.to_owned(), series_key, ..like });
         Ok(())
     }
 
@@ -80,11 +80,11 @@ impl Job {
             return Err("it is no directory".to_owned());
         }
         if dir.join("Cargo.toml").exists() {
-            return Err("it is a package, not what cargo built of one".to_owned());
+            return Err("it is a package, not a target directory".to_owned());
         }
         if !is_target(dir) && holds_anything(dir).unwrap_or(true) {
             return Err(
-                "there is something in it, and not what cargo leaves in a target".to_owned()
+                "it holds files, and none of those by which a target directory is known".to_owned()
             );
         }
         let parent = dir.ancestors().skip(1).find(|dir| dir.exists()).unwrap_or(dir);
@@ -95,7 +95,7 @@ impl Job {
     }
 
     /// Returns the target that cargo itself uses in a root, if it is kept.
-    fn own_target(&self, root: &Root) -> Option<&Place> {
+    fn own_target(&self, root: &Root) -> Option<&AreaPlace> {
         let own = match root {
             Root::Repo => Area::Target,
             Root::Dependency(name) => Area::DependencyTarget(name.clone()),
@@ -105,7 +105,7 @@ impl Job {
 
     /// Returns a place for a target of the workspace that the package at `dir` belongs to. The
     /// caller replaces its area and directory.
-    fn workspace_of(&mut self, dir: &Path) -> Result<Place, String> {
+    fn workspace_of(&mut self, dir: &Path) -> Result<AreaPlace, String> {
         if let Some(known) = self.in_workspace(dir) {
             return Ok(known);
         }
@@ -125,7 +125,7 @@ impl Job {
             .and_then(|toolchain| key_with(root, environment, &options, &toolchain));
         let key = key.map_err(|error| chain(&error))?;
         self.workspaces.insert(dirs.workspace_root.clone(), LockRank::by(&key.basis));
-        Ok(Place {
+        Ok(AreaPlace {
             area: Area::Target,
             dir: dirs.target_dir,
             workspace_root: dirs.workspace_root,
@@ -136,7 +136,7 @@ impl Job {
         })
     }
 
-    fn in_workspace(&self, root: &Path) -> Option<Place> {
+    fn in_workspace(&self, root: &Path) -> Option<AreaPlace> {
         let targets = self.places.iter().filter(|place| !place.area.is_shared());
         targets.into_iter().find(|place| place.workspace_root == root).cloned()
     }
@@ -148,8 +148,8 @@ impl Job {
 
     /// Returns the further targets whose directories exist, as a manifest records them.
     pub(crate) fn further(&self) -> Vec<FurtherTarget> {
-        let is_here = |place: &&Place| place.dir.is_dir();
-        let of_place = |place: &Place| {
+        let is_here = |place: &&AreaPlace| place.dir.is_dir();
+        let of_place = |place: &AreaPlace| {
             let Area::Further(further) = &place.area else { return None };
             let package = self.package_of(further.root(), &place.dir);
             Some(FurtherTarget { area: place.area.clone(), package })

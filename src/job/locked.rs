@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Job;
 use super::Result;
-use crate::cargo::home::Wanted;
+use crate::cargo::home::LockedParts;
 use crate::cargo::key::Basis;
 use crate::cargo::lock_file::LockFile;
 use crate::cargo::registries::Registries;
@@ -40,17 +40,17 @@ impl Job {
     pub(super) fn read_locks(&mut self) -> Result<()> {
         let dirs = self.workspaces.keys().map(PathBuf::as_path);
         let registries = Registries::read(dirs, &self.cargo_home)?;
-        let mut wanted = Wanted::new(registries);
+        let mut locked_parts = LockedParts::new(registries);
         for root in in_turn(&self.workspaces) {
             let path = root.join("Cargo.lock");
             let text = match read_to_string(&path) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 text => text.at("read", &path)?,
             };
-            wanted = wanted.and(&LockFile::parse(&text, &path)?.packages);
+            locked_parts = locked_parts.and(&LockFile::parse(&text, &path)?.packages);
             self.has_lock = true;
         }
-        self.wanted = wanted;
+        self.locked_parts = locked_parts;
         Ok(())
     }
 }

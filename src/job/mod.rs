@@ -29,12 +29,12 @@ use std::sync::Arc;
 
 use self::locked::LockRank;
 use self::warning::Warning;
-use crate::cargo::home::Wanted;
+use crate::cargo::home::LockedParts;
 use crate::cargo::key::KeyOptions;
 use crate::cargo::memory::Memory;
 use crate::cargo::scratch::Scratch;
 use crate::model::area::Area;
-pub use crate::model::area::Kept;
+pub use crate::model::area::AreaSelector;
 use crate::model::choice::Wish;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
@@ -54,7 +54,7 @@ pub struct Ask {
     /// The checkouts of its dependencies, absolute.
     pub dependencies: BTreeMap<Name, PathBuf>,
     /// The areas to restore and save; `dependencies` stands for the areas of all dependencies.
-    pub areas: BTreeSet<Kept>,
+    pub areas: BTreeSet<AreaSelector>,
     /// The key to use instead of the computed one.
     pub key: Option<Name>,
     /// The keys to use for the targets of these dependencies instead of the computed ones. They
@@ -105,14 +105,14 @@ pub struct Job {
     /// The answers of cargo, rustc and C compilers.
     pub(crate) memory: Arc<Memory>,
     /// The areas, in the order of the report.
-    pub places: Vec<Place>,
+    pub places: Vec<AreaPlace>,
     /// The variables that the user added to the key.
     pub env_vars: Vec<String>,
     /// The root of each workspace that is built, with the rank of its lock file.
     pub workspaces: BTreeMap<PathBuf, LockRank>,
     /// The parts of `CARGO_HOME` that these lock files name. A workspace without a lock file names
     /// none.
-    pub wanted: Wanted,
+    pub locked_parts: LockedParts,
     /// Whether any lock file was found.
     pub has_lock: bool,
     /// Whether git tracks the lock file of the repo.
@@ -134,7 +134,7 @@ pub struct Job {
 
 /// One area of a job: its directory, and the key of its series.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct AreaPlace {
     /// The area.
     pub area: Area,
     /// Its directory, which need not exist.
@@ -169,13 +169,13 @@ impl Job {
     }
 
     /// Returns the series that an area is saved to.
-    pub fn series(&self, place: &Place) -> Series {
+    pub fn series(&self, place: &AreaPlace) -> Series {
         let key = place.series_key.clone();
         Series { scope: self.scope.clone(), area: place.area.clone(), key }
     }
 
     /// Returns the job's request for an area.
-    pub fn wish(&self, place: &Place) -> Wish {
+    pub fn wish(&self, place: &AreaPlace) -> Wish {
         let is_shared = place.area.is_shared();
         Wish {
             chain: self.readable.clone(),
@@ -194,8 +194,8 @@ impl Job {
         match area {
             // A job may build only in further targets.
             Area::Target => !self.has_further(),
-            Area::Registry => self.wanted.has_crates(),
-            Area::Git => self.wanted.has_repositories(),
+            Area::Registry => self.locked_parts.has_crates(),
+            Area::Git => self.locked_parts.has_repositories(),
             _ => false,
         }
     }
@@ -207,7 +207,7 @@ impl Job {
 
     /// Returns cargo's home as manifests record it. Returns `None` for `registry` and `git`, whose
     /// files do not depend on its path.
-    pub fn home_of(&self, place: &Place) -> Option<RawPath> {
+    pub fn home_of(&self, place: &AreaPlace) -> Option<RawPath> {
         let home = || RawPath::of(self.cargo_home.as_os_str().as_encoded_bytes());
         (!place.area.is_shared()).then(home)
     }
@@ -219,7 +219,7 @@ impl Job {
     }
 }
 
-impl Place {
+impl AreaPlace {
     /// Refuses a directory that contains the store or cargo's home: replacing the directory would
     /// replace them too.
     pub(crate) fn check(&self, store_root: &Path, cargo_home: &Path) -> Result<()> {

@@ -117,7 +117,7 @@ impl User<'_> {
                 *set_aside = Some(SetAside { path, why: why.to_string() });
                 return self.readable.first().cloned();
             }
-            Ok(false) => "somebody uses it".to_owned(),
+            Ok(false) => "another process uses it".to_owned(),
             Err(error) => chain(&error),
         };
         let (whose, cause) = (why, refused);

@@ -66,7 +66,7 @@ impl Progress {
     }
 
     /// Fails if the operation should stop. Long work calls this between its steps.
-    pub(crate) fn go_on(&self) -> Result<()> {
+    pub(crate) fn check_stopped(&self) -> Result<()> {
         if self.is_stopped() { Err(Error::Stopped) } else { Ok(()) }
     }
 
@@ -80,7 +80,7 @@ impl Progress {
         const PAUSE: Duration = Duration::from_millis(20);
         let started = Instant::now();
         loop {
-            self.go_on()?;
+            self.check_stopped()?;
             match attempt()? {
                 Attempt::Came(to) => return Ok(to),
                 Attempt::Nothing(so_far) if started.elapsed() >= patience => return Ok(so_far),

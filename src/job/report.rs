@@ -21,7 +21,7 @@ use crate::store::{self, Reclaimed};
 /// The way in which an area was restored or saved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Mode {
+pub enum AreaMode {
     /// The destination already held the generation, or most of it.
     InPlace,
     /// A hot tree was cloned: its files share their bytes until one is written to.
@@ -82,7 +82,7 @@ pub struct AreaReport {
     /// already.
     pub hit: Hit,
     /// The way in which it was restored or saved.
-    pub mode: Mode,
+    pub mode: AreaMode,
     /// The regular files of the area, hard links included.
     pub files: u64,
     /// The bytes of these files; a file with several hard links counts once.
@@ -128,7 +128,7 @@ impl AreaReport {
         Self {
             name,
             hit: Hit::Miss,
-            mode: Mode::Nothing,
+            mode: AreaMode::Nothing,
             files: 0,
             bytes: 0,
             stored_bytes: 0,
@@ -158,7 +158,7 @@ impl AreaReport {
 
     /// Records that the area failed, and the error with its causes.
     pub fn fail(&mut self, error: Error) {
-        self.mode = Mode::Failed;
+        self.mode = AreaMode::Failed;
         self.hit = Hit::Miss;
         self.warnings.push(Warning::of(&error));
         self.failure = Some(error);

@@ -9,15 +9,15 @@ use super::further::named;
 use super::locked::LockRank;
 use super::remembered::{recall, remember};
 use super::warning::Warning;
-use super::{Ask, Job, Place, Result};
+use super::{AreaPlace, Ask, Job, Result};
 use crate::cargo::dirs::{Dirs, cargo_home};
-use crate::cargo::home::Wanted;
+use crate::cargo::home::LockedParts;
 use crate::cargo::key::RepoKey;
 use crate::cargo::memory::Memory;
 use crate::cargo::system::system;
 use crate::cargo::tracked::repository_of;
 use crate::model::area::Area;
-use crate::model::area::Kept;
+use crate::model::area::AreaSelector;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::names::Name;
@@ -63,7 +63,7 @@ impl Job {
             target_dirs: Vec::new(),
             env_vars: ask.key_options.env_vars.clone(),
             workspaces: workspaces(&asked),
-            wanted: Wanted::default(),
+            locked_parts: LockedParts::default(),
             has_lock: false,
             is_locked: key.basis.is_tracked(),
             scratch: ask.scratch.clone(),
@@ -74,9 +74,10 @@ impl Job {
             environment: environment.clone(),
             memory: Arc::new(memory),
         };
-        for (kept, area, below) in
-            [(Kept::Registry, Area::Registry, "registry"), (Kept::Git, Area::Git, "git")]
-        {
+        for (kept, area, below) in [
+            (AreaSelector::Registry, Area::Registry, "registry"),
+            (AreaSelector::Git, Area::Git, "git"),
+        ] {
             if ask.areas.contains(&kept) {
                 let dir = job.cargo_home.join(below);
                 job.places.push(place(area, dir, &repo, cargo_key.clone(), key));
@@ -113,7 +114,7 @@ impl Job {
     fn add_own_target(&mut self, ask: &Ask, asked: &Asked, manifests: &BTreeMap<Name, Digest>) {
         let Asked { key, dirs, .. } = asked;
         self.add_dirs(dirs);
-        if ask.areas.contains(&Kept::Target) {
+        if ask.areas.contains(&AreaSelector::Target) {
             let series_key = key.with_dependencies(&self.key, manifests);
             self.add_place(Area::Target, &dirs.target_dir, dirs, &series_key, key);
             if let Some(build_dir) = &dirs.build_dir {
@@ -129,7 +130,7 @@ impl Job {
         self.add_dirs(dirs);
         let series_key = ask.dependency_keys.get(name).unwrap_or(&key.key);
         self.dependency_keys.insert(name.clone(), series_key.clone());
-        if !ask.areas.contains(&Kept::Dependencies) || dirs.target_dir == own {
+        if !ask.areas.contains(&AreaSelector::Dependencies) || dirs.target_dir == own {
             return;
         }
         let area = Area::DependencyTarget(name.clone());
@@ -183,8 +184,8 @@ fn place(
     workspace_root: &Path,
     series_key: Name,
     key: &RepoKey,
-) -> Place {
-    Place {
+) -> AreaPlace {
+    AreaPlace {
         area,
         dir,
         workspace_root: workspace_root.to_owned(),

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_named_is_built_and_nothing_else() {
+    fn always_build_covers_the_named_packages_and_no_others() {
         #[rustfmt::skip]
         let cases = [
             ("nothing",      &[][..],               ""),

@@ -116,7 +116,7 @@ impl TryFrom<String> for Area {
 
 /// A choice of areas that a user can make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kept {
+pub enum AreaSelector {
     /// `registry`.
     Registry,
     /// `git`.
@@ -127,7 +127,7 @@ pub enum Kept {
     Dependencies,
 }
 
-impl Kept {
+impl AreaSelector {
     /// Every choice, with its word.
     pub const ALL: [(&str, Self); 4] = [
         ("registry", Self::Registry),

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_and_is_read_by_nothing_that_is_built_again_is_blind() {
+    fn a_changed_file_that_no_rebuilt_unit_reads_is_blind() {
         let stale = Fate { is_fresh: false, ..FRESH };
         #[rustfmt::skip]
         let cases = [

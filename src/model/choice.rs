@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_built_on_a_newer_system_is_not_taken_and_on_the_same_one_is_preferred() {
+    fn a_tree_of_a_newer_system_is_not_taken_and_one_of_the_same_system_is_preferred() {
         use crate::model::system::Part;
         let on =
             |libc: &str| System { libc: Some(Part::new("glibc", Some(libc))), ..System::default() };

@@ -81,8 +81,9 @@ pub fn refresh(
     let records: Vec<_> = records.iter().map(by_path).collect();
     let recorded = |now: &Observed| -> Option<Timestamp> {
         let is_kept = now.path.as_ref().is_some_and(|path| kept.contains(path));
-        let says_nothing =
-            |record: &&Record| is_kept && !record.is_empty() && !record.contains_key(&now.path);
+        let says_nothing = |record: &&RecordedSources| {
+            is_kept && !record.is_empty() && !record.contains_key(&now.path)
+        };
         let records = records.iter().filter(|record| !says_nothing(record));
         let mtimes: Option<Vec<_>> = records.map(|record| mtime_if_same(record, now)).collect();
         mtimes?.into_iter().max()
@@ -110,9 +111,10 @@ pub fn refresh(
     refresh
 }
 
-type Record = BTreeMap<Option<RelPath>, (SourceContent, Timestamp)>;
+/// The recorded content and mtime of each source, by path.
+type RecordedSources = BTreeMap<Option<RelPath>, (SourceContent, Timestamp)>;
 
-fn mtime_if_same(record: &Record, now: &Observed) -> Option<Timestamp> {
+fn mtime_if_same(record: &RecordedSources, now: &Observed) -> Option<Timestamp> {
     let (content, mtime) = record.get(&now.path)?;
     (Some(*content) == now.content()).then_some(*mtime)
 }

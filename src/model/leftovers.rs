@@ -114,7 +114,9 @@ impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str("nothing records which job built there"),
-            Self::Of(scope) => write!(f, "{scope} built there last, which this job may not read"),
+            Self::Of(scope) => {
+                write!(f, "{scope} built there last, and this job may not read that scope")
+            }
             Self::Since(scope) => write!(f, "something was built there after {scope} saved it"),
         }
     }
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_after_a_save_was_left_by_somebody_else() -> Result {
+    fn a_directory_that_changed_after_its_save_was_left_by_somebody_else() -> Result {
         let at = |secs: i64| Timestamp::new(secs, 0);
         let left = LeftAs { dev: 1, ino: 2, newest: at(5) };
         let saved = DirOwner { left: Some(left), ..owner(Some("protected"))? };

@@ -393,13 +393,13 @@ impl Manifest {
             }
             match kind {
                 EntryKind::Dir { mode, .. } if *mode > ALL_PERMISSIONS => {
-                    return Some(format!("`{path}` has the mode {mode:o}, which is none"));
+                    return Some(format!("`{path}` has the invalid mode {mode:o}"));
                 }
                 EntryKind::Dir { .. } => drop(dirs.insert(path.clone())),
                 EntryKind::File(_) => drop(files.insert(path.clone())),
                 EntryKind::HardLink { of } if !files.contains(of) => {
                     return Some(format!(
-                        "`{path}` is a hard link to `{of}`, which is no file before it"
+                        "`{path}` is a hard link to `{of}`, but no file of that name comes before it"
                     ));
                 }
                 EntryKind::HardLink { .. } | EntryKind::Symlink { .. } => {}
@@ -425,7 +425,7 @@ impl Manifest {
 
     fn flaw_of_file(&self, facts: &FileFacts) -> Option<String> {
         if facts.mode > ALL_PERMISSIONS {
-            return Some(format!("a file has the mode {:o}, which is none", facts.mode));
+            return Some(format!("a file has the invalid mode {:o}", facts.mode));
         }
         let mut end = 0;
         for content in &facts.contents {
@@ -434,7 +434,10 @@ impl Manifest {
             }
             end = content.offset.saturating_add(content.len);
             if end > facts.size {
-                return Some(format!("content {} ends after its file", content.digest));
+                return Some(format!(
+                    "content {} reaches past the end of its file",
+                    content.digest
+                ));
             }
             if content.pack as usize >= self.header.packs.len() {
                 return Some(format!("content {} is in a pack that is not listed", content.digest));

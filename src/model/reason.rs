@@ -64,9 +64,9 @@ impl fmt::Display for Reason {
             Self::Superseded { limit, job } => {
                 write!(f, "more than {limit} generations of job `{job}`")
             }
-            Self::Outdated => {
-                f.write_str("of a generation that is gone, of before a restart, or changed")
-            }
+            Self::Outdated => f.write_str(
+                "its generation is gone, it is older than the last restart, or it changed",
+            ),
             Self::Strained(strain) => write!(f, "{strain}"),
             Self::TooLarge { size, max_size } => {
                 write!(f, "store at {size}, above its max-size of {max_size}")

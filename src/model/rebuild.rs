@@ -313,7 +313,7 @@ impl fmt::Display for Reason {
                 write!(f, "{} has another value", some(names.iter(), ""))
             }
             Self::Newer(path) => write!(f, "`{path}` is newer than what was built from it"),
-            Self::Unfinished => f.write_str("its last build did not come to an end"),
+            Self::Unfinished => f.write_str("its last build did not finish"),
             Self::Lacking => f.write_str(
                 "this job used it last time; the restored tree has no matching build of it",
             ),

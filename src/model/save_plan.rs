@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_failed_and_cancelled_jobs_save_is_marked() {
+    fn saves_of_failed_and_cancelled_jobs_are_marked() {
         const NEVER: SavePlan = Nothing("`save-if` is `never`");
         const LANE: SavePlan = Nothing("`save-if` is `protected`, and the lane of this job is not");
         const STATUS: SavePlan = Nothing("`save-if` is `success`, and the job did not succeed");

@@ -44,7 +44,7 @@ pub struct Fate {
 
 /// A unit that a job used last time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedUnit {
     /// Whether the build will look for this very unit, or else for another of the same role.
     pub is_itself: bool,
     /// The name of its package.
@@ -53,7 +53,7 @@ pub struct Wanted {
 
 /// The units that a job used last time, by directory and role. The directory alone is not unique:
 /// if a library is named without a hash, cargo keeps it and its documentation in one directory.
-pub type Wants = BTreeMap<(UnitDir, Mark), Wanted>;
+pub type Wants = BTreeMap<(UnitDir, Mark), WantedUnit>;
 
 /// Returns the fate of each unit of a sketch. A unit is no fresher than its dependencies.
 pub fn fates(sketch: &Sketch, standing: &Standing) -> Vec<Fate> {
@@ -133,7 +133,7 @@ pub fn wants_of(sketch: &Sketch, standing: &Standing, fates: &[Fate]) -> Wants {
     let used = units.filter(|(unit, _)| unit.is_used && !is_gone(unit));
     let wanted = used.map(|(unit, fate)| {
         let name = unit.dir.crate_name().into_owned();
-        ((unit.dir.clone(), unit.role), Wanted { is_itself: fate.is_wanted, name })
+        ((unit.dir.clone(), unit.role), WantedUnit { is_itself: fate.is_wanted, name })
     });
     wanted.collect()
 }
@@ -153,7 +153,7 @@ pub fn add_earlier(wants: &mut Wants, earlier: Wants) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lacking<'a> {
     /// The unit.
-    pub wanted: &'a Wanted,
+    pub wanted: &'a WantedUnit,
     /// Whether the tree has the unit, used by its job, but built from other sources: then the graph
     /// of the tree tells why cargo builds it.
     pub is_explained: bool,

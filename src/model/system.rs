@@ -261,7 +261,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_built_moves_forward_and_never_back() {
+    fn artifacts_move_to_newer_systems_and_never_to_older_ones() {
         use Fit::{OtherLibc, Same, TooNew, Unknown, Usable};
         use Which::{Compiler, Libc, Os};
         #[rustfmt::skip]

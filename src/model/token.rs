@@ -44,7 +44,7 @@ impl fmt::Display for Token {
 
 /// The error for a text that cannot be a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("what was given is not a token (visible ASCII characters without blanks)")]
+#[error("the given text is not a token (visible ASCII characters without blanks)")]
 pub struct ParseTokenError;
 
 #[cfg(test)]

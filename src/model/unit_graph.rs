@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_package_has_other_features_if_what_all_ask_for_is_not_what_is_on() {
+    fn a_package_has_other_features_if_the_requested_ones_are_not_the_enabled_ones() {
         type Ask<'a> = [Option<&'a str>; 2];
         type Case<'a> = (&'a str, Ask<'a>, Ask<'a>, &'a [(u32, u32)]);
         #[rustfmt::skip]

@@ -288,14 +288,14 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_is_counted_and_named_by_its_reason() {
+    fn dropped_units_are_counted_and_named_by_their_reason() {
         let dir = |name: &str| unit(&format!("debug/.fingerprint/{name}-0123456789abcdef"));
         let mut pruned = BTreeMap::from([(dir("one"), Unused::BroughtAlong)]);
         pruned.extend(["a", "b", "c", "d"].map(|name| (dir(name), Unused::Saves(3))));
         let plan = UnitPlan { pruned, ..UnitPlan::default() };
         let want = [
-            "4 units not stored, not used in the last 3 saves of this job: a, b, c, …",
-            "1 unit not stored, came with the tree of another key or job and was not used: one",
+            "4 units not stored (not used in the last 3 saves of this job): a, b, c, …",
+            "1 unit not stored (from the tree of another key or job, not used): one",
         ];
         assert_eq!(lines(&plan), want);
     }
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_stays_and_the_rest_goes_when_its_time_has_come() {
+    fn used_units_stay_and_the_rest_goes_when_its_time_has_come() {
         use Origin::{OtherJob, SameJob, Unknown};
         use Unused::{BroughtAlong, BuiltDaysAgo, Saves};
         #[rustfmt::skip]

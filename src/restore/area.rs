@@ -11,9 +11,9 @@ use super::put_back::{PutBack, kept_of};
 use super::units::Forgotten;
 use super::{Planned, Restored, Restoring};
 use crate::cargo::home::Shared;
-use crate::job::Place;
+use crate::job::AreaPlace;
 use crate::job::dirs::holds_anything;
-use crate::job::report::{AreaReport, Mode};
+use crate::job::report::{AreaMode, AreaReport};
 use crate::job::warning::Warning;
 use crate::job::{Error, Result};
 use crate::model::always_build::AlwaysBuild;
@@ -41,7 +41,7 @@ impl<'a> Restoring<'a> {
                 runs: forgotten.get(&place.area).cloned().unwrap_or_default(),
                 units: AlwaysBuild::units(&self.options.always_build, &choice.manifest),
             };
-            let progress = self.unpacker.progress.go_on();
+            let progress = self.unpacker.progress.check_stopped();
             let restored = progress
                 .and_then(|()| self.restore_area(place, &choice, &mut report))
                 .and_then(|()| forgotten.forget(&place.dir, &choice.manifest.entries));
@@ -71,12 +71,17 @@ impl<'a> Restoring<'a> {
         self.store.remove_if_damaged(self.lease, pack?).err().map(Warning::from)
     }
 
-    pub(super) fn known(&self, place: &Place, choice: &Choice) -> Option<Known> {
+    pub(super) fn known(&self, place: &AreaPlace, choice: &Choice) -> Option<Known> {
         let read = choice.is_whole().then_some((&choice.id, &choice.manifest));
         Known::of(self.store, self.lease, &self.job.readable, &place.dir, &self.boot, read)
     }
 
-    fn restore_area(&self, place: &Place, choice: &Choice, report: &mut AreaReport) -> Result<()> {
+    fn restore_area(
+        &self,
+        place: &AreaPlace,
+        choice: &Choice,
+        report: &mut AreaReport,
+    ) -> Result<()> {
         let Choice { id, manifest, .. } = choice;
         place.check(self.store.root(), &self.job.cargo_home)?;
         if let Some(link) = links::of_target(place, &manifest.entries) {
@@ -122,7 +127,7 @@ impl<'a> Restoring<'a> {
 
     fn place(
         &self,
-        area: &Place,
+        area: &AreaPlace,
         choice: &Choice,
         known: Option<&Known>,
         report: &mut AreaReport,
@@ -146,14 +151,14 @@ impl<'a> Restoring<'a> {
     /// Records the files that are in the directory now, so that the save need not read them.
     fn record(
         &self,
-        place: &Place,
+        place: &AreaPlace,
         choice: &Choice,
         placed: Placed,
         known: Option<&Known>,
     ) -> Result<()> {
         let Choice { id, manifest, .. } = choice;
         // The earlier record is still true: the restore changed nothing.
-        let is_as_ever = place.area.is_shared() && placed.mode == Mode::InPlace;
+        let is_as_ever = place.area.is_shared() && placed.mode == AreaMode::InPlace;
         let was_untouched = placed.certain.as_ref().is_some_and(HashSet::is_empty);
         if is_as_ever && was_untouched && known.is_some_and(|known| known.generation() == id) {
             return Ok(());
@@ -169,7 +174,7 @@ impl<'a> Restoring<'a> {
     }
 
     pub(super) fn log(&self, report: &AreaReport) -> Result<()> {
-        if report.mode == Mode::Left {
+        if report.mode == AreaMode::Left {
             return Ok(());
         }
         let event = if report.hit == Hit::Miss { "miss" } else { "restore" };

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::systems::another_system;
 use crate::job::checkout_files::CheckoutFiles;
 use crate::job::note::Note;
-use crate::job::report::{AreaReport, Mode};
-use crate::job::{Job, Place};
+use crate::job::report::{AreaMode, AreaReport};
+use crate::job::{AreaPlace, Job};
 use crate::model::choice::{Chosen, Hit};
 use crate::model::manifest::{GenerationId, Header, Manifest};
 
@@ -38,13 +38,13 @@ impl Choice {
 
     /// Reports that the live target of an area is left as it is, instead of this generation.
     pub(super) fn tell_left(self, report: &mut AreaReport) {
-        (report.mode, report.hit) = (Mode::Left, self.chosen.hit);
+        (report.mode, report.hit) = (AreaMode::Left, self.chosen.hit);
         report.matched_key = Some(self.manifest.header.cache_key.clone());
         report.notes.extend(self.ahead);
     }
 
     /// Reports this as the generation for `place`, with notes on how it differs from the wish.
-    pub(super) fn tell(&self, job: &Job, place: &Place, report: &mut AreaReport) {
+    pub(super) fn tell(&self, job: &Job, place: &AreaPlace, report: &mut AreaReport) {
         let header = &self.manifest.header;
         report.hit = self.chosen.hit;
         (report.files, report.bytes) = (header.files, header.bytes);
@@ -75,7 +75,7 @@ fn elsewhere<'a>(
     moved.chain([Note::PathBound(crates.clone())])
 }
 
-fn remarks(job: &Job, place: &Place, chosen: &Chosen, header: &Header) -> Vec<Note> {
+fn remarks(job: &Job, place: &AreaPlace, chosen: &Chosen, header: &Header) -> Vec<Note> {
     let mut notes = Vec::new();
     if chosen.hit == Hit::Fallback {
         notes.push(Note::AnotherKey(header.cache_key.clone()));

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cargo::environment::{Reach, reach};
 use crate::cargo::explain;
-use crate::job::Place;
+use crate::job::AreaPlace;
 use crate::model::manifest::Header;
 use crate::model::rebuild::Reason;
 
 /// Returns the reason why cargo builds all crates of a generation again, and the reason why it
 /// builds all path crates again, if there are any.
-pub(super) fn differences(header: &Header, place: &Place) -> (Option<Reason>, Option<Reason>) {
+pub(super) fn differences(header: &Header, place: &AreaPlace) -> (Option<Reason>, Option<Reason>) {
     let only = |components: &BTreeMap<String, String>, prefixes: &[&str]| -> BTreeMap<_, _> {
         let is_wanted = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
         let wanted = components.iter().filter(|(name, _)| is_wanted(name));

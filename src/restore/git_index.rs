@@ -56,7 +56,7 @@ impl Restoring<'_> {
 
     fn refresh_index(&self, index: &GitIndex, dest: &Beneath, staged: &Staged) -> Result<()> {
         let progress = self.unpacker.progress;
-        progress.go_on()?;
+        progress.check_stopped()?;
         let Some(place) = below(dest.path(), &index.path)? else { return Ok(()) };
         let before = Stat::of(&index.path).at("read metadata", &index.path)?;
         staged.clear()?;

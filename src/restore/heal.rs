@@ -50,7 +50,9 @@ fn half_extractions(job: &Job, registry: &Beneath) -> Result<Vec<RelPath>> {
     let is_wanted = |path: &RelPath, what: Kind| {
         let is_crate = home::unit(Shared::Registry, path).is_some();
         let leads_there = path.components().next() == Some(b"src".as_slice());
-        what == Kind::Dir && leads_there && (!is_crate || job.wanted.wants(Shared::Registry, path))
+        what == Kind::Dir
+            && leads_there
+            && (!is_crate || job.locked_parts.wants(Shared::Registry, path))
     };
     // The walk does not enter crates.
     let is_inside = |path: &RelPath| path.components().count() > 3;

@@ -8,7 +8,7 @@ use super::{HomeAreas, Restoring};
 use crate::cargo::home::Shared;
 use crate::fs::space::now_at;
 use crate::fs::stat::Inode;
-use crate::job::Place;
+use crate::job::AreaPlace;
 use crate::job::owners::home_dirs;
 use crate::job::report::{AreaReport, Said};
 use crate::job::warning::{FoundBy, Warning};
@@ -70,7 +70,7 @@ impl<'a> Restoring<'a> {
     pub(super) fn place_home(
         &self,
         kind: Shared,
-        place: &Place,
+        place: &AreaPlace,
         manifest: &Manifest,
         report: &mut AreaReport,
     ) -> Result<Placed> {
@@ -131,7 +131,7 @@ impl<'a> Restoring<'a> {
     /// the time of the restore, if it wrote anything.
     pub(super) fn note_restored(
         &self,
-        place: &Place,
+        place: &AreaPlace,
         manifest: &Manifest,
         inodes: &HashMap<RelPath, Inode>,
         placed: Option<Timestamp>,
@@ -173,7 +173,7 @@ impl<'r> Mending<'r> {
                 kind: part.kind,
                 root: &job.cargo_home,
                 dir: part.dir,
-                checksums: job.wanted.checksums(),
+                checksums: job.locked_parts.checksums(),
                 wrong: paths.as_ref(),
             };
             match place_shared(unpacker, lease, &home, manifest)? {
@@ -243,14 +243,14 @@ impl<'r> Mending<'r> {
     /// everything else that is wrong.
     fn clear_ways(&mut self) -> Result<Vec<Wrong>> {
         let (restoring, part) = (self.restoring, self.part);
-        let is_way = |wrong: &Wrong| restoring.job.wanted.is_way(part.kind, &wrong.path);
+        let is_way = |wrong: &Wrong| restoring.job.locked_parts.is_way(part.kind, &wrong.path);
         let wrong = restoring.look_over(part)?;
         let (ways, rest): (Vec<_>, Vec<_>) = wrong.into_iter().partition(is_way);
         let found = (FoundBy::Restore, restoring.left_by(part));
         let removal = restoring.vouching().remove(part, &ways, found);
         self.said.warnings.extend(removal.warnings);
         if !removal.is_done {
-            let reason = "what stands there in place of a directory cannot be removed";
+            let reason = "a file or symlink stands in it where cargo needs a directory, and cannot be removed";
             return Err(Error::Unfit { path: part.dir.to_owned(), reason });
         }
         Ok(rest)

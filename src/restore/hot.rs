@@ -5,7 +5,7 @@ use crate::fs::beneath::Beneath;
 use crate::fs::crash::crash_point;
 use crate::fs::space::is_same_mount;
 use crate::job::progress::Progress;
-use crate::job::report::Mode;
+use crate::job::report::AreaMode;
 use crate::job::warning::Warning;
 use crate::job::{Error, Result};
 use crate::model::manifest::{GenerationId, Manifest};
@@ -32,7 +32,7 @@ pub(super) struct Taking<'a> {
 /// A tree that was taken.
 pub(super) struct Taken {
     /// Whether it was cloned or moved.
-    pub(super) mode: Mode,
+    pub(super) mode: AreaMode,
     /// The inodes of its files; in a clone, only of files with one name.
     pub(super) inodes: Inodes,
 }
@@ -65,7 +65,7 @@ pub(super) fn take(
             Err(error) => {
                 warnings.push(Warning::HotTreeNotUsed(error.into()));
                 staged.clear()?;
-                taking.progress.go_on()?;
+                taking.progress.check_stopped()?;
             }
         }
     }
@@ -86,12 +86,12 @@ impl Taking<'_> {
             let (held, _) = self.intact(held, manifest)?;
             let inodes = clone_tree(&manifest.entries, &tree, &dest, self.progress)?;
             held.touch()?;
-            return Ok(Some(Taken { mode: Mode::Clone, inodes }));
+            return Ok(Some(Taken { mode: AreaMode::Clone, inodes }));
         }
         drop(held);
         let Some(held) = self.store.hold_hot_tree(hot, Hold::Alone)? else { return Ok(None) };
         let (held, inodes) = self.intact(held, manifest)?;
-        self.progress.go_on()?;
+        self.progress.check_stopped()?;
         staged.adopt(&hot.path)?;
         crash_point("hot: taken");
         if manifest.entries.len() as u64 != manifest.header.entries {
@@ -100,7 +100,7 @@ impl Taking<'_> {
         }
         held.forget()?;
         self.progress.done(manifest.header.files, manifest.header.bytes);
-        Ok(Some(Taken { mode: Mode::Move, inodes }))
+        Ok(Some(Taken { mode: AreaMode::Move, inodes }))
     }
 
     /// Returns the tree if it is as recorded. Otherwise sets it aside, and fails.

@@ -9,8 +9,8 @@ use super::standing::fates_in;
 use crate::cargo::manifests::is_other_repo;
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
+use crate::job::{AreaPlace, Job};
 use crate::job::{Error, Result};
-use crate::job::{Job, Place};
 use crate::model::configuration::is_configuration;
 use crate::model::kept::{StaysAway, stays_away};
 use crate::model::manifest::{Entry, EntryKind, FileFacts, KeptFile, Manifest, Source};
@@ -134,7 +134,7 @@ fn create(
 /// for them. The checkout has these `contents`; the files in `away` stay away in any case.
 pub(super) fn judge(
     job: &Job,
-    place: &Place,
+    place: &AreaPlace,
     choice: &Choice,
     contents: &Contents,
     away: &PutBack,

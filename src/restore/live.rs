@@ -18,7 +18,7 @@ use crate::fs::walk::Found;
 use crate::job::Result;
 use crate::job::note::Note;
 use crate::job::sources::Glance;
-use crate::job::{Job, Place};
+use crate::job::{AreaPlace, Job};
 use crate::model::ahead::{Other, Times, is_true_to_sources};
 use crate::model::manifest::{EntryKind, GenerationId, Header, Manifest};
 use crate::model::raw_path::RawPath;
@@ -35,7 +35,7 @@ pub(super) struct Live<'a> {
     pub(super) store: &'a Store,
     pub(super) lease: &'a Lease,
     pub(super) job: &'a Job,
-    pub(super) place: &'a Place,
+    pub(super) place: &'a AreaPlace,
     pub(super) glance: &'a Glance,
 }
 

@@ -18,7 +18,7 @@ use crate::job::further::{For, with_last};
 use crate::job::report::{AreaReport, Report, RestoreReport};
 use crate::job::sources::Glance;
 use crate::job::warning::Warning;
-use crate::job::{Job, Place};
+use crate::job::{AreaPlace, Job};
 use crate::model::choice::{Wish, ranked};
 use crate::model::sketch::Contents;
 use crate::store::{self, Generation, Lease, Purpose, Store};
@@ -60,9 +60,9 @@ pub(super) fn choose<'a>(
     store: &Store,
     lease: &Lease,
     job: &'a Job,
-    places: &[&'a Place],
+    places: &[&'a AreaPlace],
 ) -> RestorePlan<'a> {
-    let begin = |place: &&'a Place| Search::begin(store, job, place);
+    let begin = |place: &&'a AreaPlace| Search::begin(store, job, place);
     let searches: Vec<_> = places.par_iter().map(begin).collect();
     let is_of_target =
         |search: &Search<'_>| !search.place.area.is_shared() && !search.generations.is_empty();
@@ -99,14 +99,14 @@ pub(super) fn choose<'a>(
 /// The search for the generation to restore to one area.
 pub(super) struct Search<'a> {
     job: &'a Job,
-    pub(super) place: &'a Place,
+    pub(super) place: &'a AreaPlace,
     pub(super) wish: Wish,
     report: AreaReport,
     pub(super) generations: Vec<Generation>,
 }
 
 impl<'a> Search<'a> {
-    fn begin(store: &Store, job: &'a Job, place: &'a Place) -> Self {
+    fn begin(store: &Store, job: &'a Job, place: &'a AreaPlace) -> Self {
         let started = Instant::now();
         let wish = job.wish(place);
         let mut report = AreaReport::new(place.area.clone());

@@ -49,12 +49,12 @@ use crate::job::note::Note;
 use crate::job::owners::note_build;
 use crate::job::progress::Progress;
 use crate::job::report::{
-    AreaReport, Mode, Report, RestoreReport, Said, SourcesReport, left_behind, not_restored,
+    AreaMode, AreaReport, Report, RestoreReport, Said, SourcesReport, left_behind, not_restored,
 };
 use crate::job::sources::Glance;
 use crate::job::warning::Warning;
+use crate::job::{AreaPlace, Job};
 use crate::job::{Error, Result};
-use crate::job::{Job, Place};
 use crate::model::always_build::AlwaysBuild;
 use crate::model::area::Area;
 use crate::model::cache_mode::CacheMode;
@@ -74,7 +74,7 @@ struct RestorePlan<'a> {
 
 /// An area, and the generation that was chosen for it.
 struct Planned<'a> {
-    place: &'a Place,
+    place: &'a AreaPlace,
     /// The report so far.
     report: AreaReport,
     choice: Option<Choice>,
@@ -82,7 +82,7 @@ struct Planned<'a> {
 
 /// An area whose directory is finished.
 struct Restored<'a> {
-    place: &'a Place,
+    place: &'a AreaPlace,
     report: AreaReport,
     /// The generation that is in place.
     placed: Option<Choice>,
@@ -242,7 +242,7 @@ impl<'a> Restoring<'a> {
         warnings.extend(renewed.iter_mut().flat_map(|it| std::mem::take(&mut it.warnings)));
         cleared.failed(&areas);
         let is_done = |dir: &PathBuf, area: &Restored<'_>| {
-            area.place.dir == *dir && (area.placed.is_some() || area.report.mode == Mode::Left)
+            area.place.dir == *dir && (area.placed.is_some() || area.report.mode == AreaMode::Left)
         };
         let others = self.job.target_dirs.iter();
         let others = others.filter(|dir| !areas.iter().any(|area| is_done(dir, area)));
@@ -251,12 +251,12 @@ impl<'a> Restoring<'a> {
     }
 
     /// Chooses a generation for each `wanted` area. Reads the sources if the choice needs them.
-    fn plan(&self, wanted: impl Fn(&&Place) -> bool) -> RestorePlan<'a> {
+    fn plan(&self, wanted: impl Fn(&&AreaPlace) -> bool) -> RestorePlan<'a> {
         let places: Vec<_> = self.job.places.iter().filter(wanted).collect();
         if self.options.cache_mode.restores() {
             return choose(self.store, self.lease, self.job, &places);
         }
-        let nothing = |place: &&'a Place| Planned {
+        let nothing = |place: &&'a AreaPlace| Planned {
             place,
             report: AreaReport::new(place.area.clone()),
             choice: None,
@@ -307,7 +307,7 @@ impl<'a> Restoring<'a> {
         self.refresh_indexes(&refreshing, is_known);
         done.kept_files = kept.iter().map(|(root, path)| shown_in(root, Some(path))).collect();
         done.blind_inputs = self.blind_inputs(areas, &refreshing);
-        done.rebuilds = self.rebuilds(areas, &refreshing.outcome(is_known));
+        done.rebuilds = self.rebuilds(areas, &refreshing.final_sources(is_known));
         done
     }
 }

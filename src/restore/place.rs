@@ -18,7 +18,7 @@ use crate::job::Result;
 use crate::job::checkout_files::is_shared;
 use crate::job::dirs::holds_anything;
 use crate::job::locks::keep_builds_out;
-use crate::job::report::Mode;
+use crate::job::report::AreaMode;
 use crate::model::manifest::Entry;
 use crate::model::rel_path::RelPath;
 use crate::model::root::Root;
@@ -76,7 +76,7 @@ pub(super) fn place(
         compare(dir, &manifest.entries, known, checkout_files, scratch, unpacker.progress)?;
     if comparison.is_whole {
         unpacker.progress.done(manifest.header.files, manifest.header.bytes);
-        return Ok(Placed { mode: Mode::InPlace, ..Placed::default() });
+        return Ok(Placed { mode: AreaMode::InPlace, ..Placed::default() });
     }
     // The old tree is removed later, so we must be able to enter its unreadable directories.
     for path in &comparison.unreadable {
@@ -98,8 +98,8 @@ pub(super) fn place(
     // The staging directory holds the old tree now, so this removes it.
     drop(staged);
     let most = comparison.same.len() as u64 * 2 >= manifest.header.files;
-    if placed.mode == Mode::Unpack && most {
-        placed.mode = Mode::InPlace;
+    if placed.mode == AreaMode::Unpack && most {
+        placed.mode = AreaMode::InPlace;
     }
     Ok(placed)
 }
@@ -145,7 +145,7 @@ impl Placing<'_> {
         } else {
             let dest = Beneath::open(staged.path())?;
             let packs = &manifest.header.packs;
-            (Mode::Unpack, self.unpacker.unpack(packs, &manifest.entries, &dest, reuse)?)
+            (AreaMode::Unpack, self.unpacker.unpack(packs, &manifest.entries, &dest, reuse)?)
         };
         staged.open_to_others()?;
         crash_point("restore: staged");

@@ -10,7 +10,7 @@ use crate::fs::beneath::Beneath;
 use crate::fs::cursor::{AT_A_TIME, Cursor};
 use crate::fs::stat::{Inode, Kind, Stat};
 use crate::job::Result;
-use crate::job::report::Mode;
+use crate::job::report::AreaMode;
 use crate::job::warning::Warning;
 use crate::model::manifest::{Entry, EntryKind, FileFacts, Manifest};
 use crate::model::rel_path::RelPath;
@@ -20,7 +20,7 @@ use crate::tree::compare::{Known, has_same_bytes};
 #[derive(Default)]
 pub(super) struct Placed {
     /// The rung that was used.
-    pub(super) mode: Mode,
+    pub(super) mode: AreaMode,
     /// The inodes of files whose bytes are certain: this restore wrote them, or a save saw them.
     pub(super) inodes: HashMap<RelPath, Inode>,
     /// The files that this restore wrote or compared; `None` if these are all files.
@@ -39,7 +39,7 @@ impl Placed {
     /// read meanwhile.
     pub(super) fn forget_reads(&mut self, dir: &Path, entries: &[Entry]) -> Result<()> {
         // Files that were just written look unread already.
-        if matches!(self.mode, Mode::InPlace | Mode::Move) {
+        if matches!(self.mode, AreaMode::InPlace | AreaMode::Move) {
             for path in forget_reads(dir, entries)? {
                 self.inodes.remove(path);
             }

@@ -9,11 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::flags::differences;
-use super::refreshing::Outcome;
+use super::refreshing::FinalSources;
 use crate::cargo::lock_file::Diff;
 use crate::cargo::units::Units;
 use crate::fs::stat::Stat;
-use crate::job::{Job, Place};
+use crate::job::{AreaPlace, Job};
 use crate::model::always_build::AlwaysBuild;
 use crate::model::digest::Digest;
 use crate::model::freshness::Observed;
@@ -31,13 +31,13 @@ use crate::model::timestamp::Timestamp;
 /// in any case.
 pub(super) fn explain(
     job: &Job,
-    place: &Place,
+    place: &AreaPlace,
     manifest: &Manifest,
-    outcome: &Outcome<'_>,
+    final_sources: &FinalSources<'_>,
     always_build: &[AlwaysBuild],
 ) -> Vec<Rebuild> {
     let demanded = AlwaysBuild::units(always_build, manifest);
-    let now = Now { demanded, ..Looking::at(job, manifest, outcome).now(place) };
+    let now = Now { demanded, ..Looking::at(job, manifest, final_sources).now(place) };
     rebuilds(&manifest.graph, &now)
 }
 
@@ -45,7 +45,7 @@ pub(super) fn explain(
 struct Looking<'a> {
     job: &'a Job,
     manifest: &'a Manifest,
-    outcome: &'a Outcome<'a>,
+    final_sources: &'a FinalSources<'a>,
     recorded: HashMap<(&'a Root, Option<&'a RelPath>), SourceContent>,
 }
 
@@ -59,7 +59,7 @@ struct Spot<'a> {
 }
 
 impl<'a> Looking<'a> {
-    fn at(job: &'a Job, manifest: &'a Manifest, outcome: &'a Outcome<'a>) -> Self {
+    fn at(job: &'a Job, manifest: &'a Manifest, final_sources: &'a FinalSources<'a>) -> Self {
         let sources = manifest
             .sources
             .iter()
@@ -68,10 +68,10 @@ impl<'a> Looking<'a> {
             .kept
             .iter()
             .map(|kept| ((&kept.root, Some(&kept.path)), kept.as_source().content()));
-        Self { job, manifest, outcome, recorded: kept.chain(sources).collect() }
+        Self { job, manifest, final_sources, recorded: kept.chain(sources).collect() }
     }
 
-    fn now(&self, place: &Place) -> Now {
+    fn now(&self, place: &AreaPlace) -> Now {
         let Manifest { header, entries, graph, .. } = self.manifest;
         let (everything, every_path_crate) = differences(header, place);
         let units = Units::among(entries.iter().map(|entry| &entry.path));
@@ -134,13 +134,13 @@ impl<'a> Looking<'a> {
 
     /// Returns the current state of the path at `spot`, as cargo sees it: for a directory,
     /// everything in it counts.
-    fn path(&self, spot: &Spot<'_>, place: &Place) -> PathNow {
+    fn path(&self, spot: &Spot<'_>, place: &AreaPlace) -> PathNow {
         let shown = spot.shown();
         // Cargo follows symlinks.
         let on_disk = || spot.full.metadata().ok().map(|found| Stat::from(&found).mtime);
         let mut now = PathNow { shown, moved: spot.moved.clone(), ..PathNow::default() };
         let seen = spot.inside.as_ref().and_then(|(root, dir, path)| {
-            let (observed, mtime) = self.outcome.get(&(*dir, path.as_ref()))?;
+            let (observed, mtime) = self.final_sources.get(&(*dir, path.as_ref()))?;
             Some((*root, *dir, path.as_ref(), *observed, *mtime))
         });
         let Some((root, dir, path, observed, mtime)) = seen else {
@@ -148,7 +148,7 @@ impl<'a> Looking<'a> {
             return now;
         };
         let is_recorded = |path: Option<&RelPath>| {
-            let (found, _) = self.outcome[&(dir, path)];
+            let (found, _) = self.final_sources[&(dir, path)];
             let recorded = self.recorded.get(&(root, path));
             if recorded.is_none() && path.is_some_and(is_of_git) {
                 // No record exists, so nothing shows that the file changed; its mtime shows that it
@@ -162,7 +162,7 @@ impl<'a> Looking<'a> {
             now.changed.extend((!is_recorded(path)).then(|| now.shown.clone()));
             return now;
         }
-        for ((_, path), (found, mtime)) in within(self.outcome, dir, path) {
+        for ((_, path), (found, mtime)) in within(self.final_sources, dir, path) {
             now.mtime = now.mtime.max(Some(*mtime));
             if !is_recorded(*path) {
                 let list =
@@ -201,7 +201,7 @@ type Seen<'a> = (&'a (&'a Path, Option<&'a RelPath>), &'a (&'a Observed, Timesta
 
 /// Returns the sources in a directory of a root, including the directory itself.
 fn within<'a>(
-    outcome: &'a Outcome<'a>,
+    final_sources: &'a FinalSources<'a>,
     dir: &'a Path,
     path: Option<&'a RelPath>,
 ) -> impl Iterator<Item = Seen<'a>> {
@@ -210,7 +210,7 @@ fn within<'a>(
         (Some(path), Some(found)) => found.is_within(path),
         (Some(_), None) => false,
     };
-    let from = outcome.range((dir, path)..);
+    let from = final_sources.range((dir, path)..);
     from.take_while(move |((root, found), _)| *root == dir && is_within(*found))
 }
 

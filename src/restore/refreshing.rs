@@ -35,7 +35,8 @@ pub(super) struct Refreshing<'a> {
 }
 
 /// Every source with its mtime after the restore, by the directory of its root and its path there.
-pub(super) type Outcome<'a> = BTreeMap<(&'a Path, Option<&'a RelPath>), (&'a Observed, Timestamp)>;
+pub(super) type FinalSources<'a> =
+    BTreeMap<(&'a Path, Option<&'a RelPath>), (&'a Observed, Timestamp)>;
 
 /// Returns the inputs of a generation: its sources and its kept files.
 fn origins(manifest: &Manifest) -> Vec<Source> {
@@ -195,19 +196,19 @@ impl<'a> Refreshing<'a> {
 
     /// Returns every source with its mtime after the restore. `is_put_back` tells whether unchanged
     /// sources get their recorded mtimes.
-    pub(super) fn outcome(&self, is_put_back: bool) -> Outcome<'_> {
-        let mut outcome = Outcome::new();
+    pub(super) fn final_sources(&self, is_put_back: bool) -> FinalSources<'_> {
+        let mut final_sources = FinalSources::new();
         for (dir, seen, refresh) in &self.roots {
             for now in &seen.observed {
-                outcome.insert((*dir, now.path.as_ref()), (now, now.mtime));
+                final_sources.insert((*dir, now.path.as_ref()), (now, now.mtime));
             }
             let put_back = refresh.put_back.iter().filter(|_| is_put_back);
             for (index, mtime) in refresh.renewed.iter().chain(put_back) {
                 let now = &seen.observed[*index];
-                outcome.insert((*dir, now.path.as_ref()), (now, *mtime));
+                final_sources.insert((*dir, now.path.as_ref()), (now, *mtime));
             }
         }
-        outcome
+        final_sources
     }
 
     /// Makes every changed source look new. This is always sound, whatever trees are in place.

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::standing::Checkout;
 use crate::job::note::Note;
-use crate::job::{Job, Place};
+use crate::job::{AreaPlace, Job};
 use crate::model::choice::Score;
 use crate::model::scope::Scope;
 use crate::model::score::{
@@ -62,7 +62,7 @@ impl Scores {
     pub(super) fn of(
         store: &Store,
         job: &Job,
-        place: &Place,
+        place: &AreaPlace,
         contents: &Contents,
         generations: &[&Generation],
     ) -> Self {

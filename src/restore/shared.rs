@@ -14,7 +14,7 @@ use crate::fs::crash::crash_point;
 use crate::fs::stat::Stat;
 use crate::job::Result;
 use crate::job::locks::keep_packages_still;
-use crate::job::report::Mode;
+use crate::job::report::AreaMode;
 use crate::model::manifest::{Entry, EntryKind, Manifest};
 use crate::model::rel_path::RelPath;
 use crate::store::Lease;
@@ -52,7 +52,7 @@ pub(super) fn place_shared(
     unpacker.progress.expect(wanted.bytes);
     if wanted.entries.is_empty() {
         let certain = Some(HashSet::new());
-        return Ok(Some(Placed { mode: Mode::InPlace, certain, ..Placed::default() }));
+        return Ok(Some(Placed { mode: AreaMode::InPlace, certain, ..Placed::default() }));
     }
     let staged = if is_free {
         Staged::for_free_place(lease, dir)?
@@ -68,7 +68,7 @@ pub(super) fn place_shared(
     let _lock = keep_packages_still(cargo_home, unpacker.progress)?;
     if is_free && staged.take_free_place(dir)? {
         crash_point("restore: placed");
-        return Ok(Some(Placed { mode: Mode::Unpack, inodes, ..Placed::default() }));
+        return Ok(Some(Placed { mode: AreaMode::Unpack, inodes, ..Placed::default() }));
     }
     let dest = Beneath::open(dir)?;
     let mut grafting = Grafting::new(home, manifest, &wanted, (&staging, &dest));
@@ -76,7 +76,7 @@ pub(super) fn place_shared(
     let grafted = grafting.grafted;
     crash_point("restore: placed");
     let most = wanted.entries.len() * 2 <= manifest.entries.len();
-    let mode = if most { Mode::InPlace } else { Mode::Unpack };
+    let mode = if most { AreaMode::InPlace } else { AreaMode::Unpack };
     let certain = within(&grafted, &wanted.entries);
     // The rename itself changed the ctime of the renamed paths.
     inodes.retain(|path, _| certain.contains(path) && !grafted.contains(path));

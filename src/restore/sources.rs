@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::kept_back::{create_missing, judge, take_away};
 use super::put_back::PutBack;
 use super::rebuild::{explain, shown_in};
-use super::refreshing::{Outcome, Refreshing, look};
+use super::refreshing::{FinalSources, Refreshing, look};
 use super::standing::fates_in;
 use super::{Planned, Restored, Restoring};
 use crate::cargo::scratch::Scratch;
@@ -141,12 +141,16 @@ impl Restoring<'_> {
     }
 
     /// Returns the crates in the restored targets that cargo will build again.
-    pub(super) fn rebuilds(&self, areas: &[Restored<'_>], outcome: &Outcome<'_>) -> Vec<Rebuild> {
+    pub(super) fn rebuilds(
+        &self,
+        areas: &[Restored<'_>],
+        final_sources: &FinalSources<'_>,
+    ) -> Vec<Rebuild> {
         let of_areas = areas.par_iter();
         let of_areas = of_areas.filter_map(|area| Some((area.place, area.placed.as_ref()?)));
         let explained = of_areas.flat_map(|(place, choice)| {
             let always_build = &self.options.always_build;
-            let rebuilds = explain(self.job, place, &choice.manifest, outcome, always_build);
+            let rebuilds = explain(self.job, place, &choice.manifest, final_sources, always_build);
             with_lacking(rebuilds, &choice.lacking)
         });
         explained.collect()

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::flags::differences;
 use crate::cargo::meaning::of_profiles;
 use crate::cargo::seen::Manifests;
-use crate::job::{Job, Place};
+use crate::job::{AreaPlace, Job};
 use crate::model::digest::Digest;
 use crate::model::manifest::{Header, Manifest};
 use crate::model::mark::Mark;
@@ -20,7 +20,7 @@ use crate::model::unit_graph::{Asks, GraphPackage, ProfileMarks, other_features}
 /// The checkout of one target. Many generations are compared with it, so each answer is kept.
 pub(super) struct Checkout<'a> {
     job: &'a Job,
-    place: &'a Place,
+    place: &'a AreaPlace,
     contents: &'a Contents,
     profiles: ProfileMarks,
     lock: Lock<'a>,
@@ -42,7 +42,7 @@ enum Want {
 impl<'a> Checkout<'a> {
     /// Prepares the comparison for the target at `place` of a job whose roots have these
     /// `contents`.
-    pub(super) fn new(job: &'a Job, place: &'a Place, contents: &'a Contents) -> Self {
+    pub(super) fn new(job: &'a Job, place: &'a AreaPlace, contents: &'a Contents) -> Self {
         Self {
             job,
             place,
@@ -137,7 +137,7 @@ impl<'a> Checkout<'a> {
 /// `None` if the generation says too little of its units.
 pub(super) fn fates_in(
     job: &Job,
-    place: &Place,
+    place: &AreaPlace,
     manifest: &Manifest,
     contents: &Contents,
 ) -> Option<Vec<Fate>> {

@@ -1,7 +1,7 @@
 //! The notes of a restore on the systems that generations were built on.
 
 use crate::job::note::Note;
-use crate::job::{Job, Place};
+use crate::job::{AreaPlace, Job};
 use crate::model::choice::{Chosen, Hit, Wish};
 use crate::model::manifest::Header;
 use crate::model::system::{self, Fit};
@@ -21,7 +21,7 @@ pub(super) fn another_system(job: &Job, chosen: &Chosen, header: &Header) -> Opt
 pub(super) fn newer_systems(
     store: &Store,
     job: &Job,
-    (wish, place): (&Wish, &Place),
+    (wish, place): (&Wish, &AreaPlace),
     generations: &[Generation],
     best: Option<Hit>,
 ) -> Vec<Note> {

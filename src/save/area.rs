@@ -19,9 +19,9 @@ use crate::cargo::home::Shared;
 use crate::fs::crash::crash_point;
 use crate::fs::space::now_at;
 use crate::fs::walk::{Found, Missed, Walked};
-use crate::job::report::{AreaReport, Mode, Said, UnitsReport};
+use crate::job::report::{AreaMode, AreaReport, Said, UnitsReport};
 use crate::job::warning::Warning;
-use crate::job::{Error, Place, Result};
+use crate::job::{AreaPlace, Error, Result};
 use crate::model::choice::Hit;
 use crate::model::leftovers::{LeftAs, SavedFrom};
 use crate::model::timestamp::Timestamp;
@@ -38,7 +38,11 @@ use crate::vouch::Part;
 /// journal.
 ///
 /// After an error the store is as it was for this area.
-pub(super) fn save(saving: &Saving<'_>, place: &Place, guard: Result<BuildGuard>) -> AreaReport {
+pub(super) fn save(
+    saving: &Saving<'_>,
+    place: &AreaPlace,
+    guard: Result<BuildGuard>,
+) -> AreaReport {
     let started = Instant::now();
     let mut report = AreaReport::new(place.area.clone());
     if let Err(error) = guard.and_then(|guard| save_area(saving, place, &guard, &mut report)) {
@@ -53,11 +57,11 @@ pub(super) fn save(saving: &Saving<'_>, place: &Place, guard: Result<BuildGuard>
 
 fn save_area(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     guard: &BuildGuard,
     report: &mut AreaReport,
 ) -> Result<()> {
-    saving.progress.go_on()?;
+    saving.progress.check_stopped()?;
     place.check(saving.store.root(), &saving.job.cargo_home)?;
     if let Some(why) = refusal(saving, place) {
         report.warnings.push(why);
@@ -93,11 +97,11 @@ fn save_area(
     (report.files, report.bytes) = (manifest.header.files, manifest.header.bytes);
 
     let id = if let Some(id) = identical(saving, place, known.as_ref(), &manifest)? {
-        (report.mode, report.hit) = (Mode::Unchanged, Hit::Exact);
+        (report.mode, report.hit) = (AreaMode::Unchanged, Hit::Exact);
         id
     } else {
         crash_point("save: packs visible");
-        report.mode = Mode::Published;
+        report.mode = AreaMode::Published;
         saving.store.publish(saving.lease, &manifest)?
     };
     report.generation = Some(id.to_string());
@@ -138,7 +142,7 @@ struct Scanned {
 
 /// Walks the directory, without the wrong parts of `CARGO_HOME`. Returns the reason as an inner
 /// `Err` if there is nothing to save.
-fn scan(saving: &Saving<'_>, place: &Place) -> Result<std::result::Result<Scanned, Said>> {
+fn scan(saving: &Saving<'_>, place: &AreaPlace) -> Result<std::result::Result<Scanned, Said>> {
     // A killed restore may have left its mark. If the mark cannot be removed, that does no harm: it
     // is no part of any tree.
     drop(unmark(&place.dir));
@@ -181,7 +185,7 @@ struct Packed {
 /// Selects the units to store, and packs the contents that the store lacks.
 fn pack(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     scanned: Scanned,
     known: Option<&Known>,
 ) -> Result<Packed> {
@@ -212,7 +216,7 @@ fn pack(
     Ok(Packed { left, tree, recorded, keep, contents, is_vouched, said })
 }
 
-fn record_graph(saving: &Saving<'_>, place: &Place, left: &Left) -> Option<Recorded> {
+fn record_graph(saving: &Saving<'_>, place: &AreaPlace, left: &Left) -> Option<Recorded> {
     let is_used = |unit: &UnitDir| left.seen.get(unit).is_none_or(|it| it.was_used != Some(false));
     let around = Surroundings::of(saving.job, place, saving.sources);
     (!place.area.is_shared()).then(|| graph::record(&left.found, &around, is_used))
@@ -220,7 +224,7 @@ fn record_graph(saving: &Saving<'_>, place: &Place, left: &Left) -> Option<Recor
 
 fn find_kept(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     found: &[Found],
     recorded: Option<&Recorded>,
     known: Option<&Known>,
@@ -232,8 +236,8 @@ fn find_kept(
 
 fn log(saving: &Saving<'_>, report: &AreaReport) -> Result<()> {
     let event = match report.mode {
-        Mode::Published => "save",
-        Mode::Unchanged => "stamp",
+        AreaMode::Published => "save",
+        AreaMode::Unchanged => "stamp",
         _ => return Ok(()),
     };
     Ok(saving.store.log(&Event {

@@ -6,7 +6,7 @@ use super::kept::Keep;
 use super::saving::Saving;
 use super::units::units_of;
 use crate::fs::walk::Missed;
-use crate::job::Place;
+use crate::job::AreaPlace;
 use crate::job::Result;
 use crate::model::digest::Digest;
 use crate::model::manifest::{Content, Entry, EntryKind, FileFacts, Header, Manifest, PackUse};
@@ -78,7 +78,7 @@ pub(super) fn read(
 /// Completes the manifest. Moves the entries out of the tree.
 pub(super) fn assemble(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     tree: &mut Tree,
     contents: Contents,
     keep: &[Keep],
@@ -166,12 +166,12 @@ fn index<'s>(saving: &'s Saving<'_>) -> Result<&'s Index> {
 
 /// Returns the system to record for a tree: this one, combined with the system of the tree that the
 /// build began with. Returns `None` for `registry` and `git`.
-fn system(saving: &Saving<'_>, place: &Place, known: Option<&Known>) -> Option<System> {
+fn system(saving: &Saving<'_>, place: &AreaPlace, known: Option<&Known>) -> Option<System> {
     let began_on = known.and_then(|known| known.manifest().header.system.as_ref());
     (!place.area.is_shared()).then(|| saving.job.system.clone().on_top_of(began_on))
 }
 
-fn header(saving: &Saving<'_>, place: &Place, packs: Vec<PackUse>) -> Header {
+fn header(saving: &Saving<'_>, place: &AreaPlace, packs: Vec<PackUse>) -> Header {
     Header {
         series: saving.job.series(place),
         cache_key: saving.job.key.clone(),

@@ -7,7 +7,7 @@ use crate::cargo::build_lock::lock_files;
 use crate::fs::lock::Lock;
 use crate::job::locks::keep_builds_out;
 use crate::job::progress::Progress;
-use crate::job::{Error, Place, Result};
+use crate::job::{AreaPlace, Error, Result};
 
 /// How long a save waits for a build that still runs in its directory.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,7 +19,7 @@ pub(super) struct BuildGuard {
 }
 
 impl BuildGuard {
-    pub(super) fn of(place: &Place, progress: &Progress) -> Result<Self> {
+    pub(super) fn of(place: &AreaPlace, progress: &Progress) -> Result<Self> {
         if place.area.is_shared() {
             return Ok(Self { dir: None, locks: Vec::new() });
         }

@@ -10,7 +10,7 @@ use crate::fs::crash::crash_point;
 use crate::fs::rename::rename_noreplace;
 use crate::fs::space::{is_mount_point, is_same_mount, now_at};
 use crate::fs::stat::{Kind, Stat};
-use crate::job::Place;
+use crate::job::AreaPlace;
 use crate::job::checkout_files::CheckoutFiles;
 use crate::job::note::Note;
 use crate::job::report::Said;
@@ -43,7 +43,7 @@ pub struct HotPolicy {
 /// gone; the packs have everything.
 pub(super) fn park(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     (tree, inodes): (&Tree, &Inodes),
     id: &GenerationId,
     manifest: &Manifest,
@@ -60,7 +60,7 @@ pub(super) fn park(
 
 fn try_park(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     saved: (&Tree, &Inodes),
     id: &GenerationId,
     manifest: &Manifest,
@@ -79,7 +79,7 @@ fn try_park(
     if !trees.iter().any(is_there) {
         let Some(base) = base_for(saving, &dir)? else {
             return Ok(Err(format!(
-                "there is no room of ours on the filesystem of `{}`",
+                "the store has no directory on the filesystem of `{}`",
                 dir.display()
             )));
         };
@@ -142,7 +142,7 @@ fn move_there(
     // a file loses a name, and a copy has a ctime of its own: read such files again.
     let moved = Beneath::open(staged.path())?;
     let has_its_bytes = |path: &RelPath, facts: &FileFacts, inode| {
-        saving.progress.go_on()?;
+        saving.progress.check_stopped()?;
         Ok(saved.get(path) == Some(&inode) || holds(&moved, path, facts)?)
     };
     if let Some(path) = first_difference(staged.path(), entries, &walked, has_its_bytes)? {
@@ -170,7 +170,7 @@ fn move_there(
 
 /// Removes hot trees of this repository, area and kind of job: the least recently used ones above
 /// the maximum, and those that may no longer be used.
-fn drop_surplus(saving: &Saving<'_>, place: &Place) -> Result<()> {
+fn drop_surplus(saving: &Saving<'_>, place: &AreaPlace) -> Result<()> {
     let is_kin = |hot: &HotTree| {
         let (scope, area) = (&hot.generation.series.scope, &hot.generation.series.area);
         scope.repository == saving.job.scope.repository
@@ -192,7 +192,7 @@ fn give_back(staged: &Staged, dir: &Path, own: &CheckoutFiles) -> Result<()> {
     } else if rename_noreplace(staged.path(), dir)? {
         Ok(())
     } else {
-        let reason = "something appeared in its place, and its tree goes";
+        let reason = "another entry took its place, so the parked tree is removed";
         Err(Error::Unfit { path: dir.to_owned(), reason })
     }
 }

@@ -1,7 +1,7 @@
 //! Finds a generation that already holds the tree to save.
 
 use super::saving::Saving;
-use crate::job::Place;
+use crate::job::AreaPlace;
 use crate::job::{Result, sources};
 use crate::model::manifest::{Entry, EntryKind, GenerationId, KeptFile, Manifest};
 use crate::model::source::is_executable;
@@ -10,7 +10,7 @@ use crate::tree::compare::{Known, has_same_bytes};
 /// Returns a generation of the same key that already holds the tree, if this job may restore it.
 pub(super) fn identical(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     known: Option<&Known>,
     new: &Manifest,
 ) -> Result<Option<GenerationId>> {

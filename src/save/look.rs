@@ -9,7 +9,7 @@ use crate::job::note::Note;
 use crate::job::progress::Progress;
 use crate::job::report::Said;
 use crate::job::warning::Warning;
-use crate::job::{Job, Place};
+use crate::job::{AreaPlace, Job};
 use crate::model::area::Area;
 use crate::tree::missed::{self};
 use crate::tree::walk::walk_tree;
@@ -19,7 +19,7 @@ use crate::vouch::look_at_home;
 /// to save.
 pub(super) fn look(
     job: &Job,
-    place: &Place,
+    place: &AreaPlace,
     checkout_files: &CheckoutFiles,
     progress: &Progress,
 ) -> Result<std::result::Result<Walked, Said>> {

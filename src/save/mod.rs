@@ -24,7 +24,7 @@ use self::build_guard::BuildGuard;
 use self::compiled::look_for_left_sources;
 pub use self::hot::HotPolicy;
 use self::saving::Saving;
-use crate::cargo::home::Wanted;
+use crate::cargo::home::LockedParts;
 use crate::fs::crash::crash_point;
 use crate::job::Result;
 use crate::job::further::{For, with_found, with_last};
@@ -32,7 +32,7 @@ use crate::job::owners::Owners;
 use crate::job::progress::Progress;
 use crate::job::report::{Report, SaveReport, SourcesReport, left_behind};
 use crate::job::warning::Warning;
-use crate::job::{Job, Place, sources};
+use crate::job::{AreaPlace, Job, sources};
 use crate::model::area::Area;
 use crate::model::leftovers::SavedFrom;
 use crate::model::level::Level;
@@ -79,7 +79,7 @@ struct Saved {
     report: SaveReport,
     /// The parts of `CARGO_HOME` that the lock files name, with those of targets that the save
     /// found.
-    wanted: Wanted,
+    locked_parts: LockedParts,
     /// A wrong source in the home that targets may be built from.
     left_source: Option<PathBuf>,
 }
@@ -98,7 +98,7 @@ fn save_all(
     let lease = store.lease(Purpose::Save)?;
     crash_point("save: leased");
     // Keep builds out before reading the sources, so that no build compiles a later edit.
-    let guard = |place: &Place| BuildGuard::of(place, progress);
+    let guard = |place: &AreaPlace| BuildGuard::of(place, progress);
     let mut guards: Vec<_> = job.places.iter().map(guard).collect();
     let has_target = job.places.iter().any(|place| !place.area.is_shared());
     let (mut sources, mut job) = (Vec::new(), job);
@@ -106,9 +106,9 @@ fn save_all(
     if has_target {
         let (recorded, found) = sources::record(&job)?;
         sources = recorded;
-        let before = job.wanted.clone();
+        let before = job.locked_parts.clone();
         job = with_found(job, found);
-        is_wider = job.wanted != before;
+        is_wider = job.locked_parts != before;
         if job.places.len() > guards.len() {
             guards.extend(job.places[guards.len()..].iter().map(guard));
             sources = sources::record(&job)?.0;
@@ -143,7 +143,11 @@ fn save_all(
         ..Report::of(job.key.clone(), areas)
     };
     let report = SaveReport { shared, reuse: reused };
-    Ok(Saved { report, wanted: job.wanted.clone(), left_source: saving.left_source.into_inner() })
+    Ok(Saved {
+        report,
+        locked_parts: job.locked_parts.clone(),
+        left_source: saving.left_source.into_inner(),
+    })
 }
 
 /// Saves `registry` and `git` first, then the other areas. The first two cost least and help most,
@@ -159,17 +163,17 @@ pub fn save_shared_first(
     let shared = save_all(store, shared, options.clone(), progress, None)?;
     let targets = Cow::Owned(job.only(|area| !area.is_shared()));
     let targets = save_all(store, targets, options.clone(), progress, shared.left_source)?;
-    let (shared, Saved { report: mut targets, wanted, .. }) = (shared.report, targets);
+    let (shared, Saved { report: mut targets, locked_parts, .. }) = (shared.report, targets);
     if options.from == SavedFrom::Recorded {
         let owners = Owners { store, job, boot: &boot_id() };
         let noted = owners.note_missing(|_| true);
         targets.shared.warnings.extend(noted.err().map(Warning::from));
     }
-    if wanted == job.wanted {
+    if locked_parts == job.locked_parts {
         return Ok(shared.and(targets));
     }
     // A target that this save found needs more of `CARGO_HOME`.
-    let job = Job { wanted, ..job.clone() };
+    let job = Job { locked_parts, ..job.clone() };
     let again = save(store, &job.only(Area::is_shared), options, progress)?;
     Ok(shared.again(again).and(targets))
 }

@@ -1,13 +1,13 @@
 //! The reasons not to save an area that exists.
 
 use super::saving::Saving;
-use crate::job::Place;
+use crate::job::AreaPlace;
 use crate::job::warning::Warning;
 use crate::model::area::Area;
 use crate::model::leftovers::{Foreign, SavedFrom, foreign};
 
 /// Returns the warning that an area must not be saved; `None` if it may be.
-pub(super) fn refusal(saving: &Saving<'_>, place: &Place) -> Option<Warning> {
+pub(super) fn refusal(saving: &Saving<'_>, place: &AreaPlace) -> Option<Warning> {
     let dir = place.dir.clone();
     if let Some(whose) = refuses(saving, place) {
         return Some(Warning::NotSaved { dir, whose });
@@ -17,7 +17,7 @@ pub(super) fn refusal(saving: &Saving<'_>, place: &Place) -> Option<Warning> {
 }
 
 /// Returns why this job may not save an area that another job used; `None` if it may.
-fn refuses(saving: &Saving<'_>, place: &Place) -> Option<Foreign> {
+fn refuses(saving: &Saving<'_>, place: &AreaPlace) -> Option<Foreign> {
     if place.area.is_shared() {
         let home = &saving.job.cargo_home;
         let is_any = saving.options.from == SavedFrom::Anyone || !saving.store.is_home(home);

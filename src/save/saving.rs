@@ -9,7 +9,7 @@ use crate::cargo::tracked::{Tracked, tracked};
 use crate::job::checkout_files::CheckoutFiles;
 use crate::job::owners::Owners;
 use crate::job::progress::Progress;
-use crate::job::{Job, Place};
+use crate::job::{AreaPlace, Job};
 use crate::model::manifest::{FurtherTarget, Source, SourceKind};
 use crate::model::root::Root;
 use crate::store::{Lease, Store};
@@ -59,7 +59,7 @@ impl Saving<'_> {
     }
 
     /// Returns the files in the directory of a target that are no part of the area.
-    pub(super) fn checkout_files<'s>(&'s self, place: &Place) -> CheckoutFiles {
+    pub(super) fn checkout_files<'s>(&'s self, place: &AreaPlace) -> CheckoutFiles {
         let of_root = |(root, dir): (&'s Root, &'s PathBuf)| {
             let files =
                 move |source: &&Source| source.root == *root && source.kind != SourceKind::Dir;
@@ -69,7 +69,7 @@ impl Saving<'_> {
         CheckoutFiles::within(&place.dir, self.job.roots.iter().map(of_root))
     }
 
-    pub(super) fn known(&self, place: &Place) -> Option<Known> {
+    pub(super) fn known(&self, place: &AreaPlace) -> Option<Known> {
         Known::of(self.store, self.lease, &self.job.readable, &place.dir, &self.boot, None)
     }
 }

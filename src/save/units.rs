@@ -10,7 +10,7 @@ use crate::cargo::units::{Units, crate_of, incremental_of, is_fingerprint};
 use crate::fs::atime::notices_reads;
 use crate::fs::stat::Kind;
 use crate::fs::walk::{Found, Missed};
-use crate::job::Place;
+use crate::job::AreaPlace;
 use crate::job::Result;
 use crate::job::note::Note;
 use crate::model::manifest::{Binding, Header, Manifest, Unit};
@@ -59,7 +59,7 @@ impl Left {
 /// Leaves out the units that the job no longer uses, and those with a part that could not be read.
 pub(super) fn leave_unused(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     mut found: Vec<Found>,
     missed: &[Missed],
     known: Option<&Known>,
@@ -94,7 +94,7 @@ pub(super) fn leave_unused(
 /// they belong to.
 pub(super) fn leave_missed(
     saving: &Saving<'_>,
-    place: &Place,
+    place: &AreaPlace,
     left: Left,
     missed: &[Missed],
     known: Option<&Known>,
@@ -106,7 +106,7 @@ pub(super) fn leave_missed(
     Ok(left)
 }
 
-fn origin(saving: &Saving<'_>, place: &Place, manifest: &Manifest) -> Origin {
+fn origin(saving: &Saving<'_>, place: &AreaPlace, manifest: &Manifest) -> Origin {
     let Header { series, job, .. } = &manifest.header;
     let is_same = series.key == place.series_key && *job == saving.job.label;
     if is_same { Origin::SameJob } else { Origin::OtherJob }

@@ -53,7 +53,7 @@ pub enum Error {
     PackMissing(Digest),
 
     /// A generation has the largest possible number. This program never gives that number.
-    #[error("no generation can follow `{}`: its number is the last there is", .0.display())]
+    #[error("no generation can follow `{}`: its number is the highest possible", .0.display())]
     LastNumber(PathBuf),
 
     /// gc removed the generation after it was listed.

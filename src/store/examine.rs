@@ -19,7 +19,7 @@ pub struct Holdings {
     /// The paths of all manifests.
     pub manifests: Vec<PathBuf>,
     /// Other paths under `series/`, which this program never creates.
-    pub strangers: Vec<PathBuf>,
+    pub unknown_paths: Vec<PathBuf>,
     /// Stamps that cannot be parsed.
     pub unreadable_stamps: Vec<PathBuf>,
     /// Entries of the wrong kind, owner or mode for their place, whatever their name.
@@ -73,7 +73,7 @@ impl Store {
             match (found.stat.kind, found.path.components().count()) {
                 (Kind::Dir, 1..=3) => {}
                 (Kind::File, 4) if number_of(&path).is_some() => holdings.manifests.push(path),
-                _ => holdings.strangers.push(path),
+                _ => holdings.unknown_paths.push(path),
             }
         }
         Ok(holdings)

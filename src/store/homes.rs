@@ -50,7 +50,7 @@ pub struct PrivateHome {
 
 /// The last use of a home: by which runner and process, and when.
 #[derive(Debug, Serialize, Deserialize)]
-struct Record {
+struct HomeRecord {
     runner: String,
     work_dir: RawPath,
     last_used: Timestamp,
@@ -126,7 +126,7 @@ impl Store {
         let work_dir = RawPath::of(owner.work_dir.as_os_str().as_bytes());
         let user = ProcessMark::of_parent();
         let runner = owner.name.clone();
-        let record = Record { runner, work_dir, last_used: now, user, scope };
+        let record = HomeRecord { runner, work_dir, last_used: now, user, scope };
         let json = serde_json::to_vec(&record).expect("the record of a home is plain JSON");
         self.write_whole(&beside(&path, ".json"), &json)?;
         // A symlink would lead cargo, and later gc, out of the store.
@@ -216,7 +216,7 @@ fn last_used(path: &Path, now: Timestamp) -> Timestamp {
     if is_used { now } else { record.last_used.min(now) }
 }
 
-fn read_record(path: &Path) -> Option<Record> {
+fn read_record(path: &Path) -> Option<HomeRecord> {
     serde_json::from_slice(&read_short(&beside(path, ".json"), MAX_LEN).ok()??).ok()
 }
 

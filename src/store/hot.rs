@@ -90,10 +90,11 @@ impl fmt::Display for StrayRecord {
         match &self.names {
             Some(names) => write!(
                 f,
-                "`{path}` names `{}`, which is no hot tree of this store: the record goes, and what it names stays",
+                "`{path}` names `{}`, which is not a hot tree of this store: the record is removed, and that path \
+                 stays as it is",
                 names.display()
             ),
-            None => write!(f, "`{path}` cannot be read as the record of a hot tree: it goes"),
+            None => write!(f, "`{path}` is not a readable record of a hot tree, and is removed"),
         }
     }
 }

@@ -57,7 +57,7 @@ impl HeaderBudget {
     }
 }
 
-const HEADERS: &str = "its header, beside the others, needs more memory than any of ours";
+const HEADERS: &str = "its header, with those read before it, needs too much memory";
 
 /// Returns an estimate, in bytes, of the memory that a value needs once `json` is parsed: at most
 /// 256 for an object, at most 96 for an element of a list or map.
@@ -107,7 +107,7 @@ impl<R: BufRead> Lines<R> {
             return Err(too_long("it has too many lines"));
         }
         if self.reader.limit() == 0 {
-            return Err(too_long("it is longer than one of its size can be"));
+            return Err(too_long("it unpacks to more text than a file of its size can hold"));
         }
         if line.last() == Some(&b'\n') {
             line.pop();

@@ -133,8 +133,8 @@ impl Store {
                 None if wanted == Kind::Dir && depth < levels(top) => {
                     Self::look(top, &path, depth + 1, odd);
                 }
-                None if is_stranger(top, depth, &path) => {
-                    let what = "its name is none of ours".to_owned();
+                None if has_unknown_name(top, depth, &path) => {
+                    let what = "this program gives no file such a name".to_owned();
                     odd.push(Odd { oddity: Oddity { path, what }, is_shut: false });
                 }
                 None => {}
@@ -240,7 +240,7 @@ impl Store {
             }
             // Another process may have taken the tree, and then removed its record.
             if Stat::of(&path).is_ok() {
-                odd.push(Oddity { path, what: "nothing says what it is".to_owned() });
+                odd.push(Oddity { path, what: "no record says what it is".to_owned() });
             }
         }
         Ok(odd)
@@ -271,7 +271,7 @@ fn levels(top: &str) -> usize {
 }
 
 /// Tells whether a file has no name that we give to packs or manifests: it will never be read.
-fn is_stranger(top: &str, depth: usize, path: &Path) -> bool {
+fn has_unknown_name(top: &str, depth: usize, path: &Path) -> bool {
     let dir = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     match top {
         "packs" if depth == levels(top) => {

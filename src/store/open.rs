@@ -26,7 +26,7 @@ pub struct Store {
 
 /// The contents of `store.json`.
 #[derive(Debug, Serialize, Deserialize)]
-struct Facts {
+struct StoreHeader {
     format: u32,
     id: String,
     #[serde(default)]
@@ -74,7 +74,8 @@ impl Store {
         let Some(text) = read_short(&path, MAX_LEN)? else {
             return Err(Error::Missing(root.to_owned()));
         };
-        let facts: Facts = serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))?;
+        let facts: StoreHeader =
+            serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))?;
         facts.check(&path)?;
         make_dirs(root)?;
         let root = root.canonicalize().at("resolve", root)?;
@@ -97,7 +98,7 @@ impl Store {
         make_dirs(root)?;
         let path = root.join("store.json");
         let facts =
-            Facts { format: FORMAT, id: leases::random_id(), features: Features::default() };
+            StoreHeader { format: FORMAT, id: leases::random_id(), features: Features::default() };
         Self { root: root.to_owned(), id: facts.id.clone() }.write_missing_tag()?;
         let mut staged =
             tempfile::NamedTempFile::new_in(root.join("staging")).at("create", &path)?;
@@ -133,7 +134,7 @@ impl Store {
     }
 }
 
-impl Facts {
+impl StoreHeader {
     fn check(&self, path: &Path) -> Result<()> {
         let newer =
             |found: String| Error::NewerFormat { path: path.to_owned(), found, known: FORMAT };

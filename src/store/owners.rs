@@ -19,8 +19,9 @@ use crate::fs::At;
 use crate::model::leftovers::DirOwner;
 use crate::model::raw_path::RawPath;
 
+/// The owner of a directory, as stored.
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct OwnerRecord {
     owner: u32,
     directory: RawPath,
     boot: String,
@@ -60,7 +61,7 @@ impl Store {
     pub fn set_dir_owner(&self, dir: &Path, boot: &str, owner: &DirOwner) -> Result<()> {
         let path = self.owner_path(dir);
         let (directory, boot) = (raw(dir), boot.to_owned());
-        let record = Record { owner: super::FORMAT, directory, boot, is: owner.clone() };
+        let record = OwnerRecord { owner: super::FORMAT, directory, boot, is: owner.clone() };
         let json = serde_json::to_vec(&record).expect("the record of an owner is plain JSON");
         let staging = self.staging_dir();
         let staged = tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
@@ -91,15 +92,15 @@ pub(super) fn is_stale(path: &Path, boot: &str) -> bool {
     })
 }
 
-fn dir_of(record: &Record) -> PathBuf {
+fn dir_of(record: &OwnerRecord) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(record.directory.as_bytes()))
 }
 
-fn is_of(record: &Record, boot: &str) -> bool {
+fn is_of(record: &OwnerRecord, boot: &str) -> bool {
     record.owner == super::FORMAT && !boot.is_empty() && record.boot == boot
 }
 
-fn read(path: &Path) -> Option<Record> {
+fn read(path: &Path) -> Option<OwnerRecord> {
     serde_json::from_slice(&read_short(path, MAX_LEN).ok()??).ok()
 }
 

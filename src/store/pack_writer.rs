@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_pack_holds_twice_far_apart_is_stored_once()
+    fn equal_bytes_far_apart_in_a_pack_are_stored_once()
     -> std::result::Result<(), Box<dyn std::error::Error>> {
         let dir = tempfile::tempdir()?;
         let store = Store::open_or_init(&dir.path().join("store"))?;

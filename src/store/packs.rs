@@ -64,7 +64,7 @@ impl Store {
                 (_, Some(digest)) if is_file && self.pack_path(digest) == path => {
                     list.packs.push((digest, found.stat.size));
                 }
-                _ => list.strangers.push(path),
+                _ => list.unknown_paths.push(path),
             }
         }
         Ok(list)
@@ -77,7 +77,7 @@ pub struct PackList {
     /// Every pack, with its size on disk in bytes.
     pub packs: Vec<(Digest, u64)>,
     /// Paths that are no packs, which this program never creates.
-    pub strangers: Vec<PathBuf>,
+    pub unknown_paths: Vec<PathBuf>,
 }
 
 impl Store {
@@ -211,7 +211,7 @@ impl PackFile {
         let (members, found) = self.each_and_digest(take);
         members?;
         if found? != digest {
-            return Err(damaged(&path, "its bytes are not those it is named by").into());
+            return Err(damaged(&path, "its bytes do not have the digest in its name").into());
         }
         Ok(())
     }
@@ -238,7 +238,7 @@ impl PackFile {
         room: &'r mut PackRoom,
     ) -> Result<Option<Members<'r>>> {
         if Digest::of(&room.compressed) != digest {
-            return Err(damaged(&self.path, &"its bytes are not those it is named by"));
+            return Err(damaged(&self.path, &"its bytes do not have the digest in its name"));
         }
         let said = zstd_safe::get_frame_content_size(&room.compressed).ok().flatten();
         let said = said.and_then(|len| usize::try_from(len).ok()).filter(|len| *len <= MAX_LEN);

@@ -54,7 +54,7 @@ pub(crate) fn clone_tree(
     shares.sort_by_key(|(_, files)| std::cmp::Reverse(files.len()));
     let umask = umask();
     let cloned = shares.par_iter().with_max_len(1).map(|(dir, files)| {
-        progress.go_on()?;
+        progress.check_stopped()?;
         let (from, to) = (hot.open_dir(*dir)?, dest.open_dir(*dir)?);
         let clone = |(path, facts): &(&RelPath, &FileFacts)| {
             let inode = clone_file(path, facts, umask, &from, &to)?;

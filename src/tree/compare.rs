@@ -110,7 +110,7 @@ pub(crate) fn compare(
     let verdicts: Result<Vec<bool>> = entries
         .par_iter()
         .map(|entry| {
-            progress.go_on()?;
+            progress.check_stopped()?;
             let Some(stat) = by_path.get(&entry.path) else { return Ok(false) };
             let is_same = is_same(entry, stat, &by_path, &beneath, |facts| {
                 match known.and_then(|known| known.facts_of(&entry.path, stat)) {
@@ -123,7 +123,7 @@ pub(crate) fn compare(
         })
         .collect();
     let mut verdicts = verdicts?;
-    part_twins(entries, &by_path, &mut verdicts);
+    reject_merged_files(entries, &by_path, &mut verdicts);
     let unreadable: Vec<_> = missed.into_iter().map(|missed| missed.path).collect();
     let is_whole =
         found.len() == entries.len() && unreadable.is_empty() && verdicts.iter().all(|same| *same);
@@ -134,7 +134,11 @@ pub(crate) fn compare(
 }
 
 /// Marks files as different that are separate entries but the same inode.
-fn part_twins(entries: &[Entry], by_path: &HashMap<&RelPath, &Stat>, verdicts: &mut [bool]) {
+fn reject_merged_files(
+    entries: &[Entry],
+    by_path: &HashMap<&RelPath, &Stat>,
+    verdicts: &mut [bool],
+) {
     let mut seen = HashSet::new();
     for (entry, same) in entries.iter().zip(verdicts) {
         if let (EntryKind::File(_), Some(stat)) = (&entry.kind, by_path.get(&entry.path)) {

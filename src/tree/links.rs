@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::cargo::parts::{is_built_through, leads_to_built};
-use crate::job::Place;
+use crate::job::AreaPlace;
 use crate::job::dirs::real;
 use crate::model::manifest::{Entry, EntryKind};
 use crate::model::raw_path::RawPath;
@@ -13,7 +13,7 @@ use crate::model::rel_path::RelPath;
 
 /// Returns a symlink among `entries` that keeps this target or build directory from being saved. Returns `None` for
 /// other areas.
-pub(crate) fn of_target<'e>(place: &Place, entries: &'e [Entry]) -> Option<&'e RelPath> {
+pub(crate) fn of_target<'e>(place: &AreaPlace, entries: &'e [Entry]) -> Option<&'e RelPath> {
     if place.area.is_shared() { None } else { built_through(&real(&place.dir), entries) }
 }
 

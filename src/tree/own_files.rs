@@ -43,7 +43,7 @@ pub(crate) fn with_own_files(dir: &Path, entries: &[Entry], progress: &Progress)
     let tree = Beneath::open(dir)?;
     let umask = umask();
     shared.par_iter().enumerate().try_for_each(|(number, path)| {
-        progress.go_on()?;
+        progress.check_stopped()?;
         let Some(facts) = facts_of(entries, path) else { return Ok(()) };
         // No tree has an entry of this name.
         let staged = format!(".runner-cache-{number}");

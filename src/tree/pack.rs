@@ -122,7 +122,7 @@ impl<'a> Packing<'a> {
         let mut writer = self.store.pack_writer(self.lease, draft);
         let mut new = Vec::new();
         for piece in batch {
-            self.progress.go_on()?;
+            self.progress.check_stopped()?;
             let len = usize::try_from(piece.len).expect("a content fits in memory");
             let bytes = writer.room(len);
             if let Err(error) = read_piece(files[piece.file], piece, bytes) {

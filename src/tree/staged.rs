@@ -257,7 +257,7 @@ mod tests {
     use crate::store::{Purpose, Store};
 
     #[test]
-    fn what_was_set_aside_and_is_on_its_way_out_is_in_nobodys_way() -> Result<()> {
+    fn two_trees_staged_beside_one_place_do_not_collide() -> Result<()> {
         let dir = tempfile::tempdir().at("create a directory", Path::new("temporary"))?;
         let store = Store::open_or_init(&dir.path().join("store"))?;
         let lease = store.lease(Purpose::Restore)?;

@@ -103,7 +103,12 @@ impl<'a> Unpacker<'a> {
 
     /// Writes the `wanted` contents of a pack. Decompresses it at once if it states its length or is not longer than
     /// likely, else content by content.
-    fn unpack_one(&self, pack: &PackUse, wanted: &Wanted<'_>, dest: &Beneath) -> Result<()> {
+    fn unpack_one(
+        &self,
+        pack: &PackUse,
+        wanted: &WantedContents<'_>,
+        dest: &Beneath,
+    ) -> Result<()> {
         let mut writing = Writing { unpacker: self, wanted, cursor: Cursor::new(dest), found: 0 };
         let mut file = self.store.open_named_pack(pack.digest)?;
         let path = file.path().to_owned();
@@ -152,7 +157,7 @@ fn likely_len(pack: &PackUse, wanted: usize) -> usize {
 /// Writes the contents of one pack to their places in files.
 struct Writing<'a> {
     unpacker: &'a Unpacker<'a>,
-    wanted: &'a Wanted<'a>,
+    wanted: &'a WantedContents<'a>,
     cursor: Cursor<'a>,
     found: usize,
 }
@@ -160,7 +165,7 @@ struct Writing<'a> {
 impl Writing<'_> {
     fn write(&mut self, digest: Digest, bytes: &[u8]) -> Result<()> {
         let Self { unpacker, wanted, cursor, found } = self;
-        unpacker.progress.go_on()?;
+        unpacker.progress.check_stopped()?;
         let Some(places) = wanted.get(&digest) else { return Ok(()) };
         *found += 1;
         for (file, offset) in places {
@@ -181,7 +186,7 @@ struct Unfinished<'a> {
 }
 
 /// The contents wanted of a pack, each with the files and offsets where it belongs.
-type Wanted<'a> = HashMap<Digest, Vec<(&'a Unfinished<'a>, u64)>>;
+type WantedContents<'a> = HashMap<Digest, Vec<(&'a Unfinished<'a>, u64)>>;
 
 /// The mode, until it is finished, of a file that several threads write to.
 const UNFINISHED_MODE: u32 = 0o600;
@@ -265,8 +270,8 @@ pub(super) fn without_link_groups(
     inodes
 }
 
-fn wanted_by_pack<'a>(files: &'a [Unfinished<'a>]) -> HashMap<u32, Wanted<'a>> {
-    let mut wanted: HashMap<u32, Wanted<'a>> = HashMap::new();
+fn wanted_by_pack<'a>(files: &'a [Unfinished<'a>]) -> HashMap<u32, WantedContents<'a>> {
+    let mut wanted: HashMap<u32, WantedContents<'a>> = HashMap::new();
     for file in files {
         for content in &file.facts.contents {
             let places = wanted.entry(content.pack).or_default().entry(content.digest).or_default();

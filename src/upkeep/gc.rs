@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::hot::hot_facts;
-pub use super::report::{Damage, GcReport, Mode, Options};
+pub use super::report::{Damage, GcMode, GcReport, Options};
 use crate::cargo::build_lock::lock_packages;
 use crate::fs::space::filesystem_of;
 use crate::job::Result;
@@ -32,18 +32,18 @@ const STAGED_SECS: u32 = 3600;
 pub fn gc(store: &Store, pressure: Option<&Pressure>, options: Options<'_>) -> Result<GcReport> {
     let Options { policy, readable, now, mode } = options;
     match mode {
-        Mode::DryRun => {
-            let mut facts = Facts::read(store, pressure, now)?;
+        GcMode::DryRun => {
+            let mut facts = GcFacts::read(store, pressure, now)?;
             let plan = facts.plan(store, policy, pressure, readable, now)?;
             facts.foresee(store, plan)
         }
-        Mode::Execute => {
+        GcMode::Execute => {
             let Some(lock) = store.gc_lock()? else {
                 return Ok(GcReport { other_gc_runs: true, ..GcReport::default() });
             };
             let Reclaimed { dead, left } = store.reclaim()?;
             let odd = store.clear_oddities(&lock)?;
-            let mut facts = Facts::read(store, pressure, now)?;
+            let mut facts = GcFacts::read(store, pressure, now)?;
             let plan = facts.plan(store, policy, pressure, readable, now)?;
             let mut report = facts.carry_out(store, &lock, plan, now)?;
             let left: BTreeSet<_> = left.into_iter().chain(lock.take_left()).collect();
@@ -54,7 +54,7 @@ pub fn gc(store: &Store, pressure: Option<&Pressure>, options: Options<'_>) -> R
 }
 
 /// The state of the store from which gc decides.
-struct Facts {
+struct GcFacts {
     of_store: StoreFacts,
     /// The private homes, the mirrors, and the hot trees on the store's filesystem.
     dirs: Vec<DirFacts>,
@@ -68,7 +68,7 @@ struct Facts {
     unread: Vec<store::Error>,
 }
 
-impl Facts {
+impl GcFacts {
     fn read(store: &Store, pressure: Option<&Pressure>, now: Timestamp) -> Result<Self> {
         let (generations, failures) = store.generations()?;
         let leased = store.lease_facts()?;

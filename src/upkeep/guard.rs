@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::gc::{GcReport, Mode, Options, gc};
+use super::gc::{GcMode, GcReport, Options, gc};
 use super::hot::relieve;
 use crate::cargo::dirs;
 use crate::cargo::memory::Memory;
@@ -22,7 +22,7 @@ use crate::store::Store;
 /// The use that a job makes of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Place {
+pub enum PathUse {
     /// The store.
     Store,
     /// A checkout.
@@ -35,7 +35,7 @@ pub enum Place {
     TempDir,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for PathUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Store => "store",
@@ -62,7 +62,7 @@ pub struct GuardReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Watched {
     /// The places on it.
-    pub places: Vec<Place>,
+    pub places: Vec<PathUse>,
     /// Its usage before.
     pub before: Filesystem,
     /// Its usage after; in a dry run the same.
@@ -81,13 +81,13 @@ pub fn places(
     cargo_home: Option<&Path>,
     target_dir: Option<&Path>,
     environment: &Environment,
-) -> Vec<(Place, PathBuf)> {
+) -> Vec<(PathUse, PathBuf)> {
     let mut places = Vec::new();
     if let Ok(home) = dirs::cargo_home(environment, cargo_home, repo) {
-        places.push((Place::CargoHome, home));
+        places.push((PathUse::CargoHome, home));
     }
     let temp_dir = environment.get("TMPDIR").map_or(Path::new("/tmp"), Path::new);
-    places.push((Place::TempDir, temp_dir.to_owned()));
+    places.push((PathUse::TempDir, temp_dir.to_owned()));
     let own = std::iter::once((repo.to_owned(), target_dir));
     let checkouts = own.chain(dependencies.into_iter().map(|path| (path, None)));
     let checkouts: Vec<_> = checkouts.collect();
@@ -102,10 +102,10 @@ pub fn places(
     }
     for ((checkout, _), dirs) in checkouts.into_iter().zip(found) {
         if let Ok(dirs) = dirs {
-            places.push((Place::Target, dirs.target_dir));
-            places.extend(dirs.build_dir.map(|dir| (Place::Target, dir)));
+            places.push((PathUse::Target, dirs.target_dir));
+            places.extend(dirs.build_dir.map(|dir| (PathUse::Target, dir)));
         }
-        places.push((Place::Workspace, checkout));
+        places.push((PathUse::Workspace, checkout));
     }
     places
 }
@@ -117,7 +117,7 @@ pub fn places(
 /// to restore from the `readable` scopes, so generations of other scopes are evicted first.
 pub fn guard(
     store: &Store,
-    paths: &[(Place, PathBuf)],
+    paths: &[(PathUse, PathBuf)],
     pressure: &Pressure,
     options: Options<'_>,
 ) -> Result<GuardReport> {
@@ -126,17 +126,17 @@ pub fn guard(
     let mut filesystems = measure(store, paths, &mut warnings)?;
     let mut gc = gc(store, Some(pressure), options)?;
     for watched in &mut filesystems {
-        if !watched.places.contains(&Place::Store) {
+        if !watched.places.contains(&PathUse::Store) {
             let (dropped, failures) = relieve(store, &watched.before, pressure, policy, now, mode)?;
             warnings.extend(failures.into_iter().map(Warning::from));
             gc.bytes += dropped.iter().map(|dir| dir.frees_bytes).sum::<u64>();
             gc.dirs.extend(dropped);
         }
         watched.after = filesystem_of(&watched.before.path)?;
-        let of_store = watched.places.contains(&Place::Store);
+        let of_store = watched.places.contains(&PathUse::Store);
         // In a dry run the store's filesystem is as full as before; the report of gc says what a
         // real run would leave.
-        if !(of_store && mode == Mode::DryRun) {
+        if !(of_store && mode == GcMode::DryRun) {
             warnings.extend(warning_of(watched, &pressure.strains(&watched.after)));
         }
     }
@@ -147,12 +147,12 @@ pub fn guard(
 /// guarded all the same.
 fn measure(
     store: &Store,
-    paths: &[(Place, PathBuf)],
+    paths: &[(PathUse, PathBuf)],
     warnings: &mut Vec<Warning>,
 ) -> Result<Vec<Watched>> {
     let of_store = filesystem_of(store.root())?;
     let mut filesystems =
-        vec![Watched { places: vec![Place::Store], after: of_store.clone(), before: of_store }];
+        vec![Watched { places: vec![PathUse::Store], after: of_store.clone(), before: of_store }];
     for (place, path) in paths {
         let filesystem = match filesystem_of(path) {
             Ok(filesystem) => filesystem,
@@ -181,17 +181,17 @@ fn warning_of(watched: &Watched, strains: &[Strain]) -> Option<Warning> {
         path: watched.after.path.clone(),
         holds: watched.places.iter().map(ToString::to_string).collect(),
         strains: strains.to_vec(),
-        is_of_store: watched.places.contains(&Place::Store),
+        is_of_store: watched.places.contains(&PathUse::Store),
     })
 }
 
 /// Warns if the store is at a path that does not last: in memory or in a checkout.
-fn warnings_of_place(root: &Path, paths: &[(Place, PathBuf)]) -> Vec<Warning> {
+fn warnings_of_place(root: &Path, paths: &[(PathUse, PathBuf)]) -> Vec<Warning> {
     let is_memory = filesystem_of(root).is_ok_and(|filesystem| filesystem.is_memory);
     let not_lasting = is_memory.then(|| Warning::StoreInMemory(root.to_owned()));
-    let workspaces = paths.iter().filter(|(place, _)| *place == Place::Workspace);
+    let workspaces = paths.iter().filter(|(place, _)| *place == PathUse::Workspace);
     // The root is canonical, and a workspace that does not exist cannot hold the store.
-    let holds_store = |(_, workspace): &&(Place, PathBuf)| {
+    let holds_store = |(_, workspace): &&(PathUse, PathBuf)| {
         workspace.canonicalize().is_ok_and(|workspace| root.starts_with(workspace))
     };
     let around = workspaces.filter(holds_store).map(|(_, workspace)| Warning::StoreInCheckout {

@@ -8,7 +8,7 @@ use crate::model::pressure::Pressure;
 use crate::model::retention::Policy;
 use crate::model::timestamp::Timestamp;
 use crate::store::{self, HotTree, Store, boot_id};
-use crate::upkeep::report::Mode;
+use crate::upkeep::report::GcMode;
 
 /// Returns the facts of the hot trees that `wanted` picks, for deciding which directories are
 /// dropped.
@@ -33,7 +33,7 @@ pub(crate) fn relieve(
     pressure: &Pressure,
     policy: &Policy,
     now: Timestamp,
-    mode: Mode,
+    mode: GcMode,
 ) -> Result<(Vec<DroppedDir>, Vec<store::Error>)> {
     let trees = store.hot_trees(&boot_id())?;
     let is_there =
@@ -42,7 +42,7 @@ pub(crate) fn relieve(
     let pressure = Pressure { max_size: None, ..*pressure };
     let mut dropped = dropped_dirs(&facts, 0, (&pressure, filesystem), policy, now);
     let mut failures = Vec::new();
-    if mode == Mode::Execute {
+    if mode == GcMode::Execute {
         let is_dropped = |hot: &&HotTree| dropped.iter().any(|dir| dir.path == hot.path);
         let going: Vec<_> = trees.iter().filter(is_dropped).cloned().collect();
         let gone;

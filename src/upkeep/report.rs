@@ -25,12 +25,12 @@ pub struct Options<'a> {
     /// The time of the call.
     pub now: Timestamp,
     /// Whether anything is removed.
-    pub mode: Mode,
+    pub mode: GcMode,
 }
 
 /// Whether gc changes the store or only shows what it would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum GcMode {
     /// Change nothing, not even the leftovers of dead processes.
     DryRun,
     /// Change the store.

@@ -100,7 +100,7 @@ pub fn verify(store: &Store) -> Result<VerifyReport> {
     let packs = store.packs()?;
     let leased = store.lease_facts()?.packs;
     let holdings = store.holdings()?;
-    let mut findings = findings_of(store, &holdings, &packs.strangers);
+    let mut findings = findings_of(store, &holdings, &packs.unknown_paths);
 
     let claims = read_manifests(store, &lease, &holdings.manifests)?;
     findings.extend(claims.findings);
@@ -109,7 +109,7 @@ pub fn verify(store: &Store) -> Result<VerifyReport> {
         let unreferenced =
             |digest: &&Digest| !leased.contains(digest) && !claims.packs.contains_key(digest);
         let paths = on_disk.iter().filter(unreferenced).map(|digest| store.pack_path(*digest));
-        findings.extend(paths.map(|path| note(path, "pack-unreferenced", "nobody names it")));
+        findings.extend(paths.map(|path| note(path, "pack-unreferenced", "no manifest names it")));
     }
 
     let mut report = VerifyReport { generations: claims.generations, ..VerifyReport::default() };
@@ -143,26 +143,28 @@ fn damage(path: PathBuf, code: &'static str, what: impl Into<String>) -> Finding
 }
 
 /// Returns the findings outside manifests and packs.
-fn findings_of(store: &Store, holdings: &Holdings, strangers: &[PathBuf]) -> Vec<Finding> {
+fn findings_of(store: &Store, holdings: &Holdings, unknown_paths: &[PathBuf]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if holdings.root_mode & 0o077 != 0 {
-        let what = format!("others than the owner may read it (mode {:04o})", holdings.root_mode);
+        let what =
+            format!("users other than the owner may read it (mode {:04o})", holdings.root_mode);
         findings.push(note(store.root().to_owned(), "public-mode", what));
     }
-    let is_named = |path: &PathBuf| strangers.contains(path) || holdings.strangers.contains(path);
+    let is_named =
+        |path: &PathBuf| unknown_paths.contains(path) || holdings.unknown_paths.contains(path);
     let odd = holdings.oddities.iter().filter(|odd| !is_named(&odd.path));
     findings.extend(odd.map(|odd| note(odd.path.clone(), "entry-odd", odd.what.clone())));
     let mut add = |paths: &[PathBuf], finding: &dyn Fn(PathBuf) -> Finding| {
         findings.extend(paths.iter().cloned().map(finding));
     };
-    add(strangers, &|path| damage(path, "pack-stranger", "it is no pack"));
-    add(&holdings.strangers, &|path| damage(path, "series-stranger", "it is no manifest"));
+    add(unknown_paths, &|path| damage(path, "pack-stranger", "it is no pack"));
+    add(&holdings.unknown_paths, &|path| damage(path, "series-stranger", "it is no manifest"));
     add(&holdings.unreadable_stamps, &|path| note(path, "stamp-unreadable", "it holds no time"));
     add(&holdings.dead_leases, &|path| note(path, "lease-dead", "its process ended"));
     add(&holdings.unowned_staging, &|path| {
         note(path, "staging-left", "it belongs to no live process")
     });
-    add(&holdings.trash, &|path| note(path, "trash-left", "a gc runs, or was ended"));
+    add(&holdings.trash, &|path| note(path, "trash-left", "gc is running, or was killed"));
     findings
 }
 

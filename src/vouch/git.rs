@@ -31,7 +31,7 @@ pub(crate) fn verdicts(
         }
     }
     let judge = |(top, found): (&RelPath, &Vec<&Found>)| {
-        vouching.progress.go_on()?;
+        vouching.progress.check_stopped()?;
         Ok(judge(vouching, dir, (top, found), known.get(top).map(Seen::of), left_by))
     };
     let judged = parts.par_iter().map(judge).collect::<Result<Vec<_>>>()?;
@@ -114,7 +114,7 @@ fn asks<'a>(vouching: &'a Vouching<'_>, top: &'a RelPath) -> Vec<Ask<'a>> {
     let names: Vec<&[u8]> = top.components().collect();
     match names[..] {
         [b"checkouts", repository, short] => {
-            let revisions = vouching.job.wanted.revisions(repository, short);
+            let revisions = vouching.job.locked_parts.revisions(repository, short);
             revisions.map(Ask::Revision).collect()
         }
         _ => vec![Ask::Whole],

@@ -20,8 +20,8 @@ impl Vouching<'_> {
             known.is_some_and(|known| known.turn == vouched.turn)
         };
         match part.kind {
-            Shared::Registry if !self.job.wanted.has_crates() => Ok(true),
-            Shared::Git if !self.job.wanted.has_repositories() => Ok(true),
+            Shared::Registry if !self.job.locked_parts.has_crates() => Ok(true),
+            Shared::Git if !self.job.locked_parts.has_repositories() => Ok(true),
             Shared::Registry => self.is_registry_vouched(part.dir, is_vouched),
             Shared::Git => self.is_git_vouched(part.dir, is_vouched),
         }
@@ -32,7 +32,7 @@ impl Vouching<'_> {
         dir: &Path,
         is_vouched: impl Fn(Option<RelPath>) -> bool,
     ) -> Result<bool> {
-        let checksums = self.job.wanted.checksums();
+        let checksums = self.job.locked_parts.checksums();
         for below in ["index", "cache", "src"] {
             let Some(registries) = children(&dir.join(below))? else { return Ok(false) };
             for registry in registries.iter().filter(|it| checksums.have_registry(it.name())) {
@@ -68,7 +68,7 @@ impl Vouching<'_> {
         dir: &Path,
         is_vouched: impl Fn(Option<RelPath>) -> bool,
     ) -> Result<bool> {
-        let wanted = &self.job.wanted;
+        let wanted = &self.job.locked_parts;
         let below =
             |top: &Path| RelPath::parse(top.strip_prefix(dir).ok()?.as_os_str().as_bytes()).ok();
         let (Some(mut tops), Some(repositories)) =

@@ -25,7 +25,7 @@ pub(crate) fn look_at_home(
     // While the lock is held, cargo writes nothing, so no path is half written. A later change is
     // noticed when the file is read.
     let _lock = keep_packages_still(&job.cargo_home, progress)?;
-    let wanted = &job.wanted;
+    let wanted = &job.locked_parts;
     let Walked { mut found, missed } = walk(dir, |path, what| match what {
         Kind::Dir => wanted.may_hold(kind, path),
         _ => wanted.wants(kind, path) || wanted.is_way(kind, path),

@@ -224,12 +224,15 @@ impl Vouching<'_> {
             }
         }
         let is_no_way = |found: &&Found| {
-            found.stat.kind != Kind::Dir && self.job.wanted.is_way(part.kind, &found.path)
+            found.stat.kind != Kind::Dir && self.job.locked_parts.is_way(part.kind, &found.path)
         };
         let no_ways = found.iter().filter(is_no_way).map(|found| found.path.clone());
         wrong.extend(no_ways.map(|path| Wrong { path, why: NO_DIRECTORY.to_owned() }));
         if tag::is_wrong(part.dir, found) {
-            wrong.push(Wrong { path: tag::path(), why: "it is not what cargo writes".to_owned() });
+            wrong.push(Wrong {
+                path: tag::path(),
+                why: "cargo did not write its content".to_owned(),
+            });
         }
         // A file that changed this recently may change again and keep its ctime.
         let recent = now.minus(0, SETTLED_NANOS);

@@ -71,8 +71,8 @@ struct Judging<'a> {
 
 impl Judging<'_> {
     fn judge_crate(&self, of: CrateOf<'_>, found: &Crate<'_>) -> Result<Vec<Verdict>> {
-        self.vouching.progress.go_on()?;
-        let expected = self.vouching.job.wanted.checksums().of(of);
+        self.vouching.progress.check_stopped()?;
+        let expected = self.vouching.job.locked_parts.checksums().of(of);
         // Without a digest in any lock file, there is nothing to compare with.
         if expected == Expected::Anything {
             let no_dir = found.source.first().filter(|top| top.stat.kind != Kind::Dir);
@@ -93,7 +93,7 @@ impl Judging<'_> {
         let is = self.judge_source(of, expected, file, &found.source);
         let source = found.source.first().zip(is);
         verdicts.extend(source.map(|(top, is)| Verdict { path: top.path.clone(), is }));
-        if let Expected::Stranger(_) = expected {
+        if let Expected::OtherRegistry(_) = expected {
             for Verdict { is, .. } in &mut verdicts {
                 *is = std::mem::replace(is, Is::Strange).of_stranger();
             }
@@ -121,7 +121,7 @@ impl Judging<'_> {
         if expected.is(&with) {
             Is::Right(Seen { with, files })
         } else {
-            Is::Wrong("it has not the SHA-256 that Cargo.lock names".to_owned())
+            Is::Wrong("its SHA-256 is not the one in Cargo.lock".to_owned())
         }
     }
 
@@ -163,14 +163,15 @@ impl Judging<'_> {
     /// Tells whether cargo keeps the crate files of a registry elsewhere, as those of a local one. It is not enough
     /// that only sources are here: any program may have removed the rest.
     fn is_local(&self, name: &[u8]) -> bool {
-        let may_be_local = self.vouching.job.wanted.checksums().registries().may_be_local(name);
+        let may_be_local =
+            self.vouching.job.locked_parts.checksums().registries().may_be_local(name);
         let name = std::ffi::OsStr::new(std::str::from_utf8(name).unwrap_or_default());
         may_be_local
             && !["index", "cache"].iter().any(|part| self.dir.join(part).join(name).exists())
     }
 
     fn judge_index(&self, file: &Found) -> Result<Option<Verdict>> {
-        self.vouching.progress.go_on()?;
+        self.vouching.progress.check_stopped()?;
         if file.stat.kind == Kind::Symlink {
             let is = Is::Wrong("it is a symlink".to_owned());
             return Ok(Some(Verdict { path: file.path.clone(), is }));

@@ -59,7 +59,7 @@ impl Vouching<'_> {
     }
 
     fn right_in_registry(&self, restored: &Restored<'_>) -> Vec<(RelPath, Seen)> {
-        let checksums = self.job.wanted.checksums();
+        let checksums = self.job.locked_parts.checksums();
         let mut digests: BTreeMap<CrateOf<'_>, Digest> = BTreeMap::new();
         let mut sources: BTreeMap<CrateOf<'_>, Vec<&Entry>> = BTreeMap::new();
         let mut right = Vec::new();

@@ -104,7 +104,7 @@ impl Vouching<'_> {
         }
         let home = Beneath::open(part.dir)?;
         let verdict = |(top, found): (&RelPath, &There<'_>)| {
-            self.progress.go_on()?;
+            self.progress.check_stopped()?;
             Ok(match (saved, kept.get(top)) {
                 (Some(saved), Some(entries)) => !is_as_saved(&home, saved, entries, found)?,
                 _ if part.kind == Shared::Registry => is_other_than_its_crate(&home, top, found),
@@ -152,7 +152,7 @@ impl Vouching<'_> {
         if is_staged(first) || is_staged(second) {
             return false;
         }
-        let wanted = &self.job.wanted;
+        let wanted = &self.job.locked_parts;
         match (part, self.job.is_locked) {
             (Shared::Registry, false) => first != Some(b"CACHEDIR.TAG"),
             // The index names the URL from which crates are fetched.

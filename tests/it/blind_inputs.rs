@@ -57,7 +57,7 @@ fn a_file_that_nothing_reads_is_named_where_its_package_stays_fresh() -> Result 
 }
 
 #[test]
-fn what_is_to_be_built_always_is_built_in_every_job_with_all_that_depends_on_it() -> Result {
+fn always_build_packages_and_their_dependents_are_built_in_every_job() -> Result {
     #[rustfmt::skip]
     let cases = [
         ("",          "",               "1"),

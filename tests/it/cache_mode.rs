@@ -73,7 +73,7 @@ fn a_job_restores_and_saves_what_its_cache_mode_allows() -> Result {
 }
 
 #[test]
-fn what_the_main_step_was_not_allowed_its_post_step_is_not_either() -> Result {
+fn a_post_step_may_do_no_more_than_its_main_step() -> Result {
     for (in_main, in_post, saves) in [
         ("read", "", false),
         ("read", "write", false),
@@ -130,7 +130,7 @@ fn a_job_that_only_saves_builds_on_nothing_that_another_lane_left() -> Result {
 }
 
 #[test]
-fn what_a_job_may_not_restore_it_does_not_look_up_and_misses() -> Result {
+fn a_job_that_may_not_restore_looks_nothing_up_and_misses() -> Result {
     let runner = FakeRunner::new()?;
     run(&runner, |_| {})?;
     for inputs in [

@@ -190,7 +190,7 @@ fn a_branch_is_asked_for_each_time_and_a_commit_needs_no_server() -> Result {
     gone.says(&[
         &format!("error: cannot reach `{url}/org/dep`"),
         "cause: ",
-        "help: look at the network",
+        "help: check the network",
     ])?;
     expect_commit(&org.host.path("dep"), &new)
 }
@@ -199,7 +199,7 @@ fn a_branch_is_asked_for_each_time_and_a_commit_needs_no_server() -> Result {
 type Change = fn(&Path) -> Result;
 
 #[test]
-fn what_an_earlier_job_left_is_kept_only_if_it_is_what_is_wanted() -> Result {
+fn an_earlier_checkout_is_kept_only_if_it_is_the_wanted_one() -> Result {
     let org = Organisation::new()?;
     let files =
         [(".gitignore", "target/\n"), ("src/lib.rs", "// one\n"), ("link.sh", "#!/bin/sh\n")];
@@ -278,8 +278,8 @@ fn what_is_not_ours_is_refused_by_name_and_left_alone() -> Result {
     fs::create_dir(host.path("empty"))?;
     let before = list(&host.path(""))?;
     let cases = [
-        ("foreign", "a directory that is not ours is there"),
-        ("clone", "a directory that is not ours is there"),
+        ("foreign", "a directory that this program did not make is there"),
+        ("clone", "a directory that this program did not make is there"),
         ("files/file", "a file is there"),
         ("symlink", "a symlink is there"),
         ("dangling", "a symlink is there"),
@@ -288,8 +288,8 @@ fn what_is_not_ours_is_refused_by_name_and_left_alone() -> Result {
         (".", "the store is in it"),
         ("store/packs/dep", "it is in the store"),
         ("repo/.git/dep", "it is in a `.git`"),
-        ("new/../../dep", "it does not end in a name of its own"),
-        ("..", "it does not end in a name of its own"),
+        ("new/../../dep", "it does not end in the name of a directory"),
+        ("..", "it does not end in the name of a directory"),
     ];
     for (path, reason) in cases {
         let dest = host.path(path);
@@ -562,7 +562,7 @@ fn files_in(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
 }
 
 #[test]
-fn what_is_no_repository_or_no_ref_never_reaches_git() -> Result {
+fn an_invalid_repository_or_ref_never_reaches_git() -> Result {
     let mut org = Organisation::new()?;
     org.wrap_git("touch \"$0.called\"")?;
     let hostile = [
@@ -621,10 +621,10 @@ fn what_cannot_be_checked_out_is_said_with_the_remedy() -> Result {
     let cases = [
         ("org/nothing@main",             format!("cannot read `{url}/nothing`: there is no such repository, or no access to it"), "give a token that may read it"),
         ("org/dep@v1.2.3",               format!("`{url}/dep` has no branch or tag `v1.2.3`"), "it has `v1.2.0`, `v1.2.1`"),
-        ("org/dep@0123abc",              format!("`{url}/dep` has no branch or tag `0123abc`"), "all digits of a commit"),
-        ("org/dep@refs/pull/9/merge",    format!("`{url}/dep` has no ref `refs/pull/9/merge`"), "look whether it was pushed"),
-        (&format!("org/dep@{missing}"),  format!("`{url}/dep` has no commit `{missing}`"), "look whether it was pushed"),
-        ("org/empty",                    format!("`{url}/empty` has no default branch"), "look whether it was pushed"),
+        ("org/dep@0123abc",              format!("`{url}/dep` has no branch or tag `0123abc`"), "a full commit hash"),
+        ("org/dep@refs/pull/9/merge",    format!("`{url}/dep` has no ref `refs/pull/9/merge`"), "check that it was pushed"),
+        (&format!("org/dep@{missing}"),  format!("`{url}/dep` has no commit `{missing}`"), "check that it was pushed"),
+        ("org/empty",                    format!("`{url}/empty` has no default branch"), "check that it was pushed"),
     ];
     for (wanted, error, help) in cases {
         let outcome = org.check_out(wanted)?;
@@ -636,7 +636,7 @@ fn what_cannot_be_checked_out_is_said_with_the_remedy() -> Result {
     let cases = [
         ("case $* in *version) echo git version 2.25.1; exit;; esac", "error: `git` 2.25.1 is too old, 2.31 is needed", "install git 2.31 or newer"),
         ("case $* in *' fetch '*) echo 'fatal: write error: No space left on device' >&2; exit 128;; esac", "error: cannot write to `", "free space on that filesystem"),
-        ("case $* in *' fetch '*) echo 'error: RPC failed; curl 28 Operation too slow' >&2; exit 128;; esac", "error: cannot reach `", "look at the network"),
+        ("case $* in *' fetch '*) echo 'error: RPC failed; curl 28 Operation too slow' >&2; exit 128;; esac", "error: cannot reach `", "check the network"),
         ("case $* in *' fetch '*) echo 'fatal: all is lost' >&2; exit 128;; esac", "error: cannot use the mirror `", "remove `"),
     ];
     for (script, error, help) in cases {
@@ -737,7 +737,7 @@ fn a_repo_builds_with_the_dependency_and_is_fresh_after_both_were_checked_out_an
 
 /// Something else stands in the place of a mirror, its lock or its stamp, or beside it.
 #[test]
-fn what_is_odd_among_the_mirrors_stops_no_checkout() -> Result {
+fn an_odd_entry_among_the_mirrors_stops_no_checkout() -> Result {
     for suffix in ["", ".git", ".lock", ".used", ".new", ".old"] {
         for odd in ["a directory", "a file", "a symlink loop", "a fifo"] {
             let why = format!("`{suffix}` is {odd}");

@@ -143,7 +143,7 @@ fn no_program_that_a_step_starts_sees_a_secret() -> Result {
 }
 
 #[test]
-fn what_decides_where_cargo_builds_reaches_it() -> Result {
+fn cargo_sees_the_variables_that_decide_where_it_builds() -> Result {
     for (name, below) in [
         ("CARGO_TARGET_DIR", "target"),
         ("CARGO_BUILD_TARGET_DIR", "target"),

@@ -114,7 +114,7 @@ fn the_fields_of_each_object_are_those_that_the_reference_names() -> Result {
 #[test]
 fn the_reference_lists_the_modes_of_an_area_and_no_others() -> Result {
     let source = include_str!("../../src/job/report.rs");
-    let (_, modes) = source.split_once("pub enum Mode {").ok_or("no modes in the source")?;
+    let (_, modes) = source.split_once("pub enum AreaMode {").ok_or("no modes in the source")?;
     let (modes, _) = modes.split_once("\n}").ok_or("the modes have no end")?;
     let modes: Vec<_> = modes
         .lines()

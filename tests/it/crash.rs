@@ -308,7 +308,7 @@ fn a_gc_that_crashes_anywhere_loses_nothing_that_is_kept() -> Result {
 }
 
 #[test]
-fn what_a_crashed_gc_did_not_mean_to_drop_is_there_at_once() -> Result {
+fn files_that_a_crashed_gc_did_not_mean_to_drop_are_there_at_once() -> Result {
     for point in points(COMMANDS[2]) {
         let host = Host::new()?;
         for name in ["first", "second"] {

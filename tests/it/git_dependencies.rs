@@ -104,22 +104,22 @@ struct Case(&'static str, Wrong, &'static str, fn(&Fetched, &Path) -> Result);
 
 #[rustfmt::skip]
 const CASES: [Case; 19] = [
-    Case("edited",            Wrong::Checkout, "`src/lib.rs` is not as in its revision",       |_, dir| write(dir, "src/lib.rs", "//! evil\n")),
-    Case("lost bytes",        Wrong::Checkout, "`src/deep/more.rs` is not as in its revision", |_, dir| write(dir, "src/deep/more.rs", "")),
-    Case("edited and hidden", Wrong::Checkout, "`src/lib.rs` is not as in its revision",       |fetched, dir| {
+    Case("edited",            Wrong::Checkout, "`src/lib.rs` differs from its revision",       |_, dir| write(dir, "src/lib.rs", "//! evil\n")),
+    Case("lost bytes",        Wrong::Checkout, "`src/deep/more.rs` differs from its revision", |_, dir| write(dir, "src/deep/more.rs", "")),
+    Case("edited and hidden", Wrong::Checkout, "`src/lib.rs` differs from its revision",       |fetched, dir| {
         write(dir, "src/lib.rs", "//! evil\n")?;
         fetched.host.git(dir, &["update-index", "--assume-unchanged", "src/lib.rs"])
     }),
-    Case("a mode",            Wrong::Checkout, "`run.sh` is not as in its revision",           |_, dir| Ok(fs::set_permissions(dir.join("run.sh"), PermissionsExt::from_mode(0o644))?)),
-    Case("a link",            Wrong::Checkout, "`link.rs` is not as in its revision",          |_, dir| { fs::remove_file(dir.join("link.rs"))?; link(dir, "link.rs", "/etc/passwd") }),
+    Case("a mode",            Wrong::Checkout, "`run.sh` differs from its revision",           |_, dir| Ok(fs::set_permissions(dir.join("run.sh"), PermissionsExt::from_mode(0o644))?)),
+    Case("a link",            Wrong::Checkout, "`link.rs` differs from its revision",          |_, dir| { fs::remove_file(dir.join("link.rs"))?; link(dir, "link.rs", "/etc/passwd") }),
     Case("a further file",    Wrong::Checkout, "`build.rs` is not in its revision",            |_, dir| write(dir, "build.rs", "fn main() {}")),
     Case("not ignored",       Wrong::Checkout, "`kept.log` is not in its revision",            |_, dir| write(dir, "kept.log", "x")),
-    Case("a file is missing", Wrong::Checkout, "it lacks `run.sh` of its revision",            |_, dir| Ok(fs::remove_file(dir.join("run.sh"))?)),
+    Case("a file is missing", Wrong::Checkout, "`run.sh` of its revision is missing",            |_, dir| Ok(fs::remove_file(dir.join("run.sh"))?)),
     Case("another commit",    Wrong::Checkout, "it is at ",                                    |fetched, dir| fetched.host.git(dir, &["checkout", "-q", "HEAD~1"])),
-    Case("moved back",        Wrong::Checkout, "`src/lib.rs` is not as in its revision",       |fetched, dir| {
+    Case("moved back",        Wrong::Checkout, "`src/lib.rs` differs from its revision",       |fetched, dir| {
         fetched.host.git(dir, &["checkout", "-q", "HEAD~1", "--", "src/lib.rs"])
     }),
-    Case("a program",         Wrong::Checkout, "`core.fsmonitor` in its configuration is not cargo's", |fetched, dir| fetched.host.git(dir, &["config", "core.fsmonitor", "/bin/false"])),
+    Case("a program",         Wrong::Checkout, "`core.fsmonitor` in its configuration was not written by cargo", |fetched, dir| fetched.host.git(dir, &["config", "core.fsmonitor", "/bin/false"])),
     Case("a hook",            Wrong::Checkout, "`.git/hooks/post-checkout` is a program that git would run", |_, dir| write(dir, ".git/hooks/post-checkout", "#!/bin/sh\n")),
     Case("a commit of its own", Wrong::Checkout, "it is at ",                                  |fetched, dir| {
         write(dir, "src/lib.rs", "//! evil\n")?;
@@ -133,7 +133,7 @@ const CASES: [Case; 19] = [
         Ok(())
     }),
     Case("a ref lost bytes",  Wrong::Database, "`refs/remotes/origin/HEAD` is not whole",      |_, dir| write(dir, "refs/remotes/origin/HEAD", "")),
-    Case("a program of it",   Wrong::Database, "`core.sshcommand` in its configuration is not cargo's", |fetched, dir| fetched.host.git(dir, &["config", "core.sshCommand", "evil"])),
+    Case("a program of it",   Wrong::Database, "`core.sshcommand` in its configuration was not written by cargo", |fetched, dir| fetched.host.git(dir, &["config", "core.sshCommand", "evil"])),
     Case("a link in its place", Wrong::Checkout, "it is no directory",                         elsewhere),
     Case("a link to it",      Wrong::Database, "it is no directory",                           elsewhere),
     Case("objects elsewhere", Wrong::Database, "`objects/info/alternates` takes objects from elsewhere", |_, dir| write(dir, "objects/info/alternates", "/tmp\n")),
@@ -198,7 +198,8 @@ impl Case {
 }
 
 #[test]
-fn what_is_not_its_revision_is_not_saved_and_removed_and_cargo_fetches_it_again() -> Result {
+fn a_checkout_that_differs_from_its_revision_is_not_saved_but_removed_and_fetched_again() -> Result
+{
     for case in CASES {
         let why = case.0;
         let fetched = Fetched::new()?;
@@ -276,11 +277,11 @@ fn submodules_are_the_commits_that_the_revision_names() -> Result {
     #[rustfmt::skip]
     let cases: [(&str, Change, Option<&str>); 6] = [
         ("nothing",        |_, _| Ok(()),                                            None),
-        ("emptied",        |_, sub| { fs::remove_dir_all(sub)?; Ok(fs::create_dir(sub)?) }, Some("`deep/sub` is not as in its revision")),
+        ("emptied",        |_, sub| { fs::remove_dir_all(sub)?; Ok(fs::create_dir(sub)?) }, Some("`deep/sub` differs from its revision")),
         ("left empty, as it says", |_, _| Ok(()),                                    None),
-        ("edited",         |_, sub| write(sub, "src/lib.rs", "//! evil\n"),          Some("`deep/sub/src/lib.rs` is not as in its revision")),
+        ("edited",         |_, sub| write(sub, "src/lib.rs", "//! evil\n"),          Some("`deep/sub/src/lib.rs` differs from its revision")),
         ("a further file", |_, sub| write(sub, "build.rs", "fn main() {}"),          Some("`deep/sub/build.rs` is not in its revision")),
-        ("a link",         |_, sub| { fs::remove_dir_all(sub)?; link(sub.parent().ok_or("no parent")?, "sub", "/etc") }, Some("`deep/sub` is not as in its revision")),
+        ("a link",         |_, sub| { fs::remove_dir_all(sub)?; link(sub.parent().ok_or("no parent")?, "sub", "/etc") }, Some("`deep/sub` differs from its revision")),
     ];
     for (why, change, want) in cases {
         let fetched = Fetched::with(|host, lib| {

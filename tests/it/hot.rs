@@ -143,7 +143,7 @@ fn a_hot_tree_that_is_not_as_it_was_put_by_is_set_aside_and_never_used() -> Resu
         assert_eq!(restored.areas(), ["target unpack exact"], "{what}");
         expect_same(&tree, &host.target(), what)?;
         if what != "nothing there" {
-            restored.says(&["hot tree not used", "is not as it was put by"])?;
+            restored.says(&["hot tree not used", "changed after the tree was parked"])?;
             // The first check suffices: no restore looks at the tree again, and gc removes it.
             host.lose_target()?;
             assert!(!host.restore()?.done()?.stderr.contains("hot tree"), "{what}");
@@ -346,7 +346,7 @@ fn a_tree_on_another_filesystem_than_the_store_waits_beside_the_checkout() -> Re
         // A directory that others may write to is no place for a tree.
         fs::set_permissions(&beside, PermissionsExt::from_mode(0o777))?;
         let saved = host.save_with(&PUT_BY)?.done()?;
-        saved.says(&["no hot tree", "no room of ours"])?;
+        saved.says(&["no hot tree", "the store has no directory on the filesystem"])?;
         expect_same(&tree, &host.target(), "not put by")
     })
 }

@@ -95,7 +95,7 @@ fn a_program_put_there_by_hand_needs_no_network() -> Result {
 }
 
 #[test]
-fn what_is_not_the_released_program_is_replaced_unless_it_is_marked() -> Result {
+fn a_file_that_is_not_the_released_program_is_replaced_unless_it_is_marked() -> Result {
     for kind in KINDS {
         let mut runner = Runner::new(kind)?;
         let server = Server::start([whole()])?;

@@ -350,7 +350,11 @@ fn a_target_that_may_be_built_from_what_another_lane_edited_is_not_saved() -> Re
         drop(reading);
         build(&runner, "second")?;
         let post = second.post("success")?.ok()?;
-        assert!(post.log.contains("is not saved: it may be built from"), "{areas}: {}", post.log);
+        assert!(
+            post.log.contains("is not saved: it may have been built from"),
+            "{areas}: {}",
+            post.log
+        );
         check_out(&runner)?;
         let main = job(&runner, Push, &[("areas", areas)]).main()?.ok()?;
         assert_eq!(built_by(&runner, "second"), BTreeSet::new(), "{areas}: {}", main.log);
@@ -467,7 +471,7 @@ fn what_appears_where_a_save_found_nothing_is_set_aside() -> Result {
 /// The push was killed, so the files in its directories are its own. But they were gone when the next job began, which
 /// builds in these directories and names others.
 #[test]
-fn what_was_gone_when_a_job_of_another_lane_began_is_not_of_the_lane_before() -> Result {
+fn a_target_that_was_gone_when_another_lane_began_does_not_belong_to_the_lane_before() -> Result {
     let ways = [Saved, NotSaved, Killed, RestoreOnly, LookupOnly, Disabled, KeyOnly];
     for way in ways {
         for is_left in [false, true] {
@@ -682,7 +686,7 @@ fn a_link_to_a_target_of_the_repository_goes_with_what_lies_there() -> Result {
 
 /// `CARGO_TARGET_DIR` names a directory in which somebody keeps other files.
 #[test]
-fn what_is_not_cargos_in_a_target_directory_is_nobodys_to_remove_or_to_keep() -> Result {
+fn files_that_cargo_did_not_make_in_a_target_directory_are_neither_removed_nor_kept() -> Result {
     let runner = runner()?;
     let data = runner.path("data");
     let job_in = |event| {
@@ -841,7 +845,7 @@ fn on_the_command_line_nothing_is_set_aside_unless_asked() -> Result {
     let restored = host.restore_with(&aside)?.done()?;
     assert!(!host.target().exists());
     let why = restored.report["set_aside"][0]["why"].as_str().unwrap_or_default();
-    assert!(why.ends_with("@pr/7 built there last, which this job may not read"), "{why}");
+    assert!(why.ends_with("@pr/7 built there last, and this job may not read that scope"), "{why}");
     let path = restored.report["set_aside"][0]["path"].as_str();
     assert_eq!(path, host.target().to_str());
     restored.says(&["is set aside: "])?;

@@ -320,7 +320,7 @@ fn patterns_that_are_given_take_the_place_of_the_default() -> Result {
     assert!(!target.join("debug/log/a.log").exists());
     let refused = host.save_with(&["--scratch", "a{"])?;
     assert_eq!(refused.status, Some(1));
-    refused.says(&["`a{` is not a pattern as of gitignore"])
+    refused.says(&["`a{` is not a gitignore pattern"])
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn copy(from: &Path, to: &Path) -> Result {
 }
 
 #[test]
-fn what_a_killed_restore_staged_goes_unless_it_is_not_that_any_more() -> Result {
+fn staging_of_a_killed_restore_goes_unless_it_is_no_longer_the_marked_directory() -> Result {
     type Change = fn(&Host, &Path) -> Result;
     #[rustfmt::skip]
     let changes: [(&str, bool, Change); 7] = [

@@ -40,20 +40,20 @@ const SOURCE: &str = "registry/src/index.crates.io-1949cf8c6b5b557f/foo-1.0.0";
 
 #[rustfmt::skip]
 const CASES: [Case; 16] = [
-    Case("a tag is empty",         "registry/CACHEDIR.TAG", "it is not what cargo writes", |home| write(home, "registry/CACHEDIR.TAG", "")),
-    Case("a source is edited",     SOURCE, "`src/lib.rs` is not as in its `.crate` file",
+    Case("a tag is empty",         "registry/CACHEDIR.TAG", "cargo did not write its content", |home| write(home, "registry/CACHEDIR.TAG", "")),
+    Case("a source is edited",     SOURCE, "`src/lib.rs` differs from its `.crate` file",
         |home| write(home, format!("{SOURCE}/src/lib.rs"), "//! evil-1.0.0")),
-    Case("edited, of equal size",  SOURCE, "`src/lib.rs` is not as in its `.crate` file",
+    Case("edited, of equal size",  SOURCE, "`src/lib.rs` differs from its `.crate` file",
         |home| keeping_mtime(&home.join(SOURCE).join("src/lib.rs"), |path| Ok(fs::write(path, "//! fox-1.0.0")?))),
-    Case("a source lost bytes",    SOURCE, "`src/lib.rs` is not as in its `.crate` file",
+    Case("a source lost bytes",    SOURCE, "`src/lib.rs` differs from its `.crate` file",
         |home| write(home, format!("{SOURCE}/src/lib.rs"), "")),
-    Case("a mode",                 SOURCE, "`Cargo.toml` is not as in its `.crate` file",
+    Case("a mode",                 SOURCE, "`Cargo.toml` differs from its `.crate` file",
         |home| Ok(fs::set_permissions(home.join(SOURCE).join("Cargo.toml"), PermissionsExt::from_mode(0o755))?)),
     Case("a further file",         SOURCE, "`build.rs` is not in its `.crate` file",
         |home| write(home, format!("{SOURCE}/build.rs"), "fn main() {}")),
-    Case("a file is missing",      SOURCE, "it lacks `Cargo.toml` of its `.crate` file",
+    Case("a file is missing",      SOURCE, "`Cargo.toml` of its `.crate` file is missing",
         |home| Ok(fs::remove_file(home.join(SOURCE).join("Cargo.toml"))?)),
-    Case("a link",                 SOURCE, "`src/lib.rs` is not as in its `.crate` file",
+    Case("a link",                 SOURCE, "`src/lib.rs` differs from its `.crate` file",
         |home| { fs::remove_file(home.join(SOURCE).join("src/lib.rs"))?; link(&home.join(SOURCE), "src/lib.rs", "/etc/passwd") }),
     Case("a link in its place",    SOURCE, "it is no directory", |home| {
         let elsewhere = home.with_extension("elsewhere");
@@ -68,11 +68,11 @@ const CASES: [Case; 16] = [
         fs::remove_dir_all(home.join("registry/cache"))?;
         Ok(fs::remove_dir_all(home.join("registry/index"))?)
     }),
-    Case("a download is cut",      CRATE,  "it has not the SHA-256 that Cargo.lock names",
+    Case("a download is cut",      CRATE,  "its SHA-256 is not the one in Cargo.lock",
         |home| Ok(fs::File::options().write(true).open(home.join(CRATE))?.set_len(20)?)),
-    Case("a download lost bytes",  CRATE,  "it has not the SHA-256 that Cargo.lock names",
+    Case("a download lost bytes",  CRATE,  "its SHA-256 is not the one in Cargo.lock",
         |home| { let len = fs::metadata(home.join(CRATE))?.len(); write(home, CRATE, vec![0; usize::try_from(len)?]) }),
-    Case("a download is empty",    CRATE,  "it has not the SHA-256 that Cargo.lock names",
+    Case("a download is empty",    CRATE,  "its SHA-256 is not the one in Cargo.lock",
         |home| write(home, CRATE, "")),
     Case("an index file is empty", "registry/index/index.crates.io-1949cf8c6b5b557f/.cache/3/f/foo", "it is empty",
         |home| write(home, index_file(), "")),
@@ -91,8 +91,7 @@ fn wrong_in(home: &Path, want: &Listing) -> Result<Vec<PathBuf>> {
 }
 
 #[test]
-fn what_is_not_what_the_lock_file_says_is_not_saved_and_removed_and_cargo_fetches_it_again()
--> Result {
+fn a_part_that_the_lock_file_contradicts_is_not_saved_but_removed_and_fetched_again() -> Result {
     for Case(why, wrong, said, change) in CASES {
         for is_first in [true, false] {
             let why = format!("{why}, first: {is_first}");
@@ -244,7 +243,7 @@ fn a_wrong_crate_that_was_never_saved_is_removed_before_cargo_sees_it() -> Resul
     install_crate(&home, FOO)?;
     write(&home, format!("{SOURCE}/src/lib.rs"), "//! evil-1.0.0")?;
     let restored = host.restore_with(&PROTECTED)?.done()?;
-    restored.says(&["is wrong: `src/lib.rs` is not as in its `.crate` file; it is removed"])?;
+    restored.says(&["is wrong: `src/lib.rs` differs from its `.crate` file; it is removed"])?;
     assert!(!home.join(SOURCE).exists() && home.join(CRATE).exists());
     assert!(home.join(format!("registry/src/{INDEX}/bar-1.0.0/.cargo-ok")).exists());
     Ok(())
@@ -252,7 +251,7 @@ fn a_wrong_crate_that_was_never_saved_is_removed_before_cargo_sees_it() -> Resul
 
 /// The first job after a pull request needs fewer crates than the next job of its lane.
 #[test]
-fn what_one_job_did_not_look_at_the_next_one_does() -> Result {
+fn parts_that_one_job_did_not_check_are_checked_by_the_next() -> Result {
     let host = host()?;
     let home = host.cargo_home();
     host.restore_with(&PROTECTED)?.done()?;
@@ -264,7 +263,7 @@ fn what_one_job_did_not_look_at_the_next_one_does() -> Result {
     assert!(!first.stderr.contains("is wrong"), "{}", first.stderr);
     lock(&host.repo(), "app", &[FOO, "bar-1.0.0"])?;
     let second = host.restore_with(&PROTECTED)?.done()?;
-    second.says(&["is wrong: `src/lib.rs` is not as in its `.crate` file; it is replaced"])?;
+    second.says(&["is wrong: `src/lib.rs` differs from its `.crate` file; it is replaced"])?;
     Ok(())
 }
 
@@ -361,7 +360,7 @@ fn a_crate_of_another_registry_is_left_to_whoever_it_is_of() -> Result {
     let saved = host.save_with(&PROTECTED)?.done()?;
     assert!(!saved.stderr.contains("is not saved: "), "{}", saved.stderr);
     let notes = saved.area("registry")["notes"].to_string();
-    assert!(notes.contains("of a registry that no lock file names"), "{notes}");
+    assert!(notes.contains("no lock file names that registry"), "{notes}");
     expect_theirs("saved")?;
     host.restore_with(&PROTECTED)?.done()?;
     host.restore_with(&PULL_REQUEST)?.done()?;
@@ -436,7 +435,7 @@ fn a_lock_file_that_lies_in_a_dependency_makes_nothing_right_that_another_does_n
         let dependencies = if is_own { &dependencies[..2] } else { &dependencies[..] };
         let saved = host.save_with(dependencies)?.done()?;
         let line = format!(
-            "`{}` is not saved: it has not the SHA-256",
+            "`{}` is not saved: its SHA-256 is not",
             host.cargo_home().join(CRATE).display()
         );
         saved.says(&[line.as_str()]).map_err(|error| format!("{why}: {error}"))?;
@@ -497,7 +496,7 @@ fn a_generation_that_nobody_vouched_for_is_looked_over_when_it_is_restored() -> 
         let restored = host.restore_with(&key)?.done()?;
         if !is_left_out {
             restored
-                .says(&["is wrong: `src/lib.rs` is not as in its `.crate` file; it is removed"])?;
+                .says(&["is wrong: `src/lib.rs` differs from its `.crate` file; it is removed"])?;
         }
         assert!(!home.join(SOURCE).exists(), "{}", restored.stderr);
         assert_eq!(home.join(CRATE).exists(), !is_left_out, "{}", restored.stderr);

@@ -1136,7 +1136,7 @@ fn a_file_that_runs_as_somebody_else_comes_back_as_one_that_does_not() -> Result
 }
 
 #[test]
-fn a_mode_that_is_none_is_damage() -> Result {
+fn an_invalid_mode_is_damage() -> Result {
     for kind in ["file", "dir"] {
         let host = Host::new()?;
         write(&host.target(), "debug/app", "built")?;
@@ -1149,7 +1149,7 @@ fn a_mode_that_is_none_is_damage() -> Result {
         host.lose_target()?;
         let restored = host.restore()?.done()?;
         assert_eq!(restored.report["hit"], "miss", "{kind}");
-        restored.says(&["is damaged", "the mode 10755, which is none"])?;
+        restored.says(&["is damaged", "the invalid mode 10755"])?;
         assert!(!host.target().exists(), "{kind}");
     }
     Ok(())

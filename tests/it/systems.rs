@@ -148,7 +148,7 @@ fn a_tree_that_another_image_left_in_place_is_said_and_recorded_as_what_it_is() 
     OLD.boot(&mut host)?;
     let missed = host.restore()?.done()?;
     assert_eq!(missed.report["hit"], "miss", "{}", missed.stderr);
-    let left = format!("`{}` still holds one of these", host.target().display());
+    let left = format!("`{}` still holds a tree of such a system", host.target().display());
     missed.says(&[WOULD_NOT_START, left.as_str()])?;
     write(&host.target(), "debug/more", "built here")?;
     host.save()?.done()?;

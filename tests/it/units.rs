@@ -82,7 +82,7 @@ fn bump(shop: &Workshop, version: &str) -> Result {
 const BUMPS: u32 = 30;
 
 #[test]
-fn what_was_stored_does_not_grow_while_dependencies_are_bumped_thirty_times() -> Result {
+fn the_store_does_not_grow_while_dependencies_are_bumped_thirty_times() -> Result {
     let mut shop = workshop()?;
     shop.edit(Kept, &[Remove("one/build.rs"), Remove("two/build.rs")])?;
     shop.commit()?;
@@ -261,7 +261,7 @@ fn a_unit_whose_artifacts_are_gone_is_not_stored_and_only_it_is_built_again() ->
     let saved = shop.save()?;
     assert_eq!(saved["units"], serde_json::json!({"kept": all - 1, "pruned": 1}));
     let said = notes(&saved);
-    assert!(said.contains("1 unit not stored, built, and what was built is gone: two"), "{said}");
+    assert!(said.contains("1 unit not stored (built, but the artifacts are gone): two"), "{said}");
     let verify = |shop: &Workshop| -> Result<serde_json::Value> {
         let mut verify = shop.command(PROGRAM, Wiped, "");
         verify.args(["verify", "--json", "--root"]).arg(shop.store());

@@ -55,7 +55,7 @@ impl Main<'_> {
         self.log.group("🔍 Disk");
         match self.step.guard(store) {
             Ok(report) => {
-                self.log.lines(&disk::of_guard(&report, gc::Mode::Execute));
+                self.log.lines(&disk::of_guard(&report, gc::GcMode::Execute));
                 self.log.end_group();
                 let warnings = report.warnings.iter().chain(&report.gc.warnings);
                 for warning in warnings {

@@ -59,7 +59,7 @@ fn seen(dir: &Path) -> TestResult<Vec<Option<Seen>>> {
 }
 
 #[test]
-fn of_a_manifest_a_unit_sees_what_is_about_itself() -> TestResult {
+fn a_unit_sees_the_parts_of_a_manifest_about_itself() -> TestResult {
     let before = seen(dir_with(ROOT, MEMBER)?.path())?;
     let all = "ltmxieb";
     #[rustfmt::skip]

@@ -57,7 +57,7 @@ fn each_mistake_is_found_where_it_stands() {
         ("named twice",    format!("owner = 'o'\n[repos.b]\nkind = 'docs'\n{A}depends = ['b', 'b']\n"), "c:6:17: `b` is named twice"),
         ("unreachable",    format!("owner = 'o'\n[repos.b]\nkind = 'docs'\n{A}depends = ['b']\n[repos.c]\nkind = 'docs'\n"), "c:7:8: `c` is unreachable: it needs no repo, and none needs it"),
         ("twins",          format!("owner = 'o'\n{A}depends = ['b']\n[repos.b]\nkind = 'docs'\nrepository = 'A'\n"), "c:7:14: `a` is the repository `A` already"),
-        ("no label",       format!("owner = 'o'\nrunner = []\n{A}"),                                "c:2:10: one at least is needed"),
+        ("no label",       format!("owner = 'o'\nrunner = []\n{A}"),                                "c:2:10: at least one is needed"),
         ("a label",        format!("owner = 'o'\nrunner = ['${{{{ x }}}}']\n{A}"),                  "c:2:11: `${{ x }}` is not a label of a runner (1 to 100 of A-Z a-z 0-9 . _ -)"),
         ("a branch",       format!("owner = 'o'\nbranches = ['-x']\n{A}"),                          "c:2:13: `-x` is not a branch, a tag or a full ref"),
         ("a secret",       format!("owner = 'o'\n[dispatch]\nsecret = 'a-b'\n{A}"),                "c:3:10: `a-b` is not the name of a secret (1 to 100 of A-Z a-z 0-9 _, a letter or _ first, and not GITHUB_…)"),

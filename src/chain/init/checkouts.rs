@@ -5,8 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::marked::{Outcome, is_ours, update};
-use super::{CHAIN_FILE, WORKFLOWS, Wanted};
+use super::marked::{FileAction, is_ours, update};
+use super::{CHAIN_FILE, RepoFile, WORKFLOWS};
 
 /// A file, and the action planned for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Change {
     /// Its text, if it exists.
     pub old: Option<String>,
     /// The planned action.
-    pub outcome: Outcome,
+    pub action: FileAction,
 }
 
 /// An error in reading or writing the files.
@@ -56,18 +56,18 @@ type Result<T> = std::result::Result<T, Error>;
 /// Plans the change of each file in the checkouts below `dir`; `source` is the chain's file.
 ///
 /// Changes nothing on disk.
-pub fn plan(wanted: &[Wanted], dir: &Path, source: &Path) -> Result<Vec<Change>> {
+pub fn plan(wanted: &[RepoFile], dir: &Path, source: &Path) -> Result<Vec<Change>> {
     let mut changes = Vec::new();
     let source = canonical(source)?;
-    for Wanted { repository, path, text } in wanted {
+    for RepoFile { repository, path, text } in wanted {
         let checkout = checkout(dir, repository.as_str())?;
         let file = checkout.join(path);
         if *path == CHAIN_FILE && reads_source(&checkout, &file, &source)? {
             continue;
         }
         let old = read(&file)?;
-        let outcome = update(old.as_deref(), text);
-        changes.push(Change { path: file, old, outcome });
+        let action = update(old.as_deref(), text);
+        changes.push(Change { path: file, old, action });
     }
     changes.extend(leftovers(wanted, dir)?);
     Ok(changes)
@@ -75,7 +75,7 @@ pub fn plan(wanted: &[Wanted], dir: &Path, source: &Path) -> Result<Vec<Change>>
 
 /// Applies the change to one file. Even after a crash the file is the old one or the new one.
 pub fn apply(change: &Change) -> Result<()> {
-    let Outcome::Write(text) = &change.outcome else { return Ok(()) };
+    let FileAction::Write(text) = &change.action else { return Ok(()) };
     let path = &change.path;
     let dir = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(dir).map_err(at("create directory", dir))?;
@@ -99,7 +99,7 @@ fn reads_source(checkout: &Path, copy: &Path, source: &Path) -> Result<bool> {
 }
 
 /// Returns the files that we wrote once and that no repository needs any more.
-fn leftovers(wanted: &[Wanted], dir: &Path) -> Result<Vec<Change>> {
+fn leftovers(wanted: &[RepoFile], dir: &Path) -> Result<Vec<Change>> {
     let mut found = Vec::new();
     let repositories: BTreeSet<_> = wanted.iter().map(|it| &it.repository).collect();
     for repository in repositories {
@@ -111,7 +111,7 @@ fn leftovers(wanted: &[Wanted], dir: &Path) -> Result<Vec<Change>> {
             }
             let old = read(&file)?;
             if old.as_deref().is_some_and(is_ours) {
-                found.push(Change { path: file, old, outcome: Outcome::Leftover });
+                found.push(Change { path: file, old, action: FileAction::Leftover });
             }
         }
     }

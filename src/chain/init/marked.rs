@@ -15,7 +15,7 @@ const ENDS: &str = "# end of yours";
 
 /// The action planned for a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum FileAction {
     /// None: the file is up to date.
     Current,
     /// Replace the file by this text.
@@ -36,7 +36,7 @@ pub enum Refusal {
     #[error("it was edited outside of the marked places")]
     Edited,
     /// The new file lacks this marked place, and its lines would be lost.
-    #[error("the marked place `{0}` is no more, and what stands there would be lost")]
+    #[error("the marked place `{0}` no longer exists, and the lines in it would be lost")]
     Orphan(String),
 }
 
@@ -61,23 +61,23 @@ pub(super) fn is_ours(text: &str) -> bool {
 
 /// Returns the action for a file with the text `old`, which should become `new`, a result of
 /// [`seal`].
-pub(super) fn update(old: Option<&str>, new: &str) -> Outcome {
-    let Some(old) = old else { return Outcome::Write(new.to_owned()) };
+pub(super) fn update(old: Option<&str>, new: &str) -> FileAction {
+    let Some(old) = old else { return FileAction::Write(new.to_owned()) };
     let Some(sealed) = old.lines().find_map(|line| line.strip_prefix(SEAL)) else {
-        return Outcome::Refused(Refusal::Foreign, new.to_owned());
+        return FileAction::Refused(Refusal::Foreign, new.to_owned());
     };
     let Some(theirs) = places(old) else {
-        return Outcome::Refused(Refusal::Edited, new.to_owned());
+        return FileAction::Refused(Refusal::Edited, new.to_owned());
     };
     let (new, orphan) = put_in(new, theirs);
     if sealed.trim_end() != digest_of(old) {
-        Outcome::Refused(Refusal::Edited, new)
+        FileAction::Refused(Refusal::Edited, new)
     } else if let Some(place) = orphan {
-        Outcome::Refused(Refusal::Orphan(place), new)
+        FileAction::Refused(Refusal::Orphan(place), new)
     } else if old == new {
-        Outcome::Current
+        FileAction::Current
     } else {
-        Outcome::Write(new)
+        FileAction::Write(new)
     }
 }
 

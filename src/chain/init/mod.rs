@@ -17,14 +17,14 @@ mod template;
 mod tests;
 
 pub use checkouts::{Change, Error, apply, plan};
-pub use marked::{Outcome, Refusal};
+pub use marked::{FileAction, Refusal};
 
 use super::names::Repository;
 use super::repo::Chain;
 
 /// A file that a repository needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct RepoFile {
     /// The repository.
     pub repository: Repository,
     /// Its path in the repository.
@@ -45,12 +45,12 @@ const WORKFLOWS: [&str; 3] = [REPO, ORCHESTRATOR, NIGHTLY];
 
 /// Returns all files that the repositories of `chain` need. `source` is the text of the chain's
 /// file, or of a copy that we wrote.
-pub fn wanted(chain: &Chain, source: &str) -> Vec<Wanted> {
+pub fn wanted(chain: &Chain, source: &str) -> Vec<RepoFile> {
     let source = marked::unsealed(source);
     let mut files = Vec::new();
     let mut add = |repository: &Repository, path, text: String| {
         let repository = repository.clone();
-        files.push(Wanted { repository, path, text: marked::seal(&text) });
+        files.push(RepoFile { repository, path, text: marked::seal(&text) });
     };
     let orchestrator = chain.dispatch().orchestrator.as_ref();
     let nightlies = chain.releases().repository.as_ref();

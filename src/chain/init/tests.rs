@@ -33,11 +33,11 @@ depends = [\"node\"]
 runner = [\"self-hosted\", \"docker\"]
 ";
 
-fn files(text: &str) -> std::result::Result<Vec<Wanted>, Box<dyn std::error::Error>> {
+fn files(text: &str) -> std::result::Result<Vec<RepoFile>, Box<dyn std::error::Error>> {
     Ok(wanted(&Chain::parse("chain.toml", text)?, text))
 }
 
-fn file<'a>(files: &'a [Wanted], repository: &str, path: &str) -> &'a str {
+fn file<'a>(files: &'a [RepoFile], repository: &str, path: &str) -> &'a str {
     let found = files.iter().find(|it| it.repository.as_str() == repository && it.path == path);
     found.map_or("", |it| &it.text)
 }
@@ -46,7 +46,7 @@ fn file<'a>(files: &'a [Wanted], repository: &str, path: &str) -> &'a str {
 fn each_repository_gets_what_it_needs_and_nothing_else() -> Result {
     let names = |text: &str| -> std::result::Result<Vec<String>, Box<dyn std::error::Error>> {
         let name =
-            |it: &Wanted| format!("{} {}", it.repository, it.path.trim_start_matches(".github/"));
+            |it: &RepoFile| format!("{} {}", it.repository, it.path.trim_start_matches(".github/"));
         Ok(files(text)?.iter().map(name).collect())
     };
     let repos = [
@@ -101,7 +101,7 @@ fn only_the_jobs_that_run_no_code_of_a_repo_get_the_token() -> Result {
 
 #[test]
 fn no_place_of_a_template_stays_open() -> Result {
-    for Wanted { repository, path, text } in files(LINE)? {
+    for RepoFile { repository, path, text } in files(LINE)? {
         let open = text.lines().find(|line| line.contains('<') && line.contains('>'));
         assert_eq!(open, None, "{repository}: {path}");
     }
@@ -115,7 +115,8 @@ fn a_repo_listens_to_what_it_is_built_from() -> Result {
             text.split_once("repository_dispatch:\n    types: ").map(|(_, rest)| rest.to_owned());
         after.and_then(|rest| rest.lines().next().map(str::to_owned))
     };
-    let of = |files: &[Wanted], repository: &str, path: &str| types(file(files, repository, path));
+    let of =
+        |files: &[RepoFile], repository: &str, path: &str| types(file(files, repository, path));
 
     let line = files(LINE)?;
     assert_eq!(of(&line, "spec", REPO), None);
@@ -154,30 +155,30 @@ fn a_job_waits_for_all_that_its_repo_is_built_from() -> Result {
 }
 
 #[test]
-fn what_is_written_once_is_current_until_the_chain_changes() -> Result {
-    for Wanted { text, path, .. } in files(LINE)? {
-        assert_eq!(update(None, &text), Outcome::Write(text.clone()), "{path}");
-        assert_eq!(update(Some(&text), &text), Outcome::Current, "{path}");
+fn a_written_file_is_current_until_the_chain_changes() -> Result {
+    for RepoFile { text, path, .. } in files(LINE)? {
+        assert_eq!(update(None, &text), FileAction::Write(text.clone()), "{path}");
+        assert_eq!(update(Some(&text), &text), FileAction::Current, "{path}");
     }
     let old = seal("a: 1\n");
     let new = seal("a: 2\n");
-    assert_eq!(update(Some(&old), &new), Outcome::Write(new.clone()));
+    assert_eq!(update(Some(&old), &new), FileAction::Write(new.clone()));
     Ok(())
 }
 
 const BODY: &str = "a: 1\n# yours: jobs\n# end of yours\nb: 2\n";
 
 #[test]
-fn what_stands_at_a_marked_place_stays() {
+fn lines_at_a_marked_place_stay() {
     let mine = "# yours: jobs\n  mine:\n    # my words\n";
     let old = seal(BODY).replace("# yours: jobs\n", mine);
     let new = seal(&BODY.replace("b: 2", "b: 3"));
-    assert_eq!(update(Some(&old), &seal(BODY)), Outcome::Current);
-    assert_eq!(update(Some(&old), &new), Outcome::Write(new.replace("# yours: jobs\n", mine)));
+    assert_eq!(update(Some(&old), &seal(BODY)), FileAction::Current);
+    assert_eq!(update(Some(&old), &new), FileAction::Write(new.replace("# yours: jobs\n", mine)));
 }
 
 #[test]
-fn what_was_edited_elsewhere_is_left_alone() {
+fn a_file_edited_outside_the_marked_places_is_left_alone() {
     let sealed = seal(BODY);
     let mine = sealed.replace("# yours: jobs\n", "# yours: jobs\nc: 1\n");
     let without_place = seal("a: 1\n");
@@ -196,8 +197,8 @@ fn what_was_edited_elsewhere_is_left_alone() {
     ];
     for (why, old, new, want) in cases {
         match update(Some(&old), new) {
-            Outcome::Refused(refusal, _) => assert_eq!(refusal, want, "{why}"),
-            outcome => panic!("{why}: {outcome:?}"),
+            FileAction::Refused(refusal, _) => assert_eq!(refusal, want, "{why}"),
+            action => panic!("{why}: {action:?}"),
         }
     }
 }
@@ -205,13 +206,13 @@ fn what_was_edited_elsewhere_is_left_alone() {
 #[test]
 fn a_chain_without_its_last_line_end_is_copied_once() {
     let copy = seal("owner = \"o\"");
-    assert_eq!(update(Some(&copy), &copy), Outcome::Current);
+    assert_eq!(update(Some(&copy), &copy), FileAction::Current);
 }
 
 #[test]
 fn windows_line_ends_are_no_edit() {
     let crlf = seal(BODY).replace('\n', "\r\n");
-    assert_eq!(update(Some(&crlf), &seal(BODY)), Outcome::Write(seal(BODY)));
+    assert_eq!(update(Some(&crlf), &seal(BODY)), FileAction::Write(seal(BODY)));
 }
 
 #[test]
@@ -239,7 +240,7 @@ fn a_repository_with_the_chain_itself_gets_no_copy_and_another_chain_is_refused(
     }
     assert!(!dir.path().join("bllvm/.github/chain.toml").exists());
     let again = plan(&files, dir.path(), &source)?;
-    assert!(again.iter().all(|change| change.outcome == Outcome::Current), "{again:?}");
+    assert!(again.iter().all(|change| change.action == FileAction::Current), "{again:?}");
 
     let other = dir.path().join("app/chain.toml");
     fs::write(&other, LINE)?;
@@ -251,7 +252,7 @@ fn a_repository_with_the_chain_itself_gets_no_copy_and_another_chain_is_refused(
 }
 
 #[test]
-fn what_is_needed_no_more_is_named_and_a_missing_checkout_too() -> Result {
+fn a_file_no_longer_needed_and_a_missing_checkout_are_named() -> Result {
     let dir = tempfile::tempdir()?;
     let source = dir.path().join("chain.toml");
     fs::write(&source, LINE)?;
@@ -267,7 +268,7 @@ fn what_is_needed_no_more_is_named_and_a_missing_checkout_too() -> Result {
     fs::write(&old, seal("name: nightly-prerelease\n"))?;
     fs::write(dir.path().join("app").join(ORCHESTRATOR), "name: somebody else's\n")?;
     let changes = plan(&files, dir.path(), &source)?;
-    let leftovers: Vec<_> = changes.iter().filter(|it| it.outcome == Outcome::Leftover).collect();
+    let leftovers: Vec<_> = changes.iter().filter(|it| it.action == FileAction::Leftover).collect();
     assert_eq!(leftovers.iter().map(|it| &it.path).collect::<Vec<_>>(), [&old]);
     Ok(())
 }

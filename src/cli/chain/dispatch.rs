@@ -6,7 +6,7 @@ use serde_json::json;
 use super::super::Result;
 use super::files::{FileArgs, set_outputs};
 use super::run::{ApiArgs, run};
-use crate::chain::{Dispatched, Outcome, RepoName, dispatch, requests};
+use crate::chain::{Dispatched, RepoName, RunResult, dispatch, requests};
 use crate::front::Status;
 use crate::front::print::{Text, line, print_json, to_stderr, to_stdout};
 
@@ -51,11 +51,11 @@ impl DispatchArgs {
             to_stderr(&line!("would send {} requests", requests.len()));
             return Ok(Status::Done);
         }
-        let outcome = match self.result {
-            JobResult::Success => Outcome::Success,
-            JobResult::Failure | JobResult::Cancelled | JobResult::Skipped => Outcome::Failure,
+        let result = match self.result {
+            JobResult::Success => RunResult::Success,
+            JobResult::Failure | JobResult::Cancelled | JobResult::Skipped => RunResult::Failure,
         };
-        let done = dispatch(&chain, &run, &self.api.api()?, outcome)?;
+        let done = dispatch(&chain, &run, &self.api.api()?, result)?;
         to_stderr(&text(&done));
         let Dispatched { chain_id, sent, waiting, .. } = &done;
         set_outputs(&[
@@ -91,7 +91,7 @@ fn text(done: &Dispatched) -> Text {
         line!(text, "{repo} is being built already");
     }
     for (repo, last) in &done.left {
-        line!(text, "{repo} is told by {last}, which was done later");
+        line!(text, "{last} was done later and sends the event to {repo}");
     }
     if !done.blocked.is_empty() {
         line!(text, "not built because of this: {}", names(&done.blocked));

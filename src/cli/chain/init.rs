@@ -8,7 +8,7 @@ use similar::TextDiff;
 
 use super::super::{Error, Result};
 use super::files::FileArgs;
-use crate::chain::init::{Change, Outcome, apply, plan, wanted};
+use crate::chain::init::{Change, FileAction, apply, plan, wanted};
 use crate::front::Status;
 use crate::front::print::{Text, line, print_json, to_stderr};
 
@@ -60,23 +60,23 @@ impl InitArgs {
                 words.map(|(path, word)| (path, json!(word))).collect();
             print_json(&json!({ "files": words }))?;
         }
-        let is_done = changes.iter().all(|change| match change.outcome {
-            Outcome::Current => true,
-            Outcome::Write(_) => !self.check,
-            Outcome::Refused(..) | Outcome::Leftover => false,
+        let is_done = changes.iter().all(|change| match change.action {
+            FileAction::Current => true,
+            FileAction::Write(_) => !self.check,
+            FileAction::Refused(..) | FileAction::Leftover => false,
         });
         Ok(if is_done { Status::Done } else { Status::Failed })
     }
 
     /// Returns the word for what happened to a file, or would happen.
     fn word(&self, change: &Change) -> &'static str {
-        match (&change.outcome, &change.old) {
-            (Outcome::Current, _) => "current",
-            (Outcome::Write(_), _) if !self.check => "written",
-            (Outcome::Write(_), Some(_)) => "outdated",
-            (Outcome::Write(_), None) => "missing",
-            (Outcome::Refused(..), _) => "refused",
-            (Outcome::Leftover, _) => "leftover",
+        match (&change.action, &change.old) {
+            (FileAction::Current, _) => "current",
+            (FileAction::Write(_), _) if !self.check => "written",
+            (FileAction::Write(_), Some(_)) => "outdated",
+            (FileAction::Write(_), None) => "missing",
+            (FileAction::Refused(..), _) => "refused",
+            (FileAction::Leftover, _) => "leftover",
         }
     }
 
@@ -85,22 +85,22 @@ impl InitArgs {
         let path = change.path.display();
         line!(text, "{:<9} {path}", self.word(change));
         let old = change.old.as_deref().unwrap_or_default();
-        match &change.outcome {
-            Outcome::Write(new) if self.check && change.old.is_some() => {
+        match &change.action {
+            FileAction::Write(new) if self.check && change.old.is_some() => {
                 text.lines(&diff(old, new));
             }
-            Outcome::Refused(refusal, new) => {
+            FileAction::Refused(refusal, new) => {
                 line!(text, "error: {refusal}: `{path}`");
                 line!(
                     text,
-                    "  help: put what is yours between the marks, or remove the file and run this again"
+                    "  help: move your lines between the marks, or remove the file; then run this again"
                 );
                 text.lines(&diff(old, new));
             }
-            Outcome::Leftover => {
+            FileAction::Leftover => {
                 line!(text, "  help: no workflow of the chain is needed there any more; remove it");
             }
-            Outcome::Current | Outcome::Write(_) => {}
+            FileAction::Current | FileAction::Write(_) => {}
         }
         text
     }

@@ -71,7 +71,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             Some("clone it, or name the repositories that are there with --only".to_owned())
         }
         Error::Init(InitError::OtherChain { .. }) => {
-            Some("remove the one, or run this with --file where it is".to_owned())
+            Some("remove the first file, or run this with --file and its path".to_owned())
         }
         Error::File { .. } => Some("give the chain's file with --file FILE".to_owned()),
         Error::Chain(error) => advice(error),
@@ -83,17 +83,17 @@ fn advice(error: &chain::Error) -> Option<String> {
     use chain::Error;
     let advice = match error {
         Error::UnknownEvent(_) => {
-            "a chain knows push, pull_request, merge_group, release (published), repository_dispatch of the \
+            "a chain handles push, pull_request, merge_group, release (published), repository_dispatch of the \
              types that `chain show --format json` tells, workflow_dispatch and schedule"
         }
         Error::Environment(_) => {
             "run it in a step of a workflow, or set what a runner sets: GITHUB_EVENT_NAME, GITHUB_EVENT_PATH, \
              GITHUB_REPOSITORY, GITHUB_SHA, GITHUB_REF and GITHUB_RUN_ID"
         }
-        Error::Stranger(_) => "add it to `chain.toml`, or correct its name",
+        Error::UnknownRepo(_) => "add it to `chain.toml`, or correct its name",
         Error::Denied { .. } => "docs/guide/chain.md says which rights a token of the chain needs",
         Error::Unreachable { .. } => {
-            "look at `GITHUB_API_URL`, and at the network and proxy of the runner"
+            "check `GITHUB_API_URL`, and the network and proxy of the runner"
         }
         Error::Answered { status: 301 | 302 | 307 | 308, .. } => {
             "put its new name into `chain.toml`"

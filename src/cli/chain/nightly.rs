@@ -124,7 +124,7 @@ fn parse(chain: &Chain, json: &str) -> Result<Commits> {
         .map_err(|error| Error::refused(format!("--commits: {error}")))?;
     let missing = chain.repos().iter().find(|repo| !commits.contains_key(&repo.name));
     if let Some(repo) = missing {
-        return Err(Error::refused(format!("--commits: there is none of `{}`", repo.name)));
+        return Err(Error::refused(format!("--commits: there is no commit for `{}`", repo.name)));
     }
     match commits.keys().find(|name| chain.repo(name).is_none()) {
         Some(name) => Err(Error::refused(format!("--commits: `{name}` is no repo of this chain"))),

@@ -16,12 +16,12 @@ pub struct Dependency {
     /// Its path relative to the workspace; `None` for the path beside the repo, under its name.
     pub path: Option<PathBuf>,
     /// The repository to check out there; `None` if the files are there already.
-    pub checkout: Option<Wanted>,
+    pub checkout: Option<RepositoryAtRef>,
 }
 
 /// A repository to check out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct RepositoryAtRef {
     /// The repository.
     pub repository: Repository,
     /// The ref to check out; `None` for its default branch.
@@ -50,7 +50,11 @@ impl FromStr for Dependency {
         };
         let repository: Repository = repository.parse()?;
         let (_, name) = repository.as_str().split_once('/').expect("it is `owner/name`");
-        Ok(Self { name: name.parse()?, path, checkout: Some(Wanted { repository, git_ref }) })
+        Ok(Self {
+            name: name.parse()?,
+            path,
+            checkout: Some(RepositoryAtRef { repository, git_ref }),
+        })
     }
 }
 

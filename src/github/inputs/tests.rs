@@ -21,7 +21,7 @@ fn parsed(inputs: &[(&str, &str)]) -> std::result::Result<Inputs, String> {
 }
 
 #[test]
-fn what_is_not_given_has_the_default_that_the_documents_name() -> Result {
+fn a_missing_input_has_the_documented_default() -> Result {
     let defaults = [
         ("mode", "auto"),
         ("enabled", "true"),
@@ -43,7 +43,7 @@ fn what_is_not_given_has_the_default_that_the_documents_name() -> Result {
     ];
     let empty: Vec<_> = NAMES.iter().map(|name| (*name, " ")).collect();
     let want = Inputs {
-        mode: Mode::Auto,
+        mode: ActionMode::Auto,
         enabled: true,
         repo: PathBuf::from("."),
         dependencies: Vec::new(),
@@ -56,7 +56,13 @@ fn what_is_not_given_has_the_default_that_the_documents_name() -> Result {
         always_build: Vec::new(),
         job: None,
         matrix: None,
-        areas: [Kept::Registry, Kept::Git, Kept::Target, Kept::Dependencies].into(),
+        areas: [
+            AreaSelector::Registry,
+            AreaSelector::Git,
+            AreaSelector::Target,
+            AreaSelector::Dependencies,
+        ]
+        .into(),
         cache_root: None,
         cargo_home: CargoHome::Usual,
         target_dir: None,
@@ -142,7 +148,7 @@ fn every_input_is_read_into_its_own_field() -> Result {
         NAMES.iter().filter(|name| !inputs.iter().any(|(it, _)| it == *name)).collect();
     assert_eq!(unset, [&"remote"], "inputs that this test leaves out");
     let want = Inputs {
-        mode: Mode::Restore,
+        mode: ActionMode::Restore,
         enabled: false,
         repo: PathBuf::from("checkouts/app"),
         dependencies: vec![
@@ -155,7 +161,7 @@ fn every_input_is_read_into_its_own_field() -> Result {
             Dependency {
                 name: "blvm-node".parse()?,
                 path: Some(PathBuf::from("deps/n")),
-                checkout: Some(Wanted {
+                checkout: Some(RepositoryAtRef {
                     repository: "o/blvm-node".parse()?,
                     git_ref: Some("main".parse()?),
                 }),
@@ -170,7 +176,7 @@ fn every_input_is_read_into_its_own_field() -> Result {
         always_build: vec![AlwaysBuild::Workspace, AlwaysBuild::Package("app".to_owned())],
         job: Some("lint".to_owned()),
         matrix: Some("null".to_owned()),
-        areas: [Kept::Git, Kept::Target].into(),
+        areas: [AreaSelector::Git, AreaSelector::Target].into(),
         cache_root: Some(PathBuf::from("/somewhere/ci/cache")),
         cargo_home: CargoHome::At(PathBuf::from("/somewhere/ci")),
         target_dir: Some(PathBuf::from("/t/~")),

@@ -116,18 +116,18 @@ fn every_doubt_makes_a_job_less_trusted_and_is_said() {
         ("no JSON, a tag",       "push", &[("REF", "refs/tags/v1")], "[", "branch/push:refs/tags/v1", "protected", "event payload `event.json` is malformed"),
         ("no JSON, a branch",    "push", &[("REF", "refs/heads/dev")], "1", "branch/push:dev", "protected", "event payload `event.json` is malformed"),
         ("no JSON, a pull",      "pull_request", &[PR, ("BASE_REF", "main")], "", "pr/7", "branch/main", "event payload `event.json` is malformed"),
-        ("another repository",   "push", &[MAIN, GUARDED], elsewhere, "branch/push:main", "protected", "the event's payload is of `mallory/app`, and `GITHUB_REPOSITORY` is `btcdecoded/app`"),
-        ("another ref",          "push", &[MAIN], &of(r#""ref":"refs/heads/dev""#), "branch/push:main", "protected", "the event's payload is of `refs/heads/dev`, and `GITHUB_REF` is `refs/heads/main`"),
-        ("another name",         "push", &[MAIN], &of(r#""ref":"dev""#), "branch/push:main", "protected", "the event's payload is of `dev`, and `GITHUB_REF` is `refs/heads/main`"),
-        ("a tag as a branch",    "push", &[("REF", "refs/tags/main")], &of(r#""ref":"refs/heads/main""#), "branch/push:refs/tags/main", "protected", "the event's payload is of `refs/heads/main`, and `GITHUB_REF` is `refs/tags/main`"),
-        ("a pull as a branch",   "push", &[MAIN], &of(r#""ref":"refs/pull/7/head""#), "branch/push:main", "protected", "the event's payload is of `refs/pull/7/head`, and `GITHUB_REF` is `refs/heads/main`"),
+        ("another repository",   "push", &[MAIN, GUARDED], elsewhere, "branch/push:main", "protected", "the event's payload is about `mallory/app`, and `GITHUB_REPOSITORY` is `btcdecoded/app`"),
+        ("another ref",          "push", &[MAIN], &of(r#""ref":"refs/heads/dev""#), "branch/push:main", "protected", "the event's payload is about `refs/heads/dev`, and `GITHUB_REF` is `refs/heads/main`"),
+        ("another name",         "push", &[MAIN], &of(r#""ref":"dev""#), "branch/push:main", "protected", "the event's payload is about `dev`, and `GITHUB_REF` is `refs/heads/main`"),
+        ("a tag as a branch",    "push", &[("REF", "refs/tags/main")], &of(r#""ref":"refs/heads/main""#), "branch/push:refs/tags/main", "protected", "the event's payload is about `refs/heads/main`, and `GITHUB_REF` is `refs/tags/main`"),
+        ("a pull as a branch",   "push", &[MAIN], &of(r#""ref":"refs/pull/7/head""#), "branch/push:main", "protected", "the event's payload is about `refs/pull/7/head`, and `GITHUB_REF` is `refs/heads/main`"),
         ("two numbers",          "pull_request", &[PR, ("BASE_REF", "main")], &of(r#""number":8,"pull_request":{"base":{"ref":"main"}}"#), "pr/0", "protected", "the number of the pull request is unknown (found [7, 8])"),
         ("no number",            "pull_request_target", &[MAIN, ("BASE_REF", "main")], &of(""), "branch/pull_request_target:0", "protected", "the number of the pull request is unknown (found [])"),
         ("number 0",             "pull_request_target", &[MAIN, ("BASE_REF", "main")], &of(r#""number":0"#), "branch/pull_request_target:0", "protected", "the number of the pull request is unknown (found [0])"),
         ("two bases",            "pull_request", &[PR, ("BASE_REF", "dev")], &of(r#""pull_request":{"base":{"ref":"main"}}"#), "pr/7", "protected", r#"the branch that the pull request goes into is unknown (found ["main", "dev"])"#),
         ("no base",              "pull_request", &[PR], &of(""), "pr/7", "protected", "the branch that the pull request goes into is unknown (found [])"),
         ("an odd base",          "pull_request", &[PR], &of(r#""pull_request":{"base":{"ref":"a..b"}}"#), "pr/7", "protected", r#"the branch that the pull request goes into is unknown (found ["a..b"])"#),
-        ("another merge",        "merge_group", &[("REF", "refs/heads/gh-readonly-queue/main/pr-8")], &of(r#""merge_group":{"head_ref":"refs/heads/x","base_ref":"refs/heads/dev"}"#), "branch/gh-readonly-queue/main/pr-8", "protected", "the event's payload is of `refs/heads/x`, and `GITHUB_REF` is `refs/heads/gh-readonly-queue/main/pr-8`"),
+        ("another merge",        "merge_group", &[("REF", "refs/heads/gh-readonly-queue/main/pr-8")], &of(r#""merge_group":{"head_ref":"refs/heads/x","base_ref":"refs/heads/dev"}"#), "branch/gh-readonly-queue/main/pr-8", "protected", "the event's payload is about `refs/heads/x`, and `GITHUB_REF` is `refs/heads/gh-readonly-queue/main/pr-8`"),
     ];
     for (why, event, variables, json, lane, base, warning) in cases {
         let trust = decide(event, variables, &payload(json));
@@ -142,7 +142,8 @@ fn a_push_of_no_known_repository_is_not_trusted() {
     let runner = runner(&[("EVENT_NAME", "push"), ("REF", "refs/heads/main"), ("REPOSITORY", "x")]);
     let trust = Trust::of(&runner, &payload(&of_app("")));
     assert_eq!(trust.lane, Lane::Branch("push:main".to_owned()));
-    let want = "the event's payload is of `btcdecoded/app`, and `GITHUB_REPOSITORY` is `nothing`";
+    let want =
+        "the event's payload is about `btcdecoded/app`, and `GITHUB_REPOSITORY` is `nothing`";
     assert_eq!(trust.warnings, [want]);
 }
 

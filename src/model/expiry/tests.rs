@@ -148,7 +148,7 @@ type Case<'a> =
     (&'a str, Pressure, &'a Filesystem, &'a [&'a str], &'a str, &'a [&'a str], (u64, u64));
 
 #[test]
-fn under_pressure_what_is_missed_least_goes_first() {
+fn under_pressure_the_least_missed_generation_goes_first() {
     let calm = Pressure::default();
     let max = |bytes| Pressure { max_size: Some(ByteSize(bytes)), ..calm };
     // Low water is 700 of 1000 bytes and 70 of 100 inodes; a pack has 100 bytes, a manifest 1.
@@ -194,7 +194,7 @@ fn under_pressure_what_is_missed_least_goes_first() {
 }
 
 #[test]
-fn what_the_job_is_about_to_restore_is_missed_as_much_as_what_is_protected() {
+fn generations_about_to_be_restored_are_missed_as_much_as_protected_ones() {
     let lines = [
         "pr/7 target own 5 1:j:a",
         "branch/next target base 6 1:j:b",

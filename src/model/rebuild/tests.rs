@@ -151,7 +151,7 @@ fn another_toolchain_is_the_only_reason_there_is() {
 
 #[test]
 fn a_unit_is_unfinished_if_cargo_broke_off_or_its_dependency_is_newer() {
-    let unfinished = "app unfinished: its last build did not come to an end";
+    let unfinished = "app unfinished: its last build did not finish";
     let mut broken_off = graph();
     broken_off.units[0].is_unfinished = true;
     let mut overtaken = graph();
@@ -263,7 +263,7 @@ fn a_crate_that_the_tree_lacks_is_foretold_once_and_by_the_better_reason() {
 }
 
 #[test]
-fn who_depends_on_the_library_of_a_crate_is_not_built_for_another_target_of_it() {
+fn dependents_of_a_library_are_not_built_for_another_target_of_its_crate() {
     let mut graph = graph();
     // A test of `low`, which depends on its library.
     graph.units.push(GraphUnit {

@@ -95,7 +95,7 @@ fn a_unit_shares_the_fate_of_what_it_depends_on() {
 }
 
 #[test]
-fn what_was_vendored_is_no_path_package_but_does_not_lie_in_the_home() {
+fn a_vendored_package_is_no_path_package_and_lies_outside_the_home() {
     let mut sketch = sketch("App<Low Low serde");
     sketch.packages[1].version = Some("1.0.0".to_owned());
     let flags = Standing { path_packages_differ: true, ..Standing::default() };
@@ -223,7 +223,7 @@ fn flags_of_path_packages_show_in_their_units_alone() {
 }
 
 #[test]
-fn what_a_failed_run_did_not_get_to_is_wanted_too_but_not_in_two_versions() {
+fn units_that_a_failed_run_did_not_reach_are_wanted_in_one_version() {
     let wants = |text: &str, bumped: &[u32]| {
         let sketch = sketch(text);
         let other_packages = bumped.iter().copied().collect();

@@ -101,7 +101,7 @@ impl<'a> Looking<'a> {
 
     /// Tells whether a path of a root differs from the record.
     fn is_changed(&self, root: &Root, dir: &Path, path: Option<&RelPath>) -> bool {
-        let found = self.outcome.get(&(dir, path));
+        let found = self.final_sources.get(&(dir, path));
         let recorded = self.recorded.get(&(root, path));
         found.map(|(found, _)| found.content()) != recorded.map(|content| Some(*content))
     }
@@ -122,7 +122,7 @@ impl<'a> Looking<'a> {
         if !is_whole {
             return now;
         }
-        let own = || within(self.outcome, dir, path.as_ref());
+        let own = || within(self.final_sources, dir, path.as_ref());
         let other_packages: Vec<RelPath> = own()
             .filter_map(|((_, found), _)| {
                 let found = found.filter(|found| found.file_name() == b"Cargo.toml")?;

@@ -35,7 +35,7 @@ fn packs(store: &Store) -> Result<usize> {
 }
 
 #[test]
-fn a_sweep_removes_what_it_is_told_and_what_nobody_names_then() -> Result {
+fn a_sweep_removes_the_given_generations_and_the_packs_that_nobody_names_then() -> Result {
     let (_dir, store) = new_store()?;
     let first = save(&store, "pr/1 target k", 1, &[&["a"], &["shared"]])?;
     let second = save(&store, "pr/1 target k", 2, &[&["b"], &["shared"]])?;

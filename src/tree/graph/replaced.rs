@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_depends_on_a_stale_unit_is_stale() {
+    fn dependents_of_a_stale_unit_are_stale() {
         let deps = [vec![Some(1), None], vec![Some(3)], vec![None], vec![], vec![Some(4)]];
         let stale = with_users(vec![false, false, false, true, false], &deps);
         assert_eq!(stale, [true, true, false, true, false]);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::cargo::scratch::Scratch;
-use crate::job::{Job, Place};
+use crate::job::{AreaPlace, Job};
 use crate::model::environment::Environment;
 use crate::model::manifest::Source;
 use crate::model::root::Root;
@@ -34,7 +34,7 @@ pub(crate) struct Surroundings<'a> {
 
 impl<'a> Surroundings<'a> {
     /// Returns the surroundings of the target at `place` of a job with these `sources`.
-    pub(crate) fn of(job: &'a Job, place: &'a Place, sources: &'a [Source]) -> Self {
+    pub(crate) fn of(job: &'a Job, place: &'a AreaPlace, sources: &'a [Source]) -> Self {
         let Job { roots, excluded, cargo_home, scratch, environment, .. } = job;
         let full =
             |source: &Source| Some(roots.get(&source.root)?.join(source.path.as_ref()?.as_path()));

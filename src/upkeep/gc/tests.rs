@@ -21,7 +21,7 @@ fn days(days: i64) -> Timestamp {
     Timestamp::new(days * DAY, 0)
 }
 
-fn collect(store: &Store, pressure: Option<&Pressure>, mode: Mode) -> Result<GcReport> {
+fn collect(store: &Store, pressure: Option<&Pressure>, mode: GcMode) -> Result<GcReport> {
     let policy = Policy::default();
     Ok(gc(store, pressure, Options { policy: &policy, readable: &[], now: days(100), mode })?)
 }
@@ -64,7 +64,7 @@ fn full_store() -> Result<(tempfile::TempDir, Store)> {
 fn a_dry_run_changes_nothing_and_tells_what_a_run_then_does() -> Result {
     let (_dir, store) = full_store()?;
     let before = image(store.root())?;
-    let foreseen = collect(&store, None, Mode::DryRun)?;
+    let foreseen = collect(&store, None, GcMode::DryRun)?;
     assert_eq!(image(store.root())?, before);
     assert!(!store.root().join("gc.lock").exists());
 
@@ -74,7 +74,7 @@ fn a_dry_run_changes_nothing_and_tells_what_a_run_then_does() -> Result {
         });
         kept.map(|(_, bytes)| bytes.len() as u64).sum()
     };
-    let done = collect(&store, None, Mode::Execute)?;
+    let done = collect(&store, None, GcMode::Execute)?;
     assert_eq!(done.bytes, stored_bytes(&before) - stored_bytes(&image(store.root())?));
     assert_eq!(serde_json::to_value(&done)?, serde_json::to_value(&foreseen)?);
     let ids: Vec<_> = done.expired.iter().map(|expired| expired.id.to_string()).collect();
@@ -87,7 +87,7 @@ fn a_dry_run_changes_nothing_and_tells_what_a_run_then_does() -> Result {
     assert_eq!((done.packs, done.damaged.len(), done.dead_leases, done.stale_trees), (5, 1, 1, 1));
     assert!(done.warnings.is_empty(), "{:?}", done.warnings);
     assert_eq!(verify(&store)?.findings, []);
-    let again = collect(&store, None, Mode::Execute)?;
+    let again = collect(&store, None, GcMode::Execute)?;
     assert_eq!(serde_json::to_value(again)?, serde_json::to_value(GcReport::default())?);
     Ok(())
 }
@@ -95,7 +95,7 @@ fn a_dry_run_changes_nothing_and_tells_what_a_run_then_does() -> Result {
 #[test]
 fn the_journal_says_what_went_and_why() -> Result {
     let (_dir, store) = full_store()?;
-    collect(&store, None, Mode::Execute)?;
+    collect(&store, None, GcMode::Execute)?;
     let text = fs::read_to_string(store.root().join("journal/1970-04.jsonl"))?;
     let events: Vec<Event> =
         text.lines().map(serde_json::from_str).collect::<std::result::Result<_, _>>()?;
@@ -115,7 +115,7 @@ fn of_two_gcs_one_does_the_work() -> Result {
     let (_dir, store) = full_store()?;
     let lock = store.gc_lock()?;
     let before = image(store.root())?;
-    let report = collect(&store, None, Mode::Execute)?;
+    let report = collect(&store, None, GcMode::Execute)?;
     assert!(report.other_gc_runs && lock.is_some());
     assert_eq!(image(store.root())?, before);
     Ok(())
@@ -128,15 +128,15 @@ fn a_manifest_of_a_newer_program_keeps_every_pack_and_stops_eviction() -> Result
     set_format(&store, &newer, 2)?;
     let packs = store.packs()?.packs;
     let pressure = Pressure { max_size: Some(ByteSize(0)), ..Pressure::default() };
-    let foreseen = collect(&store, Some(&pressure), Mode::DryRun)?;
-    let done = collect(&store, Some(&pressure), Mode::Execute)?;
+    let foreseen = collect(&store, Some(&pressure), GcMode::DryRun)?;
+    let done = collect(&store, Some(&pressure), GcMode::Execute)?;
     assert_eq!(serde_json::to_value(&done)?, serde_json::to_value(foreseen)?);
     assert_eq!((done.expired.len(), done.packs), (3, 0), "the policy goes on, eviction does not");
     assert_eq!(store.packs()?.packs, packs);
     let path = store.generation_path(&newer);
     assert!(path.exists());
     let warning = format!(
-        "`{}` has format 2, this program knows 1; no pack is removed while it is there",
+        "`{}` has format 2, this program knows 1; gc removes no pack while this manifest exists",
         path.display()
     );
     let said: Vec<_> = done.warnings.iter().map(ToString::to_string).collect();
@@ -162,13 +162,13 @@ fn a_store_that_is_too_large_shrinks_to_its_size() -> Result {
         ..Pressure::default()
     };
 
-    assert_eq!(collect(&store, Some(&at_most(size)), Mode::Execute)?.expired, []);
-    collect(&store, Some(&at_most(size - 1)), Mode::Execute)?;
+    assert_eq!(collect(&store, Some(&at_most(size)), GcMode::Execute)?.expired, []);
+    collect(&store, Some(&at_most(size - 1)), GcMode::Execute)?;
     assert_eq!(
         generations(&store)?,
         ["a/b@pr/1 target k #1", "a/b@pr/3 target k #1", "a/b@protected target k #1"]
     );
-    let report = collect(&store, Some(&at_most(0)), Mode::Execute)?;
+    let report = collect(&store, Some(&at_most(0)), GcMode::Execute)?;
     assert_eq!(generations(&store)?, ["a/b@pr/3 target k #1"]);
     assert!(report.missing_bytes > 0);
     assert_eq!(report.warnings, [Warning::MissingBytes(report.missing_bytes)]);
@@ -186,7 +186,7 @@ fn what_a_live_job_relies_on_is_neither_promised_nor_removed() -> Result {
     let series = crate::store::sample::series("protected target k");
     let first = crate::model::manifest::GenerationNumber::FIRST;
     store.read(&lease, &GenerationId { series, number: first })?;
-    for mode in [Mode::DryRun, Mode::Execute] {
+    for mode in [GcMode::DryRun, GcMode::Execute] {
         let report = collect(&store, None, mode)?;
         assert_eq!((report.expired.len(), report.packs, report.bytes), (0, 0, 0), "{mode:?}");
     }
@@ -200,7 +200,7 @@ fn a_series_lives_by_its_stamp_and_not_by_its_age() -> Result {
         let id = save(&store, &format!("protected target {key}"), 10 * DAY, &[&[key]])?;
         store.stamp(&id.series, days(last_used))?;
     }
-    let report = collect(&store, None, Mode::Execute)?;
+    let report = collect(&store, None, GcMode::Execute)?;
     let ids: Vec<_> = report.expired.iter().map(|expired| expired.id.to_string()).collect();
     assert_eq!(ids, ["a/b@protected target a #1"]);
     Ok(())

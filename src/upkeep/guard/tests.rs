@@ -29,9 +29,9 @@ fn strained() -> Pressure {
 
 fn watch(
     store: &Store,
-    paths: &[(Place, PathBuf)],
+    paths: &[(PathUse, PathBuf)],
     pressure: &Pressure,
-    mode: Mode,
+    mode: GcMode,
 ) -> Result<GuardReport> {
     let (policy, now) = (Policy::default(), Timestamp::new(NOW, 0));
     Ok(guard(store, paths, pressure, Options { policy: &policy, readable: &[], now, mode })?)
@@ -42,15 +42,18 @@ fn a_filesystem_is_watched_once_whatever_is_on_it() -> Result {
     let dir = tempfile::tempdir()?;
     let store = new_store(dir.path())?;
     let paths = [
-        (Place::Target, dir.path().join("not/there/yet")),
-        (Place::Store, store.root().to_owned()),
-        (Place::Target, dir.path().to_owned()),
-        (Place::TempDir, "/dev/shm".into()),
-        (Place::CargoHome, "/dev/shm/home".into()),
+        (PathUse::Target, dir.path().join("not/there/yet")),
+        (PathUse::Store, store.root().to_owned()),
+        (PathUse::Target, dir.path().to_owned()),
+        (PathUse::TempDir, "/dev/shm".into()),
+        (PathUse::CargoHome, "/dev/shm/home".into()),
     ];
-    let report = watch(&store, &paths, &calm(), Mode::Execute)?;
+    let report = watch(&store, &paths, &calm(), GcMode::Execute)?;
     let places: Vec<_> = report.filesystems.iter().map(|watched| watched.places.clone()).collect();
-    assert_eq!(places, [vec![Place::Store, Place::Target], vec![Place::TempDir, Place::CargoHome]]);
+    assert_eq!(
+        places,
+        [vec![PathUse::Store, PathUse::Target], vec![PathUse::TempDir, PathUse::CargoHome]]
+    );
     assert_eq!(report.warnings, []);
     Ok(())
 }
@@ -60,12 +63,12 @@ fn the_store_makes_room_on_its_own_filesystem() -> Result {
     let dir = tempfile::tempdir()?;
     let store = new_store(dir.path())?;
     let before = image(store.root())?;
-    let foreseen = watch(&store, &[], &strained(), Mode::DryRun)?;
+    let foreseen = watch(&store, &[], &strained(), GcMode::DryRun)?;
     assert_eq!(image(store.root())?, before);
     assert_eq!((foreseen.gc.expired.len(), foreseen.gc.packs), (1, 1));
     assert_eq!(foreseen.warnings, [], "what would be missing is said by gc");
 
-    let done = watch(&store, &[], &strained(), Mode::Execute)?;
+    let done = watch(&store, &[], &strained(), GcMode::Execute)?;
     assert_eq!(done.gc.expired[0].id, foreseen.gc.expired[0].id);
     assert_eq!(store.packs()?.packs, []);
     assert!(done.warnings[0].to_string().contains("(store): "), "{:?}", done.warnings);
@@ -86,7 +89,7 @@ fn room_is_made_by_other_lanes_before_the_own_one() -> Result {
     let pressure = Pressure { max_size: one, ..calm() };
     let now = Timestamp::new(NOW + 10, 0);
     let policy = Policy::default();
-    let options = Options { policy: &policy, readable: &own, now, mode: Mode::Execute };
+    let options = Options { policy: &policy, readable: &own, now, mode: GcMode::Execute };
     let report = guard(&store, &[], &pressure, options)?;
     let gone: Vec<_> = report.gc.expired.into_iter().map(|expired| expired.id).collect();
     assert_eq!(gone, [other]);
@@ -106,12 +109,12 @@ fn a_store_that_does_not_last_is_warned_about() -> Result {
         ("beside it", dir.path().join("sto"), false),
         ("not there", dir.path().join("store/x"), false),
     ] {
-        let report = watch(&store, &[(Place::Workspace, workspace)], &calm(), Mode::DryRun)?;
+        let report = watch(&store, &[(PathUse::Workspace, workspace)], &calm(), GcMode::DryRun)?;
         let is_warned = report.warnings.iter().any(|warning| warning.code() == "store-in-checkout");
         assert_eq!(is_warned, want, "{why}");
     }
     let in_memory = tempfile::tempdir_in("/dev/shm")?;
-    let report = watch(&new_store(in_memory.path())?, &[], &calm(), Mode::DryRun)?;
+    let report = watch(&new_store(in_memory.path())?, &[], &calm(), GcMode::DryRun)?;
     assert_eq!(report.warnings[0].code(), "store-in-memory", "{:?}", report.warnings);
     Ok(())
 }
@@ -129,10 +132,10 @@ fn a_full_disk_is_named_before_somebody_blames_the_linker() {
         is_memory: false,
     };
     let strains = Pressure::default().strains(&filesystem);
-    let places = vec![Place::Workspace, Place::Target];
+    let places = vec![PathUse::Workspace, PathUse::Target];
     let watched = Watched { places, before: filesystem.clone(), after: filesystem };
     let want = "`/home` (workspace, target directory): disk at 96 %, above 80 %, 4 GiB free, under \
-                10 GiB, and nothing of the store that may go is there; a build that fails there with `Bus error` \
+                10 GiB, and gc has nothing there that it may remove; a build that fails there with `Bus error` \
                 or `No space left on device` fails for the disk, not for the linker";
     let warning = warning_of(&watched, &strains).map(|warning| warning.to_string());
     assert_eq!(warning.as_deref(), Some(want));

@@ -37,7 +37,7 @@ impl Claim {
         let first = self.uses.first().map(|(_, path)| path.display().to_string());
         let first = first.unwrap_or_default();
         match self.uses.len() {
-            0 => "nobody names it".to_owned(),
+            0 => "no manifest names it".to_owned(),
             1 => format!("`{first}` names it"),
             2 => format!("`{first}` and 1 other manifest name it"),
             count => format!("`{first}` and {} other manifests name it", count - 1),
@@ -71,7 +71,7 @@ impl Claims {
         }
         let Examined { id, manifest, is_in_place } = examined;
         if !is_in_place {
-            let what = format!("it says that it is {id}");
+            let what = format!("its header says that it is {id}");
             claims.findings.push(damage(path.to_owned(), "manifest-misplaced", what));
         }
         let flaw = manifest.flaw().or_else(|| miscount(&manifest));
@@ -146,7 +146,9 @@ fn miscount(manifest: &Manifest) -> Option<String> {
         ("bytes", header.bytes, bytes),
     ];
     let wrong = counts.into_iter().find(|(_, said, counted)| said != counted);
-    wrong.map(|(of_what, said, counted)| format!("it has {counted} {of_what} and says {said}"))
+    wrong.map(|(of_what, said, counted)| {
+        format!("its header says {said} {of_what}, but it has {counted}")
+    })
 }
 
 /// Reports the units that have a fingerprint of a built unit but no artifacts, and the units whose fingerprint has an
@@ -157,11 +159,12 @@ fn findings_of_units(manifest: &Manifest, path: &Path) -> Vec<Finding> {
     }
     let Survey { hollow, unknown } = survey_of(manifest);
     let hollow = some_of(&hollow).map(|units| {
-        let what = format!("it says that {units} is built, and lacks what was built");
+        let what = format!("it says that {units} is built, but the artifacts are missing");
         damage(path.to_owned(), "unit-hollow", what)
     });
     let unknown = some_of(&unknown).map(|units| {
-        let what = format!("no cargo that this version knows writes the fingerprint of {units}");
+        let what =
+            format!("the fingerprint of {units} has a format that this version does not know");
         note(path.to_owned(), "fingerprint-unknown", what)
     });
     hollow.into_iter().chain(unknown).collect()

@@ -166,7 +166,7 @@ const CASES: &[(&str, Damaging, &[&str])] = &[
         let pack = file_as_pack(&s.store, b"hello")?;
         s.publish_with(&s.store.lease(Purpose::Save)?, pack, &["c"], |_| {})
     }, &["pack-unreadable"]),
-    ("pack: nobody names it",         |s| {
+    ("pack: no manifest names it",         |s| {
         let lease = s.store.lease(Purpose::Save)?;
         pack(&s.store, &lease, &["c"]).map(drop)
     }, &["pack-unreferenced"]),
@@ -299,7 +299,7 @@ fn what_a_saver_is_about_to_name_is_no_leftover() -> Result {
 }
 
 #[test]
-fn the_worst_that_was_read_is_said_in_words() -> Result {
+fn a_missing_pack_is_reported_with_the_manifests_that_name_it() -> Result {
     let dir = tempfile::tempdir()?;
     let sample = sample(&dir.path().join("store"))?;
     let path = sample.pack(&sample.a, 1)?;

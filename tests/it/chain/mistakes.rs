@@ -40,7 +40,7 @@ fn a_hostile_or_broken_payload_is_refused_and_nothing_is_sent() -> Result {
             "visited": ["other"], "commits": {},
         }),                                                                     "`other` is no repo of this chain"),
         ("unknown commits", with("commits", json!({"other": sha_of("lib")})),   "`other` is no repo of this chain"),
-        ("no schema",       json!({"triggered_by": 7}),                         "who sent it is not a text"),
+        ("no schema",       json!({"triggered_by": 7}),                         "its sender is not a text"),
         ("an old stranger", json!({"triggered_by": "other", "source_ref": "x"}), "`other` is no repo of this chain"),
     ];
     for (why, payload, want) in cases {
@@ -58,7 +58,7 @@ fn a_hostile_or_broken_payload_is_refused_and_nothing_is_sent() -> Result {
 #[test]
 fn an_event_without_a_rule_is_refused_and_the_rules_are_named() -> Result {
     let world = World::new(PAIR)?;
-    let rules = "help: a chain knows push, pull_request";
+    let rules = "help: a chain handles push, pull_request";
     #[rustfmt::skip]
     let cases = [
         ("app",    "issue_comment",       json!({}),                                             "no rule for the event `issue_comment`",                                rules),

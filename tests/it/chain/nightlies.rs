@@ -123,7 +123,7 @@ fn what_a_nightly_is_made_of_is_all_repos_of_the_chain_and_no_others() -> Result
     let job = world.job("bllvm", "schedule", json!({}));
     for (commits, want) in [
         ("{", "--commits: EOF while parsing an object"),
-        ("{}", "--commits: there is none of `consensus`"),
+        ("{}", "--commits: there is no commit for `consensus`"),
         (r#"{"consensus":"main"}"#, "`main` is not a commit"),
     ] {
         world.chain_command(&job, &["nightly", "--commits", commits])?.fails_with(want)?;

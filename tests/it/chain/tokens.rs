@@ -52,9 +52,9 @@ fn no_token_and_a_wrong_one_are_told_apart() -> Result {
     let mut world = World::new(PAIR)?;
     let push = world.push("lib");
     for (token, want) in [
-        (None, "this token cannot send events to `o/app`: there is none: set `CHAIN_TOKEN`"),
+        (None, "this token cannot send events to `o/app`: no token is given; set `CHAIN_TOKEN`"),
         (Some("ghp_old"), "it is expired, revoked or mistyped"),
-        (Some("two words"), "CHAIN_TOKEN: what was given is not a token"),
+        (Some("two words"), "CHAIN_TOKEN: the given text is not a token"),
     ] {
         world.use_token(token);
         world.chain_command(&push, &["dispatch"])?.fails_with(want)?;

@@ -52,7 +52,7 @@ fn a_push_in_the_middle_builds_what_comes_after_and_nothing_else() -> Result {
 }
 
 #[test]
-fn what_came_before_a_push_meanwhile_is_built_as_the_chain_found_it() -> Result {
+fn a_push_during_a_chain_does_not_change_the_commit_that_the_chain_builds() -> Result {
     let world = World::new(FIVE_REPOS)?;
     world.run(&world.push("bllvm-spec"))?.done()?;
     world.github.push("btcdecoded/bllvm-node", "main", &"9".repeat(40))?;
