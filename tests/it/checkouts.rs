@@ -620,7 +620,7 @@ fn what_cannot_be_checked_out_is_said_with_the_remedy() -> Result {
     #[rustfmt::skip]
     let cases = [
         ("org/nothing@main",             format!("cannot read `{url}/nothing`: there is no such repository, or no access to it"), "give a token that may read it"),
-        ("org/dep@v1.2.3",               format!("`{url}/dep` has no branch or tag `v1.2.3`"), "it has `v1.2.0`, `v1.2.1`"),
+        ("org/dep@v1.2.3",               format!("`{url}/dep` has no branch or tag `v1.2.3`"), "the repository has `v1.2.0`, `v1.2.1`"),
         ("org/dep@0123abc",              format!("`{url}/dep` has no branch or tag `0123abc`"), "a full commit hash"),
         ("org/dep@refs/pull/9/merge",    format!("`{url}/dep` has no ref `refs/pull/9/merge`"), "check that it was pushed"),
         (&format!("org/dep@{missing}"),  format!("`{url}/dep` has no commit `{missing}`"), "check that it was pushed"),

@@ -376,7 +376,7 @@ fn a_target_built_from_a_source_that_changed_in_the_same_job_is_saved() -> Resul
     fs::write(&source, "// made\n")?;
     build(&runner, "first")?;
     let post = first.post("success")?.ok()?;
-    assert!(post.log.contains("is not saved: `src/lib.rs` is not as in"), "{}", post.log);
+    assert!(post.log.contains("is not saved: `src/lib.rs` differs from"), "{}", post.log);
     check_out(&runner)?;
     job(&runner, Push, &[]).main()?.ok()?;
     assert!(built_by(&runner, "first").contains("_work/app/app/target"), "{}", post.log);

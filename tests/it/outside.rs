@@ -81,10 +81,10 @@ fn a_forged_record_of_a_hot_tree_goes_and_what_it_names_stays() -> Result {
                 let marked = if is_marked { marked(dir)? } else { Value::Null };
                 let record = forge_record(&host, extension, &record_of(&named, &marked)?)?;
                 let foreseen = host.gc(&["--dry-run"])?;
-                foreseen.says(&["which is no hot tree of this store"])?;
+                foreseen.says(&["which is not a hot tree of this store"])?;
                 assert!(record.exists(), "{why}");
                 let gone = host.gc(&[])?;
-                gone.says(&["which is no hot tree of this store"])?;
+                gone.says(&["which is not a hot tree of this store"])?;
                 assert_eq!(gone.report["dirs"], json!([]), "{why}");
                 assert!(!record.exists(), "{why}");
                 let is_there = host.path(victim).join("precious").exists();
@@ -103,7 +103,7 @@ fn a_record_of_a_hot_tree_that_cannot_be_read_goes() -> Result {
     host.save()?.done()?;
     let record = host.root().join(format!("hot/{ID}.zst"));
     fs::write(&record, "no zstd")?;
-    host.gc(&[])?.says(&["cannot be read as the record of a hot tree"])?;
+    host.gc(&[])?.says(&["is not a readable record of a hot tree"])?;
     assert!(!record.exists());
     Ok(())
 }

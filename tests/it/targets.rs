@@ -261,7 +261,7 @@ fn a_directory_that_holds_more_than_a_target_is_refused() -> Result {
         ("../../elsewhere", "it lies in no checkout"),
         (".git/target", "inside `.git`"),
         ("src/lib.rs", "it is no directory"),
-        ("src", "not what cargo leaves in a target"),
+        ("src", "none of those by which a target directory is known"),
         ("link/target", "a symlink leads there"),
     ];
     shops.app.clone_anew()?;

@@ -224,7 +224,7 @@ pub(crate) fn what_is_old_leaves_on(disk: &Path) -> Result {
         assert_eq!(saved["units"], serde_json::json!({"kept": both, "pruned": 0}));
         assert_eq!(saved["reuse"], serde_json::Value::Null, "nobody knows");
         let notes = notes(&saved);
-        assert!(notes.contains("does not tell which units a job uses"), "{notes}");
+        assert!(notes.contains("cannot tell which units a job uses"), "{notes}");
     }
     shop.shift_mtimes(-31 * DAY_SECS)?;
     let saved = shop.save()?;
