@@ -74,7 +74,7 @@ fn a_save_leaves_the_tree_where_it_is_unless_it_is_asked_to_put_it_by() -> Resul
     let tree = list(&host.target())?;
     host.save()?.done()?;
     host.save_with(&["--hot-trees", "0"])?.done()?;
-    expect_same(&tree, &host.target(), "not put by")?;
+    expect_same(&tree, &host.target(), "not parked")?;
     put_by(&host, &[])?;
     // Nor does a restore use a hot tree if told not to.
     let restored = host.restore_with(&["--hot-trees", "0"])?.done()?;
@@ -347,6 +347,6 @@ fn a_tree_on_another_filesystem_than_the_store_waits_beside_the_checkout() -> Re
         fs::set_permissions(&beside, PermissionsExt::from_mode(0o777))?;
         let saved = host.save_with(&PUT_BY)?.done()?;
         saved.says(&["no hot tree", "the store has no directory on the filesystem"])?;
-        expect_same(&tree, &host.target(), "not put by")
+        expect_same(&tree, &host.target(), "not parked")
     })
 }

@@ -554,7 +554,7 @@ fn nothing_of_a_pull_request_reaches_a_push_beside_the_workspace() -> Result {
         }
         let post = job.post("success")?.ok()?;
         assert_eq!(post.annotations("warning"), [""; 0], "{event:?}: {}", post.log);
-        assert_eq!(built_by(&runner, who), [].into(), "it was not put by: {}", post.log);
+        assert_eq!(built_by(&runner, who), [].into(), "it was not parked: {}", post.log);
     }
     // The lane that owns the home keeps its contents.
     let mut last = job(&runner, Push, &inputs);

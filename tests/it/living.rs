@@ -274,7 +274,7 @@ fn scratch_is_neither_saved_nor_restored_nor_put_by() -> Result {
     host.save_with(&["--hot-trees", "2"])?.done()?;
     let restored = host.restore()?.done()?;
     assert_eq!(restored.mode("target"), "move", "{}", restored.stderr);
-    expect_no_scratch(&target, &kept, "put by");
+    expect_no_scratch(&target, &kept, "parked");
 
     // Saved by a job that keeps everything, restored by one that does not: from packs, and from a hot tree.
     leave_scratch(&target)?;

@@ -169,7 +169,7 @@ fn further_targets_come_back_as_hot_trees_too() -> Result {
     shops.app.clone_anew()?;
     nothing_is(&shops.judge(FIRST)?);
     let saved = shops.app.save()?;
-    assert!(!shops.app.path(Wiped, "app/fuzz/target").exists(), "not put by: {saved}");
+    assert!(!shops.app.path(Wiped, "app/fuzz/target").exists(), "not parked: {saved}");
     let restored = shops.restore_anew(&["--hot-trees", "2"])?;
     let modes = restored["areas"].as_array().into_iter().flatten();
     let modes = modes.filter(|area| area["files"] != 0).map(|area| area["mode"].as_str());
