@@ -1,6 +1,6 @@
 //! Making the manifest of a tree: what is known is referred to, the rest is read and packed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::kept::Keep;
 use super::saving::Saving;
@@ -187,6 +187,7 @@ fn header(saving: &Saving<'_>, place: &Place, packs: Vec<PackUse>) -> Header {
         binding: None,
         newest_mtime: Timestamp::default(),
         further: if place.area.is_shared() { Vec::new() } else { saving.further.clone() },
+        distrusted: BTreeSet::new(),
         provenance: saving.job.provenance.clone(),
         entries: 0,
         files: 0,
