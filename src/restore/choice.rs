@@ -26,6 +26,8 @@ pub(super) struct Choice {
     pub(super) checkout_files: CheckoutFiles,
     /// Whether the generation had something where that is now.
     pub(super) was_in_the_way: bool,
+    /// Whether the generation had sessions of incremental compilation that rustc broke off over later.
+    pub(super) had_distrusted: bool,
     /// That what is at the place is ahead of it, if it is.
     pub(super) ahead: Option<Note>,
 }
@@ -33,7 +35,7 @@ pub(super) struct Choice {
 impl Choice {
     /// Tells whether nothing of the generation is left out.
     pub(super) fn is_whole(&self) -> bool {
-        self.left.is_empty() && !self.was_in_the_way
+        self.left.is_empty() && !self.was_in_the_way && !self.had_distrusted
     }
 
     /// Tells in the report of an area that its live target is left, in place of this.

@@ -11,7 +11,7 @@ use super::choice::Choice;
 use super::live::Live;
 use super::scores::Scores;
 use super::systems::newer_systems;
-use super::units::leave_bound;
+use super::units::{leave_bound, leave_distrusted};
 use crate::job::Result;
 use crate::job::checkout_files::CheckoutFiles;
 use crate::job::further::{For, with_last};
@@ -20,6 +20,7 @@ use crate::job::sources::Glance;
 use crate::job::warning::Warning;
 use crate::job::{Job, Place};
 use crate::model::choice::{Wish, ranked};
+use crate::model::rel_path::RelPath;
 use crate::model::sketch::Contents;
 use crate::store::{self, Generation, Lease, Purpose, Store};
 
@@ -77,6 +78,7 @@ pub(super) fn choose<'a>(
             choice.left = leave_bound(manifest, &roots);
             if !search.place.area.is_shared() {
                 job.scratch.leave_out_of(manifest);
+                choice.had_distrusted = leave_distrusted(manifest, &search.distrusted());
                 choice.checkout_files = glance.checkout_files(&search.place.dir, &job.roots);
                 choice.was_in_the_way = choice.checkout_files.leave_out_of(manifest);
             }
@@ -122,6 +124,11 @@ impl<'a> Search<'a> {
         Self { job, place, wish, report, generations }
     }
 
+    /// Returns the sessions that rustc broke off over, according to any generation.
+    fn distrusted(&self) -> BTreeSet<&RelPath> {
+        self.generations.iter().flat_map(|it| &it.header.distrusted).collect()
+    }
+
     /// Returns the best generation of which the manifest can be read; the others are passed over with a
     /// warning.
     fn best(
@@ -165,6 +172,7 @@ impl<'a> Search<'a> {
                         left,
                         checkout_files: CheckoutFiles::default(),
                         was_in_the_way: false,
+                        had_distrusted: false,
                         ahead,
                     });
                 }
