@@ -39,16 +39,18 @@ pub(super) fn leave_sessions(
     }
     let compiled = compilations(units, plan, &found);
     let of = |of: &Crate| compiled.get(of).map_or(&[][..], Vec::as_slice);
-    let blames = |it: &Compilation| it.is_kept && it.blames_sessions(dir);
     let crates: BTreeSet<&Crate> = dirs.values().map(|it| &it.of).collect();
-    let distrusted: HashSet<&Crate> =
-        crates.iter().copied().filter(|it| of(it).iter().any(blames)).collect();
+    let with_complaint = crates.iter().map(|it| (*it, newest_complaint(dir, of(it))));
+    let complaints: HashMap<&Crate, Timestamp> =
+        with_complaint.filter_map(|(of, complaint)| Some((of, complaint?))).collect();
     let mut staying: HashMap<&RelPath, &Session> = HashMap::new();
-    for it in crates.iter().filter(|it| !distrusted.contains(*it)) {
+    for it in crates {
+        let is_trusted = |began| complaints.get(it).is_none_or(|complaint| *complaint < began);
         let newest: Vec<_> = dirs
             .iter()
-            .filter(|(_, crate_dir)| crate_dir.of == **it)
+            .filter(|(_, crate_dir)| crate_dir.of == *it)
             .filter_map(|(path, crate_dir)| Some((path, crate_dir.newest()?)))
+            .filter(|(_, (_, began))| is_trusted(*began))
             .collect();
         let began: Vec<_> = newest.iter().map(|(_, session)| *session).collect();
         let stays = newest.iter().zip(stay(&began, of(it))).filter(|(_, stays)| *stays);
@@ -63,22 +65,33 @@ pub(super) fn leave_sessions(
                 .is_none_or(|(of, part)| of == **session && part != Part::Working),
         }
     };
+    let mut distrusted = Distrusted::default();
     let before = began_as.into_iter().flat_map(|manifest| &manifest.entries);
-    let paths = found.iter().map(|found| &found.path).chain(before.map(|entry| &entry.path));
-    let distrusted = Distrusted {
-        crates: distrusted.iter().map(|of| of.name()).collect(),
-        sessions: paths.filter(|path| is_session_of(path, &distrusted)).cloned().collect(),
-    };
+    for path in found.iter().map(|found| &found.path).chain(before.map(|entry| &entry.path)) {
+        let Some((dir, of, session)) = finalized_session(path) else { continue };
+        let Some(complaint) = complaints.get(&of) else { continue };
+        let began = dirs.get(&dir).and_then(|it| it.locks.get(&session));
+        // The lock of one that rustc removed meanwhile is gone.
+        if began.is_none_or(|began| began <= complaint) {
+            distrusted.crates.insert(of.name());
+            distrusted.sessions.insert(path.clone());
+        }
+    }
     (found.into_iter().filter(is_stored).collect(), distrusted)
 }
 
-/// Tells whether a path is the directory of a finalized session of one of these crates.
-fn is_session_of(path: &RelPath, crates: &HashSet<&Crate>) -> bool {
-    let dir = incremental_of(path).filter(|(_, of)| crates.contains(of)).map(|(dir, _)| dir);
-    dir.is_some_and(|dir| {
-        let is_finalized = matches!(Session::of(path, &dir), Some((_, Part::Finalized)));
-        is_finalized && path.parent().as_ref() == Some(&dir)
-    })
+/// Returns when rustc last complained of a session of the crate that was compiled so, into units that stay. A session
+/// that began later is none of those.
+fn newest_complaint(dir: &Path, compiled: &[Compilation]) -> Option<Timestamp> {
+    compiled.iter().filter(|it| it.is_kept).filter_map(|it| it.complaint(dir)).max()
+}
+
+/// Returns the session whose directory a path is, with its crate and that crate's directory.
+fn finalized_session(path: &RelPath) -> Option<(RelPath, Crate, Session)> {
+    let (dir, of) = incremental_of(path)?;
+    let (session, part) = Session::of(path, &dir)?;
+    let is_dir = part == Part::Finalized && path.parent().as_ref() == Some(&dir);
+    is_dir.then_some((dir, of, session))
 }
 
 /// The directory of a crate's incremental compilation.
@@ -120,8 +133,8 @@ struct Compilation {
     invoked: Option<Timestamp>,
     /// When rustc had succeeded.
     built: Option<Timestamp>,
-    /// What it said.
-    messages: Option<RelPath>,
+    /// The file of what it said, and when that was written.
+    messages: Option<(RelPath, Timestamp)>,
     /// Whether the unit stays.
     is_kept: bool,
 }
@@ -132,11 +145,13 @@ impl Compilation {
         self.invoked.zip(self.built).filter(|(invoked, built)| invoked <= built)
     }
 
-    fn blames_sessions(&self, dir: &Path) -> bool {
-        let Some(path) = &self.messages else { return false };
+    /// Returns when rustc wrote its messages, if they speak against the sessions that it used.
+    fn complaint(&self, dir: &Path) -> Option<Timestamp> {
+        let (path, written) = self.messages.as_ref()?;
         let end = if self.span().is_some() { End::Success } else { End::Failure };
-        // Of what cannot be read rustc said nothing that anybody knows.
-        blame_sessions(&dir.join(path.as_path()), end).unwrap_or(false)
+        // Of what cannot be read nobody knows what rustc said.
+        let blames = blame_sessions(&dir.join(path.as_path()), end).unwrap_or(false);
+        blames.then_some(*written)
     }
 }
 
@@ -160,7 +175,7 @@ fn compilations(
                 *of = Some(named);
             }
             Trace::Messages(named) => {
-                compilation.messages = Some(path.clone());
+                compilation.messages = Some((path.clone(), stat.mtime));
                 *of = Some(named);
             }
             Trace::Other(named) => *of = Some(named),

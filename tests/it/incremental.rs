@@ -330,6 +330,36 @@ fn a_damaged_session_costs_a_rebuild_and_no_crash_stays() -> Result {
     Ok(())
 }
 
+/// The program stays fresh, and with it the warning. It says nothing of the sessions that other units of the crate begin
+/// later.
+#[test]
+fn an_old_complaint_costs_a_crate_its_sessions_once() -> Result {
+    let mut shop = workshop()?;
+    let target = shop.path(Wiped, "app/target");
+    shop.clone_anew()?;
+    shop.build(Wiped)?;
+    let session = finalized(&target, "app")?.pop().ok_or("no session")?;
+    let dep_graph = session.join("dep-graph.bin");
+    fs::remove_file(&dep_graph)?;
+    fs::write(&dep_graph, "")?;
+    shop.edit(Wiped, &[Write("app/src/main.rs", &program(1))])?;
+    edit(&shop, 1)?;
+    shop.build(Wiped)?;
+    assert!(notes(&shop.save()?).contains(&"sessions-left"));
+
+    shop.cargo = vec!["test", "--no-run"];
+    shop.clone_anew()?;
+    shop.restore()?;
+    assert_eq!(finalized(&target, "app")?, [] as [PathBuf; 0]);
+    assert_eq!(shop.build(Wiped)?.compiled, BTreeSet::from(["app/test".to_owned()]));
+    assert!(!notes(&shop.save()?).contains(&"sessions-left"));
+    let of_test = finalized(&target, "app")?;
+    shop.clone_anew()?;
+    shop.restore()?;
+    assert_eq!((of_test.len(), finalized(&target, "app")?), (1, of_test.clone()));
+    Ok(())
+}
+
 /// A runner that cancels a job kills rustc: nothing is wrong with the session that rustc began with.
 #[test]
 fn the_session_of_a_killed_rustc_is_left_out_and_the_one_before_stays() -> Result {
