@@ -133,6 +133,14 @@ impl Built {
     }
 }
 
+/// Returns the crate that a unit with this file for its hash compiles.
+pub(super) fn compiled_crate(name: &[u8]) -> Option<Vec<u8>> {
+    match Built::of(name)? {
+        Built::Compiled(target) => Some(target),
+        Built::Run | Built::Documented(_) => None,
+    }
+}
+
 /// Tells whether a cargo that we know gives this name to a file in a fingerprint directory: `invoked.timestamp`,
 /// `lib-serde`, and the latter with `.json`, `dep-` or `output-`. A target with a dot in its name is rare enough to
 /// count as unknown.

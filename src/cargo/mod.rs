@@ -40,6 +40,7 @@ pub mod lock_file;
 pub mod manifests;
 pub mod meaning;
 pub mod memory;
+pub mod messages;
 mod package;
 pub mod parts;
 mod program;
@@ -49,6 +50,7 @@ mod rustup;
 pub mod scratch;
 pub mod seen;
 pub mod sources;
+pub mod switched_off;
 pub mod system;
 pub mod tested;
 #[cfg(test)]

@@ -112,40 +112,6 @@ pub fn is_rustc_dep_info(path: &RelPath) -> bool {
     }
 }
 
-/// A crate as compiled for one profile.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Crate {
-    profile: Vec<u8>,
-    name: Vec<u8>,
-}
-
-/// Returns the crate that a unit's dep-info file belongs to.
-pub fn crate_of(path: &RelPath) -> Option<Crate> {
-    let name = path.file_name().strip_suffix(b".d")?;
-    let profile = UnitPlace::of(path)?.profile.to_owned();
-    let name = match hash_after_dash(name) {
-        Some(hash) => &name[..name.len() - hash.len() - 1],
-        None => name,
-    };
-    let underscored = name.iter().map(|byte| if *byte == b'-' { b'_' } else { *byte });
-    Some(Crate { profile, name: underscored.collect() })
-}
-
-/// Returns the directory of a crate's incremental compilation, and the crate. The path is that directory or lies in it.
-pub fn incremental_of(path: &RelPath) -> Option<(RelPath, Crate)> {
-    let names: Vec<_> = path.components().collect();
-    let at = names.iter().position(|name| *name == b"incremental")?;
-    let session = names.get(at + 1)?;
-    let dash = session.iter().rposition(|byte| *byte == b'-')?;
-    let above: usize = names[..at].iter().map(|name| name.len() + 1).sum();
-    let end = above + names[at].len() + 1 + session.len();
-    let dir = RelPath::parse(&path.as_bytes()[..end]).ok()?;
-    let is_of_a_unit = UnitPlace::of(path).is_some();
-    let profile = path.as_bytes()[..above].to_owned();
-    let of = Crate { profile, name: session[..dash].to_owned() };
-    (!is_of_a_unit).then_some((dir, of))
-}
-
 /// The position of a path in a profile directory, by its names alone.
 struct UnitPlace<'a> {
     /// The profile directory with its slash; empty if it is the target directory itself.
@@ -290,28 +256,5 @@ mod tests {
         for (text, want) in cases {
             assert_eq!(is_fingerprint(&path(&text)), want, "{text}");
         }
-    }
-
-    #[test]
-    fn incremental_compilation_is_that_of_a_crate() {
-        let crate_named =
-            |profile: &str, name: &str| Some(Crate { profile: profile.into(), name: name.into() });
-        let deps = path(&format!("debug/deps/my_app-{A}.d"));
-        let other_layout = path(&format!("debug/build/e/{B}/out/my-app.d"));
-        for dep_info in [deps, other_layout] {
-            assert_eq!(crate_of(&dep_info), crate_named("debug/", "my_app"), "{dep_info}");
-        }
-        assert_eq!(crate_of(&path("debug/app.d")), None);
-        let session = path("debug/incremental/my_app-1x2wb");
-        for below in [session.clone(), path("debug/incremental/my_app-1x2wb/s-h/a.o")] {
-            let found = incremental_of(&below);
-            let want = crate_named("debug/", "my_app").map(|of| (session.clone(), of));
-            assert_eq!(found, want, "{below}");
-        }
-        assert_eq!(incremental_of(&path("debug/incremental")), None);
-        assert_eq!(
-            incremental_of(&path(&format!("debug/build/x-{A}/out/incremental/y-1/z"))),
-            None
-        );
     }
 }

@@ -76,6 +76,12 @@ impl fmt::Display for Note {
                 "cannot tell which units a job uses (is the disk mounted with `noatime`?): units stay stored for \
                  {MAX_AGE_DAYS} days after they were built, used or not"
             ),
+            Self::SessionsLeft(crates) => write!(
+                f,
+                "rustc crashed, complained of what it keeps for incremental compilation, or failed to link: what it \
+                 keeps of {} is not saved, and the next build compiles all of each crate",
+                some(crates.iter(), "")
+            ),
             Self::NothingThere(dir) => write!(f, "nothing in `{}`", dir.display()),
             Self::NoHotTree(why) => write!(f, "no hot tree: {why}"),
             Self::NewerCargo(release) => write!(

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_mounted_elsewhere_is_not_on_the_root_mount() -> Result<()> {
+    fn another_mount_is_not_the_root_mount() -> Result<()> {
         let cases =
             [("/", true), ("/proc", false), ("/proc/self/nothing", false), ("/nothing/here", true)];
         for (path, want) in cases {

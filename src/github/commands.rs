@@ -184,7 +184,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_escaped_is_one_line_and_reads_back(message in "[%0-9A-F:,\r\na ä]{0,40}") {
+        fn an_escaped_text_is_one_line_and_reads_back(message in "[%0-9A-F:,\r\na ä]{0,40}") {
             let escaped = text(&message);
             prop_assert!(!escaped.contains(['\r', '\n']));
             prop_assert_eq!(unescaped(&escaped), message.clone());

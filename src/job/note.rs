@@ -90,6 +90,9 @@ pub enum Note {
     Units(UnitGroup),
     /// The filesystem records no reads, so it is unknown which units the job used.
     UseUnknown,
+    /// Rustc broke off over the incremental compilation of these crates, or failed to link what came of it: the save
+    /// leaves out their sessions.
+    SessionsLeft(BTreeSet<String>),
     /// The directory of an area holds nothing to save.
     NothingThere(PathBuf),
     /// The tree does not become a hot tree. The reason is a clause.
@@ -106,7 +109,7 @@ pub enum Note {
 
 impl Note {
     /// Every code, in the order of the variants.
-    pub const CODES: [&str; 22] = [
+    pub const CODES: [&str; 23] = [
         "another-key",
         "another-home",
         "another-system",
@@ -123,6 +126,7 @@ impl Note {
         "units-leave",
         "unknown-units",
         "use-unknown",
+        "sessions-left",
         "nothing-there",
         "no-hot-tree",
         "newer-cargo",
@@ -150,6 +154,7 @@ impl Note {
             Self::Units(UnitGroup { why: Some(_), .. }) => "units-leave",
             Self::Units(UnitGroup { why: None, .. }) => "unknown-units",
             Self::UseUnknown => "use-unknown",
+            Self::SessionsLeft(_) => "sessions-left",
             Self::NothingThere(_) => "nothing-there",
             Self::NoHotTree(_) => "no-hot-tree",
             Self::NewerCargo(_) => "newer-cargo",

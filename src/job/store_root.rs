@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_mounted_into_a_container_is_told_from_what_is() -> Result<()> {
+    fn paths_that_are_not_mounted_into_a_container_are_found_out() -> Result<()> {
         let tool_cache = Path::new("/proc/self");
         let choose = |root: &str| {
             in_container(Some(Path::new(root)), &Environment::default(), Some(tool_cache))

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_changed_link_leads_to_counts_as_changed() {
+    fn files_behind_a_changed_link_count_as_changed() {
         let record =
             ["v1 file a 10", "v2 file b 10", "d dir n 10", "d/f file c 10", "l link v1 10"];
         let sources: Vec<_> = record.iter().map(|line| source(line)).collect();

@@ -2,7 +2,7 @@
 //!
 //! Its format on disk is described in `docs/FORMAT.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -159,6 +159,10 @@ pub struct Header {
     /// The further targets that its job saved. The next restore of such a job restores these.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub further: Vec<FurtherTarget>,
+    /// Sessions of incremental compilation that rustc broke off over, in this tree or the one that the job began with.
+    /// They are not among its entries, and a restore of another generation leaves them out.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub distrusted: BTreeSet<RelPath>,
     /// Its origin as far as known: repository, ref, sha, run.
     #[serde(default)]
     pub provenance: BTreeMap<String, String>,

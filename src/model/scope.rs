@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_lane_or_repository_is_refused() {
+    fn a_text_that_is_no_lane_or_repository_is_refused() {
         for text in ["", "main", "branch/", "pr/", "pr/x", "pr/-1", "branch/a\nb"] {
             assert!(text.parse::<Lane>().is_err(), "{text:?}");
         }

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_server_is_refused() {
+    fn a_text_that_is_no_server_is_refused() {
         #[rustfmt::skip]
         let hostile = [
             "", "github.com", "ssh://github.com", "ext::sh -c x", "https://", "https://-x", "https://user:secret@github.com",

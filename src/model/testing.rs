@@ -1,6 +1,6 @@
 //! Shared functions of the tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::area::Area;
 use super::digest::Digest;
@@ -35,6 +35,7 @@ pub(crate) fn manifest_of(root: &str) -> Manifest {
         binding: None,
         newest_mtime: Timestamp::default(),
         further: Vec::new(),
+        distrusted: BTreeSet::new(),
         provenance: BTreeMap::new(),
         entries: 0,
         files: 0,

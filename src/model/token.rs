@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_is_no_token() {
+    fn a_text_that_cannot_be_sent_is_no_token() {
         let long = "x".repeat(MAX_LEN + 1);
         for text in ["", "a b", "a\nb", "a\r\nHost: b", "ü", "\u{7f}", &long] {
             assert_eq!(text.parse::<Token>(), Err(ParseTokenError), "{text:?}");

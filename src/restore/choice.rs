@@ -27,13 +27,14 @@ pub(super) struct Choice {
     /// Whether the generation had an entry where such a file is now.
     pub(super) was_in_the_way: bool,
     /// A note that the live target is ahead of the generation, if it is.
+    pub(super) had_distrusted: bool,
     pub(super) ahead: Option<Note>,
 }
 
 impl Choice {
     /// Tells whether nothing of the generation is left out.
     pub(super) fn is_whole(&self) -> bool {
-        self.left.is_empty() && !self.was_in_the_way
+        self.left.is_empty() && !self.was_in_the_way && !self.had_distrusted
     }
 
     /// Reports that the live target of an area is left as it is, instead of this generation.

@@ -10,7 +10,7 @@ use super::choice::Choice;
 use super::live::Live;
 use super::scores::Scores;
 use super::systems::newer_systems;
-use super::units::leave_bound;
+use super::units::{leave_bound, leave_distrusted};
 use super::{Planned, RestorePlan};
 use crate::job::Result;
 use crate::job::checkout_files::CheckoutFiles;
@@ -20,6 +20,7 @@ use crate::job::sources::Glance;
 use crate::job::warning::Warning;
 use crate::job::{AreaPlace, Job};
 use crate::model::choice::{Wish, ranked};
+use crate::model::rel_path::RelPath;
 use crate::model::sketch::Contents;
 use crate::store::{self, Generation, Lease, Purpose, Store};
 
@@ -85,6 +86,7 @@ pub(super) fn choose<'a>(
             choice.left = leave_bound(manifest, &roots);
             if !search.place.area.is_shared() {
                 job.scratch.leave_out_of(manifest);
+                choice.had_distrusted = leave_distrusted(manifest, &search.distrusted());
                 choice.checkout_files = glance.checkout_files(&search.place.dir, &job.roots);
                 choice.was_in_the_way = choice.checkout_files.leave_out_of(manifest);
             }
@@ -132,6 +134,10 @@ impl<'a> Search<'a> {
 
     /// Returns the best generation whose manifest can be read. Warns about each better one that
     /// cannot be read, unless gc removed it.
+    fn distrusted(&self) -> BTreeSet<&RelPath> {
+        self.generations.iter().flat_map(|it| &it.header.distrusted).collect()
+    }
+
     fn best(
         &mut self,
         store: &Store,
@@ -173,6 +179,7 @@ impl<'a> Search<'a> {
                         left,
                         checkout_files: CheckoutFiles::default(),
                         was_in_the_way: false,
+                        had_distrusted: false,
                         ahead,
                     });
                 }

@@ -40,7 +40,7 @@ pub use self::lookup::look_up;
 use self::put_back::{PutBack, lost};
 use self::rebuild::shown_in;
 use self::sources::Renewed;
-use crate::cargo::incremental::switched_off;
+use crate::cargo::switched_off::switched_off;
 use crate::cargo::tested::newer_than_tested;
 use crate::fs::crash::crash_point;
 use crate::job::error::chain;

@@ -1,10 +1,11 @@
 //! The units of a restored tree: those that are left out, and those that cargo must build again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use rayon::prelude::*;
 
+use crate::cargo::incremental::{Session, incremental_of};
 use crate::cargo::units::{Units, is_fingerprint};
 use crate::fs::At;
 use crate::fs::beneath::Beneath;
@@ -42,6 +43,26 @@ pub(super) fn leave_bound(
     });
     manifest.units.retain(|unit| !bound.contains(&unit.dir));
     bound.iter().map(|unit| unit.crate_name().into_owned()).collect()
+}
+
+/// Takes these sessions of incremental compilation out of a manifest, with their locks, and tells whether any was there.
+pub(super) fn leave_distrusted(manifest: &mut Manifest, sessions: &BTreeSet<&RelPath>) -> bool {
+    let session = |path: &RelPath| {
+        let (dir, _) = incremental_of(path)?;
+        let (session, _) = Session::of(path, &dir)?;
+        Some((dir, session))
+    };
+    let distrusted: HashSet<_> = sessions.iter().filter_map(|path| session(path)).collect();
+    if distrusted.is_empty() {
+        return false;
+    }
+    let is_one = |path: &RelPath| session(path).is_some_and(|it| distrusted.contains(&it));
+    let before = manifest.entries.len();
+    manifest.entries.retain(|Entry { path, kind }| match kind {
+        EntryKind::HardLink { of } => !is_one(path) && !is_one(of),
+        _ => !is_one(path),
+    });
+    manifest.entries.len() < before
 }
 
 /// Makes every fingerprint of a restored tree look unread, so that the save can tell which ones

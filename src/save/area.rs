@@ -80,7 +80,7 @@ fn save_area(
     let packed = pack(saving, place, scanned, known.as_ref())?;
     report.tell(packed.said);
     report.stored_bytes = packed.contents.stored_bytes;
-    let Left { seen, plan, .. } = packed.left;
+    let Left { seen, plan, distrusted, .. } = packed.left;
     if !place.area.is_shared() {
         report.reuse = reuse(known.as_ref().map(Known::manifest), &seen);
     }
@@ -89,6 +89,7 @@ fn save_area(
     let mut manifest =
         assemble(saving, place, &mut tree, packed.contents, &keep, &plan, known.as_ref())?;
     manifest.header.vouched = packed.is_vouched;
+    manifest.header.distrusted = distrusted.sessions;
     if let Some(recorded) = packed.recorded {
         manifest.graph = recorded.graph;
         bind(&mut manifest, &recorded.bound);

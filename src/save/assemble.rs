@@ -1,6 +1,6 @@
 //! Makes the manifest of a tree: refers to known contents, and reads and packs the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::kept::Keep;
 use super::saving::Saving;
@@ -190,6 +190,7 @@ fn header(saving: &Saving<'_>, place: &AreaPlace, packs: Vec<PackUse>) -> Header
         binding: None,
         newest_mtime: Timestamp::default(),
         further: if place.area.is_shared() { Vec::new() } else { saving.further.clone() },
+        distrusted: BTreeSet::new(),
         provenance: saving.job.provenance.clone(),
         entries: 0,
         files: 0,

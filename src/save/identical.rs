@@ -79,6 +79,7 @@ fn is_same(old: &Manifest, new: &Manifest) -> bool {
         && (old.header.vouched || !new.header.vouched)
         && (old.header.system.is_some() || new.header.system.is_none())
         && old.header.further == new.header.further
+        && old.header.distrusted.is_superset(&new.header.distrusted)
         && old.entries.len() == new.entries.len()
         && old.kept.len() == new.kept.len()
         && (old.header.roots == new.header.roots || !mtimes_count)

@@ -11,6 +11,7 @@ mod look;
 mod refusal;
 mod reuse;
 mod saving;
+mod sessions;
 mod units;
 
 use std::borrow::Cow;

@@ -1,12 +1,13 @@
 //! The units of a target: those that a job used, and those that leave the stored copy.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::saving::Saving;
+use super::sessions::{Distrusted, leave_sessions};
 use crate::cargo::artifacts::{Docs, Survey, survey};
 use crate::cargo::home::Shared;
-use crate::cargo::units::{Units, crate_of, incremental_of, is_fingerprint};
+use crate::cargo::units::{Units, is_fingerprint};
 use crate::fs::atime::notices_reads;
 use crate::fs::stat::Kind;
 use crate::fs::walk::{Found, Missed};
@@ -14,7 +15,6 @@ use crate::job::AreaPlace;
 use crate::job::Result;
 use crate::job::note::Note;
 use crate::model::manifest::{Binding, Header, Manifest, Unit};
-use crate::model::rel_path::RelPath;
 use crate::model::timestamp::Timestamp;
 use crate::model::unit_use::{Origin, Shape, Sight, UnitDir, UnitPlan, UnitUse};
 use crate::tree::compare::Known;
@@ -44,6 +44,8 @@ pub(super) struct Left {
     /// Every unit that was in the tree.
     pub(super) seen: BTreeMap<UnitDir, Sight>,
     pub(super) plan: UnitPlan,
+    /// The sessions that rustc broke off over.
+    pub(super) distrusted: Distrusted,
 }
 
 impl Left {
@@ -52,7 +54,9 @@ impl Left {
     pub(super) fn notes(&self) -> impl Iterator<Item = Note> {
         let is_unknown = self.seen.values().any(|sight| sight.was_used.is_none());
         let groups = self.plan.groups().into_iter().map(Note::Units);
-        groups.chain(is_unknown.then_some(Note::UseUnknown))
+        let crates = &self.distrusted.crates;
+        let sessions = (!crates.is_empty()).then(|| Note::SessionsLeft(crates.clone()));
+        groups.chain(is_unknown.then_some(Note::UseUnknown)).chain(sessions)
     }
 }
 
@@ -87,7 +91,9 @@ pub(super) fn leave_unused(
     };
     let policy = saving.options.units;
     let plan = policy.plan(&seen, &remembered, origin, saving.options.partial, saving.options.now);
-    Ok(Left { found: without(&units, &plan, found), seen, plan })
+    let began_as = known.map(Known::manifest);
+    let (found, distrusted) = leave_sessions(&place.dir, &units, &plan, found, began_as);
+    Ok(Left { found: without(&units, &plan, found), seen, plan, distrusted })
 }
 
 /// Leaves out the files that could not be read when their contents were packed, and the units that
@@ -99,10 +105,12 @@ pub(super) fn leave_missed(
     missed: &[Missed],
     known: Option<&Known>,
 ) -> Result<Left> {
-    let Left { found, seen, plan } = left;
+    let Left { found, seen, plan, distrusted } = left;
     let mut left = leave_unused(saving, place, found, missed, known)?;
     left.seen.extend(seen);
     left.plan.pruned.extend(plan.pruned);
+    // Its sessions are left out already.
+    left.distrusted = distrusted;
     Ok(left)
 }
 
@@ -140,45 +148,11 @@ fn sights(units: &Units, found: &[Found], dir: &Path) -> Result<BTreeMap<UnitDir
 }
 
 /// Drops the files of units that leave, and their directories of `incremental`.
-fn without(units: &Units, plan: &UnitPlan, found: Vec<Found>) -> Vec<Found> {
-    if plan.pruned.is_empty() {
-        return found;
+fn without(units: &Units, plan: &UnitPlan, mut found: Vec<Found>) -> Vec<Found> {
+    if !plan.pruned.is_empty() {
+        found.retain(|found| {
+            units.of(&found.path).is_none_or(|unit| !plan.pruned.contains_key(unit))
+        });
     }
-    let dropped = surplus_incremental(units, plan, &found);
-    let stays = |found: &Found| {
-        let is_of_pruned = units.of(&found.path).is_some_and(|unit| plan.pruned.contains_key(unit));
-        let incremental = incremental_of(&found.path).map(|(dir, _)| dir);
-        !is_of_pruned && !incremental.is_some_and(|dir| dropped.contains(&dir))
-    };
-    found.into_iter().filter(stays).collect()
-}
-
-/// Returns the directories of `incremental` that no unit that stays can need.
-///
-/// Their names carry another hash than the unit's, so only the crate tells which units they belong
-/// to. For each unit of a crate that leaves, the oldest directory of the crate goes. But at least
-/// as many directories stay as units of the crate stay.
-fn surplus_incremental(units: &Units, plan: &UnitPlan, found: &[Found]) -> HashSet<RelPath> {
-    let mut staying: HashMap<_, BTreeSet<&UnitDir>> = HashMap::new();
-    let mut leaving: HashMap<_, BTreeSet<&UnitDir>> = HashMap::new();
-    let mut sessions: HashMap<_, Vec<(Timestamp, RelPath)>> = HashMap::new();
-    for Found { path, stat } in found {
-        if let Some((dir, of)) = incremental_of(path) {
-            if dir == *path {
-                sessions.entry(of).or_default().push((stat.mtime, dir));
-            }
-        } else if let (Some(of), Some(unit)) = (crate_of(path), units.of(path)) {
-            let group = if plan.kept.contains_key(unit) { &mut staying } else { &mut leaving };
-            group.entry(of).or_default().insert(unit);
-        }
-    }
-    let mut surplus = HashSet::new();
-    for (of, mut dirs) in sessions {
-        dirs.sort();
-        let stay = staying.get(&of).map_or(0, BTreeSet::len);
-        let leave = leaving.get(&of).map_or(0, BTreeSet::len);
-        let go = dirs.len().saturating_sub(stay).min(leave);
-        surplus.extend(dirs.into_iter().take(go).map(|(_, dir)| dir));
-    }
-    surplus
+    found
 }

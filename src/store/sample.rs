@@ -99,6 +99,7 @@ pub(crate) fn manifest(series: &Series, secs: i64, packs: &[(PackUse, Vec<&str>)
         binding: None,
         newest_mtime: Timestamp::default(),
         further: Vec::new(),
+        distrusted: [].into(),
         provenance: [].into(),
         entries: entries.len() as u64,
         files: entries.len() as u64,

@@ -117,7 +117,7 @@ mod tests {
     type TestResult = std::result::Result<(), Box<dyn std::error::Error>>;
 
     #[test]
-    fn what_was_vouched_for_is_of_one_boot_and_one_directory() -> TestResult {
+    fn vouched_parts_are_of_one_boot_and_one_directory() -> TestResult {
         let (root, dir) = (tempfile::tempdir()?, tempfile::tempdir()?);
         let store = Store::open_or_init(root.path())?;
         let part = VouchedPart { with: Digest::of(b"a"), files: Digest::of(b"b"), turn: 3 };

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::cargo::artifacts::is_documentation;
 use crate::cargo::home::{Shared, unit};
-use crate::cargo::units::{Units, incremental_of, is_fingerprint};
+use crate::cargo::incremental::incremental_of;
+use crate::cargo::units::{Units, is_fingerprint};
 use crate::fs::stat::Kind;
 use crate::fs::walk::{Found, Missed, Why};
 use crate::job::Error;

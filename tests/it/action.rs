@@ -488,7 +488,7 @@ fn each_mode_does_its_part_and_no_other() -> Result {
 }
 
 #[test]
-fn what_is_not_enabled_only_sets_the_outputs() -> Result {
+fn a_disabled_step_only_sets_the_outputs() -> Result {
     let runner = FakeRunner::new()?;
     let (main, compiled, _) = run(&runner, &[("enabled", "false")])?;
     let names: BTreeSet<_> = main.outputs.keys().map(String::as_str).collect();

@@ -263,7 +263,7 @@ fn an_earlier_checkout_is_kept_only_if_it_is_the_wanted_one() -> Result {
 }
 
 #[test]
-fn what_is_not_ours_is_refused_by_name_and_left_alone() -> Result {
+fn a_directory_that_is_not_ours_is_refused_by_name_and_left_alone() -> Result {
     let org = Organisation::new()?;
     let other = Upstream::new(&org.host.path("server/other/dep"))?;
     other.commit(&[("file", "of another")])?;
@@ -608,7 +608,7 @@ fn repositories_of_one_name_have_a_mirror_each() -> Result {
 }
 
 #[test]
-fn what_cannot_be_checked_out_is_said_with_the_remedy() -> Result {
+fn a_checkout_that_fails_says_the_remedy() -> Result {
     let mut org = Organisation::new()?;
     org.dep.commit(&[])?;
     for tag in ["v1.2.0", "v1.2.1", "other"] {

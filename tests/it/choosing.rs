@@ -119,7 +119,7 @@ fn a_bump_that_another_job_has_compiled_is_not_compiled_again() -> Result {
 }
 
 #[test]
-fn what_a_red_build_compiled_serves_the_next_one() -> Result {
+fn units_of_a_red_build_serve_the_next_one() -> Result {
     let mut shop = workshop()?;
     job(&mut shop, "test", "build", false)?;
     shop.edit(Kept, &[Write("app/two/src/lib.rs", "pub const SAY: u32 = 2;\n")])?;

@@ -134,7 +134,7 @@ fn savers_that_publish_at_one_instant_never_share_a_number() -> Result {
 const A_WHILE: Duration = Duration::from_secs(5);
 
 #[test]
-fn whatever_runs_at_once_every_restore_is_a_miss_or_a_tree_that_was_saved() -> Result {
+fn every_restore_among_others_is_a_miss_or_a_tree_that_was_saved() -> Result {
     let host = Host::new()?;
     let first = build(&host.target(), "the first")?;
     host.save()?.done()?;

@@ -421,21 +421,21 @@ fn a_tree_comes_back_on_ext4() -> Result {
 }
 
 #[test]
-fn what_a_job_no_longer_uses_leaves_on_a_disk_with_relatime() -> Result {
-    let name = "what_a_job_no_longer_uses_leaves_on_a_disk_with_relatime";
-    with_filesystem(name, "ext4:relatime", "400M", crate::units::what_is_not_used_leaves_on)
+fn unused_units_leave_on_a_disk_with_relatime() -> Result {
+    let name = "unused_units_leave_on_a_disk_with_relatime";
+    with_filesystem(name, "ext4:relatime", "400M", crate::units::unused_units_leave_on)
 }
 
 #[test]
-fn what_a_job_no_longer_uses_leaves_on_a_disk_with_strictatime() -> Result {
-    let name = "what_a_job_no_longer_uses_leaves_on_a_disk_with_strictatime";
-    with_filesystem(name, "ext4:strictatime", "400M", crate::units::what_is_not_used_leaves_on)
+fn unused_units_leave_on_a_disk_with_strictatime() -> Result {
+    let name = "unused_units_leave_on_a_disk_with_strictatime";
+    with_filesystem(name, "ext4:strictatime", "400M", crate::units::unused_units_leave_on)
 }
 
 #[test]
-fn what_is_old_leaves_on_a_disk_with_noatime_and_builds_are_as_fresh_as_elsewhere() -> Result {
-    let name = "what_is_old_leaves_on_a_disk_with_noatime_and_builds_are_as_fresh_as_elsewhere";
-    with_filesystem(name, "ext4:noatime", "400M", crate::units::what_is_old_leaves_on)
+fn old_units_leave_on_a_disk_with_noatime_and_builds_are_as_fresh_as_elsewhere() -> Result {
+    let name = "old_units_leave_on_a_disk_with_noatime_and_builds_are_as_fresh_as_elsewhere";
+    with_filesystem(name, "ext4:noatime", "400M", crate::units::old_units_leave_on)
 }
 
 #[test]

@@ -239,7 +239,7 @@ fn forecasts_hold_for_documentation() -> Result {
 }
 
 #[test]
-fn what_a_build_script_wrote_is_looked_for_in_the_tree_and_not_where_it_was_built() -> Result {
+fn outputs_of_a_build_script_are_looked_for_in_the_tree_and_not_where_they_were_built() -> Result {
     // The package lies in cargo's home, so cargo does not build it again elsewhere, and rustc's dep-info names the
     // first place.
     let mut shop = Workshop::new(&[

@@ -281,7 +281,7 @@ fn generating<'a>(ignored: &'a str, app: &'a str, script: &'a str) -> [(&'a str,
 const ALL_GENERATING: &str = "app/build app/run app";
 
 #[test]
-fn what_a_build_script_writes_beside_itself_comes_back() -> Result {
+fn files_that_a_build_script_writes_beside_itself_come_back() -> Result {
     let app = manifest("app", &[]);
     let made = INTO_SRC.replace("src/generated.rs", "made/deep/more.rs");
     let include = "#[path = \"../made/deep/more.rs\"]\nmod generated;\n\
@@ -353,7 +353,7 @@ fn an_ignored_file_that_a_unit_reads_comes_back() -> Result {
 
 /// Cargo records the end of a symlink, not the symlink: it notices neither another target nor a file in its place.
 #[test]
-fn what_is_behind_a_symlink_is_never_stale() -> Result {
+fn sources_behind_a_symlink_are_never_stale() -> Result {
     let read = |name: &str| {
         format!("println!(\"{name}={{}}\", include_str!(\"../links/{name}\").trim());\n")
     };
@@ -574,7 +574,7 @@ fn an_uncleaned_workspace_is_as_good_as_a_new_one() -> Result {
 /// The build script that is fresh in the restored tree wrote another file than the one in the checkout. Cargo would not
 /// run it again.
 #[test]
-fn what_a_newer_build_left_beside_the_sources_is_not_compiled_in() -> Result {
+fn files_that_a_newer_build_left_beside_the_sources_are_not_compiled_in() -> Result {
     let app = manifest("app", &[]);
     let mut shop =
         Workshop::new(&generating("/target\ngenerated.rs\nCargo.lock\n", &app, INTO_SRC))?;
@@ -903,7 +903,7 @@ fn a_restore_leaves_git_alone() -> Result {
 /// A failed job ran a build script, and compiled nothing of the file that it wrote into `src/`. So no dep-info named
 /// the file, and the next job found the script fresh and the file missing.
 #[test]
-fn what_a_script_wrote_is_kept_although_the_job_failed_before_it_was_compiled() -> Result {
+fn files_of_a_script_are_kept_although_the_job_failed_before_they_were_compiled() -> Result {
     let app = manifest("app", &["../dep"]);
     let mut shop = Workshop::new(&[
         ("app/Cargo.toml", &app),

@@ -236,7 +236,7 @@ const PROTECTED: [&str; 4] = ["--repository", "o/app", "--lane", "protected"];
 const PULL_REQUEST: [&str; 4] = ["--repository", "o/app", "--lane", "pr/7"];
 
 #[test]
-fn what_is_wrong_in_git_is_replaced_before_cargo_sees_it() -> Result {
+fn wrong_files_in_git_are_replaced_before_cargo_sees_them() -> Result {
     for case in CASES {
         for is_restart in [true, false] {
             let why = format!("{}, restart: {is_restart}", case.0);
@@ -317,7 +317,7 @@ fn submodules_are_the_commits_that_the_revision_names() -> Result {
 
 /// A build script may have written the file, and cargo does not run it again.
 #[test]
-fn what_git_ignores_in_a_checkout_is_kept_in_its_lane_and_in_no_other() -> Result {
+fn ignored_files_of_a_checkout_are_kept_in_their_lane_and_in_no_other() -> Result {
     let fetched = Fetched::new()?;
     let host = &fetched.host;
     let made = fetched.home().join(&fetched.checkout).join("src/made.rs");

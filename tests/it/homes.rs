@@ -133,7 +133,7 @@ impl User {
 }
 
 #[test]
-fn what_one_runner_half_extracts_another_never_sees() -> Result {
+fn a_crate_that_one_runner_half_extracts_another_never_sees() -> Result {
     let user = User::new()?;
     let (_, first) = user.restore("runner-1")?;
     let (_, second) = user.restore("runner-2")?;
@@ -354,7 +354,7 @@ fn only_what_the_lock_files_name_is_saved_from_a_private_home() -> Result {
 }
 
 #[test]
-fn whatever_a_runner_calls_itself_its_home_is_one_directory_of_its_own() -> Result {
+fn the_home_of_a_runner_of_any_name_is_one_directory_of_its_own() -> Result {
     let user = User::new()?;
     let long = "x".repeat(300);
     let names = ["../x", "/etc", "a\nb", "", ".", "private", &long, &format!("{long}y"), "läufer"];

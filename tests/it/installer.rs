@@ -153,7 +153,7 @@ fn a_release_that_is_not_there_is_said_at_once() -> Result {
 }
 
 #[test]
-fn what_may_pass_is_tried_three_times_with_growing_pauses() -> Result {
+fn a_passing_fault_is_tried_three_times_with_growing_pauses() -> Result {
     let cases = [
         ("the server fails", Answer::Status(500)),
         ("the server is busy", Answer::Status(429)),
@@ -251,7 +251,7 @@ fn a_signal_in_the_middle_ends_it_at_once_and_leaves_nothing() -> Result {
 }
 
 #[test]
-fn what_a_killed_one_left_is_no_program_and_is_swept_a_day_later() -> Result {
+fn remains_of_a_killed_installer_are_no_program_and_are_swept_a_day_later() -> Result {
     for kind in KINDS {
         let server = Server::start([Answer::Stall(PROGRAM.into()), whole()])?;
         let mut runner = Runner::new(kind)?;

@@ -137,7 +137,7 @@ fn nothing_is_put_beside_a_file_that_is_the_same_module() -> Result {
 }
 
 #[test]
-fn what_nothing_writes_any_more_leaves_the_generation() -> Result {
+fn a_kept_file_that_nothing_writes_any_more_leaves_the_generation() -> Result {
     let shop = workshop(&script("tests/made.rs", "true"))?;
     let quiet = "mod made { pub const SAY: &str = \"m\"; }\nfn main() {\nprintln!(\"say={}\", made::SAY);\n}\n";
     shop.edit(
@@ -155,7 +155,7 @@ fn what_nothing_writes_any_more_leaves_the_generation() -> Result {
 
 /// Cargo would obey a file in `.cargo`, and a repository inside belongs to somebody else.
 #[test]
-fn what_may_not_come_back_is_written_again() -> Result {
+fn a_kept_file_that_may_not_come_back_is_written_again() -> Result {
     for (why, to) in [
         ("cargo's configuration", ".cargo/made.rs"),
         ("another repository", "inner/made.rs"),
@@ -210,7 +210,7 @@ fn a_submodule_is_part_of_the_repository() -> Result {
 
 /// Both targets need the file, and the script of only one of them will run.
 #[test]
-fn what_stays_away_for_one_target_is_written_again_for_the_other() -> Result {
+fn a_kept_file_that_stays_away_for_one_target_is_written_again_for_the_other() -> Result {
     let shop = workshop(&script("src/made.rs", "!to.exists()"))?;
     shop.edit(Kept, &[Write("app/.gitignore", "/target\n/out\n/src/made.rs\n")])?;
     let mut other = shop.clone();

@@ -80,7 +80,7 @@ fn contents_that_the_base_has_are_not_stored_again() -> Result {
 }
 
 #[test]
-fn what_a_pull_request_left_as_its_base_had_it_makes_no_generation() -> Result {
+fn a_tree_that_a_pull_request_did_not_change_makes_no_generation() -> Result {
     let host = Host::new()?;
     save_as(&host, "branch/next", "its base")?;
     host.restore_with(&PULL_REQUEST)?.done()?;

@@ -51,7 +51,7 @@ fn use_one(target: &Path) -> Result {
 
 /// Runs three jobs that restore, use at most one unit and save. Returns the paths that the last restore lacks, and the
 /// reports of the saves.
-fn what_is_lost_in_three_jobs(host: &Host) -> Result<(Vec<String>, String)> {
+fn losses_in_three_jobs(host: &Host) -> Result<(Vec<String>, String)> {
     write(&host.target(), "debug/round", "0")?;
     let whole = list(&host.target())?;
     let mut said = host.save()?.done()?.report.to_string();
@@ -88,7 +88,7 @@ fn a_layout_that_nobody_knows_comes_back_as_it_was() -> Result {
         for file in files {
             write(&host.target(), file.replace('#', hash), "0123456789abcdef")?;
         }
-        let (lost, said) = what_is_lost_in_three_jobs(&host)?;
+        let (lost, said) = losses_in_three_jobs(&host)?;
         assert_eq!(lost, [""; 0], "{why}");
         assert!(!said.contains("not stored"), "{why}: {said}");
         let is_unknown = files[0].contains("state.db");
@@ -135,11 +135,11 @@ fn whichever_name_of_a_real_layout_changes_nothing_is_said_to_be_gone() -> Resul
 
 /// Recognised units still leave when unused: otherwise the test above would show nothing.
 #[test]
-fn what_a_known_cargo_wrote_leaves_when_nobody_uses_it() -> Result {
+fn unused_files_of_a_known_cargo_leave() -> Result {
     for seen in SEEN {
         let host = host()?;
         make_target(&host.target(), seen, str::to_owned)?;
-        let (lost, said) = what_is_lost_in_three_jobs(&host)?;
+        let (lost, said) = losses_in_three_jobs(&host)?;
         assert!(lost.iter().any(|line| line.contains("my_app")), "{said}");
         let is_libc = |line: &&String| line.contains("/lib-libc.json");
         assert_eq!(lost.iter().filter(is_libc).collect::<Vec<_>>(), [""; 0], "{said}");

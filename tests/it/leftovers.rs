@@ -410,8 +410,7 @@ fn a_target_is_saved_though_a_build_script_left_a_profile_in_its_source() -> Res
 
 /// A job without the program records nothing. Its builds after the last save still show.
 #[test]
-fn what_a_job_without_the_action_built_after_a_save_is_set_aside_where_nothing_replaces_it()
--> Result {
+fn a_build_without_the_action_after_a_save_is_set_aside_where_nothing_replaces_it() -> Result {
     for (key, is_kept) in [("other", false), ("same", true)] {
         let runner = runner()?;
         let mut first = job(&runner, Push, &[("key", "same")]);
@@ -435,7 +434,7 @@ fn what_a_job_without_the_action_built_after_a_save_is_set_aside_where_nothing_r
 /// A push ended with an empty directory, so files that are there later are not its own. The next job recorded nothing:
 /// it did not use the program, or did not name the directory.
 #[test]
-fn what_appears_where_a_save_found_nothing_is_set_aside() -> Result {
+fn a_directory_that_appears_where_a_save_found_nothing_is_set_aside() -> Result {
     for is_declared in [None, Some(false)] {
         for built in [[].as_slice(), &DIRS[..1]] {
             let why = format!("declared: {is_declared:?}, {built:?} built");
@@ -564,7 +563,7 @@ fn nothing_of_a_pull_request_reaches_a_push_beside_the_workspace() -> Result {
 }
 
 #[test]
-fn what_a_pull_request_fetched_into_a_mirror_is_not_what_a_push_checks_out() -> Result {
+fn commits_that_a_pull_request_fetched_into_a_mirror_are_not_checked_out_by_a_push() -> Result {
     let runner = FakeRunner::new()?;
     let origin = runner.path("server/owner/lib");
     let manifest = ("Cargo.toml", "[package]\nname = \"lib\"\nversion = \"0.1.0\"\n");
@@ -592,7 +591,7 @@ fn what_a_pull_request_fetched_into_a_mirror_is_not_what_a_push_checks_out() -> 
 
 /// A target that cannot simply be renamed, or that is not cargo's alone.
 #[test]
-fn whatever_a_target_is_a_push_finds_nothing_in_it_or_does_not_save_it() -> Result {
+fn a_push_finds_nothing_in_a_target_of_any_kind_or_does_not_save_it() -> Result {
     type Make = fn(&FakeRunner, &Path) -> Result;
     #[rustfmt::skip]
     let cases: [(&str, Make); 12] = [

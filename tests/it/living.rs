@@ -42,7 +42,7 @@ fn warnings(saved: &Outcome) -> Vec<String> {
 }
 
 #[test]
-fn what_nobody_may_read_is_left_out_with_its_unit_and_all_else_is_saved() -> Result {
+fn an_unreadable_file_is_left_out_with_its_unit_and_all_else_is_saved() -> Result {
     let unit_a: &[&str] =
         &["debug/.fingerprint/a-0123456789abcdef", "debug/build/a-0123456789abcdef"];
     let unit_b: &[&str] = &["debug/build/b/fedcba9876543210"];
@@ -170,7 +170,7 @@ fn a_crate_of_which_a_file_cannot_be_read_is_left_out_as_a_whole() -> Result {
 }
 
 #[test]
-fn what_comes_and_goes_while_it_is_read_fails_no_save() -> Result {
+fn files_that_come_and_go_while_they_are_read_fail_no_save() -> Result {
     let host = Host::new()?;
     let target = host.target();
     build(&target)?;

@@ -32,6 +32,7 @@ mod homes;
 mod hostile;
 mod hot;
 mod hot_apart;
+mod incremental;
 mod installer;
 mod jobs;
 mod kept_files;

@@ -243,17 +243,17 @@ fn a_fifo_stops_nothing() -> Result {
 }
 
 #[test]
-fn what_nobody_may_read_stops_nothing() -> Result {
+fn unreadable_files_stop_nothing() -> Result {
     each_place(Mode000)
 }
 
 #[test]
-fn what_belongs_to_somebody_else_stops_nothing() -> Result {
+fn files_of_another_user_stop_nothing() -> Result {
     each_place(ForeignOwner)
 }
 
 #[test]
-fn what_cannot_be_removed_stops_nothing() -> Result {
+fn files_that_cannot_be_removed_stop_nothing() -> Result {
     each_place(Immutable)
 }
 
@@ -327,7 +327,7 @@ fn a_file_with_another_name_goes() -> Result {
 
 /// An interrupted creation of a store leaves a tag and no `store.json`; anything may be in the tag's place.
 #[test]
-fn whatever_the_tag_is_a_store_can_be_made_and_nothing_outside_is_written() -> Result {
+fn with_any_tag_a_store_can_be_made_and_nothing_outside_is_written() -> Result {
     for odd in [Directory, File, SymlinkLoop, Fifo, Mode000, ForeignOwner] {
         let host = Host::new()?.owned_by_a_user()?;
         write(&host.target(), "debug/app", "built")?;

@@ -30,6 +30,18 @@ const STORES: &[(&str, &[&str])] = &[
             r#"target/debug/sparse -00644 1709210096.123456789 1048576 B "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" data in [(1044480, 4096)]"#,
         ],
     ),
+    // With a session that a later generation distrusts.
+    (
+        "v1-distrusted",
+        &[
+            r#"target/debug d00755 1795700000.123456789 0 B "" data in []"#,
+            r#"target/debug/.cargo-lock -00644 1795700000.123456789 0 B "" data in []"#,
+            r#"target/debug/deps d00755 1795700000.123456789 0 B "" data in []"#,
+            r#"target/debug/deps/app-0123 -00755 1795700000.123456789 9 B "a program" data in [(0, 9)]"#,
+            r#"target/debug/incremental d00755 1795700000.123456789 0 B "" data in []"#,
+            r#"target/debug/incremental/app-3v8ck971o9lt3 d00755 1795700000.123456789 0 B "" data in []"#,
+        ],
+    ),
     // With an executable source.
     (
         "v1-executable",

@@ -26,7 +26,7 @@ fn partial(host: &Host) -> Result<Vec<bool>> {
 }
 
 #[test]
-fn what_a_failed_job_saved_is_a_hit_until_a_whole_one_is_there() -> Result {
+fn the_generation_of_a_failed_job_is_a_hit_until_a_whole_one_is_there() -> Result {
     let host = Host::new()?;
     save(&host, "half", &["--partial"])?;
     let (outcome, app) = restored(&host)?;
@@ -76,7 +76,7 @@ fn failed_jobs_push_out_nothing_that_is_whole() -> Result {
 }
 
 #[test]
-fn what_a_failed_job_downloaded_is_whole() -> Result {
+fn downloads_of_a_failed_job_are_whole() -> Result {
     let host = Host::new()?;
     lock(&host.repo(), "app", &["foo-1.0.0"])?;
     install_crate(&host.cargo_home(), "foo-1.0.0")?;

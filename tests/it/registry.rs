@@ -153,7 +153,7 @@ enum Before {
 }
 
 #[test]
-fn what_is_wrong_in_a_home_is_replaced_before_cargo_sees_it() -> Result {
+fn wrong_files_in_a_home_are_replaced_before_cargo_sees_them() -> Result {
     for Case(why, wrong, said, change) in CASES {
         for before in [Before::Restart, Before::PullRequest, Before::Restored] {
             let why = format!("{why}, {before:?}");

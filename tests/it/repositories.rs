@@ -79,7 +79,8 @@ fn a_directory_that_a_repository_around_it_ignores_is_a_root_by_itself() -> Resu
 }
 
 #[test]
-fn what_a_submodule_tracks_is_a_source_whatever_the_repository_around_it_ignores() -> Result {
+fn files_that_a_submodule_tracks_are_sources_even_if_the_repository_around_it_ignores_them()
+-> Result {
     let script = "#[path = \"build/probe.rs\"] mod probe;\nfn main() {\n\
         println!(\"cargo::rerun-if-changed=build\");\n\
         println!(\"cargo::rustc-env=PROBE={}\", probe::SAY);\n}\n";
@@ -130,7 +131,7 @@ fn with_files_in_target() -> Result<Workshop> {
 const ALL: &str = "app/build app/run app";
 
 #[test]
-fn what_git_tracks_in_a_target_directory_is_the_checkouts() -> Result {
+fn tracked_files_in_a_target_directory_are_the_checkouts() -> Result {
     #[rustfmt::skip]
     let steps = [
         Step("nothing", &[], "", "", Same),

@@ -438,7 +438,7 @@ fn tar_and_zstd_alone_bring_contents_back() -> Result {
 }
 
 #[test]
-fn what_lives_in_a_half_dead_pack_is_carried_over() -> Result {
+fn living_contents_of_a_half_dead_pack_are_carried_over() -> Result {
     let host = Host::new()?;
     let target = host.target();
     write(&target, "living", noise(1, MIB))?;
@@ -878,7 +878,7 @@ fn a_save_that_waited_for_a_build_saves_what_the_build_left() -> Result {
 }
 
 #[test]
-fn what_is_no_file_is_left_out_with_a_warning() -> Result {
+fn a_special_file_is_left_out_with_a_warning() -> Result {
     let host = Host::new()?;
     let target = host.target();
     write(&target, "debug/app", "built")?;

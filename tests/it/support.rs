@@ -585,7 +585,7 @@ pub(crate) fn paths(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn files_named(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
+pub(crate) fn files_named(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
     let mut files = paths(dir)?;
     files.retain(|path| path.as_os_str().as_bytes().ends_with(suffix.as_bytes()));
     Ok(files)

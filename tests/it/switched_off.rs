@@ -16,26 +16,26 @@ const RUST_CI: &str = ".github/workflows/rust-ci.yml";
 #[test]
 fn a_restore_of_a_target_says_by_which_variable_incremental_compilation_is_off() -> Result {
     #[rustfmt::skip]
-    let cases: [(&str, Option<(&str, &str)>, &str, bool); 5] = [
-        // why                variable                                        areas            said
-        ("unset",             None,                                           "target",        false),
-        ("off",               Some(("CARGO_INCREMENTAL", "0")),               "target",        true),
-        ("on",                Some(("CARGO_INCREMENTAL", "1")),               "target",        false),
-        ("off in a profile",  Some(("CARGO_PROFILE_DEV_INCREMENTAL", "false")), "registry,target", true),
-        ("nothing to build",  Some(("CARGO_INCREMENTAL", "0")),               "registry,git",  false),
+    let cases = [
+        // why                variable                               areas             said
+        ("unset",             "",                                    "target",          false),
+        ("off",               "CARGO_INCREMENTAL=0",                 "target",          true),
+        ("on",                "CARGO_INCREMENTAL=1",                 "target",          false),
+        ("off in a profile",  "CARGO_PROFILE_DEV_INCREMENTAL=false", "registry,target", true),
+        ("nothing to build",  "CARGO_INCREMENTAL=0",                 "registry,git",    false),
     ];
     for (why, variable, areas, said) in cases {
         let mut host = Host::new()?;
-        if let Some((name, value)) = variable {
+        if let Some((name, value)) = variable.split_once('=') {
             host.set(name, value);
         }
         let restored = host.restore_with(&["--areas", areas])?.done()?;
         let notes = restored.report["notes"].as_array().map_or(&[][..], Vec::as_slice);
         let found: Vec<_> = notes.iter().filter(|note| note["code"] == CODE).collect();
         assert_eq!(found.len(), usize::from(said), "{why}: {notes:?}");
-        if let (Some((name, value)), Some(note)) = (variable, found.first()) {
+        for note in found {
             let text = note["text"].as_str().unwrap_or_default();
-            assert!(text.contains(&format!("`{name}={value}`")), "{why}: {text}");
+            assert!(text.contains(&format!("`{variable}`")), "{why}: {text}");
         }
     }
     Ok(())
@@ -67,7 +67,7 @@ fn steps(workflow: &str, job: &str) -> Vec<String> {
     let mut steps: Vec<String> = Vec::new();
     for line in lines.filter(|line| !line.trim_start().starts_with('#')) {
         match (line.strip_prefix("      - "), steps.last_mut()) {
-            (None, Some(step)) => *step += &format!("{}\n", line.trim()),
+            (None, Some(step)) => step.extend([line.trim(), "\n"]),
             (start, _) => steps.push(format!("{}\n", start.unwrap_or(line))),
         }
     }

@@ -57,7 +57,7 @@ fn of(libc: &str, version: &str) -> Value {
 const WOULD_NOT_START: &str = "1 generation was built with glibc 2.41; this host has glibc 2.36: its build scripts would not start";
 
 #[test]
-fn what_a_newer_system_built_is_a_miss_here_and_exact_there() -> Result {
+fn a_build_of_a_newer_system_is_a_miss_here_and_exact_there() -> Result {
     let backported = System { libc: "2.36", ..NEW };
     let other = System { libc: "2.41", os: "ubuntu", version: "25.04" };
     let of_os = "1 generation was built on debian 13; this is debian 12, which may lack libraries that its programs need";
@@ -100,7 +100,7 @@ fn what_a_newer_system_built_is_a_miss_here_and_exact_there() -> Result {
 }
 
 #[test]
-fn what_an_older_system_built_is_used_and_what_is_built_on_top_of_it_is_of_the_newer() -> Result {
+fn a_build_of_an_older_system_is_used_and_one_on_top_of_it_is_of_the_newer() -> Result {
     let mut host = Host::new()?;
     OLD.boot(&mut host)?;
     build(&host, "old")?;
@@ -196,7 +196,7 @@ fn musl_and_glibc_never_share_a_target_and_always_a_registry() -> Result {
 }
 
 #[test]
-fn what_a_newer_c_compiler_built_is_not_used_where_the_older_one_links() -> Result {
+fn a_build_of_a_newer_c_compiler_is_not_used_where_the_older_one_links() -> Result {
     use std::os::unix::fs::PermissionsExt;
     let mut host = Host::new()?;
     OLD.boot(&mut host)?;

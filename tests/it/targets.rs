@@ -432,7 +432,7 @@ fn a_job_may_have_further_targets_alone() -> Result {
 }
 
 #[test]
-fn what_is_in_a_further_target_is_no_source() -> Result {
+fn a_file_in_a_further_target_is_no_source() -> Result {
     let shops = Shops::new()?;
     shops.app.clone_anew()?;
     shops.app.build(Wiped)?;

@@ -326,7 +326,7 @@ fn complaint(shop: &Workshop, flag: &str) -> Result<String> {
 }
 
 #[test]
-fn what_is_fresh_by_content_comes_back() -> Result {
+fn units_that_are_fresh_by_content_come_back() -> Result {
     let mut shop = nightly_shop()?;
     // Up to cargo 1.99 the flag takes effect, and the key is unknown.
     let config = "[unstable]\nchecksum-freshness = true\n[build]\nfingerprint = 'content'\n";

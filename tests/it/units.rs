@@ -114,12 +114,12 @@ fn the_store_does_not_grow_while_dependencies_are_bumped_thirty_times() -> Resul
 
 #[test]
 fn a_unit_leaves_after_three_saves_of_its_job_that_did_not_use_it() -> Result {
-    what_is_not_used_leaves(workshop()?)
+    unused_units_leave(workshop()?)
 }
 
 /// The same on any disk that tells which units a job uses.
-pub(crate) fn what_is_not_used_leaves_on(disk: &Path) -> Result {
-    what_is_not_used_leaves(workshop_in(tempfile::tempdir_in(disk)?)?)
+pub(crate) fn unused_units_leave_on(disk: &Path) -> Result {
+    unused_units_leave(workshop_in(tempfile::tempdir_in(disk)?)?)
 }
 
 /// Returns how many units the next save leaves out, according to a dry run of gc.
@@ -131,7 +131,7 @@ fn foreseen(shop: &Workshop, args: &[&str]) -> Result<usize> {
     Ok(idle.iter().filter_map(|idle| idle["units"].as_array().map(Vec::len)).sum())
 }
 
-fn what_is_not_used_leaves(mut shop: Workshop) -> Result {
+fn unused_units_leave(mut shop: Workshop) -> Result {
     shop.clone_anew()?;
     shop.build(Wiped)?;
     let one_profile = units(&shop.path(Wiped, "app/target"))?;
@@ -195,7 +195,7 @@ fn with_one_save_a_dry_run_names_the_units_that_the_next_save_leaves_out() -> Re
 
 /// For a disk that does not tell which units a job uses: everything is as fresh and as right as elsewhere, and units
 /// that were built long ago leave, used or not.
-pub(crate) fn what_is_old_leaves_on(disk: &Path) -> Result {
+pub(crate) fn old_units_leave_on(disk: &Path) -> Result {
     const DAY_SECS: i64 = 86_400;
     let mut shop = workshop_in(tempfile::tempdir_in(disk)?)?;
     let own = |round: u32| {

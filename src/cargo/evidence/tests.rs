@@ -205,7 +205,7 @@ fn evidence_that_changed_a_moment_ago_has_no_state() -> TestResult {
 
 /// A file that is another one for a moment, and then what it was, leaves another state.
 #[test]
-fn what_was_undone_has_left_a_trace() -> TestResult {
+fn a_change_that_was_undone_leaves_a_trace() -> TestResult {
     #[rustfmt::skip]
     let cases: [(&str, Change, [bool; 3]); 4] = [
         //why                       change                                                          rustc  cargo  cc

@@ -63,7 +63,7 @@ fn a_unit_that_looks_fresh_was_built_from_what_is_there() {
 }
 
 #[test]
-fn what_cargo_finds_fresh_with_files_from_the_future_must_have_been_built_from_them() {
+fn units_that_are_fresh_with_files_from_the_future_were_built_from_them() {
     let mut live = tree(BUILT, "a", 150);
     let before = tree(BUILT, "b", 150);
     let ctimes = [((Root::Repo, Some(path("a.rs"))), at(120))].into();

@@ -124,7 +124,7 @@ fn where_the_run_of_a_script_is_known_its_package_is_not_compiled_again() {
 }
 
 #[test]
-fn what_is_not_restored_is_not_fresh_and_an_older_manifest_says_nothing() {
+fn units_that_are_not_restored_are_not_fresh_and_an_older_manifest_says_nothing() {
     let all = [FRESH; 4];
     let mut manifest = manifest(&["run"]);
     assert!(stays_away(&manifest, None, |_| true, |_| false).files.is_empty());

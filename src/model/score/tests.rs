@@ -136,7 +136,7 @@ fn reused(last: &str, bumped: &[&str], held: &str, stale: &[&str]) -> usize {
 }
 
 #[test]
-fn what_a_job_reuses_is_counted_unit_by_unit() {
+fn reused_units_are_counted_one_by_one() {
     #[rustfmt::skip]
     let cases = [
         //  why                               used last time           bumped      the tree                           stale   reused

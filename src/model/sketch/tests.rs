@@ -158,7 +158,7 @@ fn a_sketch_names_what_units_were_built_from_and_which_were_stale_already() {
 }
 
 #[test]
-fn what_an_older_version_saved_has_no_sketch() {
+fn a_generation_of_an_older_version_has_no_sketch() {
     assert!(Sketch::of(&manifest(graph(|unit| unit.dir = None))).is_none());
     assert!(Sketch::of(&manifest(UnitGraph { profiles: None, ..graph(|_| {}) })).is_none());
 }

@@ -64,7 +64,7 @@ fn the_stamp_of_a_series_goes_with_its_last_generation_and_not_before() -> Resul
 }
 
 #[test]
-fn what_a_live_lease_names_stays() -> Result {
+fn objects_that_a_live_lease_names_stay() -> Result {
     let (_dir, store) = new_store()?;
     let id = save(&store, "pr/1 target k", 1, &[&["a"]])?;
     let lease = store.lease(Purpose::Restore)?;

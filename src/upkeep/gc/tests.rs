@@ -176,7 +176,7 @@ fn a_store_that_is_too_large_shrinks_to_its_size() -> Result {
 }
 
 #[test]
-fn what_a_live_job_relies_on_is_neither_promised_nor_removed() -> Result {
+fn files_of_a_live_job_are_neither_promised_nor_removed() -> Result {
     let (_dir, store) = new_store()?;
     let lease = store.lease(Purpose::Save)?;
     pack(&store, &lease, &["about to be named"])?;

@@ -285,7 +285,7 @@ fn everything_is_counted() -> Result {
 }
 
 #[test]
-fn what_a_saver_is_about_to_name_is_no_leftover() -> Result {
+fn a_pack_that_a_save_is_about_to_name_is_no_leftover() -> Result {
     let dir = tempfile::tempdir()?;
     let Sample { store, .. } = sample(&dir.path().join("store"))?;
     let lease = store.lease(Purpose::Save)?;

@@ -118,7 +118,7 @@ fn a_night_without_a_change_is_skipped_and_says_so() -> Result {
 }
 
 #[test]
-fn what_a_nightly_is_made_of_is_all_repos_of_the_chain_and_no_others() -> Result {
+fn a_nightly_is_made_of_all_repos_of_the_chain_and_no_others() -> Result {
     let world = World::new(CHAIN)?;
     let job = world.job("bllvm", "schedule", json!({}));
     for (commits, want) in [

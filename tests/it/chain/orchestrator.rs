@@ -121,7 +121,7 @@ fn at_night_all_is_built_and_a_proposal_builds_nothing() -> Result {
 }
 
 #[test]
-fn what_failed_blocks_what_comes_after_it_and_only_that() -> Result {
+fn in_an_orchestrator_a_failed_repo_blocks_its_dependents_alone() -> Result {
     let chain = CHAIN.replace("depends = [\"node\"]", "depends = [\"protocol\"]");
     let world = World::new(&chain)?;
     let job = world.push("consensus");

@@ -9,7 +9,7 @@ const PAIR: &str = "owner = 'o'\n[repos.lib]\nkind = 'library'\n\
     [repos.app]\nkind = 'binary'\ndepends = ['lib']\n";
 
 #[test]
-fn what_a_token_lacks_is_said_and_nothing_is_sent() -> Result {
+fn a_missing_right_of_a_token_is_said_and_nothing_is_sent() -> Result {
     let both = |rights: &[&str]| json!({"o/lib": rights, "o/app": rights});
     #[rustfmt::skip]
     let cases = [

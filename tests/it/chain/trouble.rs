@@ -195,7 +195,7 @@ fn a_loop_in_the_file_stops_everything_before_it_begins() -> Result {
 }
 
 #[test]
-fn what_was_sent_is_listed_when_not_all_could_be() -> Result {
+fn sent_events_are_listed_when_not_all_could_be_sent() -> Result {
     let world = World::new(DIAMOND)?;
     world.github.spoil(&json!({"method": "POST", "path": "left/dispatches$", "status": 422, "body": {"message": "spammed"}}))?;
     let said = world.run(&world.push("start"))?;

@@ -121,7 +121,7 @@ fn a_joined_repo_gets_the_commits_of_both_branches() -> Result {
 }
 
 #[test]
-fn what_could_not_be_built_blocks_what_depends_on_it_and_only_that() -> Result {
+fn a_repo_that_cannot_be_built_blocks_its_dependents_and_no_others() -> Result {
     let world = World::new(DIAMOND)?;
     world.break_build("left");
     world.run(&world.push("start"))?.done()?;
@@ -164,7 +164,7 @@ fn a_release_makes_artifacts_all_the_way() -> Result {
 }
 
 #[test]
-fn what_is_only_proposed_is_checked_and_starts_nothing() -> Result {
+fn a_proposed_change_is_checked_and_starts_nothing() -> Result {
     let world = World::new(FIVE_REPOS)?;
     for (event, payload) in [
         ("pull_request", json!({"action": "opened", "number": 7})),

@@ -232,7 +232,7 @@ fn a_password_in_an_address_is_never_shown() -> Result {
 }
 
 #[test]
-fn what_a_tool_says_cannot_end_the_error_or_begin_another() -> Result {
+fn the_text_of_a_tool_cannot_end_the_error_or_begin_another() -> Result {
     let mut runner = Runner::new(DashAndCurl)?;
     runner.set("RUNNER_CACHE_DOWNLOAD_URL", "https://mirror.invalid/1");
     runner.fake("curl", "printf '100%% wrong\\r::warning::no\\n' >&2; exit 7")?;
