@@ -365,6 +365,15 @@ COLORS = {
     "cargo": "#7c5e3c",
     "floor": "#a3b18a",
     "nowhere": "#a3b18a",
+    "ours-hot": "#9a3412",
+    "ours-hot-incremental": "#ea580c",
+    "ours-packs": "#9a3412",
+    "ours-packs-incremental": "#ea580c",
+    "mbx": "#475569",
+    "mbx-incremental": "#475569",
+    "mbx-eager": "#475569",
+    "sccache": "#0f766e",
+    "kache": "#7c5e3c",
 }
 
 

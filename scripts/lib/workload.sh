@@ -69,7 +69,8 @@ isolate_environment() {
   for name in $(compgen -e); do
     case $name in
       CARGO_HTTP_* | CARGO_NET_*) ;;
-      CARGO_* | GIT_* | RUSTFLAGS | RUSTDOCFLAGS | RUSTC | RUSTC_* | RUNNER_CACHE_*) unset "$name" ;;
+      CARGO_* | GIT_* | RUSTFLAGS | RUSTDOCFLAGS | RUSTC | RUSTC_* | RUNNER_CACHE_* | \
+        MBX_* | SCCACHE_* | KACHE_*) unset "$name" ;;
     esac
   done
   if command -v rustup >/dev/null; then
@@ -238,12 +239,13 @@ $(df --output=fstype "$WORK" | tail -n 1), Linux $(uname -r)"
   figures get machine
 }
 
+# describe_workload [CONDITIONS]
 describe_workload() {
   figures put workload "$REPO ${VERSIONS[$REPO]} with ${DEPENDENCIES[*]} beside it"
   figures put cargo "$(env --chdir="$WORK" cargo --version)"
   figures get workload
   describe_machine
-  printf '%s, CARGO_INCREMENTAL=0\n' "$(figures get cargo)"
+  printf '%s, %s\n' "$(figures get cargo)" "${1:-CARGO_INCREMENTAL=0}"
   describe_disk
 }
 
