@@ -56,3 +56,4 @@ mod targets;
 mod toolchains;
 mod units;
 mod unproven;
+mod workflow_steps;
