@@ -9,6 +9,7 @@ mod api;
 mod board;
 mod check;
 mod commits;
+mod cron;
 mod dispatch;
 mod error;
 mod event;

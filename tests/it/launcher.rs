@@ -516,6 +516,33 @@ fn a_launcher_is_small_and_needs_no_library() -> Result {
     Ok(())
 }
 
+/// `scripts/release` builds with --locked, and no step of a release wrote the new version to the lock file.
+#[test]
+fn the_steps_of_a_release_leave_no_outdated_lock_file() -> Result {
+    let dir = tempfile::tempdir()?;
+    let checkout = dir.path();
+    let mut copy = Command::new("cp");
+    copy.arg("-R").args(["shim", "scripts", "src", "tests", "Cargo.toml", "Cargo.lock"]);
+    copy.arg("rust-toolchain.toml").arg(checkout);
+    succeed(copy.current_dir(REPO))?;
+    let manifest = fs::read_to_string(checkout.join("Cargo.toml"))?;
+    let version = format!("\nversion = \"{}\"\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(manifest.matches(&version).count(), 1, "{manifest}");
+    let bumped = manifest.replace(&version, "\nversion = \"99.0.0\"\n");
+    write(checkout, "Cargo.toml", bumped)?;
+
+    let locked = ["fetch", "--locked", "--offline", "--target", "x86_64-unknown-linux-gnu"];
+    let fetch = || Command::new("cargo").args(locked).current_dir(checkout).output();
+    assert!(!fetch()?.status.success());
+    succeed(Command::new(checkout.join("scripts/dist")).current_dir(checkout))?;
+    let said = fetch()?;
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let lock = fs::read_to_string(checkout.join("Cargo.lock"))?;
+    let was = fs::read_to_string(Path::new(REPO).join("Cargo.lock"))?;
+    assert_eq!(lock, was.replace(&version, "\nversion = \"99.0.0\"\n"));
+    Ok(())
+}
+
 #[test]
 fn the_launchers_are_the_same_bytes_wherever_they_are_built() -> Result {
     let dir = tempfile::tempdir()?;

@@ -55,7 +55,7 @@ impl DispatchArgs {
             JobResult::Success => Outcome::Success,
             JobResult::Failure | JobResult::Cancelled | JobResult::Skipped => Outcome::Failure,
         };
-        let done = dispatch(&chain, &run, &self.api.api()?, outcome)?;
+        let done = dispatch(&chain, &run, &self.api.api(&chain)?, outcome)?;
         to_stderr(&text(&done));
         let Dispatched { chain_id, sent, waiting, .. } = &done;
         set_outputs(&[
