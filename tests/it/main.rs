@@ -12,6 +12,7 @@ mod blind_inputs;
 mod cache_mode;
 mod cargo;
 mod chain;
+mod chain_conditions;
 mod chain_init;
 mod checkouts;
 mod children;
