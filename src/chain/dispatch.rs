@@ -1,14 +1,12 @@
 //! Tells the next repos of a chain that a repo is done.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::thread::sleep;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::api::Api;
-use super::board::Board;
+use super::board::{Board, Holder};
 use super::commits::with_dependencies;
 use super::error::{Error, Result};
 use super::event::Event;
@@ -58,9 +56,6 @@ pub struct Request {
     pub body: Value,
 }
 
-/// How long to wait until the log shows the entries of runs that wrote at the same time.
-const SETTLE: Duration = Duration::from_secs(2);
-
 /// A run that tells other repos, and the message for them.
 struct Teller<'a> {
     chain: &'a Chain,
@@ -107,7 +102,7 @@ impl<'a> Teller<'a> {
     fn of(chain: &'a Chain, run: &'a Run) -> Result<std::result::Result<Self, String>> {
         let repo = match run.whose(chain)? {
             Whose::Repo(repo) => repo,
-            Whose::Orchestrator(_) => return Ok(Err("the orchestrator tells nobody".to_owned())),
+            Whose::Orchestrator => return Ok(Err("the orchestrator tells nobody".to_owned())),
         };
         let link = run.link(chain)?;
         run.old_sender(chain)?;
@@ -157,8 +152,8 @@ impl<'a> Teller<'a> {
         done.blocked = reached.iter().map(|repo| repo.name.clone()).collect();
         done.blocked.retain(|name| *name != self.repo.name);
         if self.chain.dispatch().orchestrator.is_none() {
-            let board = Board::of(self.chain, api, &self.payload, self.run.url())?;
-            if let Some(reason) = self.not_ours(&board.read()?) {
+            let mut board = Board::of(self.chain, api, &self.payload, self.run.url())?;
+            if let Some(reason) = self.not_ours(&mut board)? {
                 return Ok(Dispatched::idle(done.chain_id, reason));
             }
             board.add(self.repo.name.as_str(), State::Failed, "could not be done")?;
@@ -183,16 +178,17 @@ impl<'a> Teller<'a> {
         check(api, &repositories)?;
         let told = self.with_commits(api)?;
 
-        let board = Board::of(self.chain, api, &self.payload, self.run.url())?;
-        if let Some(reason) = self.not_ours(&board.read()?) {
+        let mut board = Board::of(self.chain, api, &self.payload, self.run.url())?;
+        if let Some(reason) = self.not_ours(&mut board)? {
             return Ok(Dispatched::idle(self.payload.chain_id.clone(), reason));
         }
-        let mut log = board.add(self.repo.name.as_str(), State::Done, "done")?;
-        let mut decided = self.decide(&next, &told, &log);
+        let name = self.repo.name.as_str();
+        let entry = board.add(name, State::Done, "done")?;
+        let mut decided = self.decide(&next, &told, board.log());
+        // An entry that a reading shows is there. One that it does not show may be there.
         if decided.iter().any(|next| matches!(next, Next::Waits(_))) {
-            sleep(SETTLE);
-            log = board.read()?;
-            decided = self.decide(&next, &told, &log);
+            board.until_calm(name, entry)?;
+            decided = self.decide(&next, &told, board.log());
         }
 
         let mut done = Dispatched::of(self.payload.chain_id.clone());
@@ -227,16 +223,16 @@ impl<'a> Teller<'a> {
         next.iter().map(one).collect()
     }
 
-    /// Returns a reason if this run has not taken the repo.
-    fn not_ours(&self, log: &Log) -> Option<String> {
-        self.link?;
-        match log.taken_by(self.repo.name.as_str()) {
-            Some(owner) if owner == self.run.url() => None,
-            Some(owner) => Some(format!("{} has this repo of the chain", quoted(owner))),
-            None => {
-                Some("no run has taken this repo of the chain: `chain receive` does".to_owned())
-            }
+    /// Returns a reason if another run has the repo; fails if the log does not show which run has it.
+    fn not_ours(&self, board: &mut Board<'_>) -> Result<Option<String>> {
+        if self.link.is_none() {
+            return Ok(None);
         }
+        let awaited = awaited(self.chain, &self.payload, &self.repo.name);
+        Ok(match board.until_held(self.repo.name.as_str(), &awaited)? {
+            Holder::Other(owner) => Some(format!("{} has this repo of the chain", quoted(&owner))),
+            Holder::Own | Holder::Nobody => None,
+        })
     }
 
     /// Returns the payload for the next repos. At the start of a chain it gets the commits of all
