@@ -14,11 +14,13 @@ use super::log::{Log, Next, State, awaited, decide};
 use super::names::{ChainId, RepoName, quoted};
 use super::payload::Payload;
 use super::repo::{Chain, Repo};
+use super::report::{Results, report};
 use super::rights::{Right, check, refused};
 use super::run::{Run, Whose};
 
 /// The result of a run's jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// All of them succeeded.
     Success,
@@ -43,6 +45,8 @@ pub struct Dispatched {
     pub left: BTreeMap<RepoName, RepoName>,
     /// The repos that are not built because this repo failed.
     pub blocked: Vec<RepoName>,
+    /// The repos whose results an orchestrator noted.
+    pub noted: Results,
 }
 
 /// A request to GitHub, as it would be sent.
@@ -81,9 +85,19 @@ pub fn requests(chain: &Chain, run: &Run) -> Result<Vec<Request>> {
     next.map(|next| teller.request(&chain.full_name(&next.repository), &told)).collect()
 }
 
-/// Writes the result of a run to the log of the chain. After a success, also tells the repos that
-/// waited only for this one. Checks the token's rights before it sends an event.
-pub fn dispatch(chain: &Chain, run: &Run, api: &Api, outcome: Outcome) -> Result<Dispatched> {
+/// Writes the result of a run to the log of the chain; that of an orchestrator's run for each repo, as `results` say.
+/// After a success, a repo also tells the repos that waited only for it. Checks the token's rights before it sends an
+/// event.
+pub fn dispatch(
+    chain: &Chain,
+    run: &Run,
+    api: &Api,
+    outcome: Outcome,
+    results: &Results,
+) -> Result<Dispatched> {
+    if let Whose::Orchestrator = run.whose(chain)? {
+        return report(chain, run, api, outcome, results);
+    }
     let teller = match Teller::of(chain, run)? {
         Ok(teller) => teller,
         Err(reason) => return Ok(Dispatched::idle(run.id.clone(), reason)),
@@ -259,7 +273,7 @@ impl<'a> Teller<'a> {
 }
 
 impl Dispatched {
-    fn of(chain_id: ChainId) -> Self {
+    pub(super) fn of(chain_id: ChainId) -> Self {
         Self {
             chain_id,
             idle: None,
@@ -268,10 +282,11 @@ impl Dispatched {
             taken: Vec::new(),
             left: BTreeMap::new(),
             blocked: Vec::new(),
+            noted: Results::new(),
         }
     }
 
-    fn idle(chain_id: ChainId, reason: String) -> Self {
+    pub(super) fn idle(chain_id: ChainId, reason: String) -> Self {
         Self { idle: Some(reason), ..Self::of(chain_id) }
     }
 }

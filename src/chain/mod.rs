@@ -23,6 +23,7 @@ mod nightly;
 mod payload;
 mod receive;
 mod repo;
+mod report;
 mod retry;
 mod rights;
 mod run;
@@ -45,6 +46,7 @@ pub use nightly::{Nightly, Published, notes, plan as plan_nightly, publish, repo
 pub use payload::{Incoming, Payload};
 pub use receive::{Claim, Received, receive};
 pub use repo::{Chain, Dispatch, Kind, Releases, Repo};
+pub use report::Results;
 pub use run::Run;
 pub use show::{Format, show};
 pub use token::Token;

@@ -102,6 +102,8 @@ fn must_run(file: &str, job: &str, situation: &Situation) -> Result<bool> {
         ("chain", "dispatch") => situation.is_wanted && !is("receive", "skipped"),
         // A repo that the change does not concern is skipped, and holds up nothing.
         ("release-orchestrator", "build" | "verify") => undisturbed && is("plan", "success"),
+        // It also writes back that something failed.
+        ("release-orchestrator", "report") => situation.is_wanted && is("plan", "success"),
         ("nightly-prerelease", "publish") => {
             undisturbed && is("build", "success") && is("decide", "success")
         }
