@@ -395,6 +395,31 @@ fn without_a_program_main_fails_with_one_error() -> Result {
 }
 
 #[test]
+fn a_release_that_cannot_be_downloaded_fails_only_a_step_with_more_to_do_than_the_cache() -> Result
+{
+    let runner = Runner::new()?;
+    runner.installer("echo \"asked $*\"; exit 75")?;
+    let error = format!(
+        "asked \n::error title=runner-cache::the installer `{}/dist/install.sh` ended with exit \
+         status 75 and left no program; what it printed is above\n",
+        runner.action().display()
+    );
+    for (name, node) in nodes()? {
+        for (stage, variable, value, status) in [
+            ("main", "INPUT_MODE", "restore", 0),
+            ("main", "INPUT_MODE", "key", 1),
+            ("main", "INPUT_DEPENDENCIES", "o/a@main", 1),
+            ("chain", "INPUT_COMMAND", "check", 1),
+        ] {
+            let output = runner.step(&node, stage).env(variable, value).output()?;
+            let stdout = if status == 0 { "asked optional\n" } else { &error };
+            expect(&output, status, stdout, &format!("{name}: {stage} with {value}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn without_a_program_post_warns_and_installs_nothing() -> Result {
     let runner = Runner::new()?;
     runner.installer("echo installing")?;
