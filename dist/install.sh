@@ -10,8 +10,11 @@
 # program exists without the marker: a person may have put it there by hand. Any number of copies may run at once, and
 # each may be killed at any time: each downloads into its own directory, and only a file with the SHA-256 in SHA256SUMS,
 # beside this script, gets the program's name. All trust rests on that sum, so no token is ever sent.
-# RUNNER_CACHE_DOWNLOAD_URL replaces the address to download from; curl and wget read http_proxy and the like by
+# RUNNER_CACHE_DOWNLOAD_URL replaces the addresses to download from; curl and wget read http_proxy and the like by
 # themselves.
+#
+# The argument `optional` says that the job can do without the program: then a release that cannot be downloaded is a
+# warning, and the exit status is 75. Any other error is an error.
 set -eu
 export LC_ALL=C
 umask 022
@@ -22,15 +25,32 @@ case $0 in
   *) DIST=. ;;
 esac
 TRIES=3
+OPTIONAL=${1:-}
+# What came of the first address, once the second is asked.
+BEFORE=
 CHILD=
 STAGING=
 
-# Shows an error of any number of lines in the job, and exits.
-fail() {
-  printf '::error title=runner-cache::'
+# Shows a message of any number of lines in the job: $1 is `error` or `warning`.
+annotate() {
+  printf '::%s title=runner-cache::' "$1"
+  shift
   printf '%s\n' "$*" | sed -e 's/%/%25/g' -e "s/$(printf '\r')/%0D/g" -e '$!s/$/%0A/' | tr -d '\n'
   printf '\n'
+}
+
+# Shows an error, and exits.
+fail() {
+  annotate error "$*"
   exit 1
+}
+
+# Shows that the release cannot be downloaded, and exits.
+fail_download() {
+  [ "$OPTIONAL" = optional ] || fail "$*"
+  annotate warning "nothing is restored or saved: $*"
+  [ -z "${GITHUB_OUTPUT:-}" ] || echo cache-hit=false >>"$GITHUB_OUTPUT" || :
+  exit 75
 }
 
 # Ends the child and removes the staging directory, however the script ends.
@@ -184,14 +204,22 @@ Mount it without (\`mount -o remount,exec ${mount:-FOLDER}\`), or set RUNNER_TOO
   fi
 }
 
-# Sets URL and DOWNLOADER.
+# Sets URL, NEXT_URL (empty if there is none) and DOWNLOADER.
+#
+# The release is that of the action's own repository. A fork need not have releases, and a server of GitHub Enterprise
+# may take the action from github.com: so upstream's release is next. The sum protects both.
 choose_source() {
   local base
+  NEXT_URL=
   base=${RUNNER_CACHE_DOWNLOAD_URL:-}
   if [ -z "$base" ]; then
     base=${GITHUB_SERVER_URL:-https://github.com}/${GITHUB_ACTION_REPOSITORY:-$REPOSITORY}/releases/download/v$VERSION
+    NEXT_URL=https://github.com/$REPOSITORY/releases/download/v$VERSION/$ASSET
   fi
   URL=${base%/}/$ASSET
+  if [ "$URL" = "$NEXT_URL" ]; then
+    NEXT_URL=
+  fi
   case $URL in
     http://* | https://*) ;;
     *) fail "cannot download from \`$(shown "$URL")\`: it is not an address.
@@ -240,6 +268,14 @@ http_status() {
     "$STAGING/said" | tail -n 1
 }
 
+# Goes on to the next address, because of $1; fails if there is none.
+try_next_url() {
+  [ -n "$NEXT_URL" ] || return 1
+  BEFORE="; before, \`$(shown "$URL")\`: $1"
+  URL=$NEXT_URL NEXT_URL=
+  printf 'runner-cache: %s; downloading %s\n' "$1" "$(shown "$URL")"
+}
+
 # Downloads, and tries again if that may help.
 download() {
   local try=1 pause=2 status why
@@ -252,10 +288,19 @@ download() {
     fi
     case $status in
       408 | 429 | 5?? | '') ;;
-      *) refuse_url "HTTP $status" ;;
+      *)
+        try_next_url "HTTP $status" || refuse_url "HTTP $status"
+        try=1 pause=2
+        continue
+        ;;
     esac
     if [ "$try" -ge "$TRIES" ]; then
-      fail "cannot download \`$(shown "$URL")\`, tried $TRIES times: ${status:+HTTP $status: }${why:-it is empty}.
+      why="${status:+HTTP $status: }${why:-it is empty}"
+      if try_next_url "tried $TRIES times: $why"; then
+        try=1 pause=2
+        continue
+      fi
+      fail_download "cannot download \`$(shown "$URL")\`, tried $TRIES times: $why$BEFORE.
 See whether this runner reaches that host, and whether http_proxy, https_proxy and no_proxy are right in its \`.env\` file. Set RUNNER_CACHE_DOWNLOAD_URL to a copy that it reaches$(by_hand)"
     fi
     printf 'runner-cache: try %s of %s failed: %s; trying again in %s s\n' \
@@ -267,7 +312,7 @@ See whether this runner reaches that host, and whether http_proxy, https_proxy a
 
 # Fails for good: trying again would get the same answer from the server.
 refuse_url() {
-  fail "cannot download \`$(shown "$URL")\`: $1.
+  fail_download "cannot download \`$(shown "$URL")\`: $1$BEFORE.
 Version $VERSION has no such release there, or it is private (no token is sent). Set RUNNER_CACHE_DOWNLOAD_URL to the folder of a copy$(by_hand)"
 }
 

@@ -13,7 +13,8 @@ use walkdir::WalkDir;
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 /// The programs of a minimal Debian (`debootstrap --variant=minbase`) that tests start.
-const BASE: [&str; 13] = [
+const BASE: [&str; 14] = [
+    "bash",
     "cat",
     "chown",
     "cp",

@@ -7,7 +7,7 @@ CHANNELS=(stable beta nightly)
 # The modules of tests/it whose results do not depend on cargo. All other modules run with each toolchain, so a
 # new module need not be named here.
 WITHOUT_CARGO=(
-  chain chain_init checkouts commands concurrency crash damage filesystems git_server hostile
+  chain chain_conditions chain_init checkouts commands concurrency crash damage filesystems git_server hostile
   installer lanes launcher old_stores runners stopping action
 )
 

@@ -23,6 +23,8 @@ pub(crate) enum Failure {
     Missing,
     /// The installer could not be started or waited for.
     NoInstaller(Errno),
+    /// The release cannot be downloaded, and the job can do without the program.
+    Unreached,
     /// The installer ended, and the program is still missing.
     NotInstalled { installer: CString, ended: Ended },
     /// The program exists, but does not start.
@@ -50,6 +52,14 @@ impl Ended {
 }
 
 impl Failure {
+    /// Returns the exit status of the step.
+    pub(crate) const fn status(&self, stage: Stage) -> i32 {
+        match self {
+            Self::Unreached => 0,
+            _ => stage.status(),
+        }
+    }
+
     /// Returns the line for the runner, with a newline; `None` if an error was already printed.
     pub(crate) fn annotation(&self, stage: Stage) -> Option<Vec<u8>> {
         let mut line = stage.command().to_vec();
@@ -84,7 +94,7 @@ impl Failure {
                 [b"cannot run the installer: ", &reason(*errno)[..]].concat()
             }
             // The installer printed an error itself: a second one would only hide it.
-            Self::NotInstalled { ended: Ended::Exited(1), .. } => return None,
+            Self::Unreached | Self::NotInstalled { ended: Ended::Exited(1), .. } => return None,
             Self::NotInstalled { installer, ended } => {
                 let (how, number) = match ended {
                     Ended::Exited(status) => (&b"exit status "[..], status),
@@ -173,6 +183,16 @@ mod tests {
             let want = want.map(|text| Ok(format!("::error title=runner-cache::{text}\n")));
             assert_eq!(line, want, "{failure:?}");
         }
+    }
+
+    #[test]
+    fn only_a_release_that_the_job_can_do_without_fails_no_step() {
+        let installer = c"/a/install.sh".to_owned();
+        let refused = Failure::NotInstalled { installer, ended: Ended::Exited(1) };
+        for (failure, want) in [(Failure::Unreached, 0), (refused, 1), (Failure::Missing, 1)] {
+            assert_eq!(failure.status(Stage::Main), want, "{failure:?}");
+        }
+        assert_eq!(Failure::Unreached.annotation(Stage::Main), None);
     }
 
     #[test]

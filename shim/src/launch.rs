@@ -6,7 +6,7 @@ use core::ffi::CStr;
 
 use crate::environment::Environment;
 use crate::failure::{Ended, Failure};
-use crate::install::install;
+use crate::install::{Need, UNREACHED, install};
 use crate::place::{Action, Program};
 use crate::stage::Stage;
 use crate::sys;
@@ -18,7 +18,7 @@ pub(crate) extern "C" fn launch() -> ! {
         // Stdout itself failed; there is nowhere left to report it.
         let _ = sys::print(&line);
     }
-    sys::exit(Stage::BUILT.status())
+    sys::exit(failure.status(Stage::BUILT))
 }
 
 /// Exits when nothing works any more, not even memory allocation.
@@ -45,7 +45,12 @@ fn start(stage: Stage) -> Result<Infallible, Failure> {
         None if stage == Stage::Post => return Err(Failure::Missing),
         None => {
             let installer = action.installer();
-            let ended = install(&installer, environment.entries()).map_err(Failure::NoInstaller)?;
+            let need = stage.need(&environment);
+            let ended =
+                install(&installer, need, environment.entries()).map_err(Failure::NoInstaller)?;
+            if need == Need::Optional && ended == Ended::Exited(UNREACHED) {
+                return Err(Failure::Unreached);
+            }
             let program = (ended == Ended::Exited(0)).then(|| find(&programs)).flatten();
             program.ok_or(Failure::NotInstalled { installer, ended })?
         }

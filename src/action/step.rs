@@ -23,7 +23,7 @@ use crate::model::cargo_home::CargoHome;
 use crate::model::environment::Environment;
 use crate::model::leftovers::SavedFrom;
 use crate::model::names::Name;
-use crate::model::scope::Scope;
+use crate::model::scope::{Lane, Repository, Scope};
 use crate::model::unit_use::UnitPolicy;
 use crate::save::HotPolicy;
 use crate::save::SaveOptions;
@@ -52,9 +52,17 @@ impl Step {
         environment: &Environment,
         cwd: &Path,
     ) -> std::result::Result<Self, InputError> {
-        let inputs = Inputs::parse(environment)?;
+        let mut inputs = Inputs::parse(environment)?;
         let runner = Runner::of(environment, cwd);
         let trust = Trust::of(&runner, &Payload::read(runner.event_path.as_deref()));
+        if let Some(built) = inputs.repository.take() {
+            match served(&built, &runner, &trust) {
+                Ok(repository) => inputs.repository = repository,
+                Err(reason) => inputs.warnings.push(format!(
+                    "input `repository`: {reason}; the generations of this one are used"
+                )),
+            }
+        }
         let files = Files::of(environment);
         let (cache_mode, unknown_cache_mode) = cache_mode(environment);
         let environment = environment.clone();
@@ -92,7 +100,7 @@ impl Step {
 
     /// Returns the scope, which decides which jobs may restore the generations of this job.
     pub(super) fn scope(&self) -> Result<Scope> {
-        let repository = match &self.runner.repository {
+        let repository = match self.inputs.repository.as_ref().or(self.runner.repository.as_ref()) {
             Some(repository) => repository.clone(),
             None => repository_of(&self.repo(), &self.for_children())?,
         };
@@ -193,4 +201,28 @@ impl Step {
     pub(super) fn threads(&self) -> usize {
         self.inputs.threads.map_or(0, |threads| usize::from(threads.get()))
     }
+}
+
+/// Returns the repository, if it is not the job's own, whose generations the job uses because it builds `built`; or why
+/// it may not.
+///
+/// A workflow of a pull request names what it likes, so only a job of the protected lane may; and only within one owner,
+/// whose people decide on both.
+fn served(
+    built: &Repository,
+    runner: &Runner,
+    trust: &Trust,
+) -> std::result::Result<Option<Repository>, &'static str> {
+    const ANOTHER_OWNER: &str = "it is a repository of another owner";
+    let own = runner.repository.as_ref().ok_or(ANOTHER_OWNER)?;
+    if own.is_same_as(built.as_str()) {
+        return Ok(None);
+    }
+    if !own.owner().eq_ignore_ascii_case(built.owner()) {
+        return Err(ANOTHER_OWNER);
+    }
+    if trust.lane != Lane::Protected {
+        return Err("only a job of the protected lane may use another repository's");
+    }
+    Ok(Some(built.clone()))
 }

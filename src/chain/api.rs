@@ -11,7 +11,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use super::error::{Error, Result};
-use super::names::{quoted, shown};
+use super::names::{Secret, quoted, shown};
 use super::retry::{Hints, back_off, pause};
 use super::token::Token;
 
@@ -21,6 +21,7 @@ pub struct Api {
     agent: Agent,
     base: String,
     token: Option<Token>,
+    secret: Secret,
     deadline: Instant,
     tell: fn(&str),
 }
@@ -45,11 +46,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_BODY: u64 = 16 << 20;
 
 impl Api {
-    /// Returns a client of the API at `base`, in the form of `$GITHUB_API_URL`. Retries failed requests until
-    /// `patience` is used up by all requests together; calls `tell` before every wait.
+    /// Returns a client of the API at `base`, in the form of `$GITHUB_API_URL`. Workflows take the token from `secret`.
+    /// Retries failed requests until `patience` is used up by all requests together; calls `tell` before every wait.
     pub fn new(
         base: &str,
         token: Option<Token>,
+        secret: Secret,
         patience: Duration,
         tell: fn(&str),
     ) -> Result<Self> {
@@ -70,12 +72,17 @@ impl Api {
         };
         let config = if is_loopback { config.proxy(None) } else { config };
         let agent = config.build().new_agent();
-        Ok(Self { agent, base, token, deadline: Instant::now() + patience, tell })
+        Ok(Self { agent, base, token, secret, deadline: Instant::now() + patience, tell })
     }
 
     /// Returns the token of the requests.
     pub(super) fn token(&self) -> Option<&Token> {
         self.token.as_ref()
+    }
+
+    /// Returns the name of the secret that workflows take the token from.
+    pub(super) fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     /// Requests `path`, which begins with `/`, as JSON.

@@ -52,6 +52,10 @@ impl Reader<'_, '_> {
             Some(labels) => self.list(labels),
             None => Ok(["self-hosted", "linux", "x64"].map(usual).into()),
         };
+        let fork_runner = match &file.fork_runner {
+            Some(labels) => self.list(labels),
+            None => Ok(vec![usual("ubuntu-latest")]),
+        };
         let branches = match &file.branches {
             Some(names) => self.list(names),
             None => Ok(vec![usual("main")]),
@@ -74,7 +78,9 @@ impl Reader<'_, '_> {
         }
         self.find_twins(&tables);
         let order = self.order(&tables);
-        if self.finder.is_empty() {
+        // An orchestrator gets the events of all repos, also of one without neighbours.
+        let has_orchestrator = file.dispatch.orchestrator.is_some();
+        if self.finder.is_empty() && !has_orchestrator {
             self.find_strays(&tables);
         }
         if let Ok(dispatch) = &dispatch {
@@ -90,6 +96,7 @@ impl Reader<'_, '_> {
         Ok(Chain {
             owner: owner?,
             runner: runner?,
+            fork_runner: fork_runner?,
             workflows: workflows?.unwrap_or_else(|| usual("btcdecoded/runner-cache@v1")),
             read_secret: read_secret?,
             dispatch: dispatch?,

@@ -1,14 +1,12 @@
 //! Tells the next repos of a chain that a repo is done.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::thread::sleep;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::api::Api;
-use super::board::Board;
+use super::board::{Board, Holder};
 use super::commits::with_dependencies;
 use super::error::{Error, Result};
 use super::event::Event;
@@ -16,11 +14,13 @@ use super::log::{Log, Next, State, awaited, decide};
 use super::names::{ChainId, RepoName, quoted};
 use super::payload::Payload;
 use super::repo::{Chain, Repo};
+use super::report::{Results, report};
 use super::rights::{Right, check, refused};
 use super::run::{Run, Whose};
 
 /// The result of a run's jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum RunResult {
     /// All of them succeeded.
     Success,
@@ -45,6 +45,8 @@ pub struct Dispatched {
     pub left: BTreeMap<RepoName, RepoName>,
     /// The repos that are not built because this repo failed.
     pub blocked: Vec<RepoName>,
+    /// The repos whose results an orchestrator noted.
+    pub noted: Results,
 }
 
 /// A request to GitHub, as it would be sent.
@@ -57,9 +59,6 @@ pub struct Request {
     /// The body.
     pub body: Value,
 }
-
-/// How long to wait until the log shows the entries of runs that wrote at the same time.
-const SETTLE: Duration = Duration::from_secs(2);
 
 /// A run that tells other repos, and the message for them.
 struct Teller<'a> {
@@ -86,14 +85,24 @@ pub fn requests(chain: &Chain, run: &Run) -> Result<Vec<Request>> {
     next.map(|next| teller.request(&chain.full_name(&next.repository), &told)).collect()
 }
 
-/// Writes the result of a run to the log of the chain. After a success, also tells the repos that
-/// waited only for this one. Checks the token's rights before it sends an event.
-pub fn dispatch(chain: &Chain, run: &Run, api: &Api, result: RunResult) -> Result<Dispatched> {
+/// Writes the result of a run to the log of the chain; that of an orchestrator's run for each repo, as `results` say.
+/// After a success, a repo also tells the repos that waited only for it. Checks the token's rights before it sends an
+/// event.
+pub fn dispatch(
+    chain: &Chain,
+    run: &Run,
+    api: &Api,
+    outcome: RunResult,
+    results: &Results,
+) -> Result<Dispatched> {
+    if let Whose::Orchestrator = run.whose(chain)? {
+        return report(chain, run, api, outcome, results);
+    }
     let teller = match Teller::of(chain, run)? {
         Ok(teller) => teller,
         Err(reason) => return Ok(Dispatched::idle(run.id.clone(), reason)),
     };
-    match result {
+    match outcome {
         RunResult::Failure => teller.give_up(api),
         RunResult::Success if chain.dispatch().orchestrator.is_some() => {
             teller.tell_orchestrator(api)
@@ -107,9 +116,7 @@ impl<'a> Teller<'a> {
     fn of(chain: &'a Chain, run: &'a Run) -> Result<std::result::Result<Self, String>> {
         let repo = match run.whose(chain)? {
             Whose::Repo(repo) => repo,
-            Whose::Orchestrator(_) => {
-                return Ok(Err("the orchestrator sends no events".to_owned()));
-            }
+            Whose::Orchestrator => return Ok(Err("the orchestrator sends no events".to_owned())),
         };
         let link = run.link(chain)?;
         run.old_sender(chain)?;
@@ -159,8 +166,8 @@ impl<'a> Teller<'a> {
         done.blocked = reached.iter().map(|repo| repo.name.clone()).collect();
         done.blocked.retain(|name| *name != self.repo.name);
         if self.chain.dispatch().orchestrator.is_none() {
-            let board = Board::of(self.chain, api, &self.payload, self.run.url())?;
-            if let Some(reason) = self.not_ours(&board.read()?) {
+            let mut board = Board::of(self.chain, api, &self.payload, self.run.url())?;
+            if let Some(reason) = self.not_ours(&mut board)? {
                 return Ok(Dispatched::idle(done.chain_id, reason));
             }
             board.add(self.repo.name.as_str(), State::Failed, "could not be done")?;
@@ -185,16 +192,17 @@ impl<'a> Teller<'a> {
         check(api, &repositories)?;
         let told = self.with_commits(api)?;
 
-        let board = Board::of(self.chain, api, &self.payload, self.run.url())?;
-        if let Some(reason) = self.not_ours(&board.read()?) {
+        let mut board = Board::of(self.chain, api, &self.payload, self.run.url())?;
+        if let Some(reason) = self.not_ours(&mut board)? {
             return Ok(Dispatched::idle(self.payload.chain_id.clone(), reason));
         }
-        let mut log = board.add(self.repo.name.as_str(), State::Done, "done")?;
-        let mut decided = self.decide(&next, &told, &log);
+        let name = self.repo.name.as_str();
+        let entry = board.add(name, State::Done, "done")?;
+        let mut decided = self.decide(&next, &told, board.log());
+        // An entry that a reading shows is there. One that it does not show may be there.
         if decided.iter().any(|next| matches!(next, Next::Waits(_))) {
-            sleep(SETTLE);
-            log = board.read()?;
-            decided = self.decide(&next, &told, &log);
+            board.until_calm(name, entry)?;
+            decided = self.decide(&next, &told, board.log());
         }
 
         let mut done = Dispatched::of(self.payload.chain_id.clone());
@@ -229,16 +237,16 @@ impl<'a> Teller<'a> {
         next.iter().map(one).collect()
     }
 
-    /// Returns a reason if this run has not taken the repo.
-    fn not_ours(&self, log: &Log) -> Option<String> {
-        self.link?;
-        match log.taken_by(self.repo.name.as_str()) {
-            Some(owner) if owner == self.run.url() => None,
-            Some(owner) => Some(format!("{} builds this repo of the chain already", quoted(owner))),
-            None => Some(
-                "no run has taken this repo of the chain: run `chain receive` first".to_owned(),
-            ),
+    /// Returns a reason if another run has the repo; fails if the log does not show which run has it.
+    fn not_ours(&self, board: &mut Board<'_>) -> Result<Option<String>> {
+        if self.link.is_none() {
+            return Ok(None);
         }
+        let awaited = awaited(self.chain, &self.payload, &self.repo.name);
+        Ok(match board.until_held(self.repo.name.as_str(), &awaited)? {
+            Holder::Other(owner) => Some(format!("{} has this repo of the chain", quoted(&owner))),
+            Holder::Own | Holder::Nobody => None,
+        })
     }
 
     /// Returns the payload for the next repos. At the start of a chain it gets the commits of all
@@ -265,7 +273,7 @@ impl<'a> Teller<'a> {
 }
 
 impl Dispatched {
-    fn of(chain_id: ChainId) -> Self {
+    pub(super) fn of(chain_id: ChainId) -> Self {
         Self {
             chain_id,
             idle: None,
@@ -274,10 +282,11 @@ impl Dispatched {
             taken: Vec::new(),
             left: BTreeMap::new(),
             blocked: Vec::new(),
+            noted: Results::new(),
         }
     }
 
-    fn idle(chain_id: ChainId, reason: String) -> Self {
+    pub(super) fn idle(chain_id: ChainId, reason: String) -> Self {
         Self { idle: Some(reason), ..Self::of(chain_id) }
     }
 }

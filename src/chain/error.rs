@@ -61,6 +61,19 @@ pub enum Error {
         message: String,
     },
 
+    /// GitHub did not show an entry of a chain's log that it took, or showed other entries each time.
+    #[error(
+        "cannot tell how the chain stands: `{request}` did not show the statuses of `{context}` for {waited_secs} s"
+    )]
+    Unsettled {
+        /// The context of the run's entry: `chain/7/app`.
+        context: String,
+        /// The request: `GET /repos/a/b/commits/…/statuses`.
+        request: String,
+        /// How long the log was read again and again.
+        waited_secs: u64,
+    },
+
     /// A repository lacks a branch or tag, or a file an entry.
     #[error("{0}")]
     Missing(String),

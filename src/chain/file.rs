@@ -16,6 +16,7 @@ pub(super) type Text = Spanned<String>;
 pub(super) struct File {
     pub(super) owner: Text,
     pub(super) runner: Option<Spanned<Vec<Text>>>,
+    pub(super) fork_runner: Option<Spanned<Vec<Text>>>,
     pub(super) branches: Option<Spanned<Vec<Text>>>,
     pub(super) workflows: Option<Text>,
     pub(super) read_secret: Option<Text>,

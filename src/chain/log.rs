@@ -1,16 +1,20 @@
 //! The log of a chain: which run took which repo, and which repos are done.
 //!
-//! GitHub keeps it, as statuses of the commit that started the chain. No entry is ever removed, and all readers see the
-//! same order. This suffices to join branches of a chain, and to build no repo twice;
-//! `docs/decisions/0013-log-of-a-chain.md` has the argument.
+//! GitHub keeps it, as statuses of the commit that started the chain. No entry is ever removed, and their numbers give
+//! them one order. A reading may be old, or lack entries in the middle: so the entries of all readings count, and
+//! [`Calm`] tells when they can be believed. `docs/decisions/0013-log-of-a-chain.md` has the argument.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::names::{ChainId, RepoName};
 use super::payload::Payload;
 use super::repo::Chain;
+
+/// The name under which the log has the run of an orchestrator, which builds all repos of a set. No repo has it.
+pub(super) const WHOLE: &str = "all";
 
 /// One status of a commit, as GitHub lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -45,43 +49,95 @@ impl State {
     }
 }
 
-/// The entries of one chain, the oldest first.
+/// The entries of one chain that any reading has shown, the oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Log {
     prefix: String,
-    entries: Vec<Status>,
+    entries: BTreeMap<u64, Status>,
+}
+
+/// Whether a reading fits the readings before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// It shows all that they showed; the rest of it is newer.
+    Orderly,
+    /// It lacks an entry that they showed, or shows one that they should have shown: it or they are old or torn.
+    Torn,
 }
 
 impl Log {
-    /// Selects the entries of a chain from all statuses of its commit.
-    pub(super) fn of(chain_id: &ChainId, mut statuses: Vec<Status>) -> Self {
-        let prefix = context(chain_id, "");
-        statuses.retain(|status| status.context.starts_with(&prefix));
-        statuses.sort_by_key(|status| status.id);
-        Self { prefix, entries: statuses }
+    /// Returns the log of a chain before any reading.
+    pub(super) fn of(chain_id: &ChainId) -> Self {
+        Self { prefix: context(chain_id, ""), entries: BTreeMap::new() }
     }
 
-    /// Tells whether the log has this entry.
+    /// Adds the entries of the chain from a reading of all statuses of its commit.
+    pub(super) fn add(&mut self, mut statuses: Vec<Status>) -> Reading {
+        statuses.retain(|status| status.context.starts_with(&self.prefix));
+        let shown: BTreeSet<_> = statuses.iter().map(|status| status.id).collect();
+        let newest = self.entries.keys().next_back().copied();
+        let is_late = |id: &u64| Some(*id) < newest && !self.entries.contains_key(id);
+        let is_torn =
+            self.entries.keys().any(|id| !shown.contains(id)) || shown.iter().any(is_late);
+        self.entries.extend(statuses.into_iter().map(|status| (status.id, status)));
+        if is_torn { Reading::Torn } else { Reading::Orderly }
+    }
+
+    /// Tells whether a reading has shown this entry.
     pub(super) fn shows(&self, id: u64) -> bool {
-        self.entries.iter().any(|entry| entry.id == id)
+        self.entries.contains_key(&id)
     }
 
-    /// Returns the first entry of `repo` with that state.
-    fn first(&self, repo: &str, state: State) -> Option<&Status> {
-        let is_it = |entry: &&Status| {
-            entry.context.strip_prefix(&self.prefix) == Some(repo) && entry.state == state.as_str()
-        };
-        self.entries.iter().find(is_it)
+    /// Returns the entries of `repo` with that state.
+    fn of_repo(&self, repo: &str, state: State) -> impl Iterator<Item = &Status> {
+        let name = format!("{}{repo}", self.prefix);
+        self.entries
+            .values()
+            .filter(move |entry| entry.context == name && entry.state == state.as_str())
     }
 
-    /// Returns the run that took `repo`: the first of all that tried.
-    pub(super) fn taken_by(&self, repo: &str) -> Option<&str> {
-        self.first(repo, State::Taken).map(|entry| entry.target_url.as_deref().unwrap_or_default())
+    /// Tells whether `run` tried to take `repo`.
+    pub(super) fn has_tried(&self, repo: &str, run: &str) -> bool {
+        self.of_repo(repo, State::Taken).any(|entry| entry.target_url.as_deref() == Some(run))
+    }
+
+    /// Returns the run that has `repo`: the first of all that tried to take it after all of `awaited` were done. A run
+    /// that tried earlier has nothing.
+    pub(super) fn owner(&self, repo: &str, awaited: &[&RepoName]) -> Option<&str> {
+        let since: Option<Vec<_>> = awaited.iter().map(|name| self.done_since(name)).collect();
+        let since = since?.into_iter().max();
+        let first = self.of_repo(repo, State::Taken).find(|entry| Some(entry.id) > since);
+        first.map(|entry| entry.target_url.as_deref().unwrap_or_default())
     }
 
     /// Returns the entry that first says that `repo` is done.
     fn done_since(&self, repo: &RepoName) -> Option<u64> {
-        self.first(repo.as_str(), State::Done).map(|entry| entry.id)
+        self.of_repo(repo.as_str(), State::Done).next().map(|entry| entry.id)
+    }
+}
+
+/// Decides when a log that is read again and again can be believed.
+///
+/// It can when a run's own entry, and with it all others, stood still for [`Calm::LEAST`]: every reading of that time
+/// was orderly and showed the entry. A torn reading betrays itself, because it lacks an entry now and then, its own too.
+#[derive(Debug, Default)]
+pub(super) struct Calm {
+    since: Option<Duration>,
+}
+
+impl Calm {
+    /// How long the log must stand still.
+    pub(super) const LEAST: Duration = Duration::from_secs(2);
+
+    /// Takes a reading, made at `now` on any clock that only goes forward; `shows_own` says whether it shows the run's
+    /// own entry. Returns whether the log can be believed.
+    pub(super) fn take(&mut self, reading: Reading, shows_own: bool, now: Duration) -> bool {
+        if reading == Reading::Torn || !shows_own {
+            self.since = None;
+            return false;
+        }
+        let since = *self.since.get_or_insert(now);
+        now.saturating_sub(since) >= Self::LEAST
     }
 }
 
@@ -139,7 +195,7 @@ pub(super) fn decide(
     if !missing.is_empty() {
         return Next::Waits(missing);
     }
-    if log.taken_by(next.as_str()).is_some() {
+    if log.owner(next.as_str(), &awaited).is_some() {
         return Next::Taken;
     }
     match awaited.into_iter().max_by_key(|name| log.done_since(name)) {
@@ -149,170 +205,4 @@ pub(super) fn decide(
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
-
-    /// `end` is built from `left` and `right`, which are built from `start`; and from `apart`.
-    fn diamond() -> Result<(Chain, Payload)> {
-        let text = "owner = 'o'\n[repos.start]\nkind = 'docs'\n[repos.apart]\nkind = 'library'\n\
-            [repos.left]\nkind = 'library'\ndepends = ['start']\n\
-            [repos.right]\nkind = 'library'\ndepends = ['start']\n\
-            [repos.end]\nkind = 'binary'\ndepends = ['left', 'right', 'apart']\n";
-        let chain = Chain::parse("c", text)?;
-        let (sha, git_ref) = ("a".repeat(40).parse()?, "refs/heads/main".parse()?);
-        Ok((chain, Payload::first("start".parse()?, sha, git_ref, None, "7".parse()?)))
-    }
-
-    /// Makes a log of words: `left` is done, `left?` taken, `left!` failed.
-    fn log(words: &str) -> Result<Log> {
-        let status = |(id, word): (usize, &str)| {
-            let (state, repo) = match word.split_at(word.len() - 1) {
-                (repo, "?") => (State::Taken, repo),
-                (repo, "!") => (State::Failed, repo),
-                _ => (State::Done, word),
-            };
-            let (id, target_url) = (id as u64, Some(format!("run {id}")));
-            Status {
-                id,
-                state: state.as_str().to_owned(),
-                context: format!("chain/7/{repo}"),
-                target_url,
-            }
-        };
-        let mut statuses: Vec<_> = words.split_whitespace().enumerate().map(status).collect();
-        // GitHub lists the newest first, with other statuses in between.
-        statuses.reverse();
-        for context in ["ci/test", "chain/77/left", "chain/6/right"] {
-            let (state, context) = ("success".to_owned(), context.to_owned());
-            statuses.push(Status { id: 99, state, context, target_url: None });
-        }
-        Ok(Log::of(&"7".parse()?, statuses))
-    }
-
-    #[test]
-    fn the_last_finished_dependency_tells_a_repo_and_no_other_does() -> Result {
-        let (chain, payload) = diamond()?;
-        let name = |name: &str| name.parse::<RepoName>();
-        let waits = |names: &[&str]| {
-            names.iter().map(|it| name(it)).collect::<std::result::Result<_, _>>().map(Next::Waits)
-        };
-        #[rustfmt::skip]
-        let cases = [
-            ("left alone",          "start left",             "left",  false, waits(&["right"])?),
-            ("right is last",       "start left right",       "right", false, Next::Send),
-            ("left is not last",    "start left right",       "left",  false, Next::Left(name("right")?)),
-            ("left again",          "start left right left",  "left",  false, Next::Left(name("right")?)),
-            ("left is repeated",    "start left right left",  "left",  true,  Next::Send),
-            ("the end is taken",    "start left right end?",  "right", true,  Next::Taken),
-            ("right failed",        "start left right!",      "left",  false, waits(&["right"])?),
-            ("right failed once",   "start right! left right", "right", true, Next::Send),
-            ("right is only taken", "start right? left",      "left",  false, waits(&["right"])?),
-        ];
-        for (why, words, done, is_repeated, want) in cases {
-            let got =
-                decide(&chain, &payload, &log(words)?, (&name(done)?, &name("end")?), is_repeated);
-            assert_eq!(got, want, "{why}");
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn exactly_one_finished_dependency_tells_a_repo_in_whatever_order() -> Result {
-        let (chain, payload) = diamond()?;
-        for words in ["start left right", "start right left"] {
-            let mut sent = 0;
-            // Each run reads the log when it is done, or at any later time.
-            for done in ["left", "right"] {
-                let log = log(words)?;
-                let names = (&done.parse()?, &"end".parse()?);
-                sent += usize::from(decide(&chain, &payload, &log, names, false) == Next::Send);
-            }
-            assert_eq!(sent, 1, "{words}");
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn of_all_runs_that_take_a_repo_the_first_has_it() -> Result {
-        let log = log("end? left end? right")?;
-        assert_eq!(log.taken_by("end"), Some("run 0"));
-        assert_eq!(log.taken_by("left"), None);
-        Ok(())
-    }
-
-    /// Repos `r0` to `r6`, each built from some repos before it; `needs` has a bit for each.
-    fn chain_of(needs: &[u8]) -> Result<Chain> {
-        let mut text = "owner = 'o'\n".to_owned();
-        for (at, needs) in needs.iter().enumerate() {
-            let needs = (0..at).filter(|other| needs & (1 << other) != 0 || *other == 0);
-            let needs: Vec<_> = needs.map(|other| format!("'r{other}'")).collect();
-            let needs = needs.join(", ");
-            let table = format!("[repos.r{at}]\nkind = 'library'\ndepends = [{needs}]\n");
-            text.push_str(&table);
-        }
-        Ok(Chain::parse("c", &text)?)
-    }
-
-    /// A step that is still to happen: a repo ends, or a repo that ended reads the log.
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    enum Step {
-        End(RepoName),
-        Read(RepoName),
-    }
-
-    proptest! {
-        #[test]
-        fn in_whatever_order_repos_end_and_read_the_log_each_is_told_once(
-            needs in prop::collection::vec(any::<u8>(), 2..8),
-            choices in prop::collection::vec(any::<prop::sample::Index>(), 64),
-            broken in prop::option::of(1_usize..8),
-        ) {
-            let chain = chain_of(&needs).expect("no repo needs a later one");
-            let name = |at: usize| -> RepoName { format!("r{at}").parse().expect("a name") };
-            let (sha, git_ref) = ("a".repeat(40).parse().expect("a commit"), "main".parse().expect("a ref"));
-            let payload = Payload::first(name(0), sha, git_ref, None, "7".parse().expect("a chain"));
-            let broken = broken.filter(|at| *at < needs.len()).map(name);
-            let blocked: BTreeSet<_> = broken.iter().flat_map(|broken| {
-                chain.reached(&BTreeSet::from([broken.clone()])).into_iter().map(|repo| repo.name.clone())
-            }).collect();
-
-            let mut steps = vec![Step::End(name(0))];
-            let mut statuses = Vec::new();
-            let mut told = Vec::new();
-            for choice in choices {
-                if steps.is_empty() {
-                    break;
-                }
-                match steps.swap_remove(choice.index(steps.len())) {
-                    Step::End(repo) => {
-                        let state = if Some(&repo) == broken.as_ref() { State::Failed } else { State::Done };
-                        let id = statuses.len() as u64;
-                        let context = context(&payload.chain_id, repo.as_str());
-                        statuses.push(Status { id, state: state.as_str().to_owned(), context, target_url: None });
-                        if state == State::Done {
-                            steps.push(Step::Read(repo));
-                        }
-                    }
-                    Step::Read(repo) => {
-                        let log = Log::of(&payload.chain_id, statuses.clone());
-                        for next in chain.dependents(&repo) {
-                            if decide(&chain, &payload, &log, (&repo, &next.name), false) == Next::Send {
-                                told.push(next.name.clone());
-                                steps.push(Step::End(next.name.clone()));
-                            }
-                        }
-                    }
-                }
-            }
-            prop_assert!(steps.is_empty());
-            told.sort();
-            let all = (1..needs.len()).map(name);
-            let want: Vec<_> = all.filter(|repo| !blocked.contains(repo) || Some(repo) == broken.as_ref()).collect();
-            prop_assert_eq!(told, want);
-        }
-    }
-}
+mod tests;

@@ -212,14 +212,8 @@ impl Workflows {
 word!(
     /// A schedule in the syntax of cron.
     Cron,
-    "a time of cron (five fields: minute, hour, day, month, weekday)",
-    |text| {
-        let is_field = |field: &str| {
-            field.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"*,/-".contains(&byte))
-        };
-        text.split(' ').count() == 5
-            && text.split(' ').all(|field| !field.is_empty() && is_field(field))
-    }
+    "a time of cron that GitHub takes (minute 0-59, hour 0-23, day 1-31, month 1-12, weekday 0-6)",
+    super::cron::is_time
 );
 
 word!(
@@ -279,7 +273,7 @@ mod tests {
             ("event",      parses::<EventTemplate>, &["build-chain", "build_{repo}"],          &["", "{repo}{repo}", "{x}", "a b", "\n", &long]),
             ("secret",     parses::<Secret>,        &["CHAIN_TOKEN", "_a1"],                   &["", "1a", "a-b", "GITHUB_X", "github_token", "a}}", &long]),
             ("workflows",  parses::<Workflows>,     &["a/b@v1", "a/.b@refs/heads/x"],          &["", "a/b", "a@v1", "a/b/c@v1", "a/b@", "a/b@v1 x", "./a@v1", &long]),
-            ("cron",       parses::<Cron>,          &["0 2 * * *", "*/5 1-3 1,2 JAN MON"],     &["", "0 2 * *", "0 2 * * * *", "0  2 * *", "a;b 2 * * *"]),
+            ("cron",       parses::<Cron>,          &["0 2 * * *", "*/5 1-3 1,2 JAN MON"],     &["", "0 2 * *", "0 25 * * *", "a;b 2 * * *"]),
             ("path",       parses::<FilePath>,      &["versions.toml", "a/b c.toml"],          &["", "/a", "../a", "a/../b", "a\n", "$(x)"]),
         ];
         for (what, parse, good, bad) in cases {

@@ -22,7 +22,13 @@ const MIN_DIGITS: usize = 7;
 /// A release, as GitHub lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Release {
+    #[serde(default)]
+    id: u64,
+    #[serde(default)]
+    html_url: String,
     tag_name: String,
+    #[serde(default)]
+    target_commitish: String,
     #[serde(default)]
     prerelease: bool,
     #[serde(default)]
@@ -68,15 +74,20 @@ pub fn plan(
     target: &Sha,
     date: &str,
 ) -> Result<Nightly> {
+    let releases = list(api, &repository(chain)?)?;
+    Ok(decide(&releases, commits, target, date))
+}
+
+/// Returns the newest releases of a repository.
+fn list(api: &Api, repository: &str) -> Result<Vec<Release>> {
     const PAGE: usize = 100;
     const MAX_PAGES: usize = 10;
-    let repository = repository(chain)?;
     let mut releases = Vec::new();
     for page in 1..=MAX_PAGES {
         let answer =
             api.get(&format!("/repos/{repository}/releases?per_page={PAGE}&page={page}"))?;
         if answer.status != 200 {
-            return Err(refused(api, Right::Publish, &repository, answer));
+            return Err(refused(api, Right::Publish, repository, answer));
         }
         let mut listed: Vec<Release> = answer.json()?;
         let is_last = listed.len() < PAGE;
@@ -85,10 +96,11 @@ pub fn plan(
             break;
         }
     }
-    Ok(decide(&releases, commits, target, date))
+    Ok(releases)
 }
 
-/// Publishes a nightly: always as a prerelease, never as the latest.
+/// Publishes a nightly: always as a prerelease, never as the latest. The same nightly, if it is published already, is a
+/// success: the answer to an earlier request may have been lost.
 pub fn publish(
     chain: &Chain,
     api: &Api,
@@ -114,7 +126,25 @@ pub fn publish(
     let answer = api.post(&format!("/repos/{repository}/releases"), &body)?;
     match answer.status {
         201 => answer.json(),
+        422 => {
+            match list(api, &repository)?.into_iter().find(|it| it.is_of(tag, commits, target)) {
+                Some(Release { id, html_url, .. }) => Ok(Published { id, html_url }),
+                None => Err(answer.into_error()),
+            }
+        }
         _ => Err(refused(api, Right::Publish, &repository, answer)),
+    }
+}
+
+impl Release {
+    /// Tells whether it is the published nightly of these commits.
+    fn is_of(&self, tag: &GitRef, commits: &Commits, target: &Sha) -> bool {
+        let made_of = self.body.as_deref().and_then(recorded);
+        self.prerelease
+            && !self.draft
+            && self.tag_name == tag.as_str()
+            && self.target_commitish == target.as_str()
+            && made_of.as_ref() == Some(commits)
     }
 }
 
@@ -198,7 +228,18 @@ mod tests {
     fn nightly(tag: &str, published_at: &str, made_of: &Commits) -> Result<Release> {
         let body = Some(notes(&chain()?, made_of));
         let (tag_name, published_at) = (tag.to_owned(), Some(published_at.to_owned()));
-        Ok(Release { tag_name, prerelease: true, draft: false, published_at, body })
+        let (id, html_url, target_commitish) = (0, String::new(), String::new());
+        let (prerelease, draft) = (true, false);
+        Ok(Release {
+            id,
+            html_url,
+            tag_name,
+            target_commitish,
+            prerelease,
+            draft,
+            published_at,
+            body,
+        })
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::api::Api;
-use super::board::Board;
+use super::board::{Board, Holder};
 use super::commits::{Commits, with_dependencies};
 use super::error::Result;
 use super::event::{Event, Plan};
-use super::log::{State, awaited, missing};
+use super::log::{State, WHOLE, awaited, missing};
 use super::names::{RepoName, Sha, quoted};
 use super::payload::Payload;
 use super::repo::{Chain, Repo};
@@ -48,7 +48,7 @@ pub fn receive(chain: &Chain, run: &Run, api: &Api, claim: Claim) -> Result<Rece
     let receiver = Receiver { chain, run, api, claim };
     let found = match run.whose(chain)? {
         Whose::Repo(repo) => receiver.receive_in(repo)?,
-        Whose::Orchestrator(name) => receiver.orchestrate(name)?,
+        Whose::Orchestrator => receiver.orchestrate()?,
     };
     match found.dropped {
         Some(_) => Ok(Received { plan: Plan::default(), changed: BTreeSet::new(), ..found }),
@@ -97,12 +97,12 @@ impl Receiver<'_> {
         Ok(Received { dropped, plan, payload, repo, sha, commits, changed })
     }
 
-    fn orchestrate(&self, name: &str) -> Result<Received> {
+    fn orchestrate(&self) -> Result<Received> {
         let Self { chain, run, api, .. } = *self;
         let link = run.link(chain)?;
         let changed = run.changed(chain)?;
         let dropped = match link {
-            Some(payload) => self.take(payload, name, &[])?,
+            Some(payload) => self.take(payload, WHOLE, &[])?,
             None => None,
         };
         let affected = chain.affected(&changed);
@@ -131,20 +131,32 @@ impl Receiver<'_> {
     /// Takes `repo` for this run if all repos that it waits for are done; returns a reason if it
     /// does not take it.
     fn take(&self, payload: &Payload, repo: &str, awaited: &[&RepoName]) -> Result<Option<String>> {
-        let board = Board::of(self.chain, self.api, payload, self.run.url())?;
-        let mut log = board.read()?;
-        let missing = missing(&log, awaited);
+        let mut board = Board::of(self.chain, self.api, payload, self.run.url())?;
+        let duplicate = |owner: &str| {
+            let owner = quoted(owner);
+            format!("a duplicate: {owner} has `{repo}` of the chain {}", payload.chain_id)
+        };
+        // The first glance spares a duplicate its entry, which would stay the last one of the repo. A repeated run may
+        // have an entry that the glance does not show.
+        let holder = match board.glance(repo, awaited)? {
+            Holder::Other(_) if self.run.is_repeated => board.until_held(repo, awaited)?,
+            holder => holder,
+        };
+        match (holder, self.claim) {
+            (Holder::Own, _) => return Ok(None),
+            (Holder::Other(owner), _) => return Ok(Some(duplicate(&owner))),
+            (Holder::Nobody, Claim::Look) => {}
+            (Holder::Nobody, Claim::Take) => {
+                let entry = board.add(repo, State::Taken, "building")?;
+                board.until_calm(repo, entry)?;
+            }
+        }
+        let missing = missing(board.log(), awaited);
         if !missing.is_empty() {
             let names: Vec<_> = missing.iter().map(RepoName::as_str).collect();
             return Ok(Some(format!("too early: `{repo}` waits for {}", names.join(", "))));
         }
-        if log.taken_by(repo).is_none() && self.claim == Claim::Take {
-            log = board.add(repo, State::Taken, "building")?;
-        }
-        let owner = log.taken_by(repo).filter(|owner| *owner != self.run.url());
-        Ok(owner.map(|owner| {
-            let owner = quoted(owner);
-            format!("a duplicate: {owner} has `{repo}` of the chain {}", payload.chain_id)
-        }))
+        let owner = board.log().owner(repo, awaited).filter(|owner| *owner != self.run.url());
+        Ok(owner.map(duplicate))
     }
 }

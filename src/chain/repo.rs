@@ -18,6 +18,8 @@ pub struct Chain {
     pub(super) owner: Owner,
     /// The labels of the runners for jobs that belong to no repo: at least one.
     pub(super) runner: Vec<Label>,
+    /// The labels of the runners for code from forks: at least one.
+    pub(super) fork_runner: Vec<Label>,
     pub(super) workflows: Workflows,
     pub(super) read_secret: Option<Secret>,
     pub(super) dispatch: Dispatch,
@@ -120,6 +122,11 @@ impl Chain {
     /// Returns the labels of the runners for jobs that belong to no repo.
     pub fn runner(&self) -> &[Label] {
         &self.runner
+    }
+
+    /// Returns the labels of the runners for code from forks.
+    pub fn fork_runner(&self) -> &[Label] {
+        &self.fork_runner
     }
 
     /// Returns the secret with the token for reading repos, if some are private.

@@ -145,19 +145,50 @@ fn scopes(answer: &Answer) -> Option<Vec<&str>> {
     Some(answer.header("x-oauth-scopes")?.split(',').map(str::trim).collect())
 }
 
-/// Returns the right that the token lacks, as a clause.
+/// What GitHub says if a token lacks a right, and nothing else is the matter.
+const DENIALS: [&str; 5] = [
+    "Bad credentials",
+    "Must have admin rights",
+    "Not Found",
+    "Requires authentication",
+    "Resource not accessible by",
+];
+
+/// Returns why GitHub refused, as a clause: the right that the token lacks, and GitHub's own words. Those alone if they
+/// are about another reason, such as an archived repository.
 fn missing_right(api: &Api, right: Right, answer: &Answer) -> String {
+    let (status, message) = (answer.status, answer.message());
+    let lacking = lacking(api, right, answer);
+    if status == 200 || message.is_empty() {
+        return lacking;
+    }
+    let is_denial = DENIALS.iter().any(|denial| message.starts_with(denial));
+    if is_denial || answer.header("x-github-sso").is_some() {
+        format!("{lacking} (GitHub answers {status}: {message})")
+    } else {
+        format!("GitHub answers {status}: {message}")
+    }
+}
+
+/// Returns the right that the token lacks, as a clause.
+fn lacking(api: &Api, right: Right, answer: &Answer) -> String {
     let permission = right.permission();
+    let secret = api.secret();
     let kind = api.token().map(Token::kind);
     if answer.header("x-github-sso").is_some() {
         return "it is not authorized for the single sign-on of the organisation".to_owned();
     }
     match (answer.status, kind) {
-        (_, None) => "no token is given; set `CHAIN_TOKEN`".to_owned(),
+        (_, None) if secret.as_str() == "CHAIN_TOKEN" => {
+            "no token is given; set `CHAIN_TOKEN`".to_owned()
+        }
+        (_, None) => format!(
+            "no token is given; set the secret `{secret}`, or `CHAIN_TOKEN` outside of a workflow"
+        ),
         (401, _) => "it is expired, revoked or mistyped".to_owned(),
         (_, Some(TokenKind::Installation)) => format!(
             "an installation's token, such as GITHUB_TOKEN, reaches only the repositories that it was made for; the \
-             `CHAIN_TOKEN` of a chain needs {permission} there"
+             secret `{secret}` of a chain needs {permission} there"
         ),
         (_, Some(TokenKind::Classic)) => match scopes(answer) {
             Some(scopes) if !scopes.contains(&"repo") => {

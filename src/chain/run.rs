@@ -34,7 +34,7 @@ pub(super) enum Whose<'a> {
     /// A repo.
     Repo(&'a Repo),
     /// The orchestrator, which builds other repos.
-    Orchestrator(&'a str),
+    Orchestrator,
 }
 
 impl Run {
@@ -52,12 +52,12 @@ impl Run {
     pub(super) fn whose<'a>(&self, chain: &'a Chain) -> Result<Whose<'a>> {
         let orchestrator = chain.dispatch().orchestrator.as_ref();
         let is_orchestrator = orchestrator
-            .filter(|name| chain.full_name(name).eq_ignore_ascii_case(&self.repository));
+            .is_some_and(|name| chain.full_name(name).eq_ignore_ascii_case(&self.repository));
         match (is_orchestrator, chain.repo_at(&self.repository)) {
-            (Some(name), None) => Ok(Whose::Orchestrator(name.as_str())),
-            (Some(name), Some(_)) if self.is_dispatched() => Ok(Whose::Orchestrator(name.as_str())),
+            (true, None) => Ok(Whose::Orchestrator),
+            (true, Some(_)) if self.is_dispatched() => Ok(Whose::Orchestrator),
             (_, Some(repo)) => Ok(Whose::Repo(repo)),
-            (None, None) => Err(Error::UnknownRepo(quoted(&self.repository))),
+            (false, None) => Err(Error::UnknownRepo(quoted(&self.repository))),
         }
     }
 
@@ -149,7 +149,7 @@ impl Run {
         let told = self.old_sender(chain)?.zip(sha);
         let about = match self.whose(chain)? {
             Whose::Repo(repo) => Some((repo, &self.sha)),
-            Whose::Orchestrator(_) => told,
+            Whose::Orchestrator => told,
         };
         Ok(about.into_iter().map(|(repo, sha)| (repo.name.clone(), sha.clone())).collect())
     }

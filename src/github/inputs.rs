@@ -28,13 +28,14 @@ use crate::model::pressure::Pressure;
 use crate::model::quantity::ByteSize;
 use crate::model::retention::Policy;
 pub use crate::model::save_plan::{JobStatus, SaveIf};
+use crate::model::scope::Repository;
 use crate::model::token::Token;
 
 /// The inputs that `action.yml` declares.
 #[rustfmt::skip]
-pub const NAMES: [&str; 36] = [
+pub const NAMES: [&str; 37] = [
     "mode", "enabled",
-    "repo", "dependencies", "dependency-refs", "submodules", "token",
+    "repo", "repository", "dependencies", "dependency-refs", "submodules", "token",
     "key", "extra-inputs", "env-vars", "job",
     "always-build",
     "areas", "cache-root", "cargo-home", "target-dir", "scratch", "targets", "leftovers",
@@ -55,6 +56,8 @@ pub struct Inputs {
 
     /// The checkout of the repo, relative to the workspace.
     pub repo: PathBuf,
+    /// The repository that is built, if it is not the one of the workflow.
+    pub repository: Option<Repository>,
     /// The repo's dependencies, each name once.
     pub dependencies: Vec<Dependency>,
     /// The commits at which to check out dependencies, whatever their refs say.
@@ -188,6 +191,7 @@ impl Inputs {
             mode: given.choice("mode", &MODES).unwrap_or(ActionMode::Auto),
             enabled: given.flag("enabled").unwrap_or(true),
             repo: given.path("repo").unwrap_or_else(|| PathBuf::from(".")),
+            repository: given.value("repository"),
             dependencies: dependencies(&mut given, environment),
             dependency_refs: given.with("dependency-refs", commits).unwrap_or_default(),
             submodules: given.choice("submodules", &SUBMODULES).unwrap_or(false),

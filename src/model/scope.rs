@@ -19,6 +19,11 @@ impl Repository {
         &self.0
     }
 
+    /// Returns the owner.
+    pub fn owner(&self) -> &str {
+        self.0.split_once('/').map_or("", |(owner, _)| owner)
+    }
+
     /// Returns the name without the owner.
     pub fn name(&self) -> &str {
         self.0.split_once('/').map_or("", |(_, name)| name)

@@ -133,7 +133,11 @@ class Chain(unittest.TestCase):
             self.assertEqual(sent[turn]["repository"], f"{OWNER}/bllvm")
             payload = {"action": sent[turn]["event_type"], "client_payload": sent[turn]["client_payload"]}
             run = self.here.run("bllvm", "release-orchestrator", "repository_dispatch", **payload)
-            self.expect_jobs(run, ["plan/plan", *built])
+            self.expect_jobs(run, ["plan/plan", *built, "report/dispatch"])
+            # The commit that was pushed says how each repo went, and all of them.
+            names = sorted(job.split("/")[0].removeprefix("build-") for job in built)
+            log = [("all", "pending"), *((name, "success") for name in [*names, "all"])]
+            self.assertEqual(self.log_of(repository), log)
         self.assertEqual((self.here.artifacts / "docker").read_text(), "build --tag governance-app .\n" * 2)
 
     def test_the_orchestrator_builds_a_release_at_the_versions_of_its_file(self):

@@ -5,10 +5,12 @@ Tokens have the rights that the settings give them; each fault spoils as many re
 """
 
 import json
+import random
 import re
 import ssl
 import sys
 import threading
+import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -28,6 +30,10 @@ class GitHub:
         self.faults = list(settings.get("faults", []))
         # How many lists of statuses do not show the newest one yet.
         self.stale_lists = settings.get("stale_lists", 0)
+        # How long a list may not show a status, at most. With `torn`, each status and each list has a lag of its own.
+        self.lag_seconds = settings.get("lag_seconds", 0)
+        self.torn = settings.get("torn", False)
+        self.made = {}
         self.requests = []
         self.dispatches = []
         self.statuses = {}
@@ -224,6 +230,13 @@ class Request(BaseHTTPRequestHandler):
         if self.github.stale_lists > 0:
             self.github.stale_lists -= 1
             newest_first = newest_first[1:]
+        now, lag = time.monotonic(), random.random()
+        ages = [(status, now - self.github.made[status["id"]]) for status in newest_first]
+        newest_first = [
+            status
+            for status, age in ages
+            if age >= self.github.lag_seconds * (random.random() if self.github.torn else lag)
+        ]
         return 200, newest_first[size * (page - 1) : size * page], self.scopes()
 
     def create_status(self, repository, sha, body):
@@ -237,6 +250,7 @@ class Request(BaseHTTPRequestHandler):
         keys = ("state", "context", "target_url", "description")
         status = {"id": self.github.next_id(), **{key: body.get(key) for key in keys}}
         statuses.append(status)
+        self.github.made[status["id"]] = time.monotonic()
         return 201, status, self.scopes()
 
     def create_dispatch(self, repository, body):

@@ -381,6 +381,37 @@ fn a_pull_request_of_a_fork_reads_what_is_protected_and_writes_its_own_lane() ->
     Ok(())
 }
 
+/// All repos that one workflow built shared its scope, and with it the three targets that retention keeps of each.
+#[test]
+fn a_workflow_that_builds_another_repository_uses_the_generations_of_that() -> Result {
+    let runner = FakeRunner::new()?;
+    run(&runner, &[("repository", "owner/other")])?;
+    assert_eq!(runner.list()?, ["owner/other@protected target"]);
+    run(&runner, &[("repository", "OWNER/app")])?;
+    run(&runner, &[])?;
+    assert_eq!(runner.list()?.len(), 2, "{:?}", runner.list()?);
+
+    for (repository, number, reason) in [
+        ("someone/other", None, "it is a repository of another owner"),
+        ("owner/other", Some(7), "only a job of the protected lane may use another repository's"),
+    ] {
+        let runner = FakeRunner::new()?;
+        runner.check_out()?;
+        let mut job = runner.job(&[("repository", repository)]);
+        if let Some(number) = number {
+            job.of_pull_request(number);
+        }
+        let main = job.main()?.ok()?;
+        let warning = format!("input `repository`: {reason}; the generations of this one are used");
+        assert!(main.log.contains(&warning), "{}", main.log);
+        write(&runner.workspace(), "target/debug/made", "made")?;
+        job.post("success")?.ok()?;
+        let listed = runner.list()?;
+        assert!(listed.iter().all(|it| it.starts_with("owner/app@")), "{listed:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn two_jobs_at_once_share_a_store() -> Result {
     let runners = [FakeRunner::new()?, FakeRunner::new()?];

@@ -152,6 +152,87 @@ fn a_release_that_is_not_there_is_said_at_once() -> Result {
     Ok(())
 }
 
+/// A downloader of two servers: that of the action, which gives `answer`, and github.com, which has upstream's release.
+/// It notes the addresses in the file `asked`.
+fn fake_downloader(runner: &Runner, kind: Kind, answer: &str, upstream: &str) -> Result {
+    let tool = if matches!(kind, DashAndWget | Busybox) { "wget" } else { "curl" };
+    let script = format!(
+        "[ \"$1\" != --version ] || exit 0\nfor url in \"$@\"; do\n  case $last in --output | -O) to=$url ;; esac\n  \
+         last=$url\ndone\necho \"$url\" >>\"${{0%/*}}/asked\"\ncase $url in\n  \
+         https://github.com/btcdecoded/*) {upstream} ;;\n  *) {answer} ;;\nesac"
+    );
+    runner.fake(tool, &format!("last=\n{script}"))
+}
+
+/// A fork of the action has no releases, and a server of GitHub Enterprise has none of an action from github.com: both
+/// got HTTP 404 and a failed step.
+#[test]
+fn upstream_s_release_is_next_when_the_action_s_repository_has_none() -> Result {
+    let upstream =
+        format!("https://github.com/btcdecoded/runner-cache/releases/download/v1.2.3/{ASSET}");
+    let give = format!("printf '%s' '{}' >\"$to\"", PROGRAM.replace('\'', "'\\''"));
+    let missing = "echo 'curl: (22) The requested URL returned error: 404' >&2; exit 22";
+    let busy = "echo 'curl: (7) Failed to connect' >&2; exit 7";
+    for kind in KINDS {
+        for (server, repository, answer, asked) in [
+            ("https://github.com", "someone/a-fork", missing, 1),
+            ("https://ghe.example", "btcdecoded/runner-cache", missing, 1),
+            ("https://ghe.example", "btcdecoded/runner-cache", busy, 3),
+        ] {
+            let mut runner = Runner::new(kind)?;
+            runner.set("GITHUB_SERVER_URL", server);
+            runner.set("GITHUB_ACTION_REPOSITORY", repository);
+            fake_downloader(&runner, kind, answer, &give)?;
+            runner.install()?.done(server)?;
+            runner.has_installed(server)?;
+            let first = format!("{server}/{repository}/releases/download/v1.2.3/{ASSET}\n");
+            let want = format!("{}{upstream}\n", first.repeat(asked));
+            assert_eq!(fs::read_to_string(runner.path("bin/asked"))?, want, "{kind:?}");
+        }
+
+        let mut runner = Runner::new(kind)?;
+        runner.set("GITHUB_ACTION_REPOSITORY", "someone/a-fork");
+        fake_downloader(&runner, kind, missing, missing)?;
+        let said = runner.install()?;
+        let begin = format!(
+            "cannot download `{upstream}`: HTTP 404; before, \
+             `https://github.com/someone/a-fork/releases/download/v1.2.3/{ASSET}`: HTTP 404.%0A"
+        );
+        let error = said.error()?;
+        assert!(error.starts_with(&begin), "{kind:?}: {error}");
+        runner.has_nothing(&format!("{kind:?}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_job_that_can_do_without_the_program_gets_a_warning_and_a_miss() -> Result {
+    for kind in KINDS {
+        let server = Server::start([Answer::Status(404)])?;
+        let mut runner = Runner::new(kind)?;
+        runner.set("RUNNER_CACHE_DOWNLOAD_URL", server.url());
+        runner.set("GITHUB_OUTPUT", runner.path("output").display().to_string());
+        let [shell, script] = runner.installer();
+        let output = runner.command(shell).arg(script).arg("optional").output()?;
+        assert_eq!(output.status.code(), Some(75), "{kind:?}");
+        let said = String::from_utf8(output.stdout)?;
+        let warning = format!(
+            "\n::warning title=runner-cache::nothing is restored or saved: cannot download `{}/{ASSET}`: HTTP 404.%0A",
+            server.url()
+        );
+        assert!(said.contains(&warning), "{kind:?}: {said}");
+        assert_eq!(fs::read_to_string(runner.path("output"))?, "cache-hit=false\n");
+
+        // Only a release that cannot be downloaded is a warning.
+        let server = Server::start([Answer::Body(b"something else".into())])?;
+        runner.set("RUNNER_CACHE_DOWNLOAD_URL", server.url());
+        let [shell, script] = runner.installer();
+        let output = runner.command(shell).arg(script).arg("optional").output()?;
+        assert_eq!(output.status.code(), Some(1), "{kind:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_passing_fault_is_tried_three_times_with_growing_pauses() -> Result {
     let cases = [

@@ -395,6 +395,31 @@ fn without_a_program_main_fails_with_one_error() -> Result {
 }
 
 #[test]
+fn a_release_that_cannot_be_downloaded_fails_only_a_step_with_more_to_do_than_the_cache() -> Result
+{
+    let runner = Runner::new()?;
+    runner.installer("echo \"asked $*\"; exit 75")?;
+    let error = format!(
+        "asked \n::error title=runner-cache::the installer `{}/dist/install.sh` ended with exit \
+         status 75 and left no program; what it printed is above\n",
+        runner.action().display()
+    );
+    for (name, node) in nodes()? {
+        for (stage, variable, value, status) in [
+            ("main", "INPUT_MODE", "restore", 0),
+            ("main", "INPUT_MODE", "key", 1),
+            ("main", "INPUT_DEPENDENCIES", "o/a@main", 1),
+            ("chain", "INPUT_COMMAND", "check", 1),
+        ] {
+            let output = runner.step(&node, stage).env(variable, value).output()?;
+            let stdout = if status == 0 { "asked optional\n" } else { &error };
+            expect(&output, status, stdout, &format!("{name}: {stage} with {value}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn without_a_program_post_warns_and_installs_nothing() -> Result {
     let runner = Runner::new()?;
     runner.installer("echo installing")?;
@@ -513,6 +538,33 @@ fn a_launcher_is_small_and_needs_no_library() -> Result {
         // The one entry is the null symbol that every table begins with.
         assert!(text.contains("contains 1 entry"), "{file} names symbols:\n{text}");
     }
+    Ok(())
+}
+
+/// `scripts/release` builds with --locked, and no step of a release wrote the new version to the lock file.
+#[test]
+fn the_steps_of_a_release_leave_no_outdated_lock_file() -> Result {
+    let dir = tempfile::tempdir()?;
+    let checkout = dir.path();
+    let mut copy = Command::new("cp");
+    copy.arg("-R").args(["shim", "scripts", "src", "tests", "Cargo.toml", "Cargo.lock"]);
+    copy.arg("rust-toolchain.toml").arg(checkout);
+    succeed(copy.current_dir(REPO))?;
+    let manifest = fs::read_to_string(checkout.join("Cargo.toml"))?;
+    let version = format!("\nversion = \"{}\"\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(manifest.matches(&version).count(), 1, "{manifest}");
+    let bumped = manifest.replace(&version, "\nversion = \"99.0.0\"\n");
+    write(checkout, "Cargo.toml", bumped)?;
+
+    let locked = ["fetch", "--locked", "--offline", "--target", "x86_64-unknown-linux-gnu"];
+    let fetch = || Command::new("cargo").args(locked).current_dir(checkout).output();
+    assert!(!fetch()?.status.success());
+    succeed(Command::new(checkout.join("scripts/dist")).current_dir(checkout))?;
+    let said = fetch()?;
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let lock = fs::read_to_string(checkout.join("Cargo.lock"))?;
+    let was = fs::read_to_string(Path::new(REPO).join("Cargo.lock"))?;
+    assert_eq!(lock, was.replace(&version, "\nversion = \"99.0.0\"\n"));
     Ok(())
 }
 

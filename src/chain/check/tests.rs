@@ -36,6 +36,8 @@ fn an_orchestrator_gets_events_named_after_who_sends_them() -> Result {
     let chain = Chain::parse("c", text)?;
     assert_eq!(chain.event_of(&"a".parse()?), "build_a");
     assert_eq!(chain.releases().repository, chain.dispatch().orchestrator);
+    // The orchestrator builds a repo without neighbours, too.
+    Chain::parse("c", &format!("{text}[repos.b]\nkind = 'library'\n"))?;
     Ok(())
 }
 
@@ -47,7 +49,7 @@ fn each_mistake_is_found_where_it_stands() {
         ("no TOML",        "owner = ".to_owned(),                                                   "c:1:9: string values must be quoted, expected literal string"),
         ("no owner",       A.to_owned(),                                                            "c:1:1: missing field `owner`"),
         ("no repo",        "owner = 'o'\n".to_owned(),                                              "c:1:1: there is no repo: each is a table `[repos.<name>]`"),
-        ("unknown key",    format!("owner = 'o'\nownr = 'x'\n{A}"),                                 "c:2:1: unknown field `ownr`, expected one of `owner`, `runner`, `branches`, `workflows`, `read-secret`, `dispatch`, `releases`, `repos`"),
+        ("unknown key",    format!("owner = 'o'\nownr = 'x'\n{A}"),                                 "c:2:1: unknown field `ownr`, expected one of `owner`, `runner`, `fork-runner`, `branches`, `workflows`, `read-secret`, `dispatch`, `releases`, `repos`"),
         ("unknown kind",   "owner = 'o'\n[repos.a]\nkind = 'crate'\n".to_owned(),                  "c:3:8: unknown variant `crate`, expected one of `docs`, `library`, `binary`, `image`"),
         ("kind of a terminal", "owner = 'o'\n[repos.a]\nkind = \"b\\u001b\\tc\"\n".to_owned(),       "c:3:8: unknown variant `b\\u{1b}\\tc`, expected one of `docs`, `library`, `binary`, `image`"),
         ("a name",         "owner = 'o'\n[repos.\"a b\"]\nkind = 'docs'\n".to_owned(),              "c:2:8: `a b` is not the name of a repo (1 to 64 of A-Z a-z 0-9 _ -, a letter first, and not `all`)"),
@@ -62,6 +64,7 @@ fn each_mistake_is_found_where_it_stands() {
         ("a branch",       format!("owner = 'o'\nbranches = ['-x']\n{A}"),                          "c:2:13: `-x` is not a branch, a tag or a full ref"),
         ("a secret",       format!("owner = 'o'\n[dispatch]\nsecret = 'a-b'\n{A}"),                "c:3:10: `a-b` is not the name of a secret (1 to 100 of A-Z a-z 0-9 _, a letter or _ first, and not GITHUB_…)"),
         ("workflows",      format!("owner = 'o'\nworkflows = 'a/b'\n{A}"),                          "c:2:13: `a/b` is not a repository with the reusable workflows, and its version (`owner/name@ref`)"),
+        ("no hour",        format!("owner = 'o'\n[releases]\nnightly = '0 25 * * *'\n{A}"),       "c:3:11: `0 25 * * *` is not a time of cron that GitHub takes (minute 0-59, hour 0-23, day 1-31, month 1-12, weekday 0-6)"),
         ("no time",        format!("owner = 'o'\n{A}timeout-minutes = 0\n"),                        "c:4:19: invalid value: integer `0`, expected a nonzero u16"),
     ];
     for (why, text, want) in cases {

@@ -29,7 +29,25 @@ pub(super) fn workflow(chain: &Chain, repository: &Repository) -> String {
         .with("<release>", release)
         .with("<versions>", versions)
         .with("<jobs>", jobs)
+        .with("<report>", if is_told { report(chain) } else { String::new() })
         .fill(include_str!("templates/orchestrator.yml"))
+}
+
+/// Returns the last job, which writes the results of all others to the commit that was pushed.
+fn report(chain: &Chain) -> String {
+    let mut needs = vec!["plan".to_owned()];
+    let mut results = String::new();
+    for repo in chain.repos() {
+        for Job { id, .. } in jobs(repo) {
+            let line = format!("        {}=${{{{ needs.{id}.result }}}}\n", repo.name);
+            results.push_str(&line);
+            needs.push(id);
+        }
+    }
+    values(chain)
+        .with("<needs>", needs.join(", "))
+        .with("<results>", results)
+        .fill(include_str!("templates/orchestrator_report.yml"))
 }
 
 /// Returns the workflow that builds the whole chain at night.

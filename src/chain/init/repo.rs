@@ -5,28 +5,39 @@ use std::collections::BTreeSet;
 use super::super::repo::{Chain, Kind, Repo};
 use super::template::{Values, list, runner};
 
+/// The condition that the code is from another repository. That repository may be gone, or be the one that this one is
+/// a fork of.
+const FORK: &str = "github.event.pull_request && github.event.pull_request.head.repo.full_name != github.repository";
+
+/// The part of the result that says that a job did not run although the event asks for it.
+const SKIPPED: &str = " (needs.ci.result == 'skipped' || needs.receive.outputs.build == 'true' && \
+    needs.build.result == 'skipped') && 'skipped' ||";
+
 /// Returns the workflow that handles every event of `repo`.
 pub(super) fn workflow(chain: &Chain, repo: &Repo) -> String {
     let branches = list(&repo.branches, ", ");
     let labels = runner(&repo.runner);
     // Strings of an expression stand in single quotes, as in YAML.
-    let fork = "github.event.pull_request.head.repo.fork && '[\"ubuntu-latest\"]'";
-    let checks_runner = format!("${{{{ {fork} || {labels} }}}}");
+    let fork_labels = runner(chain.fork_runner());
+    let checks_runner = format!("${{{{ {FORK} && {fork_labels} || {labels} }}}}");
     let values = Values::of(chain)
         .with_build(chain, repo)
         .with("<branches>", branches)
         .with("<runner>", labels)
         .with("<checks-runner>", checks_runner)
+        .with("<fork>", FORK)
         .with("<image>", image(repo));
-    let (jobs, needs) = if repo.is_built() {
-        (values.fill(include_str!("templates/repo_build.yml")), "      - ci\n      - build\n")
+    let (jobs, needs, skipped) = if repo.is_built() {
+        let jobs = values.fill(include_str!("templates/repo_build.yml"));
+        (jobs, "      - ci\n      - build\n", SKIPPED)
     } else {
-        (String::new(), "")
+        (String::new(), "", "")
     };
     values
         .with("<events>", events(chain, repo))
         .with("<jobs>", jobs)
         .with("<needs>", needs)
+        .with("<skipped>", skipped)
         .fill(include_str!("templates/repo.yml"))
 }
 

@@ -108,6 +108,27 @@ fn no_place_of_a_template_stays_open() -> Result {
     Ok(())
 }
 
+/// `head.repo.fork` is false for a pull request from the parent of a fork, and null for a deleted one.
+#[test]
+fn code_of_another_repository_is_checked_on_runners_of_its_own() -> Result {
+    let condition = "github.event.pull_request && \
+        github.event.pull_request.head.repo.full_name != github.repository";
+    for (key, labels) in [
+        ("", "[\"ubuntu-latest\"]"),
+        ("fork-runner = [\"self-hosted\", \"spare\"]\n", "[\"self-hosted\",\"spare\"]"),
+    ] {
+        let files = files(&format!("{key}{LINE}"))?;
+        let text = file(&files, "app", REPO);
+        let runner =
+            format!("${{{{ {condition} && '{labels}' || '[\"self-hosted\",\"docker\"]' }}}}\n");
+        assert_eq!(text.matches(&runner).count(), 2, "{text}");
+        let checks = format!("${{{{ {condition} && '[\"test\",");
+        assert_eq!(text.matches(&checks).count(), 1, "{text}");
+        assert!(!text.contains("head.repo.fork"), "{text}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_repo_listens_to_what_it_is_built_from() -> Result {
     let types = |text: &str| {

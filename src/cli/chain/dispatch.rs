@@ -3,10 +3,11 @@
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::super::Result;
+use super::super::{Error, Result};
+use super::affected::repos_named;
 use super::files::{FileArgs, set_outputs};
 use super::run::{ApiArgs, run};
-use crate::chain::{Dispatched, RepoName, RunResult, dispatch, requests};
+use crate::chain::{Chain, Dispatched, RepoName, Results, RunResult, dispatch, requests};
 use crate::front::Status;
 use crate::front::print::{Text, line, print_json, to_stderr, to_stdout};
 
@@ -20,6 +21,9 @@ pub(super) struct DispatchArgs {
     /// The result of the jobs of this run
     #[arg(long, value_name = "RESULT", default_value = "success")]
     result: JobResult,
+    /// The result of each repo's jobs, in an orchestrator; if a repo is named twice, both must be a success
+    #[arg(long, value_name = "REPO=RESULT", num_args = 0.., value_delimiter = ',')]
+    results: Vec<String>,
     /// Print the requests, and send none
     #[arg(long)]
     dry_run: bool,
@@ -51,11 +55,8 @@ impl DispatchArgs {
             to_stderr(&line!("would send {} requests", requests.len()));
             return Ok(Status::Done);
         }
-        let result = match self.result {
-            JobResult::Success => RunResult::Success,
-            JobResult::Failure | JobResult::Cancelled | JobResult::Skipped => RunResult::Failure,
-        };
-        let done = dispatch(&chain, &run, &self.api.api()?, result)?;
+        let (outcome, results) = (self.result.outcome(), self.results(&chain)?);
+        let done = dispatch(&chain, &run, &self.api.api(&chain)?, outcome, &results)?;
         to_stderr(&text(&done));
         let Dispatched { chain_id, sent, waiting, .. } = &done;
         set_outputs(&[
@@ -64,13 +65,44 @@ impl DispatchArgs {
             ("waiting".to_owned(), json!(waiting).to_string()),
         ])?;
         if self.json {
-            let Dispatched { idle, taken, left, blocked, .. } = &done;
+            let Dispatched { idle, taken, left, blocked, noted, .. } = &done;
             print_json(&json!({
                 "chain-id": chain_id, "idle": idle, "sent": sent, "waiting": waiting, "taken": taken,
-                "left": left, "blocked": blocked,
+                "left": left, "blocked": blocked, "noted": noted,
             }))?;
         }
         Ok(Status::Done)
+    }
+
+    /// Returns the result of each repo: a success if all results that name it are.
+    fn results(&self, chain: &Chain) -> Result<Results> {
+        let mut results = Results::new();
+        for text in self.results.iter().filter(|text| !text.is_empty()) {
+            let refuse = || {
+                let text: String = text.escape_debug().collect();
+                Error::refused(format!(
+                    "--results: `{text}` is not a repo and its result (REPO=success, failure, cancelled or skipped)"
+                ))
+            };
+            let (name, result) = text.split_once('=').ok_or_else(refuse)?;
+            let result = JobResult::from_str(result, false).map_err(|_| refuse())?;
+            for name in repos_named(chain, &[name.to_owned()])? {
+                let noted = results.entry(name).or_insert(RunResult::Success);
+                if result.outcome() == RunResult::Failure {
+                    *noted = RunResult::Failure;
+                }
+            }
+        }
+        Ok(results)
+    }
+}
+
+impl JobResult {
+    fn outcome(self) -> RunResult {
+        match self {
+            Self::Success => RunResult::Success,
+            Self::Failure | Self::Cancelled | Self::Skipped => RunResult::Failure,
+        }
     }
 }
 
@@ -95,6 +127,10 @@ fn text(done: &Dispatched) -> Text {
     }
     if !done.blocked.is_empty() {
         line!(text, "not built because of this: {}", names(&done.blocked));
+    }
+    for (repo, outcome) in &done.noted {
+        let word = if *outcome == RunResult::Success { "success" } else { "failure" };
+        line!(text, "noted for {repo}: {word}");
     }
     if text.is_empty() {
         line!(text, "this is the end of the chain {}", done.chain_id);

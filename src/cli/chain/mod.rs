@@ -101,6 +101,9 @@ fn advice(error: &chain::Error) -> Option<String> {
         Error::Answered { status: 500.. | 429 | 403, .. } => {
             "run the job again later: what was sent is not built twice"
         }
+        Error::Unsettled { .. } => {
+            "run the job again when GitHub shows all statuses: it goes on, and nothing is built twice"
+        }
         Error::Unsent { .. } => {
             "run the job again: it sends what is missing, and nothing is built twice"
         }

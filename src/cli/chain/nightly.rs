@@ -42,7 +42,7 @@ pub(super) struct NightlyArgs {
 impl NightlyArgs {
     pub(super) fn run(&self) -> Result<Status> {
         let chain = self.file.chain()?;
-        let api = self.api.api()?;
+        let api = self.api.api(&chain)?;
         let commits = match &self.commits {
             Some(json) => parse(&chain, json)?,
             None => newest(&chain, &api)?,

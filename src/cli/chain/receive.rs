@@ -31,7 +31,7 @@ impl ReceiveArgs {
         let chain = self.file.chain()?;
         let run = run()?;
         let claim = if self.dry_run { Claim::Look } else { Claim::Take };
-        let received = receive(&chain, &run, &self.api.api()?, claim)?;
+        let received = receive(&chain, &run, &self.api.api(&chain)?, claim)?;
         to_stderr(&text(&received));
         let outputs = outputs(&chain, &received);
         set_outputs(&outputs)?;

@@ -32,7 +32,7 @@ pub(super) struct ResolveArgs {
 impl ResolveArgs {
     pub(super) fn run(&self) -> Result<Status> {
         let chain = self.file.chain()?;
-        let api = self.api.api()?;
+        let api = self.api.api(&chain)?;
         let (wanted, commits) = match &self.versions {
             Some(path) => {
                 let text = read(path)?;

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::super::Result;
 use super::super::args::environment;
-use crate::chain::{self, Api, Event, Run, Token};
+use crate::chain::{self, Api, Chain, Event, Run, Token};
 use crate::front::print::{line, to_stderr};
 use crate::github::event;
 use crate::model::environment::Environment;
@@ -22,17 +22,21 @@ pub(super) struct ApiArgs {
 }
 
 impl ApiArgs {
-    /// Returns the API at the runner's address, with the token of the chain, else of the job.
-    pub(super) fn api(&self) -> Result<Api> {
+    /// Returns the API at the runner's address, with the token of `chain`, else of the job.
+    pub(super) fn api(&self, chain: &Chain) -> Result<Api> {
         let environment = environment();
+        let secret = &chain.dispatch().secret;
         let token = ["CHAIN_TOKEN", "INPUT_TOKEN", "GITHUB_TOKEN"].into_iter().find_map(|name| {
             let token = text(&environment, name)?.trim();
+            // The input of a step comes from the secret.
+            let name = if name == "INPUT_TOKEN" { secret.as_str() } else { name };
             let unfit = |error| chain::Error::Environment(format!("{name}: {error}"));
             Some(token.parse::<Token>().map_err(unfit))
         });
         let base = text(&environment, "GITHUB_API_URL").unwrap_or("https://api.github.com");
         let patience = Duration::from_secs(self.patience);
-        Ok(Api::new(base, token.transpose()?, patience, |what| to_stderr(&line!("{what}")))?)
+        let tell = |what: &str| to_stderr(&line!("{what}"));
+        Ok(Api::new(base, token.transpose()?, secret.clone(), patience, tell)?)
     }
 }
 

@@ -17,13 +17,13 @@ const COMMANDS: [&str; 7] =
     ["check", "show", "affected", "receive", "dispatch", "resolve", "nightly"];
 
 /// The inputs that are options with a value.
-const OPTIONS: [&str; 10] = [
-    "file", "format", "changed", "failed", "result", "versions", "commits", "publish", "target",
-    "patience",
+const OPTIONS: [&str; 11] = [
+    "file", "format", "changed", "failed", "result", "results", "versions", "commits", "publish",
+    "target", "patience",
 ];
 
 /// The inputs that are lists of words.
-const LISTS: [&str; 2] = ["changed", "failed"];
+const LISTS: [&str; 3] = ["changed", "failed", "results"];
 
 /// Runs the step.
 pub(in crate::cli) fn run(environment: &Environment) -> Status {

@@ -46,6 +46,7 @@ fn a_missing_input_has_the_documented_default() -> Result {
         mode: ActionMode::Auto,
         enabled: true,
         repo: PathBuf::from("."),
+        repository: None,
         dependencies: Vec::new(),
         dependency_refs: BTreeMap::new(),
         submodules: false,
@@ -108,6 +109,7 @@ fn every_input_is_read_into_its_own_field() -> Result {
         ("mode", "restore"),
         ("enabled", "False"),
         ("repo", "checkouts/app"),
+        ("repository", "o/app"),
         (
             "dependencies",
             "\n# beside the repo\nblvm-consensus, blvm-protocol=~/p\n\no/blvm-node@main=deps/n\n",
@@ -151,6 +153,7 @@ fn every_input_is_read_into_its_own_field() -> Result {
         mode: ActionMode::Restore,
         enabled: false,
         repo: PathBuf::from("checkouts/app"),
+        repository: Some("o/app".parse()?),
         dependencies: vec![
             Dependency { name: "blvm-consensus".parse()?, path: None, checkout: None },
             Dependency {

@@ -98,7 +98,11 @@ fn a_night_without_a_change_is_skipped_and_says_so() -> Result {
         (&json!(true), &json!("false"), &json!(false))
     );
     assert_eq!(release["target_commitish"], sha_of("bllvm"));
-    publish(tag, first.output("commits"))?
+    // Run again, or after a lost answer, it is the same nightly. With other commits it is another one.
+    let again = publish(tag, first.output("commits"))?.done()?;
+    assert_eq!(again.outputs, published.outputs);
+    let other = first.output("commits").replace(&sha_of("sdk"), &"8".repeat(40));
+    publish(tag, &other)?
         .fails_with("was answered with 422: Validation Failed, tag_name, already_exists")?;
     publish("v1.0.0", first.output("commits"))?.fails_with("`v1.0.0` is no tag of a nightly")?;
 
@@ -114,6 +118,24 @@ fn a_night_without_a_change_is_skipped_and_says_so() -> Result {
     );
     let short_sha = &sha_of("bllvm")[..8];
     assert!(third.output("tag").ends_with(&format!("-{short_sha}")), "{third:?}");
+    Ok(())
+}
+
+/// The job ended with an error, and so did the job that was run again, although the nightly was there.
+#[test]
+fn a_nightly_whose_answer_is_lost_is_published_once_and_is_a_success() -> Result {
+    let world = World::new(CHAIN)?;
+    let job = world.job("bllvm", "schedule", json!({"schedule": "0 2 * * *"}));
+    let plan = world.chain_command(&job, &["nightly"])?.done()?;
+    let lost = json!({"method": "POST", "path": "/releases$", "status": 502, "when": "after"});
+    world.github.spoil(&lost)?;
+    let args = ["nightly", "--publish", plan.output("tag"), "--commits", plan.output("commits")];
+    for job in [job.clone(), job.again()] {
+        let published = world.chain_command(&job, &args)?.done()?;
+        assert!(published.output("url").ends_with(plan.output("tag")), "{published:?}");
+    }
+    let releases = world.github.state()?["releases"]["btcdecoded/bllvm"].clone();
+    assert_eq!(releases.as_array().map(Vec::len), Some(1));
     Ok(())
 }
 

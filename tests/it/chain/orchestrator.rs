@@ -72,6 +72,54 @@ fn an_event_that_comes_twice_is_orchestrated_once() -> Result {
     Ok(())
 }
 
+/// The commit of the push was `pending` for ever.
+#[test]
+fn the_results_of_an_orchestrator_are_written_to_the_commit_that_was_pushed() -> Result {
+    #[rustfmt::skip]
+    let cases: [(&str, &[&str], [&str; 4]); 3] = [
+        ("success", &["node=success", "sdk=success", "governance-app=success", "consensus=skipped"],
+            ["governance-app success", "node success", "sdk success", "all success"]),
+        ("success", &["node=success", "sdk=success", "sdk=failure", "governance-app=skipped"],
+            ["governance-app failure", "node success", "sdk failure", "all failure"]),
+        ("failure", &[],
+            ["governance-app failure", "node failure", "sdk failure", "all failure"]),
+    ];
+    for (result, results, want) in cases {
+        let world = World::new(CHAIN)?;
+        let push = world.push("node");
+        world.run(&push)?.done()?;
+        let job = world.started()?.remove(0);
+        world.chain_command(&job, &["receive"])?.done()?;
+        let results = results.join(",");
+        let mut args = vec!["dispatch", "--result", result];
+        if !results.is_empty() {
+            args.extend(["--results", &results]);
+        }
+        world.chain_command(&job, &args)?.done()?;
+        let log = world.github.statuses("btcdecoded/bllvm-node", &sha_of("node"))?;
+        let context = format!("chain/{}/", push.run_id);
+        let log: Vec<_> = log.iter().filter_map(|it| it.strip_prefix(&context)).collect();
+        assert_eq!(log[0], "all pending");
+        assert_eq!(log[1..], want, "{result} {results}");
+
+        // A second run of the same event writes nothing.
+        let second = world.job("bllvm", "repository_dispatch", job.payload.clone());
+        let writes = world.github.writes()?;
+        let said = world.chain_command(&second, &["dispatch"])?.done()?;
+        said.says("has this chain")?;
+        assert_eq!(world.github.writes()?, writes);
+    }
+    let world = World::new(CHAIN)?;
+    let job = world.job("bllvm", "repository_dispatch", json!({"action": "build_all"}));
+    for (results, want) in [
+        ("nobody=success", "`nobody` is no repo of this chain"),
+        ("node", "--results: `node` is not a repo and its result"),
+    ] {
+        world.chain_command(&job, &["dispatch", "--results", results])?.fails_with(want)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn events_from_before_payloads_had_versions_are_understood() -> Result {
     let world = World::new(CHAIN)?;

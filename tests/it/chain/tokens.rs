@@ -13,11 +13,12 @@ fn a_missing_right_of_a_token_is_said_and_nothing_is_sent() -> Result {
     let both = |rights: &[&str]| json!({"o/lib": rights, "o/app": rights});
     #[rustfmt::skip]
     let cases = [
-        ("ghs_workflow",       json!({"kind": "installation", "repos": {"o/lib": ["contents:write", "statuses:write"]}}), "an installation's token, such as GITHUB_TOKEN, reaches only the repositories that it was made for; the `CHAIN_TOKEN` of a chain needs `Contents: read and write` there"),
+        ("ghs_workflow",       json!({"kind": "installation", "repos": {"o/lib": ["contents:write", "statuses:write"]}}), "an installation's token, such as GITHUB_TOKEN, reaches only the repositories that it was made for; the secret `CHAIN_TOKEN` of a chain needs `Contents: read and write` there"),
         ("ghp_narrow",         json!({"kind": "classic", "scopes": ["read:org", "workflow"]}),               "the scope `repo` is missing (it has `read:org`, `workflow`)"),
         ("ghp_none",           json!({"kind": "classic", "scopes": []}),                                     "the scope `repo` is missing (it has none)"),
         ("github_pat_reads",   json!({"kind": "fine-grained", "repos": both(&["metadata:read", "contents:read"])}), "`Contents: read and write` is missing, the repository is not among those that it was made for"),
         ("github_pat_one",     json!({"kind": "fine-grained", "repos": {"o/lib": ["contents:write"]}}),      "`Contents: read and write` is missing"),
+        ("github_pat_unnoted", json!({"kind": "fine-grained", "repos": both(&["contents:write"])}),          " (GitHub answers 403: Resource not accessible by personal access token)"),
         ("github_pat_unnoted", json!({"kind": "fine-grained", "repos": both(&["contents:write"])}),          "this token cannot write statuses of commits of `o/lib`"),
         ("github_pat_unnoted", json!({"kind": "fine-grained", "repos": both(&["contents:write"])}),          "`Commit statuses: read and write` is missing"),
     ];
@@ -61,6 +62,37 @@ fn no_token_and_a_wrong_one_are_told_apart() -> Result {
     }
     assert!(world.github.dispatches()?.is_empty());
     Ok(())
+}
+
+/// An archived repository was said to be one that the token's user may not write to.
+#[test]
+fn a_refusal_that_is_not_about_the_token_is_told_in_github_s_own_words() -> Result {
+    let archived = "Repository was archived so is read-only.";
+    let listed = "Although you appear to have the correct authorization credentials, the `o` organization has an IP allow \
+        list enabled, and your IP address is not permitted to access this resource.";
+    for (path, reason) in
+        [("/dispatches$", archived), ("/dispatches$", listed), ("/statuses/", archived)]
+    {
+        let world = World::new(PAIR)?;
+        let body = json!({"message": reason});
+        world
+            .github
+            .spoil(&json!({"method": "POST", "path": path, "status": 403, "body": body}))?;
+        let said = world.chain_command(&world.push("lib"), &["dispatch"])?;
+        said.fails_with(&format!(": GitHub answers 403: {reason}\n"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_missing_token_is_named_as_the_workflows_name_it() -> Result {
+    let mut world =
+        World::new(&PAIR.replace("[repos.lib]", "[dispatch]\nsecret = 'ORG_PAT'\n[repos.lib]"))?;
+    world.use_token(None);
+    let said = world.chain_command(&world.push("lib"), &["dispatch"])?;
+    said.fails_with(
+        "there is none: set the secret `ORG_PAT`, or `CHAIN_TOKEN` outside of a workflow",
+    )
 }
 
 #[test]

@@ -79,6 +79,64 @@ fn a_log_that_is_shown_late_is_waited_for() -> Result {
     Ok(())
 }
 
+/// A list without the run's own entry ended the chain without an error.
+#[test]
+fn a_list_that_does_not_show_the_own_entry_decides_nothing() -> Result {
+    for result in ["success", "failure"] {
+        let world = World::new(PAIR)?;
+        let push = world.push("lib");
+        world.run(&push)?.done()?;
+        let app = world.started()?.remove(0);
+        world.chain_command(&app, &["receive"])?.done()?;
+        // This list shows only the entry of `lib`.
+        world.github.spoil(&json!({
+            "method": "GET", "path": "/statuses$", "status": 200, "body": [
+                {"id": 1, "state": "success", "context": format!("chain/{}/lib", push.run_id)},
+            ],
+        }))?;
+        world.chain_command(&app, &["dispatch", "--result", result])?.done()?;
+        let log = world.github.statuses("o/lib", &sha_of("lib"))?;
+        let last = log.last().ok_or("no entry")?;
+        assert_eq!(last, &format!("chain/{}/app {result}", push.run_id));
+    }
+    Ok(())
+}
+
+/// Nothing may look as if the chain had come to its end.
+#[test]
+fn an_entry_that_does_not_show_in_time_is_an_error() -> Result {
+    let world = World::new(PAIR)?;
+    let push = world.push("lib");
+    world.run(&push)?.done()?;
+    let app = world.started()?.remove(0);
+    let empty =
+        json!({"method": "GET", "path": "/statuses$", "status": 200, "body": [], "times": 1000});
+    world.github.spoil(&empty)?;
+    let said = world.chain_command(&app, &["receive"])?;
+    let path = format!("/repos/o/lib/commits/{}/statuses?per_page=100&page=1", sha_of("lib"));
+    said.fails_with(&format!(
+        "cannot tell how the chain stands: `GET {path}` did not show the statuses of `chain/{}/app` for 30 s",
+        push.run_id
+    ))?;
+    said.says("run the job again when GitHub shows all statuses")?;
+    assert!(world.names_built().is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_log_that_is_shown_late_and_torn_builds_each_repo_once() -> Result {
+    for torn in [false, true] {
+        let world = World::with(DIAMOND, json!({"lag_seconds": 1.5, "torn": torn}))?;
+        let twice = json!({"method": "POST", "path": "/dispatches$", "status": 502, "when": "after", "times": 3});
+        world.github.spoil(&twice)?;
+        world.walk_at_once(&world.push("start"))?;
+        let mut built = world.names_built();
+        built.sort();
+        assert_eq!(built, ["after-left", "end", "left", "right"], "torn: {torn}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_second_run_of_a_repo_does_nothing_and_says_whose_it_is() -> Result {
     let world = World::new(PAIR)?;
