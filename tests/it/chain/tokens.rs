@@ -91,7 +91,7 @@ fn a_missing_token_is_named_as_the_workflows_name_it() -> Result {
     world.use_token(None);
     let said = world.chain_command(&world.push("lib"), &["dispatch"])?;
     said.fails_with(
-        "there is none: set the secret `ORG_PAT`, or `CHAIN_TOKEN` outside of a workflow",
+        "no token is given; set the secret `ORG_PAT`, or `CHAIN_TOKEN` outside of a workflow",
     )
 }
 
