@@ -145,11 +145,14 @@ fn a_reading_that_lacks_an_entry_is_known_by_the_next_one() -> Result {
     Ok(())
 }
 
+/// A reading: the milliseconds since the first one, its kind, and whether it shows the own entry.
+type Look = (u64, Reading, bool);
+
 #[test]
 fn a_log_is_believed_when_it_stood_still_with_the_own_entry_in_it() {
     use Reading::{Orderly, Torn};
     #[rustfmt::skip]
-    let cases: [(&str, &[(u64, Reading, bool)], bool); 5] = [
+    let cases: [(&str, &[Look], bool); 5] = [
         ("one reading",        &[(0, Orderly, true)],                                                false),
         ("two seconds",        &[(0, Orderly, true), (1000, Orderly, true), (2000, Orderly, true)],  true),
         ("not long enough",    &[(0, Orderly, true), (1999, Orderly, true)],                         false),
