@@ -1,7 +1,7 @@
 //! Answers of cargo, rustc and C compilers, remembered from one command to the next.
 //!
 //! Starting `rustc` through rustup takes some 30 ms, `cargo metadata` as long: most of the time that a restore of a hot
-//! tree takes. An answer is known by its [`Evidence`]: a digest of the question and of everything that the answer
+//! tree takes. An answer is known by its evidence: a digest of the question and of everything that the answer
 //! depends on. Once any of that changes, the evidence is another, and the program is asked again.
 
 use std::collections::BTreeMap;
