@@ -18,7 +18,7 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::support::{Result, succeed, write};
+use crate::support::{Result, pinned_bin, succeed, write};
 
 /// The variables with the nodes that runners bring along.
 const NODES: [&str; 2] = ["RUNNER_CACHE_NODE_20", "RUNNER_CACHE_NODE_24"];
@@ -557,7 +557,8 @@ fn the_steps_of_a_release_leave_no_outdated_lock_file() -> Result {
     write(checkout, "Cargo.toml", bumped)?;
 
     let locked = ["fetch", "--locked", "--offline", "--target", "x86_64-unknown-linux-gnu"];
-    let fetch = || Command::new("cargo").args(locked).current_dir(checkout).output();
+    let cargo = pinned_bin().join("cargo");
+    let fetch = || Command::new(&cargo).args(locked).current_dir(checkout).output();
     assert!(!fetch()?.status.success());
     succeed(Command::new(checkout.join("scripts/dist")).current_dir(checkout))?;
     let said = fetch()?;
