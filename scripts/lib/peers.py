@@ -61,7 +61,7 @@ def table(runs, values, cases, sides):
 def main(path):
     figures = load(path)
     values = figures["values"]
-    sides = [name.removeprefix("first_bytes.") for name in values if name.startswith("first_bytes.")]
+    sides = [name.removeprefix("last_bytes.") for name in values if name.startswith("last_bytes.")]
     cases = [case_of(figures["runs"], name, sides) for name in CASES]
     # The first build is in the table alone: beside it the others would be too short to see.
     figures["cases"] = cases[1:]
