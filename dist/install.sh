@@ -26,7 +26,7 @@ case $0 in
 esac
 TRIES=3
 OPTIONAL=${1:-}
-# What came of the first address, once the second is asked.
+# The failure of the first address.
 BEFORE=
 CHILD=
 STAGING=
@@ -316,10 +316,21 @@ refuse_url() {
 Version $VERSION has no such release there, or it is private (no token is sent). Set RUNNER_CACHE_DOWNLOAD_URL to the folder of a copy$(by_hand)"
 }
 
+# Compares what came with the SHA-256 in this repository. A server that wants a login answers with a page of its own, so
+# the next address may still have the program.
 check_sum() {
   local sum bytes
   sum=$(sum_of "$STAGING/program")
   if [ "$sum" != "$SUM" ]; then
+    if try_next_url "its SHA-256 is $sum, not $SUM"; then
+      download
+      check_sum
+      return
+    fi
+    if [ -n "$BEFORE" ]; then
+      fail_download "\`$(shown "$URL")\` has the SHA-256 $sum, and this version of the action wants $SUM$BEFORE.
+Nothing was installed. Set RUNNER_CACHE_DOWNLOAD_URL to the folder of a copy$(by_hand)"
+    fi
     bytes=$(wc -c <"$STAGING/program")
     fail "\`$(shown "$URL")\` is not what was released: its SHA-256 is $sum (of $((bytes)) bytes), and this version of the action wants $SUM.
 Somebody changed the release, or a proxy on the way changed it. Nothing was installed. Compare with the release's own SHA256SUMS before you use this version."

@@ -54,12 +54,16 @@ impl Step {
     ) -> std::result::Result<Self, InputError> {
         let mut inputs = Inputs::parse(environment)?;
         let runner = Runner::of(environment, cwd);
-        let trust = Trust::of(&runner, &Payload::read(runner.event_path.as_deref()));
+        let mut trust = Trust::of(&runner, &Payload::read(runner.event_path.as_deref()));
         if let Some(built) = inputs.repository.take() {
             match served(&built, &runner, &trust) {
-                Ok(repository) => inputs.repository = repository,
+                Ok(None) => {}
+                Ok(Some(guest)) => {
+                    trust.lane = guest.lane;
+                    inputs.repository = Some(guest.repository);
+                }
                 Err(reason) => inputs.warnings.push(format!(
-                    "input `repository`: {reason}; the generations of this one are used"
+                    "input `repository`: {reason}; this job uses the generations of its own repository"
                 )),
             }
         }
@@ -203,26 +207,37 @@ impl Step {
     }
 }
 
-/// Returns the repository, if it is not the job's own, whose generations the job uses because it builds `built`; or why
-/// it may not.
+/// The scope of a job that builds another repository than its workflow's.
+struct Guest {
+    repository: Repository,
+    lane: Lane,
+}
+
+/// Returns the scope of a job that builds `built`, or `None` if that is the job's own repository. An error says why the
+/// job may not use the generations of `built`.
 ///
-/// A workflow of a pull request names what it likes, so only a job of the protected lane may; and only within one owner,
-/// whose people decide on both.
+/// A workflow of a pull request names any repository, so only a job of the protected lane may; and only within one owner.
+/// The event says nothing about the branch of `built` that the job builds. So the job restores what is protected there,
+/// and saves into a lane of its own, whose name is no branch: git allows no `:` in one.
 fn served(
     built: &Repository,
     runner: &Runner,
     trust: &Trust,
-) -> std::result::Result<Option<Repository>, &'static str> {
-    const ANOTHER_OWNER: &str = "it is a repository of another owner";
-    let own = runner.repository.as_ref().ok_or(ANOTHER_OWNER)?;
+) -> std::result::Result<Option<Guest>, &'static str> {
+    let own = runner.repository.as_ref().ok_or("the runner does not name its own repository")?;
     if own.is_same_as(built.as_str()) {
         return Ok(None);
     }
     if !own.owner().eq_ignore_ascii_case(built.owner()) {
-        return Err(ANOTHER_OWNER);
+        return Err("it is a repository of another owner");
     }
     if trust.lane != Lane::Protected {
-        return Err("only a job of the protected lane may use another repository's");
+        return Err(
+            "only a job of the protected lane may use the generations of another repository",
+        );
     }
-    Ok(Some(built.clone()))
+    // Scopes differ by the case of letters, and the owner is the same.
+    let repository = format!("{}/{}", own.owner(), built.name()).parse();
+    let lane = Lane::Branch(format!("workflow:{own}", own = own.as_str()));
+    Ok(Some(Guest { repository: repository.unwrap_or_else(|_| built.clone()), lane }))
 }

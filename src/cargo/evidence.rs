@@ -148,7 +148,9 @@ impl Evidence {
         let Some(found) = found else { return self.is_whole = false };
         // A launcher may look for the next program of its name.
         let in_path = std::env::split_paths(environment.get("PATH").unwrap_or_default());
-        for path in in_path.map(|dir| dir.join(found.file_name().unwrap_or(name))) {
+        for dir in in_path {
+            self.state_of(&dir);
+            let path = dir.join(found.file_name().unwrap_or(name));
             if path.exists() {
                 self.metadata(&path);
             }
@@ -189,6 +191,7 @@ impl Evidence {
         for dir in dir.ancestors().take_while(|dir| dir.starts_with(top)) {
             self.state_of(dir);
         }
+        self.state_of(&home.join("toolchains"));
         let Some(toolchains) = names_in(&home.join("toolchains")) else {
             return self.is_whole = false;
         };
@@ -246,7 +249,8 @@ impl Evidence {
         found.is_ok()
     }
 
-    /// Adds the state of a file or directory: one that is renewed, or holds another name for a moment, has another.
+    /// Adds the state of a file or directory. It changes when a file is replaced, and when a name appears in a directory,
+    /// even for a moment.
     fn state_of(&mut self, path: &Path) {
         if let Ok(found) = fs::metadata(path) {
             self.state.update(&numbers_of(&found));

@@ -164,6 +164,13 @@ mod tests {
     }
 
     #[test]
+    fn evidence_that_changed_a_moment_ago_is_not_remembered() {
+        let memory = Memory::new(Vec::new(), Timestamp::new(-1, 0));
+        assert!(matches!(answer(&memory, "a", Ok("1")), (Ok(Ok(_)), true)));
+        assert_eq!(memory.learned(), None);
+    }
+
+    #[test]
     fn a_long_answer_is_not_remembered() {
         let memory = Memory::new(Vec::new(), Timestamp::new(1, 0));
         let long = "x".repeat(MAX_LEN);

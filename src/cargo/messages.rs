@@ -35,6 +35,10 @@ const OF_A_CRASH: [&str; 4] = [
     "rustc-LLVM ERROR",
 ];
 
+/// What a linker says if something else than an object is missing or wrong.
+const NOT_OF_OBJECTS: [&str; 4] =
+    ["cannot find -l", "unable to find library", "No space left on device", "signal: 9"];
+
 /// The end of a compilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -86,6 +90,9 @@ struct Message {
     level: String,
     #[serde(default)]
     message: String,
+    /// The message with what the linker said.
+    #[serde(default)]
+    rendered: Option<String>,
 }
 
 impl Message {
@@ -93,6 +100,8 @@ impl Message {
         const CRASH: &str = "internal compiler error";
         let is_crash = self.level.contains(CRASH) || self.message.starts_with(CRASH);
         let is_of_linker = self.level == "error" && self.message.starts_with("linking with `");
+        let rendered = self.rendered.as_deref().unwrap_or_default();
+        let is_of_linker = is_of_linker && !NOT_OF_OBJECTS.iter().any(|it| rendered.contains(it));
         is_crash || is_of_linker || OF_DAMAGE.iter().any(|text| self.message.contains(text))
     }
 }
@@ -130,6 +139,8 @@ mod tests {
             ("a signal",          "error: rustc interrupted by SIGSEGV, printing backtrace\n".to_owned(), failure),
             ("memory",            "memory allocation of 1229782938247303441 bytes failed\n".to_owned(), failure),
             ("the linker",        json("error", "linking with `cc` failed: exit status: 1"),            both),
+            ("a library",         json("error", "linking with `cc` failed: exit status: 1").replace("thread 'rustc' said", "ld: cannot find -lpq"), &[]),
+            ("a full disk",       json("error", "linking with `cc` failed: exit status: 1").replace("thread 'rustc' said", "No space left on device"), &[]),
             ("no linker",         json("error", "linker `cc` not found"),                               &[]),
             ("half a line",       json("error", "mismatched types")[1..].to_owned(),                    &[]),
         ];

@@ -14,8 +14,8 @@ use super::run::Run;
 /// The results of the jobs of repos.
 pub type Results = BTreeMap<RepoName, RunResult>;
 
-/// Notes in the log how each repo of the set of changed repos went, and then how all of it went. A repo without a result
-/// of its own has that of the run, `outcome`.
+/// Notes in the log how each repo of the set of changed repos went, and then how all of it went. If any result is
+/// given, a repo without one was not built, and counts as failed; else all have that of the run, `outcome`.
 pub(super) fn report(
     chain: &Chain,
     run: &Run,
@@ -33,7 +33,8 @@ pub(super) fn report(
         return Ok(Dispatched::idle(payload.chain_id.clone(), reason));
     }
     let affected = chain.affected(&run.changed(chain)?);
-    let result_of = |name: &RepoName| results.get(name).copied().unwrap_or(outcome);
+    let of_others = if results.is_empty() { outcome } else { RunResult::Failure };
+    let result_of = |name: &RepoName| results.get(name).copied().unwrap_or(of_others);
     let noted: Results = affected.builds().map(|name| (name.clone(), result_of(name))).collect();
     for (name, outcome) in &noted {
         let (state, description) = entry(*outcome);

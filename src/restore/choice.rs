@@ -26,8 +26,9 @@ pub(super) struct Choice {
     pub(super) checkout_files: CheckoutFiles,
     /// Whether the generation had an entry where such a file is now.
     pub(super) was_in_the_way: bool,
-    /// A note that the live target is ahead of the generation, if it is.
+    /// Whether sessions are left out that a generation distrusts.
     pub(super) had_distrusted: bool,
+    /// A note that the live target is ahead of the generation, if it is.
     pub(super) ahead: Option<Note>,
 }
 

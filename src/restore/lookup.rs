@@ -132,12 +132,13 @@ impl<'a> Search<'a> {
         Self { job, place, wish, report, generations }
     }
 
-    /// Returns the best generation whose manifest can be read. Warns about each better one that
-    /// cannot be read, unless gc removed it.
+    /// Returns the sessions that any of the generations distrusts.
     fn distrusted(&self) -> BTreeSet<&RelPath> {
         self.generations.iter().flat_map(|it| &it.header.distrusted).collect()
     }
 
+    /// Returns the best generation whose manifest can be read. Warns about each better one that
+    /// cannot be read, unless gc removed it.
     fn best(
         &mut self,
         store: &Store,

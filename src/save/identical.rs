@@ -48,7 +48,7 @@ pub(super) fn identical(
 ///
 /// The new header says more if the old save was of a failed job and the new one is not. It also
 /// says more if it has a system, or is vouched for, and the old header lacks that because an older
-/// version wrote it. Then the tree is published again. Two different systems do not count: nothing
+/// version wrote it, or if it distrusts other sessions. Then the tree is published again. Two different systems do not count: nothing
 /// was built in the tree, so it still belongs to the system that it was built on.
 ///
 /// The mtimes of sources do not count: the older record goes with the older mtimes of the tree. In

@@ -66,6 +66,9 @@ pub(super) fn leave_sessions(
         }
     };
     let mut distrusted = Distrusted::default();
+    if complaints.is_empty() {
+        return (found.into_iter().filter(is_stored).collect(), distrusted);
+    }
     let before = began_as.into_iter().flat_map(|manifest| &manifest.entries);
     for path in found.iter().map(|found| &found.path).chain(before.map(|entry| &entry.path)) {
         let Some((dir, of, session)) = finalized_session(path) else { continue };
@@ -80,8 +83,8 @@ pub(super) fn leave_sessions(
     (found.into_iter().filter(is_stored).collect(), distrusted)
 }
 
-/// Returns when rustc last complained of a session of the crate that was compiled so, into units that stay. A session
-/// that began later is none of those.
+/// Returns when rustc last complained of a session of the crate that was compiled so, into units that stay. It says
+/// nothing against sessions that began later.
 fn newest_complaint(dir: &Path, compiled: &[Compilation]) -> Option<Timestamp> {
     compiled.iter().filter(|it| it.is_kept).filter_map(|it| it.complaint(dir)).max()
 }

@@ -147,7 +147,7 @@ fn sights(units: &Units, found: &[Found], dir: &Path) -> Result<BTreeMap<UnitDir
     Ok(seen)
 }
 
-/// Drops the files of units that leave, and their directories of `incremental`.
+/// Drops the files of units that leave.
 fn without(units: &Units, plan: &UnitPlan, mut found: Vec<Found>) -> Vec<Found> {
     if !plan.pruned.is_empty() {
         found.retain(|found| {

@@ -385,15 +385,23 @@ fn a_pull_request_of_a_fork_reads_what_is_protected_and_writes_its_own_lane() ->
 #[test]
 fn a_workflow_that_builds_another_repository_uses_the_generations_of_that() -> Result {
     let runner = FakeRunner::new()?;
-    run(&runner, &[("repository", "owner/other")])?;
-    assert_eq!(runner.list()?, ["owner/other@protected target"]);
+    // The event does not tell which branch of the other repository is built, so its protected lane stays as it is.
+    let other = "owner/other@branch/workflow:owner/app target";
+    run(&runner, &[("repository", "OWNER/other")])?;
+    assert_eq!(runner.list()?, [other]);
+    let (main, compiled, _) = run(&runner, &[("repository", "owner/other")])?;
+    assert_eq!((main.output("cache-hit"), compiled), ("true", 0), "{}", main.log);
     run(&runner, &[("repository", "OWNER/app")])?;
     run(&runner, &[])?;
-    assert_eq!(runner.list()?.len(), 2, "{:?}", runner.list()?);
+    assert_eq!(runner.list()?, ["owner/app@protected target", other]);
 
     for (repository, number, reason) in [
         ("someone/other", None, "it is a repository of another owner"),
-        ("owner/other", Some(7), "only a job of the protected lane may use another repository's"),
+        (
+            "owner/other",
+            Some(7),
+            "only a job of the protected lane may use the generations of another repository",
+        ),
     ] {
         let runner = FakeRunner::new()?;
         runner.check_out()?;
@@ -402,7 +410,9 @@ fn a_workflow_that_builds_another_repository_uses_the_generations_of_that() -> R
             job.of_pull_request(number);
         }
         let main = job.main()?.ok()?;
-        let warning = format!("input `repository`: {reason}; the generations of this one are used");
+        let warning = format!(
+            "input `repository`: {reason}; this job uses the generations of its own repository"
+        );
         assert!(main.log.contains(&warning), "{}", main.log);
         write(&runner.workspace(), "target/debug/made", "made")?;
         job.post("success")?.ok()?;

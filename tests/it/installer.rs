@@ -173,11 +173,14 @@ fn upstream_s_release_is_next_when_the_action_s_repository_has_none() -> Result 
     let give = format!("printf '%s' '{}' >\"$to\"", PROGRAM.replace('\'', "'\\''"));
     let missing = "echo 'curl: (22) The requested URL returned error: 404' >&2; exit 22";
     let busy = "echo 'curl: (7) Failed to connect' >&2; exit 7";
+    // As a server that wants a login.
+    let page = "printf '<html>Sign in</html>' >\"$to\"";
     for kind in KINDS {
         for (server, repository, answer, asked) in [
             ("https://github.com", "someone/a-fork", missing, 1),
             ("https://ghe.example", "btcdecoded/runner-cache", missing, 1),
             ("https://ghe.example", "btcdecoded/runner-cache", busy, 3),
+            ("https://ghe.example", "btcdecoded/runner-cache", page, 1),
         ] {
             let mut runner = Runner::new(kind)?;
             runner.set("GITHUB_SERVER_URL", server);
@@ -189,6 +192,19 @@ fn upstream_s_release_is_next_when_the_action_s_repository_has_none() -> Result 
             let want = format!("{}{upstream}\n", first.repeat(asked));
             assert_eq!(fs::read_to_string(runner.path("bin/asked"))?, want, "{kind:?}");
         }
+
+        // A fork that has programs of its own, and is out of reach.
+        let mut runner = Runner::new(kind)?;
+        runner.set("GITHUB_ACTION_REPOSITORY", "someone/a-fork");
+        fake_downloader(&runner, kind, busy, page)?;
+        let said = runner.install()?;
+        let error = said.error()?;
+        assert!(error.starts_with(&format!("`{upstream}` has the SHA-256 ")), "{kind:?}: {error}");
+        assert!(
+            error.contains("; before, `https://github.com/someone/a-fork/"),
+            "{kind:?}: {error}"
+        );
+        runner.has_nothing(&format!("{kind:?}"))?;
 
         let mut runner = Runner::new(kind)?;
         runner.set("GITHUB_ACTION_REPOSITORY", "someone/a-fork");

@@ -84,7 +84,7 @@ fn a_directory_that_our_rules_do_not_give_is_asked_for_again() -> Result {
 #[test]
 fn where_cargo_builds_is_asked_again_after_an_edit_of_a_configuration() -> Result {
     let host = Host::new()?;
-    host.restore()?.done()?;
+    remember(&host, 2)?;
     write(&host.repo(), ".cargo/config.toml", "build.target-dir = 'elsewhere'\n")?;
     write(&host.repo(), "elsewhere/debug/built", "there")?;
     host.save()?.done()?;
@@ -112,11 +112,15 @@ fn an_unreadable_record_costs_a_question() -> Result {
 #[test]
 fn scripts_are_asked_each_time() -> Result {
     let mut host = Host::new()?;
-    let real = key(&host)?;
     host.fake_rustc("1.0.0")?;
+    // The script stays as it is; only the file that it prints changes.
+    let version = host.path("version");
+    let script = format!("#!/bin/sh\ncat '{}'\n", version.display());
+    fs::write(host.path("bin/rustc"), script)?;
+    fs::write(&version, "rustc 1.0.0\n")?;
     let first = key(&host)?;
-    assert_ne!(first, real);
-    host.fake_rustc("2.0.0")?;
+    remember(&host, 1)?;
+    fs::write(&version, "rustc 2.0.0\n")?;
     assert_ne!(key(&host)?, first, "the old answer of a script was used");
     Ok(())
 }

@@ -5,13 +5,17 @@ use std::collections::BTreeSet;
 use super::super::repo::{Chain, Kind, Repo};
 use super::template::{Values, list, runner};
 
-/// The condition that the code is from another repository. That repository may be gone, or be the one that this one is
-/// a fork of.
+/// The condition that the code is from another repository. That repository may be gone, or be the parent of
+/// this fork.
 const FORK: &str = "github.event.pull_request && github.event.pull_request.head.repo.full_name != github.repository";
 
-/// The part of the result that says that a job did not run although the event asks for it.
+/// The part of the result that says that a job did not run although the event asks for it: a job of the user's does not
+/// run either if a job before it ran out of time.
 const SKIPPED: &str = " (needs.ci.result == 'skipped' || needs.receive.outputs.build == 'true' && \
-    needs.build.result == 'skipped') && 'skipped' ||";
+    contains(needs.*.result, 'skipped')) && 'skipped' ||";
+
+/// The same of a repo that is not built.
+const SKIPPED_DOCS: &str = " contains(needs.*.result, 'skipped') && 'skipped' ||";
 
 /// Returns the workflow that handles every event of `repo`.
 pub(super) fn workflow(chain: &Chain, repo: &Repo) -> String {
@@ -31,7 +35,7 @@ pub(super) fn workflow(chain: &Chain, repo: &Repo) -> String {
         let jobs = values.fill(include_str!("templates/repo_build.yml"));
         (jobs, "      - ci\n      - build\n", SKIPPED)
     } else {
-        (String::new(), "", "")
+        (String::new(), "", SKIPPED_DOCS)
     };
     values
         .with("<events>", events(chain, repo))
