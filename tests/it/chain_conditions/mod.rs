@@ -104,8 +104,9 @@ fn must_run(file: &str, job: &str, situation: &Situation) -> Result<bool> {
         ("release-orchestrator", "build" | "verify") => undisturbed && is("plan", "success"),
         // It also writes back that something failed.
         ("release-orchestrator", "report") => situation.is_wanted && is("plan", "success"),
-        // A job of the user's may wait for another one that ran out of time, and is skipped then.
-        ("nightly-prerelease", "publish") => may && all_succeeded,
+        ("nightly-prerelease", "publish") => {
+            undisturbed && is("build", "success") && is("decide", "success")
+        }
         _ => return Err(format!("no row of the table is about `{job}` of `{file}`").into()),
     })
 }
