@@ -74,7 +74,7 @@ fn speak_of_sessions(messages: &[u8], end: End) -> bool {
     let is_of_a_crash =
         |line: &[u8]| OF_A_CRASH.iter().any(|start| line.starts_with(start.as_bytes()));
     messages.split(|byte| *byte == b'\n').any(|line| {
-        if let Ok(message) = serde_json::from_slice::<Message>(line) {
+        if let Ok(message) = serde_json::from_slice::<Diagnostic>(line) {
             message.speaks_of_sessions()
         } else {
             // What a macro writes while it compiles well is no message of rustc.
@@ -85,7 +85,7 @@ fn speak_of_sessions(messages: &[u8], end: End) -> bool {
 
 /// A message of rustc.
 #[derive(Deserialize)]
-struct Message {
+struct Diagnostic {
     #[serde(default)]
     level: String,
     #[serde(default)]
@@ -95,7 +95,7 @@ struct Message {
     rendered: Option<String>,
 }
 
-impl Message {
+impl Diagnostic {
     fn speaks_of_sessions(&self) -> bool {
         const CRASH: &str = "internal compiler error";
         let is_crash = self.level.contains(CRASH) || self.message.starts_with(CRASH);
