@@ -14,7 +14,7 @@
 # shellcheck source=scripts/lib/peer_commits.sh
 source "$REPO_ROOT/scripts/lib/peer_commits.sh"
 
-# What is installed from the registry. sccache without its remote storages, which would take minutes more to build.
+# The peers to install from the registry: sccache without its remote storages, which would take minutes more to build.
 PEERS=("mbx 1.29.1" "sccache 0.19.0 --no-default-features" "kache 2.0.0")
 PEERS_DIR="$REPO_ROOT/target/bench/peers"
 
@@ -149,7 +149,7 @@ first_job() {
   fi
   cp --archive "$WORK/kept/$from" "$WORK/kept/$side"
   run_job "$side" "before.$side" main
-  # What another setting built is no part of this side.
+  # Artifacts of another setting do not belong to this side.
   if [[ $side == ours-* ]]; then
     "$BIN" gc --root "$WORK/kept/$side" --retention target=1,min-age=0s --disk-threshold 100% --min-free 1MiB \
       >>"$LOG" 2>&1

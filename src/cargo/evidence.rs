@@ -53,7 +53,7 @@ const COARSE_SECS: i64 = 2;
 #[derive(Debug)]
 pub(super) struct Evidence {
     known: Hasher,
-    /// What tells that a small file was another for a moment: inodes and ctimes, which differ in each checkout.
+    /// Inodes and ctimes, which differ in each checkout. They show that a small file was another one for a moment.
     state: Hasher,
     /// Whether everything is known.
     is_whole: bool,

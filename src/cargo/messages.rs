@@ -16,7 +16,7 @@ use crate::fs::regular::open;
 /// end, with the queries that led to it and a backtrace of some 20 KB.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// What rustc says of a session that it cannot read, does not find whole, or finds to contradict the sources.
+/// Texts in the messages of rustc about a session that it cannot read, that is not whole, or that contradicts the sources.
 const OF_DAMAGE: [&str; 7] = [
     "corrupt incremental compilation artifact",
     "could not load dep-graph",
@@ -27,7 +27,7 @@ const OF_DAMAGE: [&str; 7] = [
     "outdated file `",
 ];
 
-/// What is at the beginning of a line when rustc breaks off.
+/// The beginnings of lines that rustc writes when it crashes.
 const OF_A_CRASH: [&str; 4] = [
     "thread 'rustc' ",
     "error: rustc interrupted by ",
@@ -35,7 +35,7 @@ const OF_A_CRASH: [&str; 4] = [
     "rustc-LLVM ERROR",
 ];
 
-/// What a linker says if something else than an object is missing or wrong.
+/// Texts of a linker that misses something else than an object.
 const NOT_OF_OBJECTS: [&str; 4] =
     ["cannot find -l", "unable to find library", "No space left on device", "signal: 9"];
 
@@ -77,7 +77,7 @@ fn speak_of_sessions(messages: &[u8], end: End) -> bool {
         if let Ok(message) = serde_json::from_slice::<Diagnostic>(line) {
             message.speaks_of_sessions()
         } else {
-            // What a macro writes while it compiles well is no message of rustc.
+            // A macro may write such a line while the crate compiles well.
             end == End::Failure && is_of_a_crash(line)
         }
     })
@@ -121,7 +121,7 @@ mod tests {
         let (success, failure) = (&[End::Success][..], &[End::Failure][..]);
         let both = &[End::Success, End::Failure][..];
         let artifact = r#"{"$message_type":"artifact","artifact":"/w/a.rmeta","emit":"metadata"}"#;
-        // What rustc 1.95 and 1.100 wrote when files of a session were damaged.
+        // The messages of rustc 1.95 and 1.100 about damaged files of a session.
         #[rustfmt::skip]
         let cases = [
             ("nothing",           String::new(),                                                        &[][..]),

@@ -4,7 +4,6 @@
 //! plain values. As inode numbers count, a record holds for one boot.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,6 @@ use serde_json::Value;
 use super::error::Result;
 use super::file::read_short;
 use super::open::Store;
-use crate::fs::At;
 use crate::model::digest::Digest;
 use crate::model::raw_path::RawPath;
 
@@ -48,10 +46,7 @@ impl Store {
         let (directory, boot) = (raw(dir), boot.to_owned());
         let record = Record { answers: super::FORMAT, directory, boot, known };
         let json = serde_json::to_vec(&record).expect("the record of answers is plain JSON");
-        let staging = self.staging_dir();
-        let staged = tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
-        fs::write(staged.path(), json).at("write", &path)?;
-        self.persist(staged, &path)
+        self.write_whole(&path, &json)
     }
 
     fn answers_path(&self, dir: &Path) -> PathBuf {
@@ -87,6 +82,8 @@ fn raw(dir: &Path) -> RawPath {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     type TestResult = std::result::Result<(), Box<dyn std::error::Error>>;

@@ -193,7 +193,8 @@ impl Store {
         self.write_whole(&home.path.join(name), text.as_bytes())
     }
 
-    fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+    /// Writes a small file of the store in one step: readers see the old or the new bytes.
+    pub(super) fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         let staging = self.staging_dir();
         let staged = tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
         fs::write(staged.path(), bytes).at("write", path)?;

@@ -5,7 +5,6 @@
 //! one boot: after a power loss, an older version of the file may be back.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +14,6 @@ use super::error::Result;
 use super::file::read_short;
 use super::generations::read_dir;
 use super::open::Store;
-use crate::fs::At;
 use crate::model::leftovers::DirOwner;
 use crate::model::raw_path::RawPath;
 
@@ -63,10 +61,7 @@ impl Store {
         let (directory, boot) = (raw(dir), boot.to_owned());
         let record = OwnerRecord { owner: super::FORMAT, directory, boot, is: owner.clone() };
         let json = serde_json::to_vec(&record).expect("the record of an owner is plain JSON");
-        let staging = self.staging_dir();
-        let staged = tempfile::NamedTempFile::new_in(&staging).at("create a file in", &staging)?;
-        fs::write(staged.path(), json).at("write", &path)?;
-        self.persist(staged, &path)
+        self.write_whole(&path, &json)
     }
 
     /// Removes the record of the owner of `dir`.

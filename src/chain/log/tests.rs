@@ -1,4 +1,4 @@
-//! Who tells a repo and who takes it, in whatever order runs write the log and read it.
+//! The run that tells a repo and the run that takes it, in any order in which runs write and read the log.
 
 use proptest::prelude::*;
 
